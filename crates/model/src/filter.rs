@@ -1,0 +1,1 @@
+//! `--filter KEY=VALUE` as all list commands take it.

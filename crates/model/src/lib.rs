@@ -1,0 +1,23 @@
+//! What a user asks for, in Docker's words: container and network settings, mounts, ports, policies,
+//! and their short forms (`8080:80/udp`, `./src:/app:ro`, `512m`, `on-failure:3`).
+//!
+//! No I/O happens here. A short form is parsed here once; `cli`, `compose-file` and `api` all call it.
+
+pub mod container;
+pub mod device;
+pub mod duration;
+pub mod error;
+pub mod filter;
+pub mod health;
+pub mod id;
+pub mod limits;
+pub mod log;
+pub mod mount;
+pub mod network;
+pub mod port;
+pub mod restart;
+pub mod size;
+
+pub use container::ContainerSpec;
+pub use error::ParseError;
+pub use id::Id;

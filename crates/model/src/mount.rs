@@ -1,0 +1,44 @@
+//! What is mounted into a container (`-v`, `--mount`, `--tmpfs`, Compose `volumes`).
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    pub kind: MountKind,
+    /// Absolute path in the container.
+    pub target: String,
+    pub read_only: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum MountKind {
+    Bind {
+        /// Absolute path on the host (the caller has resolved relative ones).
+        source: String,
+        /// Make the source as a directory when it does not exist (`-v` does, `--mount` does not).
+        create_source: bool,
+        propagation: Option<String>,
+        /// Without the mounts below the source (`bind-nonrecursive`).
+        non_recursive: bool,
+    },
+    Volume {
+        /// `None`: anonymous.
+        name: Option<String>,
+        /// Do not copy the image's content on first use.
+        no_copy: bool,
+        subpath: Option<String>,
+        driver: Option<String>,
+        driver_opts: BTreeMap<String, String>,
+        labels: BTreeMap<String, String>,
+    },
+    Tmpfs {
+        size: Option<u64>,
+        mode: Option<u32>,
+        /// Further tmpfs(5) options as given (`noexec`, `uid=…`).
+        options: Vec<String>,
+    },
+    /// An image's filesystem, read-only.
+    Image { reference: String, subpath: Option<String> },
+}

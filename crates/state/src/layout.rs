@@ -1,0 +1,174 @@
+//! Every path under the data root and the run root is named here and nowhere else.
+//!
+//! ```text
+//! /var/lib/dockless/            data root: survives reboot
+//!   images/                     a valid OCI image layout: oci-layout, index.json, blobs/sha256
+//!   layers/<chain-id>/          an unpacked layer and its record; immutable once there
+//!   containers/<id>/            config.json, exit.json, upper/, work/, logs
+//!   volumes/<name>/             record.json, _data/
+//!   networks/<name>.json        network records
+//!   build/                      build cache records
+//!   trash/                      renamed here, deleted later
+//! /run/dockless/                run root: gone at reboot
+//!   containers/<id>/            state.json, sockets, fifos
+//!   networks/<name>/            leases and names of the running endpoints
+//!   locks/                      one file per object
+//!   events                      the event log
+//! ```
+
+use std::fs::{DirBuilder, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// Where the data root is when nobody says otherwise.
+pub const DATA_ROOT: &str = "/var/lib/dockless";
+/// Where the run root is when nobody says otherwise.
+pub const RUN_ROOT: &str = "/run/dockless";
+
+/// The two roots, and the paths below them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    data: PathBuf,
+    run: PathBuf,
+}
+
+impl Default for Layout {
+    fn default() -> Self {
+        Self { data: DATA_ROOT.into(), run: RUN_ROOT.into() }
+    }
+}
+
+impl Layout {
+    pub fn new(data: impl Into<PathBuf>, run: impl Into<PathBuf>) -> Self {
+        Self { data: data.into(), run: run.into() }
+    }
+
+    /// Makes the directories every command relies on (mode 0700: layers hold set-uid programs).
+    pub fn prepare(&self) -> io::Result<()> {
+        if self.locks().is_dir() && self.trash().is_dir() {
+            return Ok(());
+        }
+        let mut builder = DirBuilder::new();
+        builder.recursive(true).mode(0o700);
+        for dir in [
+            self.images().join("blobs/sha256"),
+            self.layers(),
+            self.containers(),
+            self.volumes(),
+            self.networks(),
+            self.build(),
+            self.run_containers(),
+            self.run_networks(),
+            self.locks(),
+            self.trash(),
+        ] {
+            builder.create(dir)?;
+        }
+        for root in [&self.data, &self.run] {
+            std::fs::set_permissions(root, Permissions::from_mode(0o711))?;
+        }
+        Ok(())
+    }
+
+    /// A word that tells this data root from others on the same host, for names the whole host sees
+    /// (interfaces, nft tables): empty for the default one.
+    pub fn instance(&self) -> String {
+        if self.data == Path::new(DATA_ROOT) {
+            return String::new();
+        }
+        let mut hash: u32 = 0x811c_9dc5; // FNV-1a: stable over versions, which `Hasher` is not
+        for byte in self.data.as_os_str().as_encoded_bytes() {
+            hash = (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
+        }
+        format!("{hash:08x}")
+    }
+
+    pub fn data_root(&self) -> &Path {
+        &self.data
+    }
+
+    pub fn run_root(&self) -> &Path {
+        &self.run
+    }
+
+    pub fn images(&self) -> PathBuf {
+        self.data.join("images")
+    }
+
+    pub fn layers(&self) -> PathBuf {
+        self.data.join("layers")
+    }
+
+    pub fn containers(&self) -> PathBuf {
+        self.data.join("containers")
+    }
+
+    pub fn container(&self, id: &str) -> PathBuf {
+        self.containers().join(id)
+    }
+
+    pub fn volumes(&self) -> PathBuf {
+        self.data.join("volumes")
+    }
+
+    pub fn volume(&self, name: &str) -> PathBuf {
+        self.volumes().join(name)
+    }
+
+    pub fn networks(&self) -> PathBuf {
+        self.data.join("networks")
+    }
+
+    pub fn build(&self) -> PathBuf {
+        self.data.join("build")
+    }
+
+    /// What was removed is renamed into here first (one step, also after `kill -9`) and deleted later.
+    pub fn trash(&self) -> PathBuf {
+        self.data.join("trash")
+    }
+
+    pub fn run_containers(&self) -> PathBuf {
+        self.run.join("containers")
+    }
+
+    pub fn run_container(&self, id: &str) -> PathBuf {
+        self.run_containers().join(id)
+    }
+
+    pub fn run_networks(&self) -> PathBuf {
+        self.run.join("networks")
+    }
+
+    pub fn run_network(&self, name: &str) -> PathBuf {
+        self.run_networks().join(name)
+    }
+
+    pub fn locks(&self) -> PathBuf {
+        self.run.join("locks")
+    }
+
+    /// The lock file of one object. Order of taking, outermost first: `project`, `network`, `volume`,
+    /// `container`, `name`, `image`, `layer`; never two of one kind unless sorted by name.
+    pub fn lock(&self, kind: &str, name: &str) -> PathBuf {
+        self.locks().join(format!("{kind}-{name}"))
+    }
+
+    pub fn events(&self) -> PathBuf {
+        self.run.join("events")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_root_has_no_instance_word_and_others_differ() {
+        assert_eq!(Layout::default().instance(), "");
+        let (a, b) = (Layout::new("/a", "/r"), Layout::new("/b", "/r"));
+        assert_eq!(a.instance().len(), 8);
+        assert_ne!(a.instance(), b.instance());
+    }
+}
