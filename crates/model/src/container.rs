@@ -134,3 +134,16 @@ impl std::str::FromStr for NamespaceMode {
         })
     }
 }
+
+impl std::fmt::Display for NamespaceMode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Default => Ok(()),
+            Self::Private => f.write_str("private"),
+            Self::Host => f.write_str("host"),
+            Self::Shareable => f.write_str("shareable"),
+            Self::None => f.write_str("none"),
+            Self::Container(name) => write!(f, "container:{name}"),
+        }
+    }
+}

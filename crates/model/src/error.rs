@@ -14,6 +14,10 @@ pub struct ParseError {
 
 impl ParseError {
     pub fn new(what: &'static str, input: impl Into<String>, cause: impl Into<String>) -> Self {
-        Self { what, input: input.into(), cause: cause.into() }
+        Self {
+            what,
+            input: input.into(),
+            cause: cause.into(),
+        }
     }
 }

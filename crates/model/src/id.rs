@@ -37,7 +37,11 @@ impl TryFrom<String> for Id {
         if text.len() == 64 && text.bytes().all(hex) {
             return Ok(Self(text));
         }
-        Err(crate::ParseError::new("id", text, "an id has 64 lower-case hexadecimal digits"))
+        Err(crate::ParseError::new(
+            "id",
+            text,
+            "an id has 64 lower-case hexadecimal digits",
+        ))
     }
 }
 

@@ -4,6 +4,7 @@
 //! No I/O happens here. A short form is parsed here once; `cli`, `compose-file` and `api` all call it.
 
 pub mod container;
+pub mod csv;
 pub mod device;
 pub mod duration;
 pub mod error;

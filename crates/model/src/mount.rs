@@ -1,5 +1,11 @@
 //! What is mounted into a container (`-v`, `--mount`, `--tmpfs`, Compose `volumes`).
 
+mod long;
+mod short;
+
+pub use long::parse_mount;
+pub use short::{parse_tmpfs, parse_volume, volume_name};
+
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -40,5 +46,8 @@ pub enum MountKind {
         options: Vec<String>,
     },
     /// An image's filesystem, read-only.
-    Image { reference: String, subpath: Option<String> },
+    Image {
+        reference: String,
+        subpath: Option<String>,
+    },
 }
