@@ -1,0 +1,18 @@
+//! From a Compose file's text to a typed [`Project`], in named phases.
+//!
+//! find → parse → interpolate → check → canonical form → extends → include → merge → decode → normalise →
+//! validate. Each phase is a module and a pure function; environment and files come in as arguments
+//! ([`Options`], [`Files`]), so this crate opens no file, prints nothing and reads no variable. Every message
+//! is a [`Diagnostic`] with file, line, column and the way out. Source: Compose Specification; where it is
+//! silent, compose-go.
+
+pub mod diagnostic;
+mod files;
+mod options;
+mod paths;
+pub mod project;
+
+pub use diagnostic::{Diagnostic, Severity};
+pub use files::{Files, MemoryFiles};
+pub use options::{LoadError, Loaded, Options};
+pub use project::{Project, Service};
