@@ -3,4 +3,20 @@
 //! This is the only crate in which `unsafe` is allowed; each block argues why it is sound.
 #![allow(unsafe_code)]
 
+pub mod capability;
+pub mod cgroupfs;
 pub mod lock;
+pub mod mount;
+pub mod namespace;
+pub mod netlink;
+pub mod nft;
+pub mod path;
+pub mod pipe;
+pub mod poll;
+pub mod process;
+pub mod rlimit;
+pub mod role;
+pub mod signal;
+pub mod socket;
+pub mod timer;
+pub mod tty;

@@ -1,0 +1,206 @@
+//! Mounts as descriptors: made detached, given attributes, attached where a directory handle says.
+//!
+//! Leaves to others: what to mount where. Source: fsopen(2), fsconfig(2), fsmount(2), open_tree(2), move_mount(2),
+//! mount_setattr(2), pivot_root(2), umount2(2).
+
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags};
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+/// A filesystem being configured, before it exists.
+#[derive(Debug)]
+pub struct FsContext(OwnedFd);
+
+impl FsContext {
+    pub fn open(kind: &str) -> io::Result<Self> {
+        Ok(Self(rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?))
+    }
+
+    pub fn set(&self, key: &str, value: impl rustix::path::Arg) -> io::Result<()> {
+        Ok(rustix::mount::fsconfig_set_string(self.0.as_fd(), key, value)?)
+    }
+
+    pub fn set_flag(&self, key: &str) -> io::Result<()> {
+        Ok(rustix::mount::fsconfig_set_flag(self.0.as_fd(), key)?)
+    }
+
+    /// Makes the filesystem and a mount of it that is attached nowhere yet.
+    pub fn create(&self, attributes: MountAttrFlags) -> io::Result<OwnedFd> {
+        rustix::mount::fsconfig_create(self.0.as_fd())?;
+        Ok(rustix::mount::fsmount(self.0.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)?)
+    }
+
+    /// What the kernel has to say about a refusal: the lines it leaves on the context, without their level letter.
+    pub fn messages(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        let mut buffer = [0u8; 512];
+        while let Ok(length) = rustix::io::read(&self.0, &mut buffer) {
+            let line = String::from_utf8_lossy(&buffer[..length]);
+            let text = line.trim_end();
+            lines.push(text.get(2..).unwrap_or(text).to_owned());
+        }
+        lines
+    }
+}
+
+pub use rustix::mount::MountAttrFlags as Flags;
+
+/// Makes a filesystem in one go: kind, options (`key=value`, or a bare flag), mount attributes.
+pub fn new_filesystem(kind: &str, options: &[(&str, Option<&str>)], attributes: Flags) -> io::Result<OwnedFd> {
+    let context = FsContext::open(kind)?;
+    for (key, value) in options {
+        match value {
+            Some(value) => context.set(key, *value)?,
+            None => context.set_flag(key)?,
+        }
+    }
+    context.create(attributes)
+}
+
+/// Whether a clone takes the mounts below along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recursion {
+    None,
+    Subtree,
+}
+
+/// A detached bind mount of what `directory`/`path` names (`path` empty: the descriptor itself).
+pub fn clone_tree(directory: BorrowedFd<'_>, path: &CStr, recursion: Recursion) -> io::Result<OwnedFd> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+    if recursion == Recursion::Subtree {
+        flags |= OpenTreeFlags::AT_RECURSIVE;
+    }
+    Ok(rustix::mount::open_tree(directory, path, flags)?)
+}
+
+/// A detached bind mount of a path of our own namespace.
+pub fn clone_path(path: &Path, recursion: Recursion) -> io::Result<OwnedFd> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    if recursion == Recursion::Subtree {
+        flags |= OpenTreeFlags::AT_RECURSIVE;
+    }
+    Ok(rustix::mount::open_tree(CWD, path, flags)?)
+}
+
+/// Attaches a detached mount exactly at the object that `target` refers to.
+pub fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> io::Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    Ok(rustix::mount::move_mount(mount, c"", target, c"", flags)?)
+}
+
+/// Attaches a detached mount at a path beneath a directory.
+pub fn attach_at(mount: BorrowedFd<'_>, directory: BorrowedFd<'_>, path: &str) -> io::Result<()> {
+    Ok(rustix::mount::move_mount(mount, c"", directory, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
+}
+
+/// How mount events travel between copies of a mount; see mount_namespaces(7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Propagation {
+    Private,
+    Slave,
+    Shared,
+    Unbindable,
+}
+
+impl Propagation {
+    fn bits(self) -> u64 {
+        match self {
+            Self::Private => libc::MS_PRIVATE,
+            Self::Slave => libc::MS_SLAVE,
+            Self::Shared => libc::MS_SHARED,
+            Self::Unbindable => libc::MS_UNBINDABLE,
+        }
+    }
+}
+
+/// A change for `mount_setattr`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Attributes {
+    pub set: u64,
+    pub clear: u64,
+    pub propagation: Option<Propagation>,
+    pub recursive: bool,
+}
+
+impl Attributes {
+    pub fn read_only() -> Self {
+        Self { set: Flags::MOUNT_ATTR_RDONLY.bits().into(), ..Self::default() }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.set == 0 && self.clear == 0 && self.propagation.is_none()
+    }
+}
+
+/// `struct mount_attr` of linux/mount.h.
+#[repr(C)]
+struct MountAttr {
+    attr_set: u64,
+    attr_clr: u64,
+    propagation: u64,
+    userns_fd: u64,
+}
+
+/// The bits of the access-time field: it is a number, not flags, and is cleared whole before it is set.
+const ATIME_FIELD: u64 = 0x70;
+
+/// Changes the attributes of a mount (and of those below, with `recursive`).
+pub fn set_attributes(mount: BorrowedFd<'_>, change: Attributes) -> io::Result<()> {
+    let mut attributes = MountAttr {
+        attr_set: change.set,
+        attr_clr: change.clear,
+        propagation: change.propagation.map_or(0, Propagation::bits),
+        userns_fd: 0,
+    };
+    if change.set & ATIME_FIELD != 0 {
+        attributes.attr_clr |= ATIME_FIELD;
+    }
+    let mut flags = libc::AT_EMPTY_PATH;
+    if change.recursive {
+        flags |= libc::AT_RECURSIVE;
+    }
+    // SAFETY: the path is a literal, the structure lives through the call and has the size that is passed.
+    let done = unsafe {
+        libc::syscall(libc::SYS_mount_setattr, mount.as_raw_fd(), c"".as_ptr(), flags, &raw mut attributes, size_of::<MountAttr>())
+    };
+    if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Changes how events travel for every mount of this namespace.
+pub fn set_root_propagation(propagation: Propagation) -> io::Result<()> {
+    let change = match propagation {
+        Propagation::Private => MountPropagationFlags::PRIVATE,
+        Propagation::Slave => MountPropagationFlags::DOWNSTREAM,
+        Propagation::Shared => MountPropagationFlags::SHARED,
+        Propagation::Unbindable => MountPropagationFlags::UNBINDABLE,
+    };
+    Ok(rustix::mount::mount_change("/", change | MountPropagationFlags::REC)?)
+}
+
+/// Makes `root` the root of this mount namespace and throws the old one away.
+///
+/// The old root is stacked on top of the new one (`pivot_root(".", ".")`) and detached: no directory for it is needed.
+pub fn pivot_into(root: BorrowedFd<'_>) -> io::Result<()> {
+    rustix::process::fchdir(root)?;
+    rustix::process::pivot_root(".", ".")?;
+    rustix::mount::unmount(".", UnmountFlags::DETACH)?;
+    Ok(rustix::process::chdir("/")?)
+}
+
+/// Mounts by mount(2), for kernels whose new calls lack something.
+pub fn mount_legacy(source: &str, target: &Path, kind: &str, data: &CStr) -> io::Result<()> {
+    Ok(rustix::mount::mount(source, target, kind, rustix::mount::MountFlags::empty(), data)?)
+}
+
+/// Unmounts lazily what is mounted at `path`.
+pub fn detach(path: &Path) -> io::Result<()> {
+    Ok(rustix::mount::unmount(path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)?)
+}
+
+/// The mount on top at `path`, as a handle for `attach` targets and look-ups.
+pub fn open_root(path: &Path) -> io::Result<OwnedFd> {
+    Ok(rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}

@@ -1,0 +1,379 @@
+//! Processes by handle: `clone3` of a single-threaded caller, pidfds, exit statuses, start times.
+//!
+//! Leaves to others: starting another role of this executable (`role`), what a child does after its birth (the caller).
+//! Source: clone3(2), pidfd_open(2), waitid(2), proc_pid_stat(5).
+
+use rustix::process::{PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+pub use rustix::process::Pid;
+
+/// What `clone3` returned, on each of the two sides.
+#[derive(Debug)]
+pub enum Cloned {
+    Parent(Child),
+    Child,
+}
+
+/// A child of ours: its pid in our namespace and the handle that cannot be recycled.
+#[derive(Debug)]
+pub struct Child {
+    pub pid: i32,
+    pub pidfd: OwnedFd,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitStatus {
+    Code(i32),
+    Signal(i32),
+}
+
+impl ExitStatus {
+    /// The number a shell shows: the code, or 128 plus the signal.
+    pub fn code(self) -> i32 {
+        match self {
+            Self::Code(code) => code,
+            Self::Signal(signal) => 128 + signal,
+        }
+    }
+
+    pub fn signal(self) -> Option<i32> {
+        match self {
+            Self::Code(_) => None,
+            Self::Signal(signal) => Some(signal),
+        }
+    }
+}
+
+/// The `CLONE_NEW*` bits, for [`clone_single_threaded`] and `namespace`.
+pub mod flags {
+    pub const NEWNS: u64 = libc::CLONE_NEWNS as u64;
+    pub const NEWCGROUP: u64 = libc::CLONE_NEWCGROUP as u64;
+    pub const NEWUTS: u64 = libc::CLONE_NEWUTS as u64;
+    pub const NEWIPC: u64 = libc::CLONE_NEWIPC as u64;
+    pub const NEWUSER: u64 = libc::CLONE_NEWUSER as u64;
+    pub const NEWPID: u64 = libc::CLONE_NEWPID as u64;
+    pub const NEWNET: u64 = libc::CLONE_NEWNET as u64;
+    pub const NEWTIME: u64 = 0x80;
+}
+
+const CLONE_PIDFD: u64 = 0x1000;
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// `struct clone_args` of linux/sched.h, the 88-byte version of Linux 5.7.
+#[repr(C)]
+#[derive(Default)]
+struct CloneArgs {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
+}
+
+/// Clones this process copy-on-write into new namespaces (and a v2 cgroup), like `fork`.
+///
+/// Refused with `EBUSY` when the caller has more than one thread: the child would inherit locks nobody can release.
+pub fn clone_single_threaded(namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Cloned> {
+    if thread_count()? != 1 {
+        return Err(io::Error::from_raw_os_error(libc::EBUSY));
+    }
+    let mut pidfd: i32 = -1;
+    let mut args = CloneArgs {
+        flags: namespaces | CLONE_PIDFD,
+        pidfd: (&raw mut pidfd) as u64,
+        exit_signal: libc::SIGCHLD as u64,
+        ..CloneArgs::default()
+    };
+    if let Some(directory) = cgroup {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = directory.as_raw_fd() as u64;
+    }
+    // SAFETY: no CLONE_VM and no stack: the child goes on with a private copy of this memory, as after fork. We just saw that
+    // this is the only thread, so no lock is held by a thread the child lacks. `args` and `pidfd` outlive the call.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<CloneArgs>()) };
+    match pid {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(Cloned::Child),
+        pid => {
+            // SAFETY: clone3 succeeded with CLONE_PIDFD, so the kernel stored a fresh descriptor that nobody else owns.
+            let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+            Ok(Cloned::Parent(Child { pid: pid as i32, pidfd }))
+        }
+    }
+}
+
+/// Threads of this process: `/proc/self/task` has one directory for each.
+pub fn thread_count() -> io::Result<u64> {
+    let links = rustix::fs::stat("/proc/self/task")?.st_nlink;
+    #[allow(clippy::unnecessary_cast, reason = "the width of st_nlink differs between architectures")]
+    Ok((links as u64).saturating_sub(2))
+}
+
+/// Ends this process at once: no destructors, no buffers flushed twice after a clone.
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: _exit takes an integer and never returns.
+    unsafe { libc::_exit(code) }
+}
+
+/// Opens a handle on a process that is still alive.
+pub fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
+    let pid = Pid::from_raw(pid).ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
+    Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
+}
+
+/// Opens a process only if it is still the one that started at `start_time`: a pid alone may have been given to another.
+pub fn pidfd_open_verified(pid: i32, start_time: u64) -> io::Result<OwnedFd> {
+    let pidfd = pidfd_open(pid)?;
+    // The handle was taken first, so a pid recycled in between shows another start time here.
+    if self::start_time(pid)? != start_time {
+        return Err(io::Error::from_raw_os_error(libc::ESRCH));
+    }
+    Ok(pidfd)
+}
+
+/// Sends a signal through the handle; real-time signals too.
+pub fn pidfd_send_signal(pidfd: impl AsFd, signal: i32) -> io::Result<()> {
+    let fd = pidfd.as_fd().as_raw_fd();
+    // SAFETY: plain integers and a null siginfo; the descriptor is borrowed for the call.
+    let done = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, std::ptr::null::<libc::siginfo_t>(), 0) };
+    if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Waits for a child to end and reaps it.
+pub fn wait(pidfd: impl AsFd) -> io::Result<ExitStatus> {
+    loop {
+        match rustix::process::waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED) {
+            Ok(Some(status)) => return Ok(exit_status(&status)),
+            Ok(None) | Err(rustix::io::Errno::INTR) => continue,
+            Err(e) => return Err(e.into()),
+        }
+    }
+}
+
+/// Reaps a child if it has ended; `None` while it runs.
+pub fn try_wait(pidfd: impl AsFd) -> io::Result<Option<ExitStatus>> {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+    let status = rustix::process::waitid(WaitId::PidFd(pidfd.as_fd()), options)?;
+    Ok(status.map(|status| exit_status(&status)))
+}
+
+/// Looks at the status of an ended child and leaves it to be reaped by somebody else.
+pub fn peek_exit(pidfd: impl AsFd) -> io::Result<Option<ExitStatus>> {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    let status = rustix::process::waitid(WaitId::PidFd(pidfd.as_fd()), options)?;
+    Ok(status.map(|status| exit_status(&status)))
+}
+
+fn exit_status(status: &WaitIdStatus) -> ExitStatus {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => ExitStatus::Code(code),
+        (None, Some(signal)) => ExitStatus::Signal(signal),
+        // waitid was asked for WEXITED alone, which reports nothing but these two.
+        (None, None) => ExitStatus::Code(255),
+    }
+}
+
+/// The size of the first version of `struct pidfd_info` (Linux 6.13): eight 64-bit words.
+const PIDFD_INFO_SIZE: usize = 64;
+const PIDFD_INFO_EXIT: u64 = 1 << 3;
+
+/// The exit status of a process that is not our child, by `PIDFD_GET_INFO` (Linux 6.15).
+///
+/// The handle must have been opened before the process was reaped. `Ok(None)`: it still runs, or the kernel cannot tell.
+pub fn pidfd_exit_status(pidfd: impl AsFd) -> io::Result<Option<ExitStatus>> {
+    let mut info = [0u64; PIDFD_INFO_SIZE / 8];
+    info[0] = PIDFD_INFO_EXIT;
+    // _IOWR(0xFF, 11, struct pidfd_info)
+    let request = (3u64 << 30) | ((PIDFD_INFO_SIZE as u64) << 16) | (0xFF << 8) | 11;
+    // SAFETY: `info` is as large as the size encoded in the request says, and lives through the call.
+    let done = unsafe { libc::ioctl(pidfd.as_fd().as_raw_fd(), request as _, info.as_mut_ptr()) };
+    if done == -1 {
+        let error = io::Error::last_os_error();
+        return match error.raw_os_error() {
+            Some(libc::ENOTTY | libc::EINVAL | libc::ESRCH) => Ok(None),
+            _ => Err(error),
+        };
+    }
+    if info[0] & PIDFD_INFO_EXIT == 0 {
+        return Ok(None);
+    }
+    // The last word holds `__s32 exit_code` after a 32-bit field: see the layout in linux/pidfd.h.
+    let bytes: Vec<u8> = info.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    let raw = i32::from_ne_bytes([bytes[60], bytes[61], bytes[62], bytes[63]]);
+    Ok(Some(decode_wait_status(raw)))
+}
+
+/// Reads a wait(2) status word.
+pub fn decode_wait_status(raw: i32) -> ExitStatus {
+    match raw & 0x7f {
+        0 => ExitStatus::Code((raw >> 8) & 0xff),
+        signal => ExitStatus::Signal(signal),
+    }
+}
+
+/// A namespace of the process, by the pidfd ioctls of Linux 6.11: `PIDFD_GET_<X>_NAMESPACE`.
+pub fn pidfd_namespace(pidfd: impl AsFd, which: PidfdNamespace) -> io::Result<OwnedFd> {
+    let request = (0xFFu64 << 8) | which as u64;
+    // SAFETY: the ioctl takes no argument beyond the integer 0 and returns a new descriptor.
+    let fd = unsafe { libc::ioctl(pidfd.as_fd().as_raw_fd(), request as _, 0) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// The numbers of linux/pidfd.h.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u64)]
+pub enum PidfdNamespace {
+    Cgroup = 1,
+    Ipc = 2,
+    Mount = 3,
+    Net = 4,
+    Pid = 5,
+    Uts = 9,
+}
+
+/// Start time in clock ticks since boot: the field that makes a pid believable.
+pub fn start_time(pid: i32) -> io::Result<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    parse_start_time(&text).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("/proc/{pid}/stat: {text:?}")))
+}
+
+/// Field 22; the name in field 2 may hold spaces and parentheses, so counting starts after the last `)`.
+fn parse_start_time(stat: &str) -> Option<u64> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+/// Forbids ptrace and /proc/PID access to processes without CAP_SYS_PTRACE over us, or allows it again.
+pub fn set_dumpable(dumpable: bool) -> io::Result<()> {
+    use rustix::process::DumpableBehavior;
+    let behavior = if dumpable { DumpableBehavior::Dumpable } else { DumpableBehavior::NotDumpable };
+    Ok(rustix::process::set_dumpable_behavior(behavior)?)
+}
+
+/// Replaces the program of this process; returns only the error.
+pub fn execve(program: &std::ffi::CStr, argv: &[std::ffi::CString], env: &[std::ffi::CString]) -> io::Error {
+    let argv = pointers(argv);
+    let env = pointers(env);
+    // SAFETY: both arrays end with a null pointer and point into strings borrowed for the call.
+    unsafe { libc::execve(program.as_ptr(), argv.as_ptr(), env.as_ptr()) };
+    io::Error::last_os_error()
+}
+
+pub(crate) fn pointers(strings: &[std::ffi::CString]) -> Vec<*const libc::c_char> {
+    strings.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect()
+}
+
+/// Marks every descriptor from `first` on close-on-exec; `ENOSYS` before Linux 5.11 falls back to the list in /proc.
+pub fn cloexec_from(first: i32) -> io::Result<()> {
+    const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
+    // SAFETY: integers only; nothing is closed, so no descriptor owned elsewhere becomes invalid.
+    let done = unsafe { libc::syscall(libc::SYS_close_range, first as libc::c_uint, libc::c_uint::MAX, CLOSE_RANGE_CLOEXEC) };
+    if done == 0 {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let name = entry?.file_name();
+        let Some(fd) = name.to_str().and_then(|n| n.parse::<i32>().ok()).filter(|fd| *fd >= first) else { continue };
+        // SAFETY: sets a flag on a descriptor number; one that was closed meanwhile answers EBADF.
+        unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+    Ok(())
+}
+
+/// Makes `fd` the descriptor number `target`, inherited over execve.
+pub fn dup_onto(fd: BorrowedFd<'_>, target: i32) -> io::Result<()> {
+    if fd.as_raw_fd() == target {
+        rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::empty())?;
+        return Ok(());
+    }
+    // SAFETY: the number `target` is given up by the caller, who is about to execute another program.
+    let done = unsafe { libc::dup2(fd.as_raw_fd(), target) };
+    if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// A new anonymous session keyring, so that the keys of the host's session stay out of reach; see keyctl(2).
+pub fn join_new_session_keyring() -> io::Result<()> {
+    const KEYCTL_JOIN_SESSION_KEYRING: libc::c_int = 1;
+    // SAFETY: a null name asks for an anonymous keyring; no memory is passed.
+    let done = unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, std::ptr::null::<libc::c_char>()) };
+    if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Sets the execution domain (`personality(2)`).
+pub fn set_personality(persona: u64) -> io::Result<()> {
+    // SAFETY: an integer in, an integer out.
+    let done = unsafe { libc::personality(persona as _) };
+    if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Sends a signal by pid, for a process without a handle (a child seen only inside a pid namespace).
+pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
+    // SAFETY: integers only.
+    if unsafe { libc::kill(pid, signal) } == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Reaps any ended child: its pid and status; `None` when none has ended, `ECHILD` when there is none.
+pub fn reap_any() -> io::Result<Option<(i32, ExitStatus)>> {
+    let mut raw = 0;
+    // SAFETY: `raw` lives through the call.
+    match unsafe { libc::waitpid(-1, &raw mut raw, libc::WNOHANG) } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(None),
+        pid => Ok(Some((pid, decode_wait_status(raw)))),
+    }
+}
+
+/// The signal by rustix's type where it has a name, for APIs that want it.
+pub fn named_signal(signal: i32) -> Option<Signal> {
+    Signal::from_named_raw(signal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn start_time_survives_hostile_names() {
+        let stat = "12 (a) b) (c) S 1 12 12 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 98765 1000 200";
+        assert_eq!(parse_start_time(stat), Some(98765));
+        assert_eq!(parse_start_time("nonsense"), None);
+    }
+
+    #[test]
+    fn own_start_time_verifies_own_pid() {
+        let pid = std::process::id() as i32;
+        let started = start_time(pid).unwrap();
+        pidfd_open_verified(pid, started).unwrap();
+        let wrong = pidfd_open_verified(pid, started + 1).unwrap_err();
+        assert_eq!(wrong.raw_os_error(), Some(libc::ESRCH));
+    }
+
+    #[test]
+    fn wait_statuses() {
+        assert_eq!(decode_wait_status(0x0300), ExitStatus::Code(3));
+        assert_eq!(decode_wait_status(9), ExitStatus::Signal(9));
+        assert_eq!(decode_wait_status(0x8b).code(), 139);
+    }
+
+    #[test]
+    fn threaded_callers_are_refused() {
+        let other = std::thread::spawn(|| std::thread::park());
+        let refused = clone_single_threaded(0, None).unwrap_err();
+        other.thread().unpark();
+        other.join().unwrap();
+        assert_eq!(refused.raw_os_error(), Some(libc::EBUSY));
+    }
+}
