@@ -1,0 +1,357 @@
+//! Walking through a stage: each instruction changes the image's configuration, and some become an action on the
+//! filesystem. Pure: what is to be done comes out as data.
+//!
+//! Source: Dockerfile reference; BuildKit `dockerfile2llb/convert.go` for history texts and corners.
+
+use crate::dockerfile::{self, Heredoc};
+use crate::dockerfile::{
+    CommandLine, Copy, CopyVerb, Instruction, Mistake, Placed, Run, RunMount, RunNetwork,
+};
+use crate::expand;
+use crate::metadata;
+use crate::scope::{Globals, Scope, Variables, proxies};
+use oci::{History, ImageConfig};
+use serde::Serialize;
+use std::path::Path;
+
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A stage's image so far, and the variables that hold at this point.
+#[derive(Debug, Clone)]
+pub struct StageState {
+    pub image: ImageConfig,
+    pub scope: Scope,
+    /// CMD was given in this very stage, so ENTRYPOINT does not clear it.
+    pub(crate) own_cmd: bool,
+}
+
+/// What an instruction asks of the filesystem.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// The configuration alone has changed.
+    None,
+    Run(Box<RunStep>),
+    Copy(Box<CopyStep>),
+    Workdir(WorkdirStep),
+}
+
+/// A RUN with everything resolved.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RunStep {
+    pub argv: Vec<String>,
+    pub env: Variables,
+    /// Given to the process, in neither key nor history.
+    #[serde(skip)]
+    pub proxies: Variables,
+    pub user: String,
+    pub cwd: String,
+    pub mounts: Vec<RunMount>,
+    pub network: RunNetwork,
+    /// A heredoc that opens with `#!`: name and content of the program.
+    pub script: Option<(String, String)>,
+}
+
+/// A COPY or ADD with everything resolved.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CopyStep {
+    pub verb: CopyVerb,
+    pub sources: Vec<String>,
+    /// Name and content of files written in the Dockerfile.
+    pub files: Vec<(String, String)>,
+    /// Absolute; ends in `/` when it must be a directory.
+    pub destination: String,
+    pub from: Option<String>,
+    pub chown: Option<String>,
+    pub chmod: Option<String>,
+    pub exclude: Vec<String>,
+    pub parents: bool,
+    pub unpack: Option<bool>,
+}
+
+/// The directory WORKDIR makes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WorkdirStep {
+    pub path: String,
+    pub user: String,
+}
+
+impl StageState {
+    /// A stage on an image.
+    pub fn on_image(image: ImageConfig) -> Self {
+        let mut scope = Scope::default();
+        for entry in &image.config.env {
+            let (key, value) = entry.split_once('=').unwrap_or((entry, ""));
+            scope.set_env(key, value);
+        }
+        Self {
+            image,
+            scope,
+            own_cmd: false,
+        }
+    }
+
+    /// A stage on nothing.
+    pub fn on_scratch(platform: &oci::Platform) -> Self {
+        let mut image = ImageConfig {
+            os: platform.os.clone(),
+            architecture: platform.architecture.clone(),
+            ..ImageConfig::default()
+        };
+        image.config.env = vec![format!("PATH={DEFAULT_PATH}")];
+        image.config.working_dir = "/".to_owned();
+        Self::on_image(image)
+    }
+
+    /// A stage on another stage: its ARGs hold on.
+    pub fn on_stage(mut self) -> Self {
+        self.own_cmd = false;
+        self
+    }
+
+    /// Applies one instruction. `created` is the time that goes into the history.
+    pub fn apply(
+        &mut self,
+        placed: &Placed<Instruction>,
+        globals: &Globals,
+        created: &str,
+    ) -> Result<Action, Mistake> {
+        let step = Words {
+            scope: self.scope.clone(),
+            escape: globals.escape,
+        };
+        match &placed.what {
+            Instruction::Run(run) => self.run(run, globals, created),
+            Instruction::Copy(copy) => self.copy(copy, &step, created),
+            Instruction::Workdir(path) => self.workdir(&step.word(path)?, created),
+            other => {
+                let text = metadata::apply(self, other, &step, globals)?;
+                self.record(text, true, created);
+                Ok(Action::None)
+            }
+        }
+    }
+
+    fn run(&mut self, run: &Run, globals: &Globals, created: &str) -> Result<Action, Mistake> {
+        let words = Words {
+            scope: self.scope.clone(),
+            escape: globals.escape,
+        };
+        let mounts = run
+            .mounts
+            .iter()
+            .map(|text| dockerfile::parse_mount(&words.word(text)?));
+        let mounts = mounts.collect::<Result<Vec<_>, Mistake>>()?;
+        let (argv, script) = self.argv(run);
+        let args = self.scope.visible_args();
+        let shown = shown_command(&argv, run);
+        let text = match args.as_slice() {
+            [] => format!("RUN {shown} # buildkit"),
+            args => {
+                let list: Vec<String> = args
+                    .iter()
+                    .map(|(key, value)| format!("{key}={value}"))
+                    .collect();
+                format!("RUN |{} {} {shown} # buildkit", list.len(), list.join(" "))
+            }
+        };
+        self.record(text, false, created);
+        Ok(Action::Run(Box::new(RunStep {
+            argv,
+            env: self.scope.run_env(),
+            proxies: proxies(&self.scope, globals),
+            user: self.image.config.user.clone(),
+            cwd: self.cwd(),
+            mounts,
+            network: run.network,
+            script,
+        })))
+    }
+
+    /// What is executed: heredocs become the shell's script, a shebang makes one a program of its own.
+    fn argv(&self, run: &Run) -> (Vec<String>, Option<(String, String)>) {
+        let text = match &run.command {
+            CommandLine::Exec(words) => return (words.clone(), None),
+            CommandLine::Shell(text) => text,
+        };
+        let script = match run.heredocs.as_slice() {
+            [only] if dockerfile::is_opening(text) => {
+                if only.content.starts_with("#!") {
+                    let path = format!("/dev/pipes/{}", only.name);
+                    return (vec![path], Some((only.name.clone(), only.content.clone())));
+                }
+                only.content.clone()
+            }
+            several => {
+                let body = |heredoc: &Heredoc| format!("\n{}{}", heredoc.raw, heredoc.name);
+                text.clone() + &several.iter().map(body).collect::<String>()
+            }
+        };
+        let mut argv = self.shell();
+        argv.push(script);
+        (argv, None)
+    }
+
+    fn copy(&mut self, copy: &Copy, words: &Words, created: &str) -> Result<Action, Mistake> {
+        let all = |texts: &[String]| {
+            texts
+                .iter()
+                .map(|text| words.word(text))
+                .collect::<Result<Vec<_>, _>>()
+        };
+        let one = |text: &Option<String>| text.as_deref().map(|text| words.word(text)).transpose();
+        let sources = all(&copy.sources)?;
+        let files = copy.heredocs.iter().map(|heredoc| {
+            let content = if heredoc.expand {
+                words.body(&heredoc.content)?
+            } else {
+                heredoc.content.clone()
+            };
+            Ok((heredoc.name.clone(), content))
+        });
+        let files = files.collect::<Result<Vec<_>, Mistake>>()?;
+        let written = words.word(&copy.destination)?;
+        let destination = self.destination(&written);
+        if sources.len() + files.len() > 1 && !destination.ends_with('/') {
+            return Err(Mistake::DestinationNotDirectory(copy.verb.name()));
+        }
+        if copy.verb == CopyVerb::Add
+            && let Some(remote) = sources.iter().find(|source| is_remote(source))
+        {
+            return Err(Mistake::RemoteAdd(remote.clone()));
+        }
+        if copy.checksum.is_some() {
+            return Err(Mistake::RemoteAdd("--checksum".to_owned()));
+        }
+        let names = sources
+            .iter()
+            .cloned()
+            .chain(files.iter().map(|(name, _)| format!("<<{name}")));
+        let text = names.chain([written]).collect::<Vec<_>>().join(" ");
+        self.record(
+            format!("{} {text} # buildkit", copy.verb.name()),
+            false,
+            created,
+        );
+        Ok(Action::Copy(Box::new(CopyStep {
+            verb: copy.verb,
+            sources,
+            files,
+            destination,
+            from: copy.from.clone(),
+            chown: one(&copy.chown)?,
+            chmod: one(&copy.chmod)?,
+            exclude: all(&copy.exclude)?,
+            parents: copy.parents,
+            unpack: copy.unpack,
+        })))
+    }
+
+    fn workdir(&mut self, path: &str, created: &str) -> Result<Action, Mistake> {
+        if path.is_empty() {
+            return Err(Mistake::Arguments {
+                instruction: "WORKDIR",
+                need: "exactly one argument",
+            });
+        }
+        let whole = absolute(&self.cwd(), path);
+        self.image.config.working_dir.clone_from(&whole);
+        // The root is there, and so makes no layer.
+        self.record(format!("WORKDIR {whole}"), whole == "/", created);
+        if whole == "/" {
+            return Ok(Action::None);
+        }
+        Ok(Action::Workdir(WorkdirStep {
+            path: whole,
+            user: self.image.config.user.clone(),
+        }))
+    }
+
+    /// COPY's destination, absolute, its meaning as a directory kept.
+    fn destination(&self, written: &str) -> String {
+        let directory = written.is_empty()
+            || written.ends_with('/')
+            || written == "."
+            || written.ends_with("/.");
+        let mut path = absolute(&self.cwd(), written);
+        if directory && !path.ends_with('/') {
+            path.push('/');
+        }
+        path
+    }
+
+    pub(crate) fn cwd(&self) -> String {
+        match self.image.config.working_dir.as_str() {
+            "" => "/".to_owned(),
+            path => path.to_owned(),
+        }
+    }
+
+    pub(crate) fn shell(&self) -> Vec<String> {
+        let default = || vec!["/bin/sh".to_owned(), "-c".to_owned()];
+        self.image
+            .config
+            .shell
+            .clone()
+            .filter(|shell| !shell.is_empty())
+            .unwrap_or_else(default)
+    }
+
+    fn record(&mut self, created_by: String, empty_layer: bool, created: &str) {
+        self.image.history.push(History {
+            created: Some(created.to_owned()),
+            created_by,
+            comment: "dockless.dockerfile.v0".to_owned(),
+            empty_layer,
+            ..History::default()
+        });
+    }
+}
+
+/// The values an instruction sees: those of its start.
+pub(crate) struct Words {
+    pub(crate) scope: Scope,
+    escape: char,
+}
+
+impl Words {
+    pub(crate) fn word(&self, text: &str) -> Result<String, Mistake> {
+        Ok(expand::word(text, self.escape, &|name| {
+            self.scope.get(name)
+        })?)
+    }
+
+    pub(crate) fn words(&self, text: &str) -> Result<Vec<String>, Mistake> {
+        Ok(expand::words(text, self.escape, &|name| {
+            self.scope.get(name)
+        })?)
+    }
+
+    fn body(&self, text: &str) -> Result<String, Mistake> {
+        Ok(expand::body(text, self.escape, &|name| {
+            self.scope.get(name)
+        })?)
+    }
+}
+
+/// `path` as seen from `cwd`, cleaned as Go's `path.Join` does.
+fn absolute(cwd: &str, path: &str) -> String {
+    let joined = if Path::new(path).is_absolute() {
+        path.to_owned()
+    } else {
+        format!("{cwd}/{path}")
+    };
+    format!("/{}", crate::pattern::clean(&joined))
+}
+
+/// A URL or git repository, by what BuildKit takes for one.
+fn is_remote(source: &str) -> bool {
+    let scheme = ["http://", "https://", "git://", "ssh://", "git@"];
+    scheme.iter().any(|prefix| source.starts_with(prefix))
+}
+
+fn shown_command(argv: &[String], run: &Run) -> String {
+    match &run.command {
+        CommandLine::Exec(words) => words.join(" "),
+        CommandLine::Shell(_) => argv.join(" "),
+    }
+}
