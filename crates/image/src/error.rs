@@ -1,0 +1,101 @@
+//! The errors of the crate's public calls. Texts that scripts know follow Docker.
+
+use crate::{content, layer};
+use oci::Digest;
+use std::fmt;
+
+/// Why an image could not be found, fetched, kept or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{}", reference_text(.0))]
+    Reference(#[from] oci::reference::Error),
+    #[error("No such image: {0}")]
+    NoSuchImage(String),
+    #[error("multiple images found with provided prefix: {0}")]
+    Ambiguous(String),
+    #[error("{0}")]
+    NotFound(NotFound),
+    #[error("image {name} has no manifest for platform {wanted} (it has: {})", offered.join(", "))]
+    NoPlatform {
+        name: String,
+        wanted: String,
+        offered: Vec<String>,
+    },
+    #[error(transparent)]
+    Content(#[from] content::Error),
+    #[error(transparent)]
+    Layer(#[from] layer::StoreError),
+    #[error("failed to register layer {layer}")]
+    Unpack {
+        layer: Digest,
+        source: layer::UnpackError,
+    },
+    #[error("failed to decompress layer {layer}")]
+    Decompress {
+        layer: Digest,
+        source: std::io::Error,
+    },
+    #[error(
+        "layer {layer} does not unpack to what its image says: expected diff id {expected}, got {actual}"
+    )]
+    DiffId {
+        layer: Digest,
+        expected: Digest,
+        actual: Digest,
+    },
+    #[error("the manifest or index {digest} is not valid")]
+    Manifest {
+        digest: Digest,
+        source: oci::manifest::Error,
+    },
+    #[error("the configuration {digest} is not valid")]
+    Config {
+        digest: Digest,
+        source: serde_json::Error,
+    },
+    #[error(
+        "image {digest} is not runnable: its manifest lists {layers} layers, its configuration {diff_ids}"
+    )]
+    LayerCount {
+        digest: Digest,
+        layers: usize,
+        diff_ids: usize,
+    },
+    #[error("{0} is not a container image (media type {1}): it cannot be run or unpacked")]
+    NotAnImage(String, String),
+    #[error("cannot read {blob} from {place}")]
+    Fetch {
+        blob: Digest,
+        place: String,
+        source: std::io::Error,
+    },
+}
+
+fn reference_text(error: &oci::reference::Error) -> String {
+    error.to_string()
+}
+
+/// An image that exists nowhere, and every place that was asked.
+#[derive(Debug, Default)]
+pub struct NotFound {
+    pub reference: String,
+    pub places: Vec<Place>,
+}
+
+/// One place an image was looked for, and what came of it.
+#[derive(Debug)]
+pub struct Place {
+    pub name: String,
+    pub answer: String,
+}
+
+impl fmt::Display for NotFound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "image {} was found nowhere", self.reference)?;
+        for (number, place) in self.places.iter().enumerate() {
+            let separator = if number == 0 { ":" } else { ";" };
+            write!(f, "{separator} {}: {}", place.name, place.answer)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,408 @@
+//! Bringing an image's blobs and layers in from a source: each blob verified while it streams, each layer
+//! unpacked while it downloads, up to three at a time, committed lowest first.
+
+use crate::content::{self, ContentStore, ImageLayout};
+use crate::error::Error;
+use crate::layer::store::Staging;
+use crate::layer::unpack::Unpacked;
+use crate::layer::{LayerStore, Record};
+use crate::pipeline::{self, Sink};
+use crate::progress::{LayerEvent, Progress, Status};
+use crate::tarball::Limits;
+use oci::{Descriptor, Digest};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::AsFd;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use sys::lock::FileLock;
+
+/// Layers in flight at once.
+const PARALLEL: usize = 3;
+
+/// Where blobs come from.
+pub(crate) trait Source: Sync {
+    /// What to call it in messages.
+    fn place(&self) -> String;
+    /// The blob from `offset` on. A broken stream is asked for again by [`Source::again`].
+    fn open(&self, blob: &Descriptor, offset: u64) -> Result<Box<dyn Read + Send>, Error>;
+    /// Whether, and after how many seconds, to try once more after `failure`, the `attempt`-th in a row.
+    fn again(&self, failure: &Error, attempt: u32) -> Option<std::time::Duration>;
+    /// The layout whose files these are, where they are files.
+    fn layout(&self) -> Option<&ImageLayout> {
+        None
+    }
+}
+
+/// A directory given by `--image-dir`, or the store's own content.
+impl Source for ImageLayout {
+    fn place(&self) -> String {
+        self.root().display().to_string()
+    }
+
+    fn open(&self, blob: &Descriptor, offset: u64) -> Result<Box<dyn Read + Send>, Error> {
+        let mut file = ImageLayout::open(self, &blob.digest)?;
+        file.seek(SeekFrom::Start(offset))
+            .map_err(|e| fetch_error(&blob.digest, self, e))?;
+        Ok(Box::new(file))
+    }
+
+    fn again(&self, _: &Error, _: u32) -> Option<std::time::Duration> {
+        None
+    }
+
+    fn layout(&self) -> Option<&ImageLayout> {
+        Some(self)
+    }
+}
+
+fn fetch_error(blob: &Digest, source: &(impl Source + ?Sized), e: io::Error) -> Error {
+    Error::Fetch {
+        blob: blob.clone(),
+        place: source.place(),
+        source: e,
+    }
+}
+
+/// One layer to bring in.
+#[derive(Debug, Clone)]
+pub(crate) struct Job {
+    pub(crate) blob: Descriptor,
+    pub(crate) diff_id: Digest,
+    pub(crate) chain_id: Digest,
+}
+
+/// The stores, and who wants to hear about progress.
+pub(crate) struct Fetcher<'a> {
+    pub(crate) content: &'a ContentStore,
+    pub(crate) layers: &'a LayerStore,
+    pub(crate) source: &'a dyn Source,
+    pub(crate) progress: &'a dyn Progress,
+    pub(crate) limits: Limits,
+}
+
+/// How far a layer is.
+enum Slot {
+    Pending,
+    /// Unpacked and verified; waits until the layers below are committed.
+    Ready {
+        staging: Staging,
+        unpacked: Unpacked,
+        _lock: FileLock,
+    },
+    Committed,
+}
+
+impl Fetcher<'_> {
+    /// Brings all layers in; at the end each is unpacked and its blob is in the content store.
+    pub(crate) fn layers(&self, jobs: &[Job]) -> Result<(), Error> {
+        let next = AtomicUsize::new(0);
+        let failed: Mutex<Option<Error>> = Mutex::new(None);
+        let slots: Mutex<Vec<Slot>> = Mutex::new(jobs.iter().map(|_| Slot::Pending).collect());
+        for job in jobs {
+            self.tell(&job.blob, Status::PullingFsLayer, 0);
+        }
+        let work = || {
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let stop = failed.lock().is_ok_and(|f| f.is_some());
+                if stop || number >= jobs.len() {
+                    return;
+                }
+                let done = self
+                    .layer(&jobs[number])
+                    .and_then(|slot| self.settle(jobs, &slots, number, slot));
+                if let Err(error) = done
+                    && let Ok(mut first) = failed.lock()
+                {
+                    first.get_or_insert(error);
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..PARALLEL.min(jobs.len()) {
+                scope.spawn(work);
+            }
+            work();
+        });
+        match failed.into_inner() {
+            Ok(Some(error)) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Commits the layer, and those above that waited for it.
+    fn settle(
+        &self,
+        jobs: &[Job],
+        slots: &Mutex<Vec<Slot>>,
+        number: usize,
+        slot: Slot,
+    ) -> Result<(), Error> {
+        let mut slots = slots
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        slots[number] = slot;
+        let Some(first) = slots.iter().position(|s| !matches!(s, Slot::Committed)) else {
+            return Ok(());
+        };
+        for at in first..jobs.len() {
+            match std::mem::replace(&mut slots[at], Slot::Committed) {
+                Slot::Committed => {}
+                Slot::Pending => {
+                    slots[at] = Slot::Pending;
+                    return Ok(());
+                }
+                Slot::Ready {
+                    staging,
+                    unpacked,
+                    _lock,
+                } => self.commit(jobs, at, staging, &unpacked)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn commit(
+        &self,
+        jobs: &[Job],
+        at: usize,
+        staging: Staging,
+        unpacked: &Unpacked,
+    ) -> Result<(), Error> {
+        let below: Vec<Digest> = jobs[..at].iter().map(|j| j.chain_id.clone()).collect();
+        let job = &jobs[at];
+        let record = Record {
+            chain_id: job.chain_id.clone(),
+            diff_id: job.diff_id.clone(),
+            parent: below.last().cloned(),
+            blob: Some(job.blob.digest.clone()),
+            size: unpacked.size,
+        };
+        self.layers.commit(staging, &record, unpacked, &below)?;
+        self.tell(&job.blob, Status::PullComplete, job.blob.size);
+        Ok(())
+    }
+
+    fn layer(&self, job: &Job) -> Result<Slot, Error> {
+        let lock = self.layers.lock(&job.chain_id)?;
+        let (unpacked, present) = (
+            self.layers.exists(&job.chain_id),
+            self.content.layout().has(&job.blob.digest),
+        );
+        if unpacked {
+            if !present {
+                self.blob(&job.blob, &mut |_| {})?;
+            }
+            self.tell(&job.blob, Status::AlreadyExists, 0);
+            return Ok(Slot::Committed);
+        }
+        let staging = self.layers.stage()?;
+        let first = self.unpack(job, &staging);
+        let (staging, result) = match first {
+            // What an earlier, broken pull left was bad; it is gone now, and the whole is fetched once more.
+            Err(Error::Content(content::Error::Digest { .. })) if !self.is_local() => {
+                drop(staging);
+                let staging = self.layers.stage()?;
+                let again = self.unpack(job, &staging);
+                (staging, again)
+            }
+            other => (staging, other),
+        };
+        let (unpacked, diff_id) = result?;
+        if diff_id != job.diff_id {
+            let (layer, expected) = (job.blob.digest.clone(), job.diff_id.clone());
+            return Err(Error::DiffId {
+                layer,
+                expected,
+                actual: diff_id,
+            });
+        }
+        Ok(Slot::Ready {
+            staging,
+            unpacked,
+            _lock: lock,
+        })
+    }
+
+    fn is_local(&self) -> bool {
+        self.source.layout().is_some()
+    }
+
+    fn unpack(&self, job: &Job, staging: &Staging) -> Result<(Unpacked, Digest), Error> {
+        let target = staging.open_diff()?;
+        pipeline::run(&job.blob.digest, target.as_fd(), self.limits, |sink| {
+            self.blob(&job.blob, sink)
+        })
+    }
+
+    /// Brings one blob into the content store, handing its bytes to `sink` as they come.
+    pub(crate) fn blob(&self, blob: &Descriptor, sink: &mut Sink<'_>) -> Result<(), Error> {
+        let _lock = self.content.lock_blob(&blob.digest)?;
+        let own = self.content.layout();
+        if own.has(&blob.digest) {
+            let mut file = own.open(&blob.digest)?;
+            let actual = self.read_through(blob, &mut file, own, Status::Extracting, sink)?;
+            return verify(blob, actual);
+        }
+        if let Some(layout) = self.source.layout() {
+            let ingest = self.content.borrow_blob(&blob.digest, layout)?;
+            let mut file = File::open(&ingest).map_err(|e| fetch_error(&blob.digest, layout, e))?;
+            let actual = self.read_through(blob, &mut file, layout, Status::Extracting, sink)?;
+            if let Err(e) = verify(blob, actual) {
+                let _ = std::fs::remove_file(&ingest);
+                return Err(e);
+            }
+            return Ok(self.content.publish(&blob.digest, &file, &ingest)?);
+        }
+        self.download(blob, sink)
+    }
+
+    /// Reads a whole file; its length and digest.
+    fn read_through(
+        &self,
+        blob: &Descriptor,
+        file: &mut File,
+        layout: &ImageLayout,
+        status: Status,
+        sink: &mut Sink<'_>,
+    ) -> Result<(u64, Digest), Error> {
+        let mut hasher = blob.digest.algorithm().hasher();
+        let mut have = 0;
+        let mut buffer = vec![0u8; 256 << 10];
+        loop {
+            let got = file
+                .read(&mut buffer)
+                .map_err(|e| fetch_error(&blob.digest, layout, e))?;
+            if got == 0 {
+                return Ok((have, hasher.finish()));
+            }
+            hasher.update(&buffer[..got]);
+            sink(&buffer[..got]);
+            have += got as u64;
+            self.tell(blob, status, have);
+        }
+    }
+
+    /// Downloads, taking up where an earlier attempt (perhaps of a killed process) broke off.
+    fn download(&self, blob: &Descriptor, sink: &mut Sink<'_>) -> Result<(), Error> {
+        let path = self.content.ingest(&blob.digest);
+        let local = |e| {
+            Error::from(content::Error::Io {
+                step: "write",
+                path: path.clone(),
+                source: e,
+            })
+        };
+        let mut file = content::create(&path).map_err(local)?;
+        if file.metadata().map_err(local)?.len() > blob.size {
+            file.set_len(0).map_err(local)?;
+        }
+        let mut hasher = blob.digest.algorithm().hasher();
+        let mut have = 0u64;
+        let mut buffer = vec![0u8; 256 << 10];
+        loop {
+            let got = file.read(&mut buffer).map_err(local)?;
+            if got == 0 {
+                break;
+            }
+            hasher.update(&buffer[..got]);
+            sink(&buffer[..got]);
+            have += got as u64;
+        }
+        let mut failures = 0;
+        while have < blob.size {
+            let before = have;
+            let broke = self.receive(blob, &mut have, &mut buffer, &mut |bytes| {
+                file.write_all(bytes).map_err(local)?;
+                hasher.update(bytes);
+                sink(bytes);
+                Ok(())
+            });
+            let Err(error) = broke else { break };
+            failures = if have > before { 1 } else { failures + 1 };
+            let Some(pause) = self.source.again(&error, failures) else {
+                return Err(error);
+            };
+            self.tell(
+                blob,
+                Status::Retrying {
+                    in_seconds: pause.as_secs().max(1),
+                },
+                have,
+            );
+            std::thread::sleep(pause);
+        }
+        self.tell(blob, Status::DownloadComplete, blob.size);
+        if let Err(error) = verify(blob, (have, hasher.finish())) {
+            let _ = std::fs::remove_file(&path);
+            return Err(error);
+        }
+        Ok(self.content.publish(&blob.digest, &file, &path)?)
+    }
+
+    /// One request: what arrives is taken; an error says why it ended early.
+    fn receive(
+        &self,
+        blob: &Descriptor,
+        have: &mut u64,
+        buffer: &mut [u8],
+        take: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut body = self.source.open(blob, *have)?;
+        loop {
+            let got = body
+                .read(buffer)
+                .map_err(|e| fetch_error(&blob.digest, self.source, e))?;
+            if got == 0 {
+                let early =
+                    io::Error::new(io::ErrorKind::UnexpectedEof, "the connection ended early");
+                return if *have < blob.size {
+                    Err(fetch_error(&blob.digest, self.source, early))
+                } else {
+                    Ok(())
+                };
+            }
+            if *have + got as u64 > blob.size {
+                let actual = *have + got as u64;
+                return Err(content::Error::Size {
+                    digest: blob.digest.clone(),
+                    expected: blob.size,
+                    actual,
+                }
+                .into());
+            }
+            take(&buffer[..got])?;
+            *have += got as u64;
+            self.tell(blob, Status::Downloading, *have);
+        }
+    }
+
+    fn tell(&self, blob: &Descriptor, status: Status, current: u64) {
+        self.progress.layer(LayerEvent {
+            id: blob.digest.short(),
+            status,
+            current,
+            total: blob.size,
+        });
+    }
+}
+
+fn verify(blob: &Descriptor, (size, actual): (u64, Digest)) -> Result<(), Error> {
+    if actual != blob.digest {
+        return Err(content::Error::Digest {
+            expected: blob.digest.clone(),
+            actual,
+        }
+        .into());
+    }
+    if size != blob.size {
+        return Err(content::Error::Size {
+            digest: blob.digest.clone(),
+            expected: blob.size,
+            actual: size,
+        }
+        .into());
+    }
+    Ok(())
+}

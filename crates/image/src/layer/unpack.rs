@@ -1,0 +1,486 @@
+//! Applying one layer's archive to one directory, in the form overlayfs wants. The archive is hostile.
+//!
+//! Order and duplicates mean what they mean to Docker: a later entry replaces an earlier one, a directory
+//! over a directory only changes its attributes, a whiteout hides what layers *below* have, never what this
+//! layer brings. Directory times are set last, since filling a directory changes them.
+//! Source: OCI image-spec `layer.md`; kernel `overlayfs.rst`; Docker `pkg/archive/diff.go`.
+
+use crate::layer::root::{self, OPAQUE, as_path, components};
+use crate::tarball::{self, Entry, Kind, Limits, Reader};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::io::Errno;
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+const WHITEOUT: &[u8] = b".wh.";
+const WHITEOUT_META: &[u8] = b".wh..wh.";
+const WHITEOUT_OPAQUE: &[u8] = b".wh..wh..opq";
+
+/// Why an archive could not be applied.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Archive(#[from] tarball::reader::Error),
+    #[error("the archive's entry {} leads outside the layer", path.display())]
+    Breakout { path: PathBuf },
+    #[error("the archive's whiteout {} names nothing", path.display())]
+    Whiteout { path: PathBuf },
+    #[error("cannot {step} {} of the layer", path.display())]
+    Apply {
+        step: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+}
+
+/// What became of an archive.
+#[derive(Debug, Default)]
+pub(crate) struct Unpacked {
+    /// Bytes of file content.
+    pub(crate) size: u64,
+    /// Directories that no entry described: they take after the layers below.
+    pub(crate) implied: Vec<Vec<u8>>,
+    /// Hard links (path, target) whose target this layer does not have: a layer below must.
+    pub(crate) links: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// Unpacks the (uncompressed) archive into `target`, and reads the stream to its end.
+pub(crate) fn unpack(
+    stream: impl Read,
+    target: BorrowedFd<'_>,
+    limits: Limits,
+) -> Result<Unpacked, Error> {
+    let mut reader = Reader::new(stream, limits);
+    let mut unpacker = Unpacker {
+        root: target,
+        parent: None,
+        directories: BTreeMap::new(),
+        implied: BTreeMap::new(),
+        done: Unpacked::default(),
+        buffer: vec![0; 256 << 10],
+    };
+    while let Some(entry) = reader.next()? {
+        unpacker.apply(&entry, &mut reader)?;
+    }
+    unpacker.finish()
+}
+
+struct Unpacker<'a> {
+    root: BorrowedFd<'a>,
+    /// The directory the last entry was in: archives list a directory's files one after the other.
+    parent: Option<(Vec<u8>, OwnedFd)>,
+    /// Times to set at the end.
+    directories: BTreeMap<Vec<u8>, (i64, u32)>,
+    implied: BTreeMap<Vec<u8>, ()>,
+    done: Unpacked,
+    buffer: Vec<u8>,
+}
+
+impl Unpacker<'_> {
+    fn apply<R: Read>(&mut self, entry: &Entry, reader: &mut Reader<R>) -> Result<(), Error> {
+        let breakout = || Error::Breakout {
+            path: as_path(&entry.path).into(),
+        };
+        let parts = components(&entry.path).ok_or_else(breakout)?;
+        let Some((name, parents)) = parts.split_last() else {
+            return self.apply_root(entry);
+        };
+        let parent_path = parents.join(&b'/');
+        let path = parts.join(&b'/');
+        if let Some(hidden) = name.strip_prefix(WHITEOUT) {
+            return self.whiteout(&parent_path, name, hidden, &path);
+        }
+        let parent = self.enter(parents)?;
+        let made = self.make(entry, reader, parent.as_fd(), name, &path);
+        self.parent = Some((parent_path, parent));
+        made
+    }
+
+    /// `./`: the attributes of the layer's own root.
+    fn apply_root(&mut self, entry: &Entry) -> Result<(), Error> {
+        if entry.kind != Kind::Directory {
+            return Err(Error::Breakout {
+                path: as_path(&entry.path).into(),
+            });
+        }
+        let fd = root::open_dir_rw(self.root, b"").map_err(|e| failed("open", b".", e))?;
+        self.set_on_fd(fd.as_fd(), entry, b".")?;
+        self.directories.insert(Vec::new(), entry.mtime);
+        Ok(())
+    }
+
+    /// The handle of the directory an entry stands in, made where it is missing.
+    fn enter(&mut self, parents: &[&[u8]]) -> Result<OwnedFd, Error> {
+        let path = parents.join(&b'/');
+        match self.parent.take() {
+            Some((known, fd)) if known == path => return Ok(fd),
+            _ => {}
+        }
+        match root::open_dir(self.root, &path) {
+            Ok(fd) => return Ok(fd),
+            Err(Errno::NOENT | Errno::NOTDIR) => {}
+            Err(Errno::LOOP) => {
+                return Err(Error::Breakout {
+                    path: as_path(&path).into(),
+                });
+            }
+            Err(e) => return Err(failed("open", &path, e)),
+        }
+        let mut dir = root::open_dir(self.root, b"").map_err(|e| failed("open", b".", e))?;
+        for depth in 1..=parents.len() {
+            let so_far = parents[..depth].join(&b'/');
+            dir = self.enter_one(dir, parents[depth - 1], &so_far)?;
+        }
+        Ok(dir)
+    }
+
+    fn enter_one(&mut self, dir: OwnedFd, name: &[u8], path: &[u8]) -> Result<OwnedFd, Error> {
+        match root::open_dir(self.root, path) {
+            Ok(fd) => return Ok(fd),
+            Err(Errno::NOENT | Errno::NOTDIR) => {}
+            Err(e) => return Err(failed("open", path, e)),
+        }
+        // A dangling link or a file in the way gives way, as it does when an entry of that name comes.
+        let hid_lower = self.clear(dir.as_fd(), name, path)?;
+        rustix::fs::mkdirat(&dir, name, Mode::from_raw_mode(0o755))
+            .map_err(|e| failed("make directory", path, e))?;
+        let fd = root::open_dir(&dir, name).map_err(|e| failed("open", path, e))?;
+        if hid_lower {
+            self.set_opaque(path)?;
+        }
+        self.implied.insert(path.to_vec(), ());
+        Ok(fd)
+    }
+
+    /// Removes what is in the way; true when it was a whiteout, whose effect a directory must carry on.
+    fn clear(&mut self, dir: BorrowedFd<'_>, name: &[u8], path: &[u8]) -> Result<bool, Error> {
+        let whiteout = match root::is_whiteout(dir, name) {
+            Ok(whiteout) => whiteout,
+            Err(Errno::NOENT) => return Ok(false),
+            Err(e) => return Err(failed("look at", path, e)),
+        };
+        self.parent = None; // the handle kept may be of a directory that goes now
+        root::remove_all(dir, name).map_err(|e| failed("replace", path, e))?;
+        Ok(whiteout)
+    }
+
+    fn make<R: Read>(
+        &mut self,
+        entry: &Entry,
+        reader: &mut Reader<R>,
+        dir: BorrowedFd<'_>,
+        name: &[u8],
+        path: &[u8],
+    ) -> Result<(), Error> {
+        match entry.kind {
+            Kind::Directory => return self.make_directory(entry, dir, name, path),
+            Kind::File => return self.make_file(entry, reader, dir, name, path),
+            Kind::HardLink => return self.make_link(entry, dir, name, path),
+            _ => {}
+        }
+        let mode = Mode::from_raw_mode(entry.mode);
+        let step = match entry.kind {
+            Kind::Symlink => "make link",
+            Kind::Fifo => "make fifo",
+            _ => "make device",
+        };
+        self.retrying(step, dir, name, path, || match entry.kind {
+            Kind::Symlink => rustix::fs::symlinkat(entry.link.as_slice(), dir, name),
+            Kind::Fifo => rustix::fs::mknodat(dir, name, FileType::Fifo, mode, 0),
+            kind => {
+                let (major, minor) = entry.device;
+                let device = rustix::fs::makedev(major, minor);
+                let file_type = if kind == Kind::CharDevice {
+                    FileType::CharacterDevice
+                } else {
+                    FileType::BlockDevice
+                };
+                rustix::fs::mknodat(dir, name, file_type, mode, device)
+            }
+        })?;
+        self.set_at(dir, name, entry, path)
+    }
+
+    /// Makes something at `name`; what is there already is removed first.
+    fn retrying<T>(
+        &mut self,
+        step: &'static str,
+        dir: BorrowedFd<'_>,
+        name: &[u8],
+        path: &[u8],
+        make: impl Fn() -> Result<T, Errno>,
+    ) -> Result<T, Error> {
+        match make() {
+            Err(Errno::EXIST) => {
+                self.clear(dir, name, path)?;
+                make().map_err(|e| failed(step, path, e))
+            }
+            other => other.map_err(|e| failed(step, path, e)),
+        }
+    }
+
+    fn make_directory(
+        &mut self,
+        entry: &Entry,
+        dir: BorrowedFd<'_>,
+        name: &[u8],
+        path: &[u8],
+    ) -> Result<(), Error> {
+        let mode = Mode::from_raw_mode(entry.mode & 0o777);
+        let mut hid_lower = false;
+        match rustix::fs::mkdirat(dir, name, mode) {
+            Ok(()) => {}
+            Err(Errno::EXIST) => {
+                if root::kind_at(dir, name).map_err(|e| failed("look at", path, e))?
+                    != Some(FileType::Directory)
+                {
+                    hid_lower = self.clear(dir, name, path)?;
+                    rustix::fs::mkdirat(dir, name, mode)
+                        .map_err(|e| failed("make directory", path, e))?;
+                }
+            }
+            Err(e) => return Err(failed("make directory", path, e)),
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(dir, name, flags, Mode::empty())
+            .map_err(|e| failed("open", path, e))?;
+        self.set_on_fd(fd.as_fd(), entry, path)?;
+        if hid_lower {
+            self.set_opaque(path)?;
+        }
+        self.implied.remove(path);
+        self.directories.insert(path.to_vec(), entry.mtime);
+        Ok(())
+    }
+
+    fn make_file<R: Read>(
+        &mut self,
+        entry: &Entry,
+        reader: &mut Reader<R>,
+        dir: BorrowedFd<'_>,
+        name: &[u8],
+        path: &[u8],
+    ) -> Result<(), Error> {
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mode = Mode::from_raw_mode(entry.mode & 0o777);
+        let fd = self.retrying("make file", dir, name, path, || {
+            rustix::fs::openat(dir, name, flags, mode)
+        })?;
+        match &entry.sparse {
+            None => self.copy(reader, fd.as_fd(), entry.size, path)?,
+            Some(map) => {
+                for (offset, length) in map {
+                    rustix::fs::seek(&fd, rustix::fs::SeekFrom::Start(*offset))
+                        .map_err(|e| failed("seek in", path, e))?;
+                    self.copy(reader, fd.as_fd(), *length, path)?;
+                }
+                rustix::fs::ftruncate(&fd, entry.size).map_err(|e| failed("extend", path, e))?;
+            }
+        }
+        self.done.size += entry.size;
+        self.set_on_fd(fd.as_fd(), entry, path)?;
+        set_times(fd.as_fd(), entry.mtime).map_err(|e| failed("set the times of", path, e))
+    }
+
+    fn copy<R: Read>(
+        &mut self,
+        reader: &mut Reader<R>,
+        fd: BorrowedFd<'_>,
+        length: u64,
+        path: &[u8],
+    ) -> Result<(), Error> {
+        let mut left = length;
+        while left > 0 {
+            let want = self
+                .buffer
+                .len()
+                .min(usize::try_from(left).unwrap_or(usize::MAX));
+            let got = reader.read_data(&mut self.buffer[..want])?;
+            if got == 0 {
+                return Err(tarball::reader::Error::Truncated.into());
+            }
+            let mut bytes = &self.buffer[..got];
+            while !bytes.is_empty() {
+                match rustix::io::write(fd, bytes) {
+                    Ok(written) => bytes = &bytes[written..],
+                    Err(Errno::INTR) => {}
+                    Err(e) => return Err(failed("write", path, e)),
+                }
+            }
+            left -= got as u64;
+        }
+        Ok(())
+    }
+
+    fn make_link(
+        &mut self,
+        entry: &Entry,
+        dir: BorrowedFd<'_>,
+        name: &[u8],
+        path: &[u8],
+    ) -> Result<(), Error> {
+        let breakout = || Error::Breakout {
+            path: as_path(&entry.link).into(),
+        };
+        let target = components(&entry.link).ok_or_else(breakout)?;
+        let (target_name, target_parents) = target.split_last().ok_or_else(breakout)?;
+        let target_path = target.join(&b'/');
+        if target_path == path {
+            return Ok(());
+        }
+        let target_dir = match root::open_dir(self.root, &target_parents.join(&b'/')) {
+            Ok(fd) => Some(fd),
+            Err(Errno::NOENT | Errno::NOTDIR) => None,
+            Err(e) => return Err(failed("open", &target_path, e)),
+        };
+        let present = match &target_dir {
+            Some(fd) => {
+                root::kind_at(fd, target_name).map_err(|e| failed("look at", &target_path, e))?
+            }
+            None => None,
+        };
+        let (Some(target_dir), Some(kind)) = (target_dir, present) else {
+            self.clear(dir, name, path)?;
+            self.done.links.push((path.to_vec(), target_path));
+            return Ok(());
+        };
+        if kind == FileType::Directory {
+            return Err(failed("link to a directory at", path, Errno::PERM));
+        }
+        self.retrying("make hard link", dir, name, path, || {
+            rustix::fs::linkat(&target_dir, *target_name, dir, name, AtFlags::empty())
+        })
+    }
+
+    fn whiteout(
+        &mut self,
+        parent: &[u8],
+        name: &[u8],
+        hidden: &[u8],
+        path: &[u8],
+    ) -> Result<(), Error> {
+        if name == WHITEOUT_OPAQUE {
+            let parts = components(parent).unwrap_or_default();
+            let dir = self.enter(&parts)?;
+            drop(dir);
+            return self.set_opaque(parent);
+        }
+        if name.starts_with(WHITEOUT_META) {
+            return Ok(()); // .wh..wh.plnk, .wh..wh.aufs: aufs' own book-keeping
+        }
+        if matches!(hidden, b"" | b"." | b"..") {
+            return Err(Error::Whiteout {
+                path: as_path(path).into(),
+            });
+        }
+        let parts = components(parent).unwrap_or_default();
+        let dir = self.enter(&parts)?;
+        let there = root::kind_at(&dir, hidden).map_err(|e| failed("look at", path, e))?;
+        match there {
+            None => rustix::fs::mknodat(&dir, hidden, FileType::CharacterDevice, Mode::empty(), 0)
+                .map_err(|e| failed("make whiteout", path, e))?,
+            // What this layer brings itself stays, and hides the lower one anyway; a directory would merge.
+            Some(FileType::Directory) => self.set_opaque(&[parent, hidden].join(&b"/"[..]))?,
+            Some(_) => {}
+        }
+        self.parent = Some((parent.to_vec(), dir));
+        Ok(())
+    }
+
+    fn set_opaque(&mut self, path: &[u8]) -> Result<(), Error> {
+        let path = path.strip_prefix(b"/").unwrap_or(path);
+        let fd = root::open_dir_rw(self.root, path).map_err(|e| failed("open", path, e))?;
+        rustix::fs::fsetxattr(&fd, OPAQUE, b"y", XattrFlags::empty())
+            .map_err(|e| failed("make opaque", path, e))
+    }
+
+    /// Owner, mode and attributes of an open file or directory. The owner first: chown(2) clears set-id
+    /// bits and `security.capability`.
+    fn set_on_fd(&self, fd: BorrowedFd<'_>, entry: &Entry, path: &[u8]) -> Result<(), Error> {
+        let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
+        rustix::fs::fchown(fd, Some(uid), Some(gid))
+            .map_err(|e| failed("set the owner of", path, e))?;
+        rustix::fs::fchmod(fd, Mode::from_raw_mode(entry.mode))
+            .map_err(|e| failed("set the mode of", path, e))?;
+        for (name, value) in entry.xattrs.iter().filter(|(n, _)| root::xattr_allowed(n)) {
+            match rustix::fs::fsetxattr(fd, name.as_slice(), value, XattrFlags::empty()) {
+                Ok(()) | Err(Errno::OPNOTSUPP) => {} // as Docker: the filesystem cannot, the image still runs
+                Err(e) => return Err(failed("set an extended attribute of", path, e)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The same for what cannot be opened: links, devices, fifos.
+    fn set_at(
+        &self,
+        dir: BorrowedFd<'_>,
+        name: &[u8],
+        entry: &Entry,
+        path: &[u8],
+    ) -> Result<(), Error> {
+        let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
+        rustix::fs::chownat(dir, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|e| failed("set the owner of", path, e))?;
+        if entry.kind != Kind::Symlink {
+            // Nothing in this private tree can turn the node just made into a link.
+            rustix::fs::chmodat(dir, name, Mode::from_raw_mode(entry.mode), AtFlags::empty())
+                .map_err(|e| failed("set the mode of", path, e))?;
+        }
+        for (attribute, value) in entry.xattrs.iter().filter(|(n, _)| root::xattr_allowed(n)) {
+            let at = root::proc_path(dir, name);
+            match rustix::fs::lsetxattr(
+                at.as_slice(),
+                attribute.as_slice(),
+                value,
+                XattrFlags::empty(),
+            ) {
+                // EPERM: user.* is for files and directories only (xattr(7)).
+                Ok(()) | Err(Errno::OPNOTSUPP | Errno::PERM) => {}
+                Err(e) => return Err(failed("set an extended attribute of", path, e)),
+            }
+        }
+        let times = timestamps(entry.mtime);
+        rustix::fs::utimensat(dir, name, &times, AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|e| failed("set the times of", path, e))
+    }
+
+    fn finish(mut self) -> Result<Unpacked, Error> {
+        self.parent = None;
+        for (path, time) in &self.directories {
+            // Gone or replaced by a later entry: nothing to set.
+            let Ok(fd) = root::open_dir_rw(self.root, path) else {
+                continue;
+            };
+            set_times(fd.as_fd(), *time).map_err(|e| failed("set the times of", path, e))?;
+        }
+        self.done.implied = self.implied.into_keys().collect();
+        Ok(self.done)
+    }
+}
+
+fn timestamps((seconds, nanos): (i64, u32)) -> Timestamps {
+    let time = Timespec {
+        tv_sec: seconds,
+        tv_nsec: nanos.into(),
+    };
+    Timestamps {
+        last_access: time,
+        last_modification: time,
+    }
+}
+
+fn set_times(fd: BorrowedFd<'_>, time: (i64, u32)) -> Result<(), Errno> {
+    rustix::fs::futimens(fd, &timestamps(time))
+}
+
+fn failed(step: &'static str, path: &[u8], source: Errno) -> Error {
+    Error::Apply {
+        step,
+        path: as_path(path).into(),
+        source: source.into(),
+    }
+}

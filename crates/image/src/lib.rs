@@ -1,0 +1,24 @@
+//! From a reference to layers on disk: the content store, image directories, the registry client,
+//! unpacking of untrusted archives, layer chains, save and load, collection. Knows no containers.
+//!
+//! [`Store`] is the way in. A name is looked for in the store, then in the image directories, then at its
+//! registry; what comes in is verified before it gets a name, and becomes visible in one step.
+//! Locks, outermost first: `image-collect` (shared by all who bring in or use, exclusive for collection),
+//! `layer-<chain>`, `blob-<digest>`, `image-index`.
+
+pub mod content;
+pub mod error;
+mod fetch;
+pub mod layer;
+mod pipeline;
+pub mod progress;
+pub mod pull;
+pub mod registry;
+pub mod store;
+pub mod tarball;
+
+pub use error::{Error, NotFound, Place};
+pub use progress::{LayerEvent, Progress, Silent, Status};
+pub use pull::{PullPolicy, Pulled};
+pub use registry::RegistryOptions;
+pub use store::{Hold, Image, Store, StoreOptions};

@@ -1,0 +1,232 @@
+//! `pull`, and finding an image wherever it is: the store, the image directories, the registries.
+
+use crate::content::{self, ImageLayout};
+use crate::error::{Error, NotFound, Place};
+use crate::progress::Progress;
+use crate::store::{self, Image, Store};
+use oci::manifest::{CONTAINERD_NAME, REF_NAME};
+use oci::{Descriptor, Document, Index, Platform, Reference};
+
+/// When to look beyond the store (`--pull`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PullPolicy {
+    Always,
+    #[default]
+    Missing,
+    Never,
+}
+
+/// An image that was pulled.
+#[derive(Debug, Clone)]
+pub struct Pulled {
+    pub image: Image,
+    /// False: the store had exactly this before.
+    pub newer: bool,
+}
+
+impl Store {
+    /// The image by name, fetched according to `policy`. An id is only looked up.
+    pub fn ensure(
+        &self,
+        wanted: &str,
+        policy: PullPolicy,
+        platform: Option<&Platform>,
+        progress: &dyn Progress,
+    ) -> Result<Image, Error> {
+        let own = self.platform();
+        let platform = platform.unwrap_or(&own);
+        if policy != PullPolicy::Always {
+            match self.find_for(wanted, platform) {
+                Err(Error::NoSuchImage(_)) if policy == PullPolicy::Missing => {}
+                // The name is here, for another platform.
+                Err(Error::NoPlatform { .. } | Error::Content(content::Error::Missing { .. }))
+                    if policy == PullPolicy::Missing => {}
+                other => return other,
+            }
+        }
+        let reference = wanted.parse::<Reference>()?.or_latest();
+        if policy == PullPolicy::Missing {
+            progress.line(&format!(
+                "Unable to find image '{}' locally",
+                reference.familiar()
+            ));
+        }
+        Ok(self.pull(&reference, Some(platform), progress)?.image)
+    }
+
+    /// Fetches an image: from the first image directory that has the name, else from its registry.
+    pub fn pull(
+        &self,
+        reference: &Reference,
+        platform: Option<&Platform>,
+        progress: &dyn Progress,
+    ) -> Result<Pulled, Error> {
+        let reference = reference.clone().or_latest();
+        let own = self.platform();
+        let platform = platform.unwrap_or(&own);
+        let _hold = self.hold()?;
+        let mut places = Vec::new();
+        for dir in &self.options.image_dirs {
+            let layout = ImageLayout::new(dir);
+            let name = format!("image directory {}", dir.display());
+            match find_in(&layout, &reference, platform) {
+                Ok(Some(target)) => {
+                    return self.pull_from_layout(&layout, &target, &reference, platform, progress);
+                }
+                Ok(None) if !dir.join("index.json").exists() => {
+                    places.push(Place {
+                        name,
+                        answer: "no image layout (index.json is missing)".into(),
+                    });
+                }
+                Ok(None) => places.push(Place {
+                    name,
+                    answer: "no such name".into(),
+                }),
+                Err(error) => places.push(Place {
+                    name,
+                    answer: error.to_string(),
+                }),
+            }
+        }
+        Err(Error::NotFound(NotFound {
+            reference: reference.familiar(),
+            places,
+        }))
+    }
+
+    fn pull_from_layout(
+        &self,
+        layout: &ImageLayout,
+        target: &Descriptor,
+        reference: &Reference,
+        platform: &Platform,
+        progress: &dyn Progress,
+    ) -> Result<Pulled, Error> {
+        announce(reference, progress);
+        let familiar = reference.familiar();
+        let image = store::read_image(layout, target, platform, &familiar)?;
+        for digest in [&target.digest, &image.manifest_digest, &image.id] {
+            self.content.put_as(digest, &layout.document(digest)?)?;
+        }
+        self.fetcher(layout, progress)
+            .layers(&store::jobs(&image)?)?;
+        self.record(target, reference, &image, progress)
+    }
+
+    /// Enters a complete image into the table of names.
+    pub(crate) fn record(
+        &self,
+        target: &Descriptor,
+        reference: &Reference,
+        image: &Image,
+        progress: &dyn Progress,
+    ) -> Result<Pulled, Error> {
+        let mut entry = Descriptor::new(&target.media_type, target.digest.clone(), target.size);
+        entry.platform = target.platform.clone();
+        let newer = self
+            .content
+            .update_index(|index| set_name(index, reference, entry))?;
+        progress.line(&format!("Digest: {}", target.digest));
+        let what = if newer {
+            "Downloaded newer image for"
+        } else {
+            "Image is up to date for"
+        };
+        progress.line(&format!("Status: {what} {}", reference.familiar()));
+        let image = self.read(target, &image.config.platform(), &reference.familiar())?;
+        Ok(Pulled { image, newer })
+    }
+}
+
+fn announce(reference: &Reference, progress: &dyn Progress) {
+    let repository = match reference.domain() {
+        oci::reference::DOCKER_HUB => reference.path().to_owned(),
+        _ => reference.path().to_owned(),
+    };
+    progress.line(&format!(
+        "{}: Pulling from {repository}",
+        reference.tag_or_digest()
+    ));
+}
+
+/// The entry of a foreign layout for a name; of several (one per platform) the one that runs here.
+fn find_in(
+    layout: &ImageLayout,
+    wanted: &Reference,
+    platform: &Platform,
+) -> Result<Option<Descriptor>, Error> {
+    let index = layout.index()?;
+    let mut found: Vec<Descriptor> = index
+        .manifests
+        .into_iter()
+        .filter(|entry| store::names(entry, wanted))
+        .collect();
+    if found.len() > 1 {
+        let several = Index {
+            manifests: found.clone(),
+            ..Index::default()
+        };
+        if let Some(best) = several.choose(platform) {
+            return Ok(Some(best.clone()));
+        }
+    }
+    if found.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(found.swap_remove(0)))
+}
+
+/// Gives `entry` a name. What had the name before keeps its place without one (dangling) unless it has
+/// other names. True when the name is new or means something else now.
+pub(crate) fn set_name(index: &mut Index, name: &Reference, mut entry: Descriptor) -> bool {
+    let full = name.to_string();
+    entry.annotations.insert(REF_NAME.into(), full.clone());
+    entry.annotations.insert(CONTAINERD_NAME.into(), full);
+    let before = index
+        .manifests
+        .iter()
+        .position(|d| content::name_of(d).as_ref() == Some(name));
+    let unchanged = before.is_some_and(|at| index.manifests[at].digest == entry.digest);
+    if unchanged {
+        return false;
+    }
+    let digest = entry.digest.clone();
+    // A dangling entry of the same image has got its name (back).
+    index
+        .manifests
+        .retain(|d| d.digest != digest || content::name_of(d).is_some());
+    let before = index
+        .manifests
+        .iter()
+        .position(|d| content::name_of(d).as_ref() == Some(name));
+    match before {
+        Some(at) => {
+            let old = std::mem::replace(&mut index.manifests[at], entry);
+            leave_dangling(index, old);
+        }
+        None => index.manifests.push(entry),
+    }
+    true
+}
+
+/// Keeps an image that lost a name, unless another entry still has it.
+pub(crate) fn leave_dangling(index: &mut Index, mut old: Descriptor) {
+    if index.manifests.iter().any(|d| d.digest == old.digest) {
+        return;
+    }
+    old.annotations.remove(REF_NAME);
+    old.annotations.remove(CONTAINERD_NAME);
+    index.manifests.push(old);
+}
+
+/// What kind of document `bytes` are, for a descriptor of them.
+pub(crate) fn describe(bytes: &[u8], media_type: &str) -> Result<Descriptor, Error> {
+    let descriptor = Descriptor::of(media_type, bytes);
+    Document::parse(bytes)
+        .map_err(|source| Error::Manifest {
+            digest: descriptor.digest.clone(),
+            source,
+        })
+        .map(|_| descriptor)
+}

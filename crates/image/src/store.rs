@@ -1,0 +1,367 @@
+//! [`Store`]: the images of one data root, and finding one by what a person typed.
+
+use crate::content::{self, ContentStore, ImageLayout};
+use crate::error::Error;
+use crate::fetch::{Fetcher, Job};
+use crate::layer::{LayerStore, StoreError};
+use crate::progress::Progress;
+use crate::tarball::Limits;
+use oci::{Descriptor, Digest, Document, ImageConfig, Manifest, Platform, Reference};
+use state::Layout;
+use state::lookup::{self, Found};
+use std::path::PathBuf;
+use sys::lock::FileLock;
+
+/// What the store may use besides itself.
+#[derive(Debug, Clone, Default)]
+pub struct StoreOptions {
+    /// Image layouts on disk, searched in order before any registry.
+    pub image_dirs: Vec<PathBuf>,
+    pub registries: crate::RegistryOptions,
+    /// What containers run on here; `None`: the machine's own platform.
+    pub platform: Option<Platform>,
+}
+
+/// The images of one data root. Cheap to clone; many processes may use one data root at once.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub(crate) content: ContentStore,
+    pub(crate) layers: LayerStore,
+    pub(crate) paths: Layout,
+    pub(crate) options: StoreOptions,
+}
+
+/// One image for one platform, its documents read.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// The digest of the configuration: Docker's image id.
+    pub id: Digest,
+    /// What the name stands for in the table of names: a manifest, or an index of several.
+    pub target: Descriptor,
+    /// The manifest of this platform.
+    pub manifest_digest: Digest,
+    pub manifest: Manifest,
+    pub config: ImageConfig,
+    /// Every name of the image, in full form; empty: dangling.
+    pub names: Vec<Reference>,
+    /// The chain id of every layer, lowest first.
+    pub chain: Vec<Digest>,
+}
+
+impl Image {
+    /// `redis:7` and the like, as people write them; Docker's `RepoTags`.
+    pub fn repo_tags(&self) -> Vec<String> {
+        self.names
+            .iter()
+            .filter(|n| n.tag().is_some())
+            .map(Reference::familiar)
+            .collect()
+    }
+
+    /// `redis@sha256:…`; Docker's `RepoDigests`.
+    pub fn repo_digests(&self) -> Vec<String> {
+        let mut list: Vec<String> = Vec::new();
+        for name in &self.names {
+            let digest = format!("{}@{}", name.familiar_repository(), self.target.digest);
+            if !list.contains(&digest) {
+                list.push(digest);
+            }
+        }
+        list
+    }
+
+    /// Bytes of the blobs, as a registry keeps them.
+    pub fn blob_size(&self) -> u64 {
+        self.manifest.layers.iter().map(|l| l.size).sum::<u64>() + self.manifest.config.size
+    }
+}
+
+/// While it is held, nothing is collected: not what is being pulled, nor what a container being created
+/// is about to use.
+#[derive(Debug)]
+pub struct Hold {
+    _lock: FileLock,
+}
+
+impl Store {
+    /// Opens the image store of a data root, made where it is missing. Reads no registry configuration
+    /// and makes no connection.
+    pub fn open(layout: &Layout, options: StoreOptions) -> Result<Self, Error> {
+        let content = ContentStore::open(layout.clone())?;
+        Ok(Self {
+            content,
+            layers: LayerStore::new(layout.clone()),
+            paths: layout.clone(),
+            options,
+        })
+    }
+
+    /// Keeps collection away until dropped. Take it before looking an image up for a new container, and
+    /// keep it until the container's record is written.
+    pub fn hold(&self) -> Result<Hold, Error> {
+        let path = self.paths.lock("image", "collect");
+        let lock = FileLock::shared(&path).map_err(|source| StoreError::Io {
+            step: "lock",
+            path,
+            source,
+        })?;
+        Ok(Hold { _lock: lock })
+    }
+
+    /// The unpacked layers.
+    pub fn layers(&self) -> &LayerStore {
+        &self.layers
+    }
+
+    pub fn platform(&self) -> Platform {
+        self.options.platform.clone().unwrap_or_else(Platform::host)
+    }
+
+    /// The image in the store by name, name and digest, id, or unique id prefix (with or without
+    /// `sha256:`). Nothing is fetched.
+    pub fn find(&self, wanted: &str) -> Result<Image, Error> {
+        self.find_for(wanted, &self.platform())
+    }
+
+    /// The same for another platform than the store's own.
+    pub fn find_for(&self, wanted: &str, platform: &Platform) -> Result<Image, Error> {
+        match self.find_target(wanted)? {
+            Some(target) => self.read(&target, platform, wanted),
+            None => Err(Error::NoSuchImage(wanted.into())),
+        }
+    }
+
+    /// The entry of the table of names that `wanted` stands for.
+    pub(crate) fn find_target(&self, wanted: &str) -> Result<Option<Descriptor>, Error> {
+        let index = self.content.layout().index()?;
+        let entries = &index.manifests;
+        let hex = wanted.strip_prefix("sha256:").unwrap_or(wanted);
+        if let Ok(name) = wanted.parse::<Reference>()
+            && let Some(found) = entries.iter().find(|d| names(d, &name.clone().or_latest()))
+        {
+            return Ok(Some(found.clone()));
+        }
+        if hex.is_empty()
+            || !hex
+                .bytes()
+                .all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase())
+        {
+            return Ok(None);
+        }
+        let mut ids: Vec<(String, &Descriptor)> = Vec::new();
+        for entry in entries {
+            for id in self.ids(entry) {
+                if !ids.iter().any(|(known, _)| *known == id) {
+                    ids.push((id, entry));
+                }
+            }
+        }
+        match lookup::find(hex, ids.iter().map(|(id, entry)| (id.as_str(), "", *entry))) {
+            Found::One(entry) => Ok(Some(entry.clone())),
+            Found::None => Ok(None),
+            Found::Ambiguous
+                if ids
+                    .iter()
+                    .filter(|(id, _)| id.starts_with(hex))
+                    .all(|(_, e)| e.digest == ids_first(&ids, hex)) =>
+            {
+                Ok(ids
+                    .iter()
+                    .find(|(id, _)| id.starts_with(hex))
+                    .map(|(_, e)| (*e).clone()))
+            }
+            Found::Ambiguous => Err(Error::Ambiguous(wanted.into())),
+        }
+    }
+
+    /// What an entry answers to: its own digest, and the id of every image in it.
+    fn ids(&self, entry: &Descriptor) -> Vec<String> {
+        let mut ids = vec![entry.digest.hex().to_owned()];
+        for manifest in self.manifests(entry) {
+            ids.push(manifest.config.digest.hex().to_owned());
+        }
+        ids
+    }
+
+    /// All manifests of an entry that are here.
+    pub(crate) fn manifests(&self, entry: &Descriptor) -> Vec<Manifest> {
+        let read = |digest: &Digest| {
+            let bytes = self.content.layout().document(digest).ok()?;
+            Document::parse(&bytes).ok()
+        };
+        match read(&entry.digest) {
+            Some(Document::Manifest(manifest)) => vec![*manifest],
+            Some(Document::Index(index)) => {
+                let documents = index
+                    .manifests
+                    .iter()
+                    .filter(|d| !d.is_attestation())
+                    .filter_map(|d| read(&d.digest));
+                let manifests = documents.filter_map(|d| match d {
+                    Document::Manifest(manifest) => Some(*manifest),
+                    Document::Index(_) => None,
+                });
+                manifests.collect()
+            }
+            None => Vec::new(),
+        }
+    }
+
+    /// Reads an entry's documents for one platform.
+    pub(crate) fn read(
+        &self,
+        target: &Descriptor,
+        platform: &Platform,
+        name: &str,
+    ) -> Result<Image, Error> {
+        let layout = self.content.layout();
+        let mut image = read_image(layout, target, platform, name)?;
+        let all = layout.index()?;
+        let same = all.manifests.iter().filter(|d| d.digest == target.digest);
+        image.names = same.filter_map(content::name_of).collect();
+        Ok(image)
+    }
+
+    /// The directories of an image's layers, **lowest first** (the reverse of overlayfs' `lowerdir=`).
+    /// A layer that is not unpacked (any more) is unpacked from its blob.
+    pub fn layer_dirs(&self, image: &Image) -> Result<Vec<PathBuf>, Error> {
+        if !image.chain.iter().all(|c| self.layers.exists(c)) {
+            let _hold = self.hold()?;
+            let own = self.content.layout().clone();
+            self.fetcher(&own, &crate::Silent).layers(&jobs(image)?)?;
+        }
+        Ok(image.chain.iter().map(|c| self.layers.diff(c)).collect())
+    }
+
+    pub(crate) fn fetcher<'a>(
+        &'a self,
+        source: &'a dyn crate::fetch::Source,
+        progress: &'a dyn Progress,
+    ) -> Fetcher<'a> {
+        Fetcher {
+            content: &self.content,
+            layers: &self.layers,
+            source,
+            progress,
+            limits: Limits::default(),
+        }
+    }
+}
+
+fn ids_first(ids: &[(String, &Descriptor)], hex: &str) -> Digest {
+    let first = ids.iter().find(|(id, _)| id.starts_with(hex));
+    first.map_or_else(|| Digest::sha256(b""), |(_, entry)| entry.digest.clone())
+}
+
+/// Whether an entry answers to the (full) name. With tag and digest, only the digest counts.
+pub(crate) fn names(entry: &Descriptor, wanted: &Reference) -> bool {
+    let Some(name) = content::name_of(entry) else {
+        return false;
+    };
+    match wanted.digest() {
+        Some(digest) => *digest == entry.digest && name.repository() == wanted.repository(),
+        None => name == *wanted,
+    }
+}
+
+/// Reads the documents behind an entry of any layout. Names are left empty.
+pub(crate) fn read_image(
+    layout: &ImageLayout,
+    target: &Descriptor,
+    platform: &Platform,
+    name: &str,
+) -> Result<Image, Error> {
+    let parse = |digest: &Digest| -> Result<Document, Error> {
+        let bytes = layout.document(digest)?;
+        Document::parse(&bytes).map_err(|source| Error::Manifest {
+            digest: digest.clone(),
+            source,
+        })
+    };
+    let (digest, manifest) = match parse(&target.digest)? {
+        Document::Manifest(manifest) => (target.digest.clone(), *manifest),
+        Document::Index(index) => {
+            let chosen = choose(&index, platform, name)?;
+            match parse(&chosen.digest)? {
+                Document::Manifest(manifest) => (chosen.digest.clone(), *manifest),
+                Document::Index(_) => {
+                    return Err(Error::NotAnImage(
+                        name.into(),
+                        "an index within an index".into(),
+                    ));
+                }
+            }
+        }
+    };
+    let config = layout.document(&manifest.config.digest)?;
+    assemble(target.clone(), digest, manifest, &config)
+}
+
+pub(crate) fn choose<'a>(
+    index: &'a oci::Index,
+    platform: &Platform,
+    name: &str,
+) -> Result<&'a Descriptor, Error> {
+    index.choose(platform).ok_or_else(|| Error::NoPlatform {
+        name: name.into(),
+        wanted: platform.to_string(),
+        offered: index.platforms(),
+    })
+}
+
+/// Puts an image together from its documents.
+pub(crate) fn assemble(
+    target: Descriptor,
+    manifest_digest: Digest,
+    manifest: Manifest,
+    config: &[u8],
+) -> Result<Image, Error> {
+    let id = manifest.config.digest.clone();
+    if matches!(manifest.config.kind(), oci::MediaType::Other)
+        && !manifest.config.media_type.is_empty()
+    {
+        return Err(Error::NotAnImage(
+            manifest_digest.to_string(),
+            manifest.config.media_type,
+        ));
+    }
+    let config: ImageConfig = serde_json::from_slice(config).map_err(|source| Error::Config {
+        digest: id.clone(),
+        source,
+    })?;
+    let chain = oci::chain_ids(&config.rootfs.diff_ids);
+    if chain.len() != manifest.layers.len() {
+        let (layers, diff_ids) = (manifest.layers.len(), chain.len());
+        return Err(Error::LayerCount {
+            digest: manifest_digest,
+            layers,
+            diff_ids,
+        });
+    }
+    Ok(Image {
+        id,
+        target,
+        manifest_digest,
+        manifest,
+        config,
+        names: Vec::new(),
+        chain,
+    })
+}
+
+/// The layers of an image as work for a [`Fetcher`].
+pub(crate) fn jobs(image: &Image) -> Result<Vec<Job>, Error> {
+    let layers = image
+        .manifest
+        .layers
+        .iter()
+        .zip(&image.config.rootfs.diff_ids)
+        .zip(&image.chain);
+    Ok(layers
+        .map(|((blob, diff_id), chain_id)| Job {
+            blob: blob.clone(),
+            diff_id: diff_id.clone(),
+            chain_id: chain_id.clone(),
+        })
+        .collect())
+}

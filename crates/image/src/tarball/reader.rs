@@ -1,0 +1,605 @@
+//! A reader of untrusted tar streams: ustar, GNU (long names, sparse, base-256 numbers) and PAX
+//! (times, ids, xattrs, sparse 0.0, 0.1 and 1.0).
+//!
+//! The `tar` crate decodes single headers; the framing is ours because `tar::Archive` reads extension
+//! headers of any size into memory, and knows no PAX sparse files. Source: POSIX pax(1) "ustar
+//! Interchange Format", "pax Extended Header"; GNU tar manual "Sparse Formats".
+
+use std::io::{self, Read};
+
+const BLOCK: usize = 512;
+
+/// How much one layer may ask for before it is taken for an attack.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Entries in one layer.
+    pub entries: u64,
+    /// Bytes of file content in one layer, holes included.
+    pub bytes: u64,
+    /// Bytes of one extension header (long name, PAX records, sparse map).
+    pub extension: u64,
+    /// Bytes of one path.
+    pub path: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            entries: 10_000_000,
+            bytes: 1 << 40,
+            extension: 1 << 20,
+            path: 4096,
+        }
+    }
+}
+
+/// Why a tar stream could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the archive cannot be read")]
+    Read(#[source] io::Error),
+    #[error("the archive ends in the middle of an entry")]
+    Truncated,
+    #[error("not a tar archive: bad header checksum at byte {0}")]
+    Checksum(u64),
+    #[error("the archive has a bad {what} at byte {at}")]
+    Field { what: &'static str, at: u64 },
+    #[error("the archive holds more than {limit} {what}: refused as a decompression bomb")]
+    Limit { what: &'static str, limit: u64 },
+}
+
+/// What an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    File,
+    Directory,
+    Symlink,
+    HardLink,
+    CharDevice,
+    BlockDevice,
+    Fifo,
+}
+
+/// One entry, its extension headers applied.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) path: Vec<u8>,
+    pub(crate) link: Vec<u8>,
+    pub(crate) kind: Kind,
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    /// Seconds and nanoseconds.
+    pub(crate) mtime: (i64, u32),
+    pub(crate) device: (u32, u32),
+    /// Bytes of the file as unpacked.
+    pub(crate) size: u64,
+    /// Where the data of a sparse file goes: offset and length, in order.
+    pub(crate) sparse: Option<Vec<(u64, u64)>>,
+    pub(crate) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// What a PAX header says about the entry that follows it.
+#[derive(Debug, Default)]
+struct Pax {
+    path: Option<Vec<u8>>,
+    link: Option<Vec<u8>>,
+    size: Option<u64>,
+    uid: Option<u64>,
+    gid: Option<u64>,
+    mtime: Option<(i64, u32)>,
+    xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    sparse_name: Option<Vec<u8>>,
+    sparse_size: Option<u64>,
+    sparse_map: Option<Vec<(u64, u64)>>,
+    sparse_major: u64,
+    sparse_offset: Option<u64>,
+}
+
+/// Yields the entries of a stream; between two calls of [`Reader::next`] the entry's data can be read.
+#[derive(Debug)]
+pub(crate) struct Reader<R> {
+    inner: R,
+    limits: Limits,
+    /// Bytes of data of the current entry that are still in the stream.
+    data_left: u64,
+    padding: u64,
+    position: u64,
+    entries: u64,
+    bytes: u64,
+}
+
+impl<R: Read> Reader<R> {
+    pub(crate) fn new(inner: R, limits: Limits) -> Self {
+        Self {
+            inner,
+            limits,
+            data_left: 0,
+            padding: 0,
+            position: 0,
+            entries: 0,
+            bytes: 0,
+        }
+    }
+
+    /// The next entry, or `None` at the end of the archive.
+    pub(crate) fn next(&mut self) -> Result<Option<Entry>, Error> {
+        let (mut long_name, mut long_link, mut pax) = (None, None, Pax::default());
+        loop {
+            self.skip_data()?;
+            let Some(header) = self.read_header()? else {
+                return Ok(None);
+            };
+            let size = self.number("size", header.entry_size())?;
+            self.data_left = size;
+            self.padding = (BLOCK as u64 - size % BLOCK as u64) % BLOCK as u64;
+            match header.entry_type().as_byte() {
+                b'L' => long_name = Some(self.extension(trim_nul)?),
+                b'K' => long_link = Some(self.extension(trim_nul)?),
+                b'x' | b'X' => {
+                    let records = self.extension(|bytes| bytes)?;
+                    self.read_pax(&records, &mut pax)?;
+                }
+                // Global headers carry comments (git archive); volume labels and the like are no files.
+                b'g' | b'V' | b'M' | b'N' | b'D' => {}
+                _ => return self.entry(&header, long_name, long_link, pax).map(Some),
+            }
+            self.count_entry()?;
+        }
+    }
+
+    /// Reads data of the current entry; 0 at its end.
+    pub(crate) fn read_data(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+        let want = buffer
+            .len()
+            .min(usize::try_from(self.data_left).unwrap_or(usize::MAX));
+        if want == 0 {
+            return Ok(0);
+        }
+        let got = self.read_some(&mut buffer[..want])?;
+        if got == 0 {
+            return Err(Error::Truncated);
+        }
+        self.data_left -= got as u64;
+        Ok(got)
+    }
+
+    fn read_some(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+        loop {
+            match self.inner.read(buffer) {
+                Ok(got) => {
+                    self.position += got as u64;
+                    return Ok(got);
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(Error::Read(e)),
+            }
+        }
+    }
+
+    fn skip_data(&mut self) -> Result<(), Error> {
+        let mut scratch = [0u8; 8192];
+        while self.data_left > 0 {
+            self.read_data(&mut scratch)?;
+        }
+        self.data_left = std::mem::take(&mut self.padding);
+        while self.data_left > 0 {
+            // A last entry without its padding is accepted, as GNU tar does.
+            match self.read_data(&mut scratch) {
+                Err(Error::Truncated) => self.data_left = 0,
+                other => {
+                    other?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One header block, checked; `None` at the end: a zero block, or the end of the stream.
+    fn read_header(&mut self) -> Result<Option<tar::Header>, Error> {
+        let mut block = [0u8; BLOCK];
+        let at = self.position;
+        let mut filled = 0;
+        while filled < BLOCK {
+            match self.read_some(&mut block[filled..])? {
+                0 if filled == 0 => return Ok(None),
+                0 => return Err(Error::Truncated),
+                got => filled += got,
+            }
+        }
+        if block.iter().all(|b| *b == 0) {
+            return Ok(None);
+        }
+        let sum: u32 = block
+            .iter()
+            .enumerate()
+            .map(|(i, b)| {
+                if (148..156).contains(&i) {
+                    32
+                } else {
+                    u32::from(*b)
+                }
+            })
+            .sum();
+        let header = tar::Header::from_byte_slice(&block).clone();
+        if header.cksum().ok() != Some(sum) {
+            return Err(Error::Checksum(at));
+        }
+        Ok(Some(header))
+    }
+
+    fn count_entry(&mut self) -> Result<(), Error> {
+        self.entries += 1;
+        if self.entries > self.limits.entries {
+            return Err(Error::Limit {
+                what: "entries",
+                limit: self.limits.entries,
+            });
+        }
+        Ok(())
+    }
+
+    fn extension(&mut self, finish: impl Fn(Vec<u8>) -> Vec<u8>) -> Result<Vec<u8>, Error> {
+        if self.data_left > self.limits.extension {
+            return Err(Error::Limit {
+                what: "bytes in one extension header",
+                limit: self.limits.extension,
+            });
+        }
+        let mut bytes = vec![0u8; usize::try_from(self.data_left).unwrap_or(0)];
+        let mut filled = 0;
+        while filled < bytes.len() {
+            filled += self.read_data(&mut bytes[filled..])?;
+        }
+        Ok(finish(bytes))
+    }
+
+    fn number<T>(&self, what: &'static str, value: io::Result<T>) -> Result<T, Error> {
+        value.map_err(|_| self.bad(what))
+    }
+
+    fn bad(&self, what: &'static str) -> Error {
+        Error::Field {
+            what,
+            at: self.position,
+        }
+    }
+
+    fn read_pax(&self, records: &[u8], pax: &mut Pax) -> Result<(), Error> {
+        for record in PaxRecords(records) {
+            let (key, value) = record.ok_or_else(|| self.bad("PAX record"))?;
+            let number = || decimal(value).ok_or_else(|| self.bad("PAX number"));
+            match key {
+                b"path" => pax.path = Some(value.to_vec()),
+                b"linkpath" => pax.link = Some(value.to_vec()),
+                b"size" => pax.size = Some(number()?),
+                b"uid" => pax.uid = Some(number()?),
+                b"gid" => pax.gid = Some(number()?),
+                b"mtime" => pax.mtime = Some(timestamp(value).ok_or_else(|| self.bad("PAX time"))?),
+                b"GNU.sparse.name" => pax.sparse_name = Some(value.to_vec()),
+                b"GNU.sparse.realsize" | b"GNU.sparse.size" => pax.sparse_size = Some(number()?),
+                b"GNU.sparse.major" => pax.sparse_major = number()?,
+                b"GNU.sparse.map" => {
+                    pax.sparse_map = Some(comma_map(value).ok_or_else(|| self.bad("sparse map"))?)
+                }
+                b"GNU.sparse.offset" => pax.sparse_offset = Some(number()?),
+                b"GNU.sparse.numbytes" => {
+                    let offset = pax
+                        .sparse_offset
+                        .take()
+                        .ok_or_else(|| self.bad("sparse map"))?;
+                    pax.sparse_map
+                        .get_or_insert_default()
+                        .push((offset, number()?));
+                }
+                _ => {
+                    if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
+                        pax.xattrs.push((name.to_vec(), value.to_vec()));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn entry(
+        &mut self,
+        header: &tar::Header,
+        long_name: Option<Vec<u8>>,
+        long_link: Option<Vec<u8>>,
+        pax: Pax,
+    ) -> Result<Entry, Error> {
+        self.count_entry()?;
+        let kind_byte = header.entry_type().as_byte();
+        if let Some(size) = pax.size {
+            self.data_left = size;
+            self.padding = (BLOCK as u64 - size % BLOCK as u64) % BLOCK as u64;
+        }
+        let path = pax
+            .path
+            .or(long_name)
+            .unwrap_or_else(|| header.path_bytes().into_owned());
+        let link = pax
+            .link
+            .or(long_link)
+            .or_else(|| header.link_name_bytes().map(|l| l.into_owned()));
+        let (uid, gid) = (
+            self.number("uid", header.uid())?,
+            self.number("gid", header.gid())?,
+        );
+        let id = |v: u64| u32::try_from(v).ok().filter(|v| *v != u32::MAX);
+        let mut entry = Entry {
+            kind: kind_of(kind_byte, &path).ok_or_else(|| self.bad("entry type"))?,
+            path: pax.sparse_name.unwrap_or(path),
+            link: link.unwrap_or_default(),
+            mode: self.number("mode", header.mode())? & 0o7777,
+            uid: id(pax.uid.unwrap_or(uid)).ok_or_else(|| self.bad("uid"))?,
+            gid: id(pax.gid.unwrap_or(gid)).ok_or_else(|| self.bad("gid"))?,
+            mtime: match pax.mtime {
+                Some(time) => time,
+                None => (
+                    i64::try_from(self.number("time", header.mtime())?).unwrap_or(0),
+                    0,
+                ),
+            },
+            device: (0, 0),
+            size: self.data_left,
+            sparse: None,
+            xattrs: pax.xattrs,
+        };
+        if matches!(entry.kind, Kind::CharDevice | Kind::BlockDevice) {
+            let number = |v: io::Result<Option<u32>>| {
+                v.ok().flatten().ok_or_else(|| self.bad("device number"))
+            };
+            entry.device = (
+                number(header.device_major())?,
+                number(header.device_minor())?,
+            );
+        }
+        if entry.path.len() > self.limits.path || entry.link.len() > self.limits.path {
+            return Err(Error::Limit {
+                what: "bytes in one path",
+                limit: self.limits.path as u64,
+            });
+        }
+        if entry.path.contains(&0) || entry.link.contains(&0) {
+            return Err(self.bad("path (it holds a zero byte)"));
+        }
+        self.apply_sparse(
+            header,
+            kind_byte,
+            (pax.sparse_map, pax.sparse_major, pax.sparse_size),
+            &mut entry,
+        )?;
+        if entry.kind != Kind::File {
+            entry.size = 0; // a hard link may repeat its target's size; its data, if any, is skipped
+        }
+        self.bytes = self.bytes.saturating_add(entry.size);
+        if self.bytes > self.limits.bytes {
+            return Err(Error::Limit {
+                what: "bytes",
+                limit: self.limits.bytes,
+            });
+        }
+        Ok(entry)
+    }
+
+    fn apply_sparse(
+        &mut self,
+        header: &tar::Header,
+        kind_byte: u8,
+        (map, major, real): (Option<Vec<(u64, u64)>>, u64, Option<u64>),
+        entry: &mut Entry,
+    ) -> Result<(), Error> {
+        let map = if kind_byte == b'S' {
+            let gnu = header.as_gnu().ok_or_else(|| self.bad("sparse header"))?;
+            entry.size = gnu.real_size().map_err(|_| self.bad("sparse size"))?;
+            self.gnu_map(gnu)?
+        } else if major == 1 && real.is_some() {
+            entry.size = real.unwrap_or(0);
+            self.map_in_data()?
+        } else if let Some(map) = map {
+            entry.size = real.unwrap_or(entry.size);
+            map
+        } else {
+            return Ok(());
+        };
+        let mut end = 0u64;
+        let mut total = 0u64;
+        for (offset, length) in &map {
+            if *offset < end {
+                return Err(self.bad("sparse map"));
+            }
+            end = offset
+                .checked_add(*length)
+                .ok_or_else(|| self.bad("sparse map"))?;
+            total += length;
+        }
+        if end > entry.size || total > self.data_left {
+            return Err(self.bad("sparse map"));
+        }
+        entry.sparse = Some(map);
+        Ok(())
+    }
+
+    /// GNU's old format: four pieces in the header, 21 in every extension block.
+    fn gnu_map(&mut self, header: &tar::GnuHeader) -> Result<Vec<(u64, u64)>, Error> {
+        let mut map = Vec::new();
+        let mut add = |piece: &tar::GnuSparseHeader| -> io::Result<()> {
+            if !piece.is_empty() {
+                map.push((piece.offset()?, piece.length()?));
+            }
+            Ok(())
+        };
+        let bad = Error::Field {
+            what: "sparse map",
+            at: self.position,
+        };
+        if header.sparse.iter().try_for_each(&mut add).is_err() {
+            return Err(bad);
+        }
+        let mut more = header.is_extended();
+        let mut read = 0;
+        while more {
+            let mut block = tar::GnuExtSparseHeader::new();
+            let bytes = block.as_mut_bytes();
+            let mut filled = 0;
+            while filled < BLOCK {
+                match self.read_some(&mut bytes[filled..])? {
+                    0 => return Err(Error::Truncated),
+                    got => filled += got,
+                }
+            }
+            read += BLOCK as u64;
+            if read > self.limits.extension {
+                return Err(Error::Limit {
+                    what: "bytes in one extension header",
+                    limit: self.limits.extension,
+                });
+            }
+            if block.sparse().iter().try_for_each(&mut add).is_err() {
+                return Err(bad);
+            }
+            more = block.is_extended();
+        }
+        Ok(map)
+    }
+
+    /// PAX format 1.0: the map stands in decimal lines before the data, padded to a block.
+    fn map_in_data(&mut self) -> Result<Vec<(u64, u64)>, Error> {
+        let mut numbers: Vec<u64> = Vec::new();
+        let mut current: Option<u64> = None;
+        let mut want: Option<u64> = None;
+        let mut read = 0u64;
+        loop {
+            let mut block = [0u8; BLOCK];
+            let mut filled = 0;
+            while filled < BLOCK {
+                match self.read_data(&mut block[filled..])? {
+                    0 => return Err(self.bad("sparse map")),
+                    got => filled += got,
+                }
+            }
+            read += BLOCK as u64;
+            if read > self.limits.extension {
+                return Err(Error::Limit {
+                    what: "bytes in one extension header",
+                    limit: self.limits.extension,
+                });
+            }
+            for byte in block {
+                match byte {
+                    b'0'..=b'9' => {
+                        let digit = u64::from(byte - b'0');
+                        let next = current
+                            .unwrap_or(0)
+                            .checked_mul(10)
+                            .and_then(|v| v.checked_add(digit));
+                        current = Some(next.ok_or_else(|| self.bad("sparse map"))?);
+                    }
+                    b'\n' => {
+                        let value = current.take().ok_or_else(|| self.bad("sparse map"))?;
+                        match want {
+                            None => want = Some(value),
+                            Some(_) => numbers.push(value),
+                        }
+                    }
+                    _ => return Err(self.bad("sparse map")),
+                }
+                if want.is_some_and(|count| numbers.len() as u64 == count.saturating_mul(2)) {
+                    return Ok(numbers
+                        .chunks_exact(2)
+                        .map(|pair| (pair[0], pair[1]))
+                        .collect());
+                }
+            }
+        }
+    }
+}
+
+fn kind_of(byte: u8, path: &[u8]) -> Option<Kind> {
+    Some(match byte {
+        // Old archives mark a directory by the slash at the end of its name.
+        0 | b'0' if path.ends_with(b"/") => Kind::Directory,
+        0 | b'0' | b'7' | b'S' => Kind::File,
+        b'1' => Kind::HardLink,
+        b'2' => Kind::Symlink,
+        b'3' => Kind::CharDevice,
+        b'4' => Kind::BlockDevice,
+        b'5' => Kind::Directory,
+        b'6' => Kind::Fifo,
+        _ => return None,
+    })
+}
+
+fn trim_nul(mut bytes: Vec<u8>) -> Vec<u8> {
+    if let Some(end) = bytes.iter().position(|b| *b == 0) {
+        bytes.truncate(end);
+    }
+    bytes
+}
+
+fn decimal(text: &[u8]) -> Option<u64> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// `seconds[.fraction]`, possibly negative.
+fn timestamp(text: &[u8]) -> Option<(i64, u32)> {
+    let text = std::str::from_utf8(text).ok()?;
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let mut seconds: i64 = whole.parse().ok()?;
+    if !fraction.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let digits: String = fraction
+        .chars()
+        .chain(std::iter::repeat('0'))
+        .take(9)
+        .collect();
+    let mut nanos: u32 = digits.parse().ok()?;
+    if text.starts_with('-') && nanos > 0 {
+        seconds -= 1;
+        nanos = 1_000_000_000 - nanos;
+    }
+    Some((seconds, nanos))
+}
+
+fn comma_map(text: &[u8]) -> Option<Vec<(u64, u64)>> {
+    let numbers: Option<Vec<u64>> = text.split(|b| *b == b',').map(decimal).collect();
+    let numbers = numbers.filter(|n| n.len() % 2 == 0)?;
+    Some(
+        numbers
+            .chunks_exact(2)
+            .map(|pair| (pair[0], pair[1]))
+            .collect(),
+    )
+}
+
+/// `LENGTH KEY=VALUE\n` records; the value may hold any byte. `None` for a broken one.
+struct PaxRecords<'a>(&'a [u8]);
+
+impl<'a> Iterator for PaxRecords<'a> {
+    type Item = Option<(&'a [u8], &'a [u8])>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.0.iter().all(|b| *b == 0) {
+            return None;
+        }
+        let record = self.record();
+        if record.is_none() {
+            self.0 = &[];
+        }
+        Some(record)
+    }
+}
+
+impl<'a> PaxRecords<'a> {
+    fn record(&mut self) -> Option<(&'a [u8], &'a [u8])> {
+        let space = self.0.iter().take(20).position(|b| *b == b' ')?;
+        let length = usize::try_from(decimal(&self.0[..space])?).ok()?;
+        let body = self.0.get(space + 1..length)?.strip_suffix(b"\n")?;
+        self.0 = &self.0[length..];
+        let equals = body.iter().position(|b| *b == b'=')?;
+        Some((&body[..equals], &body[equals + 1..]))
+    }
+}
