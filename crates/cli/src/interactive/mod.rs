@@ -1,0 +1,242 @@
+//! Sitting at a container: copies between our standard streams and an attached container's, in raw mode where
+//! there is a terminal, with its size kept up to date, the detach keys watched and signals passed on.
+//!
+//! One thread, one `poll`. Nothing here blocks on the container's input: what it does not take yet is kept, and
+//! no more is read until it has gone.
+
+pub(crate) mod keys;
+
+use crate::failure::Failure;
+use engine::container::attach::Attached;
+use keys::Detector;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use std::io::{IsTerminal, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use sys::poll::{PollFd, PollFlags};
+use sys::signal::Signals;
+use sys::tty::RawMode;
+
+/// What is passed on to the container instead of ending us.
+const PROXIED: [&str; 8] = ["HUP", "INT", "QUIT", "TERM", "USR1", "USR2", "ALRM", "PWR"];
+const CHUNK: usize = 64 * 1024;
+
+/// How the sitting goes.
+#[derive(Debug)]
+pub(crate) struct Sitting<'a> {
+    pub(crate) tty: bool,
+    pub(crate) detach_keys: Vec<u8>,
+    /// Passes signals on (`--sig-proxy`, only without a terminal).
+    pub(crate) proxy: Option<&'a Proxy<'a>>,
+}
+
+/// Sends one signal, by name, to the container.
+pub(crate) struct Proxy<'a>(pub(crate) &'a dyn Fn(&str));
+
+impl std::fmt::Debug for Proxy<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Proxy")
+    }
+}
+
+/// How it ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Exited(u8),
+    Detached,
+    /// The monitor is gone without a word; the container may live.
+    Lost,
+}
+
+/// Rows and columns of our terminal, when standard output is one.
+pub(crate) fn terminal_size() -> Option<(u16, u16)> {
+    sys::tty::size(std::io::stdout()).ok().filter(|(rows, columns)| *rows > 0 && *columns > 0)
+}
+
+/// A container with a terminal needs one on this side, when it shall be typed at.
+pub(crate) fn check_terminal(tty: bool, stdin: bool) -> Result<(), Failure> {
+    if tty && stdin && !std::io::stdin().is_terminal() {
+        return Err(Failure::said("the input device is not a TTY").hint("leave out -t, or give it a terminal").code(1));
+    }
+    Ok(())
+}
+
+/// Stays until the container exits, the user leaves, or the monitor is gone.
+pub(crate) fn sit(attached: Attached, sitting: &Sitting<'_>) -> Result<End, Failure> {
+    let typing = attached.stdin.is_some();
+    let raw = (sitting.tty && typing && std::io::stdin().is_terminal())
+        .then(|| RawMode::enter(std::io::stdin()))
+        .transpose()
+        .map_err(Failure::system("put the terminal into raw mode"))?;
+    let mut loop_ = Loop::new(attached, sitting)?;
+    let end = loop_.run()?;
+    drop(raw);
+    if end == End::Detached {
+        loop_.attached.detach()?;
+    }
+    Ok(end)
+}
+
+struct Loop<'a> {
+    attached: Attached,
+    sitting: &'a Sitting<'a>,
+    signals: Signals,
+    detector: Detector,
+    /// Typed, and not yet taken by the container.
+    pending: Vec<u8>,
+    /// Our standard input has ended.
+    input_ended: bool,
+}
+
+/// What `poll` watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// Our standard input.
+    Input,
+    /// Room in the container's.
+    ContainerInput,
+    Stdout,
+    Stderr,
+    Channel,
+    Signal,
+}
+
+impl<'a> Loop<'a> {
+    fn new(attached: Attached, sitting: &'a Sitting<'a>) -> Result<Self, Failure> {
+        for fd in [&attached.stdin, &attached.stdout, &attached.stderr].into_iter().flatten() {
+            rustix::fs::fcntl_setfl(fd, OFlags::NONBLOCK).map_err(|e| Failure::system("set up a pipe")(e.into()))?;
+        }
+        let mut watched = Vec::new();
+        if sitting.tty {
+            watched.push("WINCH");
+        }
+        if sitting.proxy.is_some() {
+            watched.extend(PROXIED);
+        }
+        let numbers: Vec<i32> = watched.into_iter().filter_map(sys::signal::parse).collect();
+        let signals = Signals::new(&numbers).map_err(Failure::system("listen for signals"))?;
+        let keys = if sitting.tty { sitting.detach_keys.clone() } else { Vec::new() };
+        Ok(Self { attached, sitting, signals, detector: Detector::new(keys), pending: Vec::new(), input_ended: false })
+    }
+
+    fn run(&mut self) -> Result<End, Failure> {
+        loop {
+            let ready = self.wait()?;
+            if ready.contains(&Source::Stdout) {
+                copy_out(&mut self.attached.stdout, std::io::stdout().lock())?;
+            }
+            if ready.contains(&Source::Stderr) {
+                copy_out(&mut self.attached.stderr, std::io::stderr().lock())?;
+            }
+            if ready.contains(&Source::Signal) {
+                self.signal()?;
+            }
+            if ready.contains(&Source::ContainerInput) {
+                self.flush()?;
+            }
+            if ready.contains(&Source::Input) && self.type_in()? {
+                return Ok(End::Detached);
+            }
+            if ready.contains(&Source::Channel) {
+                let code = self.attached.exit_code()?;
+                copy_out(&mut self.attached.stdout, std::io::stdout().lock())?;
+                copy_out(&mut self.attached.stderr, std::io::stderr().lock())?;
+                return Ok(code.map_or(End::Lost, End::Exited));
+            }
+        }
+    }
+
+    fn wait(&self) -> Result<Vec<Source>, Failure> {
+        let stdin = std::io::stdin();
+        let Attached { stdin: container_input, stdout, stderr, .. } = &self.attached;
+        let typing = container_input.is_some() && !self.input_ended && self.pending.is_empty();
+        let writing = container_input.as_ref().filter(|_| !self.pending.is_empty());
+        let watched: Vec<(Source, BorrowedFd<'_>, PollFlags)> = [
+            Some((Source::Channel, self.attached.channel(), PollFlags::IN)),
+            Some((Source::Signal, self.signals.as_fd(), PollFlags::IN)),
+            stdout.as_ref().map(|fd| (Source::Stdout, fd.as_fd(), PollFlags::IN)),
+            stderr.as_ref().map(|fd| (Source::Stderr, fd.as_fd(), PollFlags::IN)),
+            typing.then(|| (Source::Input, stdin.as_fd(), PollFlags::IN)),
+            writing.map(|fd| (Source::ContainerInput, fd.as_fd(), PollFlags::OUT)),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        let mut fds: Vec<PollFd<'_>> =
+            watched.iter().map(|(_, fd, flags)| PollFd::from_borrowed_fd(*fd, *flags)).collect();
+        sys::poll::wait(&mut fds, None).map_err(Failure::system("wait for the container"))?;
+        let ready = watched.iter().zip(&fds).filter(|(_, fd)| !fd.revents().is_empty()).map(|((source, ..), _)| *source);
+        Ok(ready.collect())
+    }
+
+    fn signal(&mut self) -> Result<(), Failure> {
+        while let Some(number) = self.signals.read().map_err(Failure::system("read a signal"))? {
+            let name = sys::signal::name(number);
+            match (name.as_str(), self.sitting.proxy) {
+                ("SIGWINCH", _) => {
+                    if let Some((rows, columns)) = terminal_size() {
+                        self.attached.resize(rows, columns)?;
+                    }
+                }
+                (name, Some(proxy)) => (proxy.0)(name),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what was typed; true when it was the detach sequence.
+    fn type_in(&mut self) -> Result<bool, Failure> {
+        let mut buffer = vec![0; CHUNK];
+        let read = match rustix::io::read(std::io::stdin(), &mut buffer) {
+            Ok(read) => read,
+            Err(Errno::AGAIN | Errno::INTR) => return Ok(false),
+            // The terminal has hung up: that is the end of what is typed.
+            Err(Errno::IO) => 0,
+            Err(e) => return Err(Failure::system("read standard input")(e.into())),
+        };
+        if read == 0 {
+            self.input_ended = true;
+        }
+        let (typed, detach) = self.detector.filter(&buffer[..read]);
+        self.pending.extend_from_slice(&typed);
+        self.flush()?;
+        Ok(detach)
+    }
+
+    /// Hands on what was typed, as much as the container takes; at the end of it, the end.
+    fn flush(&mut self) -> Result<(), Failure> {
+        while let (Some(fd), false) = (&self.attached.stdin, self.pending.is_empty()) {
+            match rustix::io::write(fd, &self.pending) {
+                Ok(written) => drop(self.pending.drain(..written)),
+                Err(Errno::AGAIN) => return Ok(()),
+                Err(Errno::INTR) => {}
+                // The container reads no more.
+                Err(_) => {
+                    self.pending.clear();
+                    self.attached.stdin = None;
+                }
+            }
+        }
+        if self.input_ended && self.attached.stdin.is_some() {
+            // A monitor that is gone says so on the channel; no need to fail here.
+            let _ = self.attached.close_stdin();
+        }
+        Ok(())
+    }
+}
+
+/// Copies what is there now; at the end of the stream the descriptor is given up.
+fn copy_out(from: &mut Option<OwnedFd>, mut to: impl Write) -> Result<(), Failure> {
+    let mut buffer = vec![0; CHUNK];
+    while let Some(fd) = from.as_ref() {
+        match rustix::io::read(fd, &mut buffer) {
+            Ok(0) => *from = None,
+            Ok(read) => to.write_all(&buffer[..read]).and_then(|()| to.flush())?,
+            Err(Errno::AGAIN) => break,
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(Failure::system("read the container's output")(e.into())),
+        }
+    }
+    Ok(())
+}

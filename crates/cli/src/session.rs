@@ -1,0 +1,106 @@
+//! One call of the command line: who we are called as, the options before the command, the engine once opened.
+
+use crate::failure::{Failure, Outcome};
+use crate::globals::{Globals, Verbosity};
+use crate::output::{self, terminal};
+use anstyle::AnsiColor;
+use engine::context::{Context, Options};
+use std::cell::OnceCell;
+
+/// The name the binary was called by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Program {
+    Dockless,
+    Docker,
+    DockerCompose,
+}
+
+impl Program {
+    /// By `argv[0]`.
+    pub(crate) fn from_name(name: &str) -> Self {
+        match name {
+            "docker" => Self::Docker,
+            "docker-compose" => Self::DockerCompose,
+            _ => Self::Dockless,
+        }
+    }
+}
+
+impl std::fmt::Display for Program {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Dockless => "dockless",
+            Self::Docker => "docker",
+            Self::DockerCompose => "docker-compose",
+        })
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) program: Program,
+    pub(crate) globals: Globals,
+    engine: OnceCell<Context>,
+}
+
+impl Session {
+    pub(crate) fn new(program: Program, globals: Globals) -> Self {
+        Self { program, globals, engine: OnceCell::new() }
+    }
+
+    /// The engine; opened when first asked for, so that `version` and help touch nothing.
+    pub(crate) fn engine(&self) -> Result<&Context, Failure> {
+        if let Some(engine) = self.engine.get() {
+            return Ok(engine);
+        }
+        let options = Options {
+            data_root: self.globals.data_root.clone(),
+            run_root: self.globals.run_root.clone(),
+            image_dirs: self.globals.image_dirs.clone(),
+            config: self.globals.engine_config.clone(),
+        };
+        let opened = Context::open(&options)?;
+        Ok(self.engine.get_or_init(|| opened))
+    }
+
+    /// Does one thing for each name, goes on after an error, and exits with 1 when there was one.
+    pub(crate) fn each<S: AsRef<str>>(
+        &self,
+        names: &[S],
+        mut act: impl FnMut(&str) -> Result<(), Failure>,
+    ) -> Outcome {
+        let mut code = 0;
+        for name in names {
+            match act(name.as_ref()) {
+                Ok(()) => {}
+                Err(Failure::Silent(silent)) => return Err(Failure::Silent(silent)),
+                Err(failure) => {
+                    self.report(&failure);
+                    code = failure.exit_code().max(1);
+                }
+            }
+        }
+        Ok(code)
+    }
+
+    /// Tells an error: Docker's opening words when we are called `docker`, since scripts look for them.
+    pub(crate) fn report(&self, failure: &Failure) {
+        if matches!(failure, Failure::Silent(_)) {
+            return;
+        }
+        let colour = terminal::stderr_has_colour();
+        let chain = failure.chain();
+        match (self.program, failure) {
+            (_, Failure::Usage { .. }) => output::note(&chain),
+            (Program::Docker, Failure::Engine(_)) => output::note(format_args!("Error response from daemon: {chain}")),
+            (Program::Docker, _) => output::note(&chain),
+            _ => output::note(format_args!("{} {chain}", terminal::paint("Error:", AnsiColor::Red, colour))),
+        }
+        if let Some(hint) = failure.way_out() {
+            output::note(format_args!("{} {hint}", terminal::paint("Hint:", AnsiColor::Cyan, colour)));
+        }
+        if self.globals.verbosity == Verbosity::Debug {
+            output::note(format_args!("{failure:?}"));
+        }
+    }
+}
