@@ -1,0 +1,386 @@
+//! Joining a network namespace to networks, and taking it out again.
+//!
+//! The order: bridges, leases, ports, names, then the interfaces: one datagram to the host's rtnetlink makes all pairs,
+//! one to a socket inside the namespace configures all of them. What was done is held by [`undo::Undo`] until all is
+//! done. The namespace is only borrowed; whose it is, nobody here knows.
+//!
+//! The host's ends are never deleted when a container ends: the kernel does that when the namespace dies, whereas
+//! `RTM_DELLINK` would make the caller wait for an RCU grace period. So their names are random and never used twice.
+//!
+//! Source: Docker Engine API `EndpointSettings`; moby `libnetwork/sandbox.go` for which gateway becomes the default.
+
+mod live;
+mod plan;
+mod undo;
+
+pub use live::{connect, disconnect};
+
+use crate::lease::Wish;
+use crate::ports::{self, PublishedPort, Target};
+use crate::record::{Driver, NetworkRecord};
+use crate::subnet::Subnet;
+use crate::{bridge, endpoint, firewall, lease};
+use model::network::EndpointSettings;
+use model::port::PortBinding;
+use serde::{Deserialize, Serialize};
+use state::{Layout, record};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::BorrowedFd;
+use sys::netlink::{self, RouteSocket};
+use undo::Undo;
+
+/// What to join, and as whom.
+#[derive(Debug, Clone, Default)]
+pub struct AttachRequest<'a> {
+    pub container_id: &'a str,
+    pub container_name: &'a str,
+    pub hostname: &'a str,
+    /// In the order of the interfaces.
+    pub endpoints: Vec<(NetworkRecord, EndpointSettings)>,
+    pub ports: &'a [PortBinding],
+    /// Containers of one group publish one port together: the replicas of a service.
+    pub share_group: Option<&'a str>,
+    /// Static addresses of containers that do not run now: (network name, address).
+    pub reserved: &'a [(String, IpAddr)],
+    /// Addresses it had before, to have them again where possible: (network name, address).
+    pub previous: &'a [(String, IpAddr)],
+}
+
+/// What came of it; kept by the caller and given back to [`detach`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attached {
+    pub container_id: String,
+    pub container_name: String,
+    pub hostname: String,
+    #[serde(default)]
+    pub share_group: Option<String>,
+    pub endpoints: Vec<Endpoint>,
+    /// As asked, to publish them again when the endpoint they lead to changes.
+    pub bindings: Vec<PortBinding>,
+    pub ports: Vec<PublishedPort>,
+}
+
+/// A container's place in one network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    pub network: String,
+    pub network_id: String,
+    pub endpoint_id: String,
+    pub interface: String,
+    pub host_interface: String,
+    /// `02:42:ac:12:00:02`.
+    pub mac: String,
+    #[serde(default)]
+    pub ipv4: Option<Assigned>,
+    #[serde(default)]
+    pub ipv6: Option<Assigned>,
+    pub aliases: Vec<String>,
+    /// All names it is found by.
+    pub dns_names: Vec<String>,
+    pub gw_priority: i64,
+    pub internal: bool,
+}
+
+/// An address of an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assigned {
+    pub address: IpAddr,
+    pub prefix: u8,
+    /// The bridge's address in the subnet; the way out unless the network is internal.
+    pub gateway: IpAddr,
+}
+
+/// Why a namespace could not be joined.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("container {container} cannot join network {network}: its driver is {driver}")]
+    NotABridge {
+        container: String,
+        network: String,
+        driver: &'static str,
+    },
+    #[error(
+        "invalid MAC address {mac:?} for network {network}: six hexadecimal pairs, the first one even"
+    )]
+    Mac { network: String, mac: String },
+    #[error("invalid interface name {name:?} for network {network}")]
+    InterfaceName { network: String, name: String },
+    #[error(
+        "user specified IP address is supported only when connecting to networks with user configured subnets ({network} has no {family} subnet)"
+    )]
+    NoSubnet {
+        network: String,
+        family: &'static str,
+    },
+    #[error("container {container} is already connected to network {network}")]
+    AlreadyConnected { container: String, network: String },
+    #[error("container {container} is not connected to network {network}")]
+    NotConnected { container: String, network: String },
+    #[error("cannot give container {container} an address")]
+    Lease {
+        container: String,
+        source: lease::Error,
+    },
+    #[error(transparent)]
+    Bridge(#[from] bridge::Error),
+    #[error(transparent)]
+    Firewall(#[from] firewall::Error),
+    /// Docker's words, so that scripts find them.
+    #[error(
+        "failed to set up container networking: driver failed programming external connectivity on endpoint {container}: {source}"
+    )]
+    Ports {
+        container: String,
+        source: ports::Error,
+    },
+    #[error("cannot connect container {container}")]
+    Netlink {
+        container: String,
+        source: netlink::Error,
+    },
+    #[error("cannot find the new interface {interface} of container {container}")]
+    Interface {
+        container: String,
+        interface: String,
+        source: io::Error,
+    },
+    #[error("cannot register the names of container {container}")]
+    Names {
+        container: String,
+        source: record::Error,
+    },
+    #[error("cannot draw a random id")]
+    Random { source: io::Error },
+}
+
+/// Joins a fresh network namespace to networks and publishes its ports. With no endpoints only its loopback comes up.
+pub fn attach(
+    layout: &Layout,
+    netns: BorrowedFd<'_>,
+    request: &AttachRequest<'_>,
+) -> Result<Attached, Error> {
+    let mut undo = Undo::new(layout, request.container_id);
+    let mut planned = Vec::with_capacity(request.endpoints.len());
+    let host = RouteSocket::open().map_err(|source| netlink_error(request.container_id, source))?;
+    if !request.endpoints.is_empty() {
+        firewall::ensure(layout)?;
+    }
+    for (network, settings) in &request.endpoints {
+        let master = master(layout, &host, request.container_name, network)?;
+        let used: Vec<&str> = planned
+            .iter()
+            .map(|p: &plan::Planned| p.endpoint.interface.as_str())
+            .collect();
+        let asker = asker(request);
+        planned.push(plan::endpoint(
+            layout, network, settings, &asker, master, &used, &mut undo,
+        )?);
+    }
+    let mut attached = Attached {
+        container_id: request.container_id.into(),
+        container_name: request.container_name.into(),
+        hostname: request.hostname.into(),
+        share_group: request.share_group.map(Into::into),
+        endpoints: planned
+            .iter()
+            .map(|planned| planned.endpoint.clone())
+            .collect(),
+        bindings: bindings(request.ports, &request.endpoints),
+        ports: Vec::new(),
+    };
+    attached.ports = publish(layout, &attached)?;
+    undo.published(!attached.ports.is_empty());
+    register(layout, &attached, &attached.endpoints, &mut undo)?;
+    plan::make(&host, netns, request.container_id, &planned, &mut undo)?;
+    plan::configure_fresh(
+        netns,
+        request.container_id,
+        &planned,
+        default_gateways(&attached.endpoints),
+    )?;
+    undo.keep();
+    Ok(attached)
+}
+
+/// Takes a container out of all its networks: ports, names, leases. Its namespace is dead or dies soon, and takes the
+/// interfaces along. May be called again; goes on after an error and returns all of them.
+pub fn detach(layout: &Layout, attached: &Attached) -> Result<(), Vec<Error>> {
+    let mut errors = Vec::new();
+    let container = || attached.container_name.clone();
+    // Names first: nobody should be led to an address that is about to be somebody else's.
+    for endpoint in &attached.endpoints {
+        if let Err(source) = endpoint::unregister(layout, &endpoint.network, &endpoint.endpoint_id)
+        {
+            errors.push(Error::Names {
+                container: container(),
+                source,
+            });
+        }
+    }
+    if !attached.ports.is_empty()
+        && let Err(source) = ports::unpublish(layout, |id| id == attached.container_id)
+    {
+        errors.push(Error::Ports {
+            container: container(),
+            source,
+        });
+    }
+    for endpoint in &attached.endpoints {
+        for assigned in [endpoint.ipv4, endpoint.ipv6].into_iter().flatten() {
+            let released = lease::release(
+                layout,
+                &endpoint.network,
+                assigned.address,
+                &attached.container_id,
+            );
+            if let Err(source) = released {
+                errors.push(Error::Lease {
+                    container: container(),
+                    source,
+                });
+            }
+        }
+    }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(errors)
+    }
+}
+
+/// The bridge's index; makes the bridge when it is not there.
+fn master(
+    layout: &Layout,
+    host: &RouteSocket,
+    container: &str,
+    network: &NetworkRecord,
+) -> Result<u32, Error> {
+    if network.driver != Driver::Bridge {
+        return Err(Error::NotABridge {
+            container: container.into(),
+            network: network.name.clone(),
+            driver: network.driver.as_str(),
+        });
+    }
+    Ok(bridge::ensure(layout, host, network)?)
+}
+
+fn asker<'a>(request: &AttachRequest<'a>) -> plan::Asker<'a> {
+    plan::Asker {
+        container_id: request.container_id,
+        container_name: request.container_name,
+        hostname: request.hostname,
+        reserved: request.reserved,
+        previous: request.previous,
+    }
+}
+
+/// Bindings without an address take the network's, where it says one.
+fn bindings(
+    ports: &[PortBinding],
+    endpoints: &[(NetworkRecord, EndpointSettings)],
+) -> Vec<PortBinding> {
+    let default = endpoints.iter().find(|(network, _)| !network.internal);
+    let host_ip = default.and_then(|(network, _)| network.default_host_ip());
+    ports
+        .iter()
+        .map(|port| PortBinding {
+            host_ip: port.host_ip.or(host_ip),
+            ..*port
+        })
+        .collect()
+}
+
+/// Publishes what is asked on the endpoint that is the way out; nothing when all networks are internal, as Docker.
+fn publish(layout: &Layout, attached: &Attached) -> Result<Vec<PublishedPort>, Error> {
+    let Some(endpoint) = primary(&attached.endpoints).filter(|_| !attached.bindings.is_empty())
+    else {
+        return Ok(Vec::new());
+    };
+    let target = Target {
+        container: &attached.container_id,
+        container_name: &attached.container_name,
+        group: attached.share_group.as_deref(),
+        v4: endpoint.ipv4.and_then(|assigned| v4(assigned.address)),
+        v6: endpoint.ipv6.and_then(|assigned| v6(assigned.address)),
+    };
+    ports::publish(layout, &attached.bindings, &target).map_err(|source| Error::Ports {
+        container: attached.container_name.clone(),
+        source,
+    })
+}
+
+fn v4(address: IpAddr) -> Option<Ipv4Addr> {
+    if let IpAddr::V4(address) = address {
+        Some(address)
+    } else {
+        None
+    }
+}
+
+fn v6(address: IpAddr) -> Option<Ipv6Addr> {
+    if let IpAddr::V6(address) = address {
+        Some(address)
+    } else {
+        None
+    }
+}
+
+/// The endpoint whose gateway is the default one: the highest priority, then the first by network name.
+fn primary(endpoints: &[Endpoint]) -> Option<&Endpoint> {
+    let ways_out = endpoints.iter().filter(|endpoint| !endpoint.internal);
+    ways_out.min_by(|a, b| (-a.gw_priority, &a.network).cmp(&(-b.gw_priority, &b.network)))
+}
+
+/// The default gateway of each family, with the interface it is reached by.
+fn default_gateways(endpoints: &[Endpoint]) -> Vec<(String, IpAddr)> {
+    let of_family = |pick: fn(&Endpoint) -> Option<Assigned>| {
+        let having: Vec<Endpoint> = endpoints
+            .iter()
+            .filter(|e| pick(e).is_some())
+            .cloned()
+            .collect();
+        let endpoint = primary(&having)?;
+        Some((endpoint.interface.clone(), pick(endpoint)?.gateway))
+    };
+    [of_family(|e| e.ipv4), of_family(|e| e.ipv6)]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn register(
+    layout: &Layout,
+    attached: &Attached,
+    endpoints: &[Endpoint],
+    undo: &mut Undo<'_>,
+) -> Result<(), Error> {
+    for endpoint in endpoints {
+        let entry = endpoint::NameEntry {
+            container: attached.container_id.clone(),
+            container_name: attached.container_name.clone(),
+            names: endpoint.dns_names.clone(),
+            addresses: [endpoint.ipv4, endpoint.ipv6]
+                .into_iter()
+                .flatten()
+                .map(|a| a.address)
+                .collect(),
+        };
+        endpoint::register(layout, &endpoint.network, &endpoint.endpoint_id, &entry).map_err(
+            |source| Error::Names {
+                container: attached.container_name.clone(),
+                source,
+            },
+        )?;
+        undo.registered(&endpoint.network, &endpoint.endpoint_id);
+    }
+    Ok(())
+}
+
+fn netlink_error(container: &str, source: netlink::Error) -> Error {
+    Error::Netlink {
+        container: container.into(),
+        source,
+    }
+}

@@ -1,0 +1,174 @@
+//! Joining and leaving one network while the container runs (`network connect`, `network disconnect`).
+//!
+//! Here the interface must go at once, so the pair is deleted and the grace period waited for.
+
+use super::undo::Undo;
+use super::{
+    AttachRequest, Attached, Error, asker, default_gateways, master, netlink_error, plan, primary,
+    publish, register,
+};
+use crate::record::NetworkRecord;
+use crate::{endpoint, firewall, lease, ports};
+use model::network::EndpointSettings;
+use state::Layout;
+use std::net::IpAddr;
+use std::os::fd::BorrowedFd;
+use sys::netlink::{Request, RouteSocket};
+
+/// Joins one more network; `attached` is brought up to date.
+pub fn connect(
+    layout: &Layout,
+    netns: BorrowedFd<'_>,
+    attached: &mut Attached,
+    network: &NetworkRecord,
+    settings: &EndpointSettings,
+    reserved: &[(String, IpAddr)],
+) -> Result<(), Error> {
+    let (id, name) = (
+        attached.container_id.clone(),
+        attached.container_name.clone(),
+    );
+    if attached
+        .endpoints
+        .iter()
+        .any(|endpoint| endpoint.network_id == network.id.as_str())
+    {
+        return Err(Error::AlreadyConnected {
+            container: name,
+            network: network.name.clone(),
+        });
+    }
+    let mut undo = Undo::new(layout, &id);
+    let host = RouteSocket::open().map_err(|source| netlink_error(&id, source))?;
+    firewall::ensure(layout)?;
+    let master = master(layout, &host, &name, network)?;
+    let hostname = attached.hostname.clone();
+    let request = AttachRequest {
+        container_id: &id,
+        container_name: &name,
+        hostname: &hostname,
+        reserved,
+        ..AttachRequest::default()
+    };
+    let used: Vec<&str> = attached
+        .endpoints
+        .iter()
+        .map(|endpoint| endpoint.interface.as_str())
+        .collect();
+    let planned = plan::endpoint(
+        layout,
+        network,
+        settings,
+        &asker(&request),
+        master,
+        &used,
+        &mut undo,
+    )?;
+    let mut after = attached.clone();
+    after.endpoints.push(planned.endpoint.clone());
+    register(
+        layout,
+        &after,
+        std::slice::from_ref(&planned.endpoint),
+        &mut undo,
+    )?;
+    plan::make(&host, netns, &id, std::slice::from_ref(&planned), &mut undo)?;
+    let inside = RouteSocket::open_in(netns).map_err(|source| netlink_error(&id, source))?;
+    let requests = plan::addresses(&inside, &id, &planned)?;
+    inside
+        .apply(&requests)
+        .map_err(|source| netlink_error(&id, source))?;
+    reroute(&inside, &after)?;
+    republish(layout, attached, &mut after)?;
+    undo.keep();
+    *attached = after;
+    Ok(())
+}
+
+/// Leaves one network; `attached` is brought up to date. `netns` `None`: the container does not run any more.
+pub fn disconnect(
+    layout: &Layout,
+    netns: Option<BorrowedFd<'_>>,
+    attached: &mut Attached,
+    network: &str,
+) -> Result<(), Error> {
+    let name = attached.container_name.clone();
+    let matches = |e: &super::Endpoint| e.network == network || e.network_id == network;
+    let Some(at) = attached.endpoints.iter().position(matches) else {
+        return Err(Error::NotConnected {
+            container: name,
+            network: network.into(),
+        });
+    };
+    let mut after = attached.clone();
+    let gone = after.endpoints.remove(at);
+    endpoint::unregister(layout, &gone.network, &gone.endpoint_id).map_err(|source| {
+        Error::Names {
+            container: name.clone(),
+            source,
+        }
+    })?;
+    if let Some(netns) = netns {
+        let host = RouteSocket::open().map_err(|source| netlink_error(&name, source))?;
+        match host.apply(&[Request::DeleteLink {
+            name: &gone.host_interface,
+        }]) {
+            Err(e) if !e.is_missing() => return Err(netlink_error(&name, e)),
+            _ => {}
+        }
+        let inside = RouteSocket::open_in(netns).map_err(|source| netlink_error(&name, source))?;
+        reroute(&inside, &after)?;
+    }
+    republish(layout, attached, &mut after)?;
+    for assigned in [gone.ipv4, gone.ipv6].into_iter().flatten() {
+        lease::release(
+            layout,
+            &gone.network,
+            assigned.address,
+            &attached.container_id,
+        )
+        .map_err(|source| Error::Lease {
+            container: name.clone(),
+            source,
+        })?;
+    }
+    *attached = after;
+    Ok(())
+}
+
+/// Sets the default routes to what the endpoints there now say. The kernel removed those of an interface that went.
+fn reroute(inside: &RouteSocket, attached: &Attached) -> Result<(), Error> {
+    let container = &attached.container_name;
+    let mut requests = Vec::new();
+    for (interface, gateway) in default_gateways(&attached.endpoints) {
+        let index = plan::index_of(inside, container, &interface)?;
+        requests.push(Request::AddRoute {
+            destination: None,
+            gateway: Some(gateway),
+            index,
+        });
+    }
+    inside
+        .apply(&requests)
+        .map_err(|source| netlink_error(container, source))
+}
+
+/// The published ports follow the endpoint that is the way out.
+fn republish(layout: &Layout, before: &Attached, after: &mut Attached) -> Result<(), Error> {
+    let id = |attached: &Attached| {
+        primary(&attached.endpoints).map(|endpoint| endpoint.endpoint_id.clone())
+    };
+    if after.bindings.is_empty() || id(before) == id(after) {
+        return Ok(());
+    }
+    after.ports = publish(layout, after)?;
+    if after.ports.is_empty() {
+        ports::unpublish(layout, |container| container == after.container_id).map_err(
+            |source| Error::Ports {
+                container: after.container_name.clone(),
+                source,
+            },
+        )?;
+    }
+    Ok(())
+}

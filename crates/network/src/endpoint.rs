@@ -1,0 +1,75 @@
+//! The names of running endpoints: one file each, `networks/<network>/names/<endpoint id>` under the run root.
+//!
+//! Written when a container joins, removed when it leaves, read by every responder of the network (`dns::zone`).
+//!
+//! ```json
+//! {"schema":1, "container":"<id>", "container_name":"web", "names":["web","www"], "addresses":["172.18.0.2"]}
+//! ```
+
+use serde::{Deserialize, Serialize};
+use state::{Durability, Layout, record};
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// What one endpoint is called and where it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameEntry {
+    pub container: String,
+    pub container_name: String,
+    /// Container name, aliases, short id; looked up without regard to case.
+    pub names: Vec<String>,
+    pub addresses: Vec<IpAddr>,
+}
+
+pub(crate) fn directory(layout: &Layout, network: &str) -> PathBuf {
+    layout.run_network(network).join("names")
+}
+
+pub(crate) fn register(
+    layout: &Layout,
+    network: &str,
+    endpoint_id: &str,
+    entry: &NameEntry,
+) -> Result<(), record::Error> {
+    let dir = directory(layout, network);
+    let path = dir.join(endpoint_id);
+    if !dir.is_dir() {
+        std::fs::create_dir_all(&dir)
+            .map_err(|source| record::Error::Write { path: dir, source })?;
+    }
+    record::write(&path, entry, Durability::Volatile)
+}
+
+pub(crate) fn unregister(
+    layout: &Layout,
+    network: &str,
+    endpoint_id: &str,
+) -> Result<(), record::Error> {
+    record::remove(&directory(layout, network).join(endpoint_id))
+}
+
+/// All entries of a network with their endpoint ids. A file that vanishes or cannot be read while we look is passed
+/// over: its container is going.
+pub(crate) fn entries(layout: &Layout, network: &str) -> Vec<(String, NameEntry)> {
+    let Ok(dir) = std::fs::read_dir(directory(layout, network)) else {
+        return Vec::new();
+    };
+    let read = |entry: std::fs::DirEntry| {
+        let id = entry
+            .file_name()
+            .into_string()
+            .ok()
+            .filter(|id| !id.starts_with('.'))?;
+        let found = record::read(&entry.path()).ok()??;
+        Some((id, found))
+    };
+    dir.filter_map(|entry| read(entry.ok()?)).collect()
+}
+
+/// All endpoints of a network: who is on it now.
+pub fn names(layout: &Layout, network: &str) -> Vec<NameEntry> {
+    entries(layout, network)
+        .into_iter()
+        .map(|(_, entry)| entry)
+        .collect()
+}

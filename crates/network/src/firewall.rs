@@ -1,0 +1,228 @@
+//! Our one table in the host's packet filter, `inet dockless` (with the instance's word behind it for other data
+//! roots): made once, recognised by the kernel's generation number, rebuilt whole from the run root when somebody
+//! flushed it. Nobody else's table is touched.
+//!
+//! [`rules`] is the table as data; `ports` fills its maps. What foreign tables block is named by [`crate::diagnose`].
+//!
+//! `networks/.firewall` under the run root: `{"schema":1, "version":N, "generation":G}`, the state last known good.
+//!
+//! Source: nft(8), kernel `Documentation/networking/nf_conntrack-sysctl.rst`; moby's `FORWARD` rules for what is
+//! allowed between networks.
+
+pub(crate) mod rules;
+
+use crate::ports::{self, projection::Projection};
+use crate::record::NetworkRecord;
+use crate::{bridge, registry};
+use serde::{Deserialize, Serialize};
+use state::{Durability, Layout, record};
+use std::io;
+use std::path::PathBuf;
+use sys::lock::FileLock;
+use sys::netlink;
+use sys::nft::{Change, Element, INET, NftSocket, Table};
+
+/// Why the packet filter is not as it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot change the packet filter (nf_tables)")]
+    Netlink { source: netlink::Error },
+    #[error("cannot lock the packet filter")]
+    Lock { source: io::Error },
+    #[error("cannot read the networks")]
+    Networks { source: Box<registry::Error> },
+    #[error("cannot read the published ports")]
+    Ports { source: Box<ports::Error> },
+    #[error(transparent)]
+    Record(#[from] record::Error),
+}
+
+fn netlink(source: netlink::Error) -> Error {
+    Error::Netlink { source }
+}
+
+/// The state of the table last known good.
+#[derive(Debug, Serialize, Deserialize)]
+struct Marker {
+    version: u32,
+    generation: u32,
+}
+
+/// Our table, held by the lock that all who change it take.
+#[derive(Debug)]
+pub(crate) struct Firewall<'a> {
+    layout: &'a Layout,
+    socket: NftSocket,
+    table: String,
+    _lock: FileLock,
+}
+
+/// Makes sure that the table is there and whole. Cheap when nothing happened: one question to the kernel.
+pub(crate) fn ensure(layout: &Layout) -> Result<(), Error> {
+    let socket = NftSocket::open().map_err(netlink)?;
+    if is_current(layout, &socket)? {
+        return Ok(());
+    }
+    drop(socket);
+    Firewall::open(layout).map(drop)
+}
+
+fn is_current(layout: &Layout, socket: &NftSocket) -> Result<bool, Error> {
+    let marker: Option<Marker> = record::read(&marker_path(layout)).unwrap_or_default();
+    let Some(marker) = marker.filter(|marker| marker.version == rules::VERSION) else {
+        return Ok(false);
+    };
+    Ok(socket.generation().map_err(netlink)? == marker.generation)
+}
+
+/// The network's bridge joins the rules.
+pub(crate) fn remember(layout: &Layout, network: &NetworkRecord) -> Result<(), Error> {
+    let firewall = Firewall::open(layout)?;
+    firewall.apply(add(rules::membership(network)))
+}
+
+/// The network's bridge leaves the rules.
+pub(crate) fn forget(layout: &Layout, network: &NetworkRecord) -> Result<(), Error> {
+    if !marker_path(layout).exists() {
+        return Ok(());
+    }
+    let firewall = Firewall::open(layout)?;
+    for (set, elements) in rules::membership(network) {
+        // One by one: what is not there is gone already.
+        match firewall.apply(vec![Change::DeleteElements { set, elements }]) {
+            Err(Error::Netlink { source }) if source.is_missing() => {}
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
+/// Takes the whole table of this instance away, with nothing of anybody else's.
+pub(crate) fn remove_table(layout: &Layout) -> Result<(), Error> {
+    let _lock = lock(layout)?;
+    let socket = NftSocket::open().map_err(netlink)?;
+    let name = table_name(layout);
+    let deleted = socket.apply(
+        Table {
+            family: INET,
+            name: &name,
+        },
+        &[Change::DeleteTable],
+    );
+    record::remove(&marker_path(layout))?;
+    match deleted {
+        Err(e) if !e.is_missing() => Err(netlink(e)),
+        _ => Ok(()),
+    }
+}
+
+impl<'a> Firewall<'a> {
+    /// Takes the lock and makes the table whole.
+    pub(crate) fn open(layout: &'a Layout) -> Result<Self, Error> {
+        let firewall = Self {
+            layout,
+            socket: NftSocket::open().map_err(netlink)?,
+            table: table_name(layout),
+            _lock: lock(layout)?,
+        };
+        if !is_current(layout, &firewall.socket)? && !firewall.adopt()? {
+            firewall.rebuild()?;
+        }
+        Ok(firewall)
+    }
+
+    /// Others' transactions moved the generation: is our table still whole?
+    fn adopt(&self) -> Result<bool, Error> {
+        let marker: Option<Marker> = record::read(&marker_path(self.layout)).unwrap_or_default();
+        if marker.is_none_or(|marker| marker.version != rules::VERSION) {
+            return Ok(false);
+        }
+        let generation = self.socket.generation().map_err(netlink)?;
+        if self.socket.count_rules(self.table()).map_err(netlink)? != rules::count() {
+            return Ok(false);
+        }
+        self.write_marker(generation)?;
+        Ok(true)
+    }
+
+    /// The table anew, in one transaction: rules, the bridges that are set up, the ports that are claimed.
+    pub(crate) fn rebuild(&self) -> Result<(), Error> {
+        let networks = registry::read_all(self.layout).map_err(|source| Error::Networks {
+            source: Box::new(source),
+        })?;
+        let claims = ports::claims(self.layout).map_err(|source| Error::Ports {
+            source: Box::new(source),
+        })?;
+        let mut changes = vec![Change::AddTable, Change::DeleteTable, Change::AddTable];
+        changes.extend(rules::table());
+        for network in networks
+            .iter()
+            .filter(|network| bridge::is_set_up(self.layout, network))
+        {
+            changes.extend(add(rules::membership(network)));
+        }
+        changes.extend(Projection::of(&claims).changes_from(&Projection::default()));
+        self.socket.apply(self.table(), &changes).map_err(netlink)?;
+        self.write_marker(self.socket.generation().map_err(netlink)?)
+    }
+
+    pub(crate) fn apply(&self, changes: Vec<Change<'_>>) -> Result<(), Error> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.socket.apply(self.table(), &changes).map_err(netlink)?;
+        // When the number is not just one further somebody else acted as well, and the next look is the thorough one.
+        let generation = self.socket.generation().map_err(netlink)?;
+        let marker: Option<Marker> = record::read(&marker_path(self.layout)).unwrap_or_default();
+        if marker.is_some_and(|marker| marker.generation.wrapping_add(1) == generation) {
+            self.write_marker(generation)?;
+        }
+        Ok(())
+    }
+
+    /// What a map of the table holds now.
+    pub(crate) fn elements(&self, set: &str) -> Result<Vec<Element>, Error> {
+        self.socket.elements(self.table(), set).map_err(netlink)
+    }
+
+    fn table(&self) -> Table<'_> {
+        Table {
+            family: INET,
+            name: &self.table,
+        }
+    }
+
+    fn write_marker(&self, generation: u32) -> Result<(), Error> {
+        let marker = Marker {
+            version: rules::VERSION,
+            generation,
+        };
+        Ok(record::write(
+            &marker_path(self.layout),
+            &marker,
+            Durability::Volatile,
+        )?)
+    }
+}
+
+fn add(membership: Vec<(&'static str, Vec<Element>)>) -> Vec<Change<'static>> {
+    membership
+        .into_iter()
+        .map(|(set, elements)| Change::AddElements { set, elements })
+        .collect()
+}
+
+fn lock(layout: &Layout) -> Result<FileLock, Error> {
+    FileLock::exclusive(&layout.lock("firewall", "table")).map_err(|source| Error::Lock { source })
+}
+
+pub(crate) fn table_name(layout: &Layout) -> String {
+    match layout.instance() {
+        instance if instance.is_empty() => "dockless".into(),
+        instance => format!("dockless-{instance}"),
+    }
+}
+
+fn marker_path(layout: &Layout) -> PathBuf {
+    layout.run_networks().join(".firewall")
+}

@@ -1,0 +1,41 @@
+//! Networks and endpoints: bridges, veth pairs, packet filter, published ports, address leases, names and their DNS.
+//!
+//! Handed a network namespace, never a container: what a container id means, whether it lives, and where its record is
+//! stays with the caller. Everything is rtnetlink and nf_tables spoken directly (`sys::netlink`, `sys::nft`).
+//!
+//! | step | module |
+//! |---|---|
+//! | what networks exist | [`registry`], [`record`], [`pool`], [`subnet`] |
+//! | the host's side of one | [`bridge`], [`firewall`] |
+//! | a container joins | [`attach()`]: [`lease`], [`ports`], [`endpoint`] |
+//! | somebody died | [`sweep()`] |
+
+mod attach;
+mod bridge;
+mod endpoint;
+mod firewall;
+mod lease;
+mod pool;
+mod ports;
+mod random;
+pub mod record;
+pub mod registry;
+pub mod subnet;
+mod sweep;
+#[cfg(test)]
+mod testing;
+
+pub use attach::{
+    Assigned, AttachRequest, Attached, Endpoint, Error as AttachError, attach, connect, detach,
+    disconnect,
+};
+pub use bridge::Error as BridgeError;
+pub use endpoint::{NameEntry, names};
+pub use firewall::Error as FirewallError;
+pub use lease::{Error as LeaseError, Lease, list as leases};
+pub use pool::PoolError;
+pub use ports::{Error as PortError, PublishedPort, check_ports};
+pub use record::{Driver, NetworkRecord, Pool};
+pub use registry::{Error, create, find, list, remove};
+pub use subnet::Subnet;
+pub use sweep::{Error as SweepError, Swept, sweep, tear_down};

@@ -1,0 +1,359 @@
+//! Creating, listing, finding and removing networks.
+//!
+//! Nothing here touches an interface, except that removal takes the bridge away: bridges appear with the first
+//! endpoint. Subnets are chosen and checked under one lock, so two creations never get the same.
+//!
+//! Source: Docker Engine API `/networks`, whose error texts scripts match.
+
+use crate::pool::{self, PoolError};
+use crate::record::{Driver, NetworkRecord, OPTION_BRIDGE_NAME, Pool, is_builtin};
+use crate::{bridge, endpoint, firewall};
+use model::Id;
+use model::network::NetworkSpec;
+use state::lookup::{self, Found};
+use state::{Durability, Layout, record};
+use std::collections::BTreeMap;
+use std::io;
+use sys::lock::FileLock;
+
+/// Why a network could not be made, found or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("invalid network name {name:?}: only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")]
+    Name { name: String },
+    #[error("operation is not permitted on predefined {name} network")]
+    Predefined { name: String },
+    #[error("network with name {name} already exists")]
+    Exists { name: String },
+    #[error("network {wanted} not found")]
+    NotFound { wanted: String },
+    #[error("multiple networks found with prefix {wanted}; give more of the id")]
+    Ambiguous { wanted: String },
+    #[error(
+        "could not find plugin {driver} in v1 plugin registry: plugin not found (drivers here: bridge, host, none)"
+    )]
+    Driver { driver: String },
+    #[error("only one instance of {driver:?} network is allowed: use the network {name}")]
+    Single {
+        driver: &'static str,
+        name: &'static str,
+    },
+    #[error("could not find IPAM driver {driver}: only \"default\" is known")]
+    IpamDriver { driver: String },
+    #[error("cannot create network {name}: IPv4 or IPv6 must be enabled")]
+    NoFamily { name: String },
+    #[error("cannot create network {name}: option {key} is {value:?}, expected {expected}")]
+    Option {
+        name: String,
+        key: String,
+        value: String,
+        expected: &'static str,
+    },
+    #[error("cannot create network {name}: interface {bridge} belongs to network {other}")]
+    BridgeTaken {
+        name: String,
+        bridge: String,
+        other: String,
+    },
+    #[error("cannot create network {name}: {source}")]
+    Pool { name: String, source: PoolError },
+    #[error("error while removing network: network {name} has active endpoints: {endpoints}")]
+    Active { name: String, endpoints: String },
+    #[error("cannot lock the networks")]
+    Lock { source: io::Error },
+    #[error("cannot draw a random id")]
+    Random { source: io::Error },
+    #[error("cannot list the networks")]
+    List { source: io::Error },
+    #[error(transparent)]
+    Record(#[from] record::Error),
+    #[error("cannot take down network {name}")]
+    Bridge { name: String, source: bridge::Error },
+    #[error("cannot take network {name} out of the packet filter")]
+    Firewall {
+        name: String,
+        source: firewall::Error,
+    },
+}
+
+/// Makes a network's record; its bridge appears with the first container.
+pub fn create(layout: &Layout, spec: &NetworkSpec) -> Result<NetworkRecord, Error> {
+    let name = &spec.name;
+    if !is_name(name) {
+        return Err(Error::Name { name: name.clone() });
+    }
+    if is_builtin(name) {
+        return Err(Error::Predefined { name: name.clone() });
+    }
+    match spec.driver.as_str() {
+        "" | "bridge" | "default" => {}
+        "host" => {
+            return Err(Error::Single {
+                driver: "host",
+                name: "host",
+            });
+        }
+        "null" | "none" => {
+            return Err(Error::Single {
+                driver: "null",
+                name: "none",
+            });
+        }
+        other => {
+            return Err(Error::Driver {
+                driver: other.into(),
+            });
+        }
+    }
+    if let Some(driver) = spec.ipam_driver.as_deref()
+        && !matches!(driver, "" | "default")
+    {
+        return Err(Error::IpamDriver {
+            driver: driver.into(),
+        });
+    }
+    if spec.ipv4 == Some(false) && spec.ipv6 != Some(true) {
+        return Err(Error::NoFamily { name: name.clone() });
+    }
+    let _lock = lock(layout)?;
+    let others = list_locked(layout)?;
+    if others.iter().any(|other| other.name == *name) {
+        return Err(Error::Exists { name: name.clone() });
+    }
+    let pools = pool::choose(spec, &others).map_err(|source| Error::Pool {
+        name: name.clone(),
+        source,
+    })?;
+    let record = new_record(spec, pools)?;
+    check(&record, &others)?;
+    write(layout, &record)?;
+    Ok(record)
+}
+
+fn new_record(spec: &NetworkSpec, pools: Vec<Pool>) -> Result<NetworkRecord, Error> {
+    let id = random_id()?;
+    let bridge = match spec.driver_opts.get(OPTION_BRIDGE_NAME) {
+        Some(name) => name.clone(),
+        None => format!("dl-{}", id.short()),
+    };
+    Ok(NetworkRecord {
+        ipv6: pools.iter().any(|pool| !pool.subnet.is_ipv4()),
+        id,
+        name: spec.name.clone(),
+        driver: Driver::Bridge,
+        pools,
+        ipam_driver: "default".into(),
+        ipam_options: spec.ipam_options.clone(),
+        internal: spec.internal,
+        attachable: spec.attachable,
+        options: spec.driver_opts.clone(),
+        labels: spec.labels.clone(),
+        created: jiff::Timestamp::now().to_string(),
+        bridge,
+    })
+}
+
+fn check(record: &NetworkRecord, others: &[NetworkRecord]) -> Result<(), Error> {
+    let name = record.name.clone();
+    if let Some((key, value, expected)) = record.wrong_option() {
+        return Err(Error::Option {
+            name,
+            key: key.into(),
+            value: value.into(),
+            expected,
+        });
+    }
+    match others.iter().find(|other| other.bridge == record.bridge) {
+        Some(other) => Err(Error::BridgeTaken {
+            name,
+            bridge: record.bridge.clone(),
+            other: other.name.clone(),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// All networks, by name; `bridge`, `host` and `none` among them.
+pub fn list(layout: &Layout) -> Result<Vec<NetworkRecord>, Error> {
+    let found = read_all(layout)?;
+    if ["bridge", "host", "none"]
+        .iter()
+        .all(|name| found.iter().any(|record| record.name == *name))
+    {
+        return Ok(found);
+    }
+    let _lock = lock(layout)?;
+    list_locked(layout)
+}
+
+/// One network by name, id or unique id prefix.
+pub fn find(layout: &Layout, wanted: &str) -> Result<NetworkRecord, Error> {
+    let wanted = if wanted == "default" {
+        "bridge"
+    } else {
+        wanted
+    };
+    if is_name(wanted)
+        && let Some(record) = record::read(&layout.networks().join(format!("{wanted}.json")))?
+    {
+        return Ok(record);
+    }
+    let all = list(layout)?;
+    let named = all
+        .into_iter()
+        .map(|record| (record.id.as_str().to_owned(), record.name.clone(), record));
+    let named: Vec<_> = named.collect();
+    let found = lookup::find(
+        wanted,
+        named
+            .iter()
+            .map(|(id, name, record)| (id.as_str(), name.as_str(), record)),
+    );
+    match found {
+        Found::One(record) => Ok(record.clone()),
+        Found::None => Err(Error::NotFound {
+            wanted: wanted.into(),
+        }),
+        Found::Ambiguous => Err(Error::Ambiguous {
+            wanted: wanted.into(),
+        }),
+    }
+}
+
+/// Removes a network nobody is on: its bridge, its leases, its record.
+pub fn remove(layout: &Layout, wanted: &str) -> Result<NetworkRecord, Error> {
+    let network = find(layout, wanted)?;
+    let name = network.name.clone();
+    if network.is_builtin() {
+        return Err(Error::Predefined { name });
+    }
+    let _lock = lock(layout)?;
+    let _own = FileLock::exclusive(&layout.lock("network", &name))
+        .map_err(|source| Error::Lock { source })?;
+    let active = endpoint::names(layout, &name);
+    if !active.is_empty() {
+        let mut endpoints: Vec<String> = active
+            .into_iter()
+            .map(|entry| entry.container_name)
+            .collect();
+        endpoints.sort();
+        return Err(Error::Active {
+            name,
+            endpoints: endpoints.join(", "),
+        });
+    }
+    // The record goes first: what is not reachable from a record is garbage, which sweeping finds.
+    record::remove(&path(layout, &name))?;
+    firewall::forget(layout, &network).map_err(|source| Error::Firewall {
+        name: name.clone(),
+        source,
+    })?;
+    bridge::remove(layout, &network).map_err(|source| Error::Bridge { name, source })?;
+    Ok(network)
+}
+
+/// Letters, digits and `_.-`, the first no sign: safe as a file name too.
+pub fn is_name(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    bytes.next().is_some_and(|b| b.is_ascii_alphanumeric())
+        && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+        && name.len() <= 200
+}
+
+pub(crate) fn path(layout: &Layout, name: &str) -> std::path::PathBuf {
+    layout.networks().join(format!("{name}.json"))
+}
+
+fn lock(layout: &Layout) -> Result<FileLock, Error> {
+    FileLock::exclusive(&layout.lock("network", ".pools")).map_err(|source| Error::Lock { source })
+}
+
+fn write(layout: &Layout, network: &NetworkRecord) -> Result<(), Error> {
+    Ok(record::write(
+        &path(layout, &network.name),
+        network,
+        Durability::Durable,
+    )?)
+}
+
+/// All records, the built-in ones made when they are not there yet.
+fn list_locked(layout: &Layout) -> Result<Vec<NetworkRecord>, Error> {
+    let mut found = read_all(layout)?;
+    for (name, driver) in [
+        ("bridge", Driver::Bridge),
+        ("host", Driver::Host),
+        ("none", Driver::Null),
+    ] {
+        if found.iter().any(|record| record.name == name) {
+            continue;
+        }
+        let record = builtin(layout, name, driver, &found)?;
+        write(layout, &record)?;
+        found.push(record);
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
+}
+
+fn builtin(
+    layout: &Layout,
+    name: &str,
+    driver: Driver,
+    others: &[NetworkRecord],
+) -> Result<NetworkRecord, Error> {
+    let pools = if driver == Driver::Bridge {
+        vec![
+            pool::for_default_bridge(others).map_err(|source| Error::Pool {
+                name: name.into(),
+                source,
+            })?,
+        ]
+    } else {
+        Vec::new()
+    };
+    let bridge = match (driver, layout.instance()) {
+        (Driver::Bridge, instance) if instance.is_empty() => "dockless0".into(),
+        (Driver::Bridge, instance) => format!("dl0-{instance}"),
+        _ => String::new(),
+    };
+    Ok(NetworkRecord {
+        id: random_id()?,
+        name: name.into(),
+        driver,
+        pools,
+        ipam_driver: "default".into(),
+        ipam_options: BTreeMap::new(),
+        internal: false,
+        attachable: false,
+        ipv6: false,
+        options: BTreeMap::new(),
+        labels: BTreeMap::new(),
+        created: jiff::Timestamp::now().to_string(),
+        bridge,
+    })
+}
+
+pub(crate) fn read_all(layout: &Layout) -> Result<Vec<NetworkRecord>, Error> {
+    let entries = match std::fs::read_dir(layout.networks()) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(Error::List { source }),
+    };
+    let mut found: Vec<NetworkRecord> = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|source| Error::List { source })?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        // A leading dot is a record half written.
+        if !name.starts_with('.') && name.ends_with(".json") {
+            found.extend(record::read(&path)?);
+        }
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
+}
+
+fn random_id() -> Result<Id, Error> {
+    crate::random::bytes()
+        .map(Id::from_random)
+        .map_err(|source| Error::Random { source })
+}
