@@ -7,7 +7,7 @@ use std::fmt;
 /// Why an image could not be found, fetched, kept or removed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("{}", reference_text(.0))]
+    #[error(transparent)]
     Reference(#[from] oci::reference::Error),
     #[error("No such image: {0}")]
     NoSuchImage(String),
@@ -63,16 +63,23 @@ pub enum Error {
     },
     #[error("{0} is not a container image (media type {1}): it cannot be run or unpacked")]
     NotAnImage(String, String),
+    #[error("cannot write directory {} as a layer", dir.display())]
+    Pack {
+        dir: std::path::PathBuf,
+        source: layer::PackError,
+    },
+    #[error("cannot encode an image document")]
+    Encode(#[source] serde_json::Error),
+    #[error("refusing to create a tag with a digest reference: {0}")]
+    TagWithDigest(String),
+    #[error("{0}")]
+    Conflict(String),
     #[error("cannot read {blob} from {place}")]
     Fetch {
         blob: Digest,
         place: String,
         source: std::io::Error,
     },
-}
-
-fn reference_text(error: &oci::reference::Error) -> String {
-    error.to_string()
 }
 
 /// An image that exists nowhere, and every place that was asked.

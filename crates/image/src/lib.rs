@@ -6,19 +6,27 @@
 //! Locks, outermost first: `image-collect` (shared by all who bring in or use, exclusive for collection),
 //! `layer-<chain>`, `blob-<digest>`, `image-index`.
 
+pub mod collect;
+pub mod commit;
 pub mod content;
 pub mod error;
 mod fetch;
 pub mod layer;
+pub mod list;
 mod pipeline;
 pub mod progress;
 pub mod pull;
 pub mod registry;
+pub mod remove;
 pub mod store;
 pub mod tarball;
 
+pub use collect::{Fault, Keep, Unreferenced};
+pub use commit::Layer;
 pub use error::{Error, NotFound, Place};
+pub use list::HistoryLine;
 pub use progress::{LayerEvent, Progress, Silent, Status};
 pub use pull::{PullPolicy, Pulled};
 pub use registry::RegistryOptions;
+pub use remove::{InUse, RemoveOptions, Removed};
 pub use store::{Hold, Image, Store, StoreOptions};

@@ -8,7 +8,6 @@ use crate::progress::Progress;
 use crate::tarball::Limits;
 use oci::{Descriptor, Digest, Document, ImageConfig, Manifest, Platform, Reference};
 use state::Layout;
-use state::lookup::{self, Found};
 use std::path::PathBuf;
 use sys::lock::FileLock;
 
@@ -148,29 +147,28 @@ impl Store {
         {
             return Ok(None);
         }
-        let mut ids: Vec<(String, &Descriptor)> = Vec::new();
+        // Several entries (names) of one image answer to one id; several ids may belong to one entry.
+        let mut fits: Vec<(bool, &Descriptor)> = Vec::new();
         for entry in entries {
-            for id in self.ids(entry) {
-                if !ids.iter().any(|(known, _)| *known == id) {
-                    ids.push((id, entry));
-                }
+            let ids = self.ids(entry);
+            let fit = ids
+                .iter()
+                .filter(|id| id.starts_with(hex))
+                .map(|id| id.len() == hex.len())
+                .max();
+            if let Some(exact) = fit
+                && !fits.iter().any(|(_, known)| known.digest == entry.digest)
+            {
+                fits.push((exact, entry));
             }
         }
-        match lookup::find(hex, ids.iter().map(|(id, entry)| (id.as_str(), "", *entry))) {
-            Found::One(entry) => Ok(Some(entry.clone())),
-            Found::None => Ok(None),
-            Found::Ambiguous
-                if ids
-                    .iter()
-                    .filter(|(id, _)| id.starts_with(hex))
-                    .all(|(_, e)| e.digest == ids_first(&ids, hex)) =>
-            {
-                Ok(ids
-                    .iter()
-                    .find(|(id, _)| id.starts_with(hex))
-                    .map(|(_, e)| (*e).clone()))
-            }
-            Found::Ambiguous => Err(Error::Ambiguous(wanted.into())),
+        match fits[..] {
+            [] => Ok(None),
+            [(_, only)] => Ok(Some(only.clone())),
+            _ => match fits.iter().find(|(exact, _)| *exact) {
+                Some((_, entry)) => Ok(Some((*entry).clone())),
+                None => Err(Error::Ambiguous(wanted.into())),
+            },
         }
     }
 
@@ -246,11 +244,6 @@ impl Store {
             limits: Limits::default(),
         }
     }
-}
-
-fn ids_first(ids: &[(String, &Descriptor)], hex: &str) -> Digest {
-    let first = ids.iter().find(|(id, _)| id.starts_with(hex));
-    first.map_or_else(|| Digest::sha256(b""), |(_, entry)| entry.digest.clone())
 }
 
 /// Whether an entry answers to the (full) name. With tag and digest, only the digest counts.

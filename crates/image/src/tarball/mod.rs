@@ -2,6 +2,8 @@
 
 pub(crate) mod compression;
 pub mod reader;
+pub(crate) mod writer;
 
 pub use reader::Limits;
 pub(crate) use reader::{Entry, Kind, Reader};
+pub(crate) use writer::Writer;

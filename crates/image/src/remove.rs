@@ -1,0 +1,257 @@
+//! `rmi`: names go first, then what only this image had. Docker's rules and words.
+//!
+//! Layers and blobs are taken out of sight by a rename and deleted by [`Store::empty_trash`]. While
+//! somebody else pulls or creates a container, nothing is deleted: what is left over is found by `prune`.
+
+use crate::content::{self};
+use crate::error::Error;
+use crate::layer::StoreError;
+use crate::pull::leave_dangling;
+use crate::store::{Image, Store};
+use oci::{Descriptor, Digest, Document, Reference};
+use std::collections::BTreeSet;
+use sys::lock::FileLock;
+
+/// A container that uses an image.
+#[derive(Debug, Clone)]
+pub struct InUse {
+    /// The image's id.
+    pub image: Digest,
+    /// The chain ids of its layers, kept whatever is removed.
+    pub layers: Vec<Digest>,
+    /// The container's id as shown (twelve digits).
+    pub container: String,
+    pub running: bool,
+}
+
+/// How to remove.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RemoveOptions<'a> {
+    /// `-f`
+    pub force: bool,
+    /// Every container, running or not.
+    pub in_use: &'a [InUse],
+}
+
+/// What was done, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Removed {
+    Untagged(String),
+    Deleted(String),
+}
+
+/// What is reachable: blobs by digest, layers by chain id.
+#[derive(Debug, Default)]
+pub(crate) struct Reachable {
+    pub(crate) blobs: BTreeSet<Digest>,
+    pub(crate) layers: BTreeSet<Digest>,
+}
+
+impl Store {
+    /// Removes a name, or (by id) an image with all its names.
+    pub fn remove(&self, wanted: &str, options: RemoveOptions<'_>) -> Result<Vec<Removed>, Error> {
+        let target = self
+            .find_target(wanted)?
+            .ok_or_else(|| Error::NoSuchImage(wanted.into()))?;
+        let image = self.read_any(&target);
+        let all = self.content.layout().index()?.manifests;
+        let names: Vec<Reference> = all
+            .iter()
+            .filter(|d| d.digest == target.digest)
+            .filter_map(content::name_of)
+            .collect();
+        let by_name = wanted
+            .parse::<Reference>()
+            .ok()
+            .map(Reference::or_latest)
+            .filter(|name| {
+                names.iter().any(|n| n == name)
+                    || name.digest().is_some_and(|d| *d == target.digest)
+            });
+        if let Ok(image) = &image {
+            check(image, &names, by_name.as_ref(), wanted, options)?;
+        }
+        let going: Vec<Reference> = match &by_name {
+            Some(name) if name.digest().is_some() => names
+                .iter()
+                .filter(|n| n.repository() == name.repository())
+                .cloned()
+                .collect(),
+            Some(name) => vec![name.clone()],
+            None => names.clone(),
+        };
+        let used = image
+            .as_ref()
+            .is_ok_and(|i| options.in_use.iter().any(|u| u.image == i.id));
+        // Containers keep the image itself; only its names go then.
+        let keep_image = used && by_name.is_some();
+        let last = self.content.update_index(|index| {
+            let gone = |d: &Descriptor| {
+                d.digest == target.digest
+                    && content::name_of(d).is_none_or(|name| going.contains(&name))
+            };
+            index.manifests.retain(|d| !gone(d));
+            if keep_image {
+                leave_dangling(index, target.clone());
+            }
+            !index.manifests.iter().any(|d| d.digest == target.digest)
+        })?;
+        let mut removed: Vec<Removed> = going
+            .iter()
+            .map(|n| Removed::Untagged(n.familiar()))
+            .collect();
+        if last {
+            if let Ok(image) = &image {
+                removed.extend(image.repo_digests().into_iter().map(Removed::Untagged));
+                removed.push(Removed::Deleted(image.id.to_string()));
+            } else {
+                removed.push(Removed::Deleted(target.digest.to_string()));
+            }
+            removed.extend(self.collect_entry(&target, options.in_use)?);
+        }
+        Ok(removed)
+    }
+
+    /// Takes away what only `target` reached.
+    fn collect_entry(&self, target: &Descriptor, in_use: &[InUse]) -> Result<Vec<Removed>, Error> {
+        let Some(_alone) = self.alone()? else {
+            return Ok(Vec::new());
+        };
+        let mut mine = Reachable::default();
+        self.reach(target, &mut mine);
+        let mut others = Reachable::default();
+        for entry in &self.content.layout().index()?.manifests {
+            self.reach(entry, &mut others);
+        }
+        others
+            .layers
+            .extend(in_use.iter().flat_map(|u| u.layers.iter().cloned()));
+        let mut removed = Vec::new();
+        for chain_id in mine.layers.difference(&others.layers) {
+            self.layers.discard(chain_id)?;
+            removed.push(Removed::Deleted(chain_id.to_string()));
+        }
+        for digest in mine.blobs.difference(&others.blobs) {
+            self.remove_blob(digest)?;
+        }
+        Ok(removed)
+    }
+
+    pub(crate) fn remove_blob(&self, digest: &Digest) -> Result<(), Error> {
+        let path = self.content.layout().blob(digest);
+        match std::fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(content::Error::Io {
+                step: "remove",
+                path,
+                source: e,
+            }
+            .into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The exclusive side of [`Store::hold`]; `None` while anybody brings something in or uses it.
+    pub(crate) fn alone(&self) -> Result<Option<FileLock>, Error> {
+        let path = self.paths.lock("image", "collect");
+        Ok(
+            FileLock::try_exclusive(&path).map_err(|source| StoreError::Io {
+                step: "lock",
+                path,
+                source,
+            })?,
+        )
+    }
+
+    /// Adds all that an entry reaches. A document that cannot be read reaches nothing.
+    pub(crate) fn reach(&self, entry: &Descriptor, found: &mut Reachable) {
+        found.blobs.insert(entry.digest.clone());
+        let layout = self.content.layout();
+        let Ok(bytes) = layout.document(&entry.digest) else {
+            return;
+        };
+        match Document::parse(&bytes) {
+            Ok(Document::Index(index)) => {
+                for child in index.manifests {
+                    found.blobs.insert(child.digest.clone());
+                    if let Ok(bytes) = layout.document(&child.digest)
+                        && let Ok(Document::Manifest(manifest)) = Document::parse(&bytes)
+                    {
+                        self.reach_manifest(&manifest, found);
+                    }
+                }
+            }
+            Ok(Document::Manifest(manifest)) => self.reach_manifest(&manifest, found),
+            Err(_) => {}
+        }
+    }
+
+    fn reach_manifest(&self, manifest: &oci::Manifest, found: &mut Reachable) {
+        found.blobs.insert(manifest.config.digest.clone());
+        found
+            .blobs
+            .extend(manifest.layers.iter().map(|l| l.digest.clone()));
+        if let Ok(bytes) = self.content.layout().document(&manifest.config.digest)
+            && let Ok(config) = serde_json::from_slice::<oci::ImageConfig>(&bytes)
+        {
+            found.layers.extend(oci::chain_ids(&config.rootfs.diff_ids));
+        }
+    }
+
+    /// Deletes what removed images left in the trash. Slow for large images: call it when the user has
+    /// their answer.
+    pub fn empty_trash(&self) -> Result<(), Error> {
+        Ok(self.layers.empty_trash()?)
+    }
+}
+
+/// Docker's conflicts. By name only the last name of a used image is protected, by id every use and more
+/// than one repository.
+fn check(
+    image: &Image,
+    names: &[Reference],
+    by_name: Option<&Reference>,
+    wanted: &str,
+    options: RemoveOptions<'_>,
+) -> Result<(), Error> {
+    let id = image.id.short();
+    let user = |running: bool| {
+        options
+            .in_use
+            .iter()
+            .find(|u| u.image == image.id && u.running == running)
+    };
+    if let Some(name) = by_name {
+        if names.len() > 1 || options.force {
+            return Ok(());
+        }
+        if let Some(user) = user(true).or(user(false)) {
+            let (name, container) = (name.familiar(), &user.container);
+            return Err(Error::Conflict(format!(
+                "conflict: unable to remove repository reference \"{name}\" (must force) - container {container} is using its referenced image {id}"
+            )));
+        }
+        return Ok(());
+    }
+    if let Some(user) = user(true) {
+        let container = &user.container;
+        return Err(Error::Conflict(format!(
+            "conflict: unable to delete {wanted} (cannot be forced) - image is being used by running container {container}"
+        )));
+    }
+    if options.force {
+        return Ok(());
+    }
+    if let Some(user) = user(false) {
+        let container = &user.container;
+        return Err(Error::Conflict(format!(
+            "conflict: unable to delete {wanted} (must be forced) - image is being used by stopped container {container}"
+        )));
+    }
+    let repositories: BTreeSet<String> = names.iter().map(Reference::repository).collect();
+    if repositories.len() > 1 {
+        return Err(Error::Conflict(format!(
+            "conflict: unable to delete {wanted} (must be forced) - image is referenced in multiple repositories"
+        )));
+    }
+    Ok(())
+}
