@@ -1,0 +1,359 @@
+//! A scenario's own host: private mount and network namespaces for the whole process, its own data root in memory, and everything
+//! it leaves running killed at its end. Containers' processes stay below the scenario's (it is their subreaper), whatever dies
+//! between, so nothing is ever looked for by name.
+
+use crate::Call;
+use crate::kernel::{self, kill_tree, tool_ok};
+use crate::wait::eventually;
+use nix::sched::{CloneFlags, unshare};
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// The private host of one scenario.
+#[derive(Debug)]
+pub struct Host {
+    dir: PathBuf,
+    bin: PathBuf,
+    images: PathBuf,
+}
+
+/// A project's folder on the host, and the `docker-compose` calls made in it.
+#[derive(Debug)]
+pub struct Project<'a> {
+    host: &'a Host,
+    dir: PathBuf,
+}
+
+/// The repository.
+fn top() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .expect("the repository")
+}
+
+/// The binary under test: `DOCKLESS_BIN`, else the newest that was built.
+fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("DOCKLESS_BIN") {
+        return path.into();
+    }
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| top().join("target"), PathBuf::from);
+    let folders = fs::read_dir(&target)
+        .map(|d| d.flatten().map(|e| e.path()).collect::<Vec<_>>())
+        .unwrap_or_default();
+    let built = folders
+        .iter()
+        .flat_map(|f| ["release", "quick", "debug"].map(|p| f.join(p).join("dockless")));
+    let newest = built
+        .filter_map(|p| Some((p.metadata().ok()?.modified().ok()?, p)))
+        .max();
+    newest
+        .expect("a built dockless: cargo build -p cli, or scripts/build")
+        .1
+}
+
+impl Host {
+    /// Makes this process's private host. Called once, before any thread is started.
+    pub(crate) fn new(name: &str) -> Self {
+        rustix::process::set_child_subreaper(rustix::process::Pid::from_raw(1))
+            .expect("a subreaper");
+        unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWUTS)
+            .expect("namespaces, as root");
+        mount_change(
+            "/",
+            MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
+        )
+        .expect("private mounts");
+        tool_ok("ip link set lo up");
+        private_run();
+        // A file system of its own: it goes with the namespace, also when this process is killed.
+        let dir = PathBuf::from(format!("/tmp/dockless-{name}"));
+        fs::create_dir_all(&dir).expect("a directory in /tmp");
+        mount(
+            "tmpfs",
+            &dir,
+            "tmpfs",
+            MountFlags::empty(),
+            Some(c"mode=755,size=70%,nr_inodes=0"),
+        )
+        .expect("a tmpfs");
+        let host = Self {
+            bin: dir.join("bin"),
+            images: image_dir(),
+            dir,
+        };
+        for sub in ["bin", "work"] {
+            fs::create_dir_all(host.dir.join(sub)).expect("a directory");
+        }
+        let binary = binary();
+        for name in ["dockless", "docker", "docker-compose"] {
+            std::os::unix::fs::symlink(&binary, host.bin.join(name)).expect("a link");
+        }
+        host
+    }
+
+    /// Where the engine keeps what lasts.
+    pub fn data_root(&self) -> PathBuf {
+        self.dir.join("data")
+    }
+
+    /// Where the engine keeps what dies with the boot.
+    pub fn run_root(&self) -> PathBuf {
+        self.dir.join("run")
+    }
+
+    /// A folder for the scenario's own files; made when it is not there.
+    pub fn folder(&self, name: &str) -> PathBuf {
+        let path = self.dir.join("work").join(name);
+        fs::create_dir_all(&path).expect("a folder");
+        path
+    }
+
+    /// `docker WORDS`; the words are split as a shell does.
+    pub fn docker(&self, words: &str) -> Call {
+        self.call("docker", words)
+    }
+
+    /// `dockless WORDS`.
+    pub fn dockless(&self, words: &str) -> Call {
+        self.call("dockless", words)
+    }
+
+    /// The binary under one of its names.
+    pub fn call(&self, name: &str, words: &str) -> Call {
+        Call::new(&self.bin.join(name), words)
+            .env("DOCKLESS_ROOT", self.data_root())
+            .env("DOCKLESS_RUN_ROOT", self.run_root())
+            .env("DOCKLESS_IMAGE_DIR", &self.images)
+            .dir(self.folder("."))
+    }
+
+    /// The same with a terminal: `script` of util-linux makes one and copies it to and fro.
+    pub fn on_a_terminal(&self, words: &str) -> Call {
+        let line = format!("{} {words}", self.bin.join("docker").display());
+        Call::new(Path::new("script"), "-qec")
+            .arg(line)
+            .arg("/dev/null")
+            .env("TERM", "xterm")
+            .env("DOCKLESS_ROOT", self.data_root())
+            .env("DOCKLESS_RUN_ROOT", self.run_root())
+            .env("DOCKLESS_IMAGE_DIR", &self.images)
+            .dir(self.folder("."))
+    }
+
+    /// A project of `demo/`, copied.
+    pub fn project(&self, name: &str) -> Project<'_> {
+        let dir = self.folder(name);
+        tool_ok(&format!(
+            "cp -a {}/. {}",
+            top().join("demo").join(name).display(),
+            dir.display()
+        ));
+        Project { host: self, dir }
+    }
+
+    /// A project from a text alone.
+    pub fn compose_file(&self, name: &str, yaml: &str) -> Project<'_> {
+        let project = Project {
+            host: self,
+            dir: self.folder(name),
+        };
+        project.write("docker-compose.yml", yaml);
+        project
+    }
+
+    /// The wheels that builds install where no package index can be reached; `None` when nobody made them.
+    pub fn wheels(&self) -> Option<PathBuf> {
+        Some(top().join("target/wheels")).filter(|p| p.join(".made-of").exists())
+    }
+
+    /// Whether the image folder has an image of this name ("redis:alpine").
+    pub fn has_image(&self, name: &str) -> bool {
+        let name = if name.contains('/') {
+            name.to_owned()
+        } else {
+            format!("docker.io/library/{name}")
+        };
+        fs::read_to_string(self.images.join("index.json"))
+            .is_ok_and(|index| index.contains(&format!("\"{name}\"")))
+    }
+
+    pub fn image_dir(&self) -> &Path {
+        &self.images
+    }
+
+    /// A value of `docker inspect`.
+    pub fn inspect(&self, object: &str, template: &str) -> String {
+        self.docker("inspect --format")
+            .arg(template)
+            .arg(object)
+            .ok()
+    }
+
+    /// The pid of a running container's first process.
+    pub fn pid(&self, container: &str) -> i32 {
+        let pid = self
+            .inspect(container, "{{.State.Pid}}")
+            .parse()
+            .expect("a pid");
+        assert!(
+            pid > 0 && kernel::lives(pid),
+            "{container} has no living process: pid {pid}"
+        );
+        pid
+    }
+
+    /// A container's address in its only network.
+    pub fn address(&self, container: &str) -> String {
+        self.inspect(
+            container,
+            "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}",
+        )
+    }
+
+    /// The processes on this host that are not ours: commands, monitors, containers.
+    pub fn processes(&self) -> Vec<i32> {
+        kernel::descendants(my_pid())
+    }
+
+    /// Monitors: our processes that run the binary and whose parent outlived their command.
+    pub fn monitor_of(&self, container: &str) -> i32 {
+        let init = self.pid(container);
+        let parent: i32 = kernel::status_field(init, "PPid")
+            .parse()
+            .expect("a parent");
+        assert_ne!(
+            parent,
+            my_pid(),
+            "{container} has no monitor: its parent is the scenario"
+        );
+        parent
+    }
+
+    /// Kills every process of this host at once, as a power cut would, and waits until they are gone.
+    pub fn kill_everything(&self) {
+        kill_tree(my_pid());
+        self.reap();
+        eventually("every process is gone", || {
+            self.processes().is_empty().then_some(())
+        });
+    }
+
+    /// Collects orphans that ended here (they came to us as their subreaper).
+    pub fn reap(&self) {
+        use rustix::process::{WaitOptions, wait};
+        while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
+    }
+
+    /// After a failure: what a developer asks first.
+    pub(crate) fn tell_the_scene(&self) {
+        let mut err = std::io::stderr().lock();
+        let ps = self.docker("ps -a --no-trunc").run();
+        let _ = writeln!(err, "\n-- docker ps -a\n{}", ps.all());
+        for id in ps
+            .stdout
+            .lines()
+            .skip(1)
+            .filter_map(|l| l.split_whitespace().next())
+            .take(6)
+        {
+            let _ = writeln!(
+                err,
+                "-- docker logs --tail 15 {id}\n{}",
+                self.docker("logs --tail 15").arg(id).run().all()
+            );
+        }
+        for pid in self.processes() {
+            let _ = writeln!(err, "-- process {pid}: {}", kernel::command_line(pid));
+        }
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        kill_tree(my_pid());
+        let ids = fs::read_dir(self.data_root().join("containers"));
+        for id in ids.into_iter().flatten().flatten() {
+            for group in kernel::cgroups_with(&id.file_name().to_string_lossy())
+                .into_iter()
+                .rev()
+            {
+                let _ = fs::remove_dir(group);
+            }
+        }
+        let _ = rustix::mount::unmount(&self.dir, rustix::mount::UnmountFlags::DETACH);
+        let _ = fs::remove_dir(&self.dir);
+    }
+}
+
+impl Project<'_> {
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// `docker-compose WORDS` in the project's folder.
+    pub fn compose(&self, words: &str) -> Call {
+        self.host.call("docker-compose", words).dir(&self.dir)
+    }
+
+    /// The same in a folder below.
+    pub fn compose_in(&self, below: &str, words: &str) -> Call {
+        self.host
+            .call("docker-compose", words)
+            .dir(self.dir.join(below))
+    }
+
+    pub fn write(&self, path: &str, text: &str) {
+        let path = self.dir.join(path);
+        fs::create_dir_all(path.parent().unwrap_or(&self.dir)).expect("a folder");
+        fs::write(&path, text).expect("a file");
+    }
+
+    pub fn read(&self, path: &str) -> String {
+        fs::read_to_string(self.dir.join(path)).expect("a file")
+    }
+
+    /// Changes a file's text.
+    ///
+    /// # Panics
+    /// When the text to replace is not there.
+    pub fn replace(&self, path: &str, from: &str, to: &str) {
+        let text = self.read(path);
+        assert!(text.contains(from), "{path} has no {from:?}");
+        self.write(path, &text.replace(from, to));
+    }
+}
+
+fn my_pid() -> i32 {
+    i32::try_from(std::process::id()).expect("a pid")
+}
+
+fn image_dir() -> PathBuf {
+    std::env::var_os("DOCKLESS_IMAGE_DIR").map_or_else(|| top().join("images-cache"), PathBuf::from)
+}
+
+/// `/run` of our own, so that no path a container binds there is made on the real host. An init's own sockets stay in sight.
+fn private_run() {
+    let old = Path::new("/tmp/.dockless-scenario-run");
+    fs::create_dir_all(old).expect("a directory in /tmp");
+    rustix::mount::mount_bind_recursive("/run", old).expect("the host's /run");
+    mount(
+        "tmpfs",
+        "/run",
+        "tmpfs",
+        MountFlags::empty(),
+        Some(c"mode=755"),
+    )
+    .expect("a tmpfs on /run");
+    for name in ["systemd", "dbus", "resolvconf", "NetworkManager"] {
+        let target = Path::new("/run").join(name);
+        if old.join(name).is_dir() {
+            fs::create_dir(&target).expect("a directory");
+            rustix::mount::mount_bind_recursive(old.join(name), &target).expect("a bind mount");
+        }
+    }
+    rustix::mount::unmount(old, rustix::mount::UnmountFlags::DETACH).expect("an unmount");
+}

@@ -1,0 +1,228 @@
+//! From create to rm: states, signals, waiting, pausing, copying, statistics, events.
+
+use testkit::{Host, eventually, kernel, scenarios};
+
+scenarios!(
+    states_follow_the_verbs,
+    stopping_asks_and_then_kills,
+    waiting_gives_the_exit_code,
+    pausing_stops_the_clock,
+    copying_in_and_out,
+    statistics_and_processes,
+    events_tell_what_happened,
+    several_at_once_and_one_wrong,
+);
+
+fn status(host: &Host, name: &str) -> String {
+    host.inspect(name, "{{.State.Status}}")
+}
+
+fn states_follow_the_verbs(host: &Host) {
+    let id = host
+        .docker("create --name c busybox sh -c 'echo run >> /count; sleep 1000'")
+        .ok();
+    assert_eq!(status(host, "c"), "created");
+    host.docker("start c").ok();
+    let first = host.pid("c");
+    assert!(kernel::lives(first));
+    host.docker("start c").ok();
+    assert_eq!(host.pid("c"), first, "started once");
+    host.docker("rm c").fails(1).says(&["running"]);
+    host.docker("restart -t 0 c").ok();
+    assert_ne!(host.pid("c"), first);
+    eventually("its file system was kept", || {
+        (kernel::file_in(host.pid("c"), "/count") == "run\nrun\n").then_some(())
+    });
+    host.docker("stop -t 0 c").ok();
+    assert_eq!(status(host, "c"), "exited");
+    assert_eq!(host.docker("ps -q").ok(), "");
+    assert_eq!(host.docker("ps -aq --no-trunc").ok(), id);
+    host.docker(&format!("start {}", &id[..6])).ok();
+    host.docker("kill -s HUP c").ok();
+    eventually("the signal ends it", || {
+        (status(host, "c") == "exited").then_some(())
+    });
+    assert_eq!(host.inspect("c", "{{.State.ExitCode}}"), "129");
+    host.docker("rm c").ok();
+    assert!(!host.data_root().join("containers").join(&id).exists());
+    eventually("no cgroup stays", || {
+        kernel::cgroups_with(&id).is_empty().then_some(())
+    });
+    host.docker("start -a -i c").fails(1);
+    host.docker("create --name d busybox sh -c 'read x; echo got $x; exit 6'")
+        .ok();
+    host.docker("rm d").ok();
+    host.docker("create -i --name d busybox sh -c 'read x; echo got $x; exit 6'")
+        .ok();
+    let output = host.docker("start -a -i d").stdin("word\n").fails(6);
+    assert!(output.stdout.contains("got word"), "{output}");
+}
+
+fn stopping_asks_and_then_kills(host: &Host) {
+    host.docker(
+        "run -d --name polite busybox sh -c 'trap \"exit 5\" TERM; while :; do sleep 0.1; done'",
+    )
+    .ok();
+    host.docker("stop polite").ok();
+    assert_eq!(host.inspect("polite", "{{.State.ExitCode}}"), "5");
+    host.docker("run -d --name deaf busybox sh -c 'trap \"\" TERM; while :; do sleep 0.1; done'")
+        .ok();
+    host.docker("stop -t 1 deaf").ok();
+    assert_eq!(host.inspect("deaf", "{{.State.ExitCode}}"), "137");
+    host.docker("run -d --name odd localhost/odd:stopsignal")
+        .ok();
+    eventually("its handlers are set", || {
+        (kernel::status_field(host.pid("odd"), "SigCgt") != "0000000000000000").then_some(())
+    });
+    host.docker("stop odd").ok();
+    assert_eq!(
+        host.inspect("odd", "{{.State.ExitCode}}"),
+        "7",
+        "the image's own signal"
+    );
+    host.docker("run -d --name named --stop-signal INT --stop-timeout 30 busybox sh -c 'trap \"exit 9\" INT; while :; do sleep 0.1; done'").ok();
+    host.docker("stop named").ok();
+    assert_eq!(host.inspect("named", "{{.State.ExitCode}}"), "9");
+}
+
+fn waiting_gives_the_exit_code(host: &Host) {
+    host.docker("run -d --name c -i busybox sh -c 'sleep 0.5; exit 11'")
+        .ok();
+    let waiter = host.docker("wait c").start();
+    let (code, text) = waiter.end();
+    assert_eq!((code, text.trim()), (0, "11"));
+    assert_eq!(host.docker("wait c").ok(), "11", "also afterwards");
+}
+
+fn pausing_stops_the_clock(host: &Host) {
+    host.docker("run -d --name c busybox sh -c 'i=0; while :; do i=$((i+1)); echo $i > /i; done'")
+        .ok();
+    host.docker("pause c").ok();
+    assert_eq!(status(host, "c"), "paused");
+    let pid = host.pid("c");
+    let time = || kernel::tool(&format!("cut -d' ' -f14,15 /proc/{pid}/stat"));
+    let before = eventually("it stands still", || {
+        let now = time();
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        (time() == now).then_some(now)
+    });
+    assert_eq!(time(), before);
+    host.docker("exec c true").fails(1).says(&["paused"]);
+    host.docker("unpause c").ok();
+    eventually("it goes on", || (time() != before).then_some(()));
+    host.docker("unpause c").fails(1);
+    host.docker("pause c").ok();
+    host.docker("rm -f c").ok();
+    assert!(!kernel::lives(pid));
+}
+
+fn copying_in_and_out(host: &Host) {
+    let folder = host.folder("copy");
+    std::fs::create_dir_all(folder.join("tree/sub")).expect("a folder");
+    std::fs::write(folder.join("tree/sub/file"), "contents").expect("a file");
+    std::os::unix::fs::symlink("sub/file", folder.join("tree/link")).expect("a link");
+    host.docker("run -d --name c -v data:/data busybox sleep 1000")
+        .ok();
+    host.docker("cp copy/tree c:/tmp/").ok();
+    assert_eq!(
+        kernel::file_in(host.pid("c"), "/tmp/tree/sub/file"),
+        "contents"
+    );
+    host.docker("cp copy/tree/sub/file c:/data/renamed").ok();
+    assert_eq!(
+        host.docker("exec c cat /data/renamed").ok(),
+        "contents",
+        "into a volume, too"
+    );
+    host.docker("exec c sh -c 'ln -s /etc /tmp/escape; echo new > /tmp/tree/new'")
+        .ok();
+    host.docker("cp c:/tmp/tree copy/back").ok();
+    assert_eq!(
+        std::fs::read_to_string(folder.join("back/new")).expect("a file"),
+        "new\n"
+    );
+    assert!(
+        std::fs::symlink_metadata(folder.join("back/link"))
+            .expect("a link")
+            .is_symlink()
+    );
+    let stream = host.docker("cp c:/tmp/tree/new -").run();
+    assert!(stream.stdout.contains("new\n"), "a tar stream");
+    host.docker("stop -t 0 c").ok();
+    host.docker("cp c:/tmp/tree/sub/file copy/while-stopped")
+        .ok();
+    assert_eq!(
+        std::fs::read_to_string(folder.join("while-stopped")).expect("a file"),
+        "contents"
+    );
+    host.docker("cp c:/nowhere copy/x")
+        .fails(1)
+        .says(&["/nowhere"]);
+    // A link inside the container leads inside the container.
+    host.docker("start c").ok();
+    host.docker("exec c ln -s /tmp/planted-by-cp /tmp/out").ok();
+    host.docker("cp copy/while-stopped c:/tmp/out").run();
+    assert!(!std::path::Path::new("/tmp/planted-by-cp").exists());
+}
+
+fn statistics_and_processes(host: &Host) {
+    host.docker("run -d --name c -m 64m busybox sh -c 'sleep 1000 & sleep 2000'")
+        .ok();
+    let top = eventually("both are there", || {
+        Some(host.docker("top c").ok())
+            .filter(|t| t.contains("sleep 1000") && t.contains("sleep 2000"))
+    });
+    assert!(
+        top.starts_with("UID") && top.contains(&host.pid("c").to_string()),
+        "{top}"
+    );
+    let line = host
+        .docker("stats --no-stream --format '{{.Name}} {{.MemUsage}} {{.PIDs}} {{.CPUPerc}}' c")
+        .ok();
+    assert!(
+        line.starts_with("c ") && line.contains("/ 64MiB") && line.contains('%'),
+        "{line}"
+    );
+    assert!(
+        host.docker("stats --no-stream")
+            .ok()
+            .contains("CONTAINER ID")
+    );
+}
+
+fn events_tell_what_happened(host: &Host) {
+    let watcher = host
+        .docker("events --format '{{.Type}} {{.Action}} {{.Actor.Attributes.name}}'")
+        .start();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    host.docker("run --rm --name brief busybox true").ok();
+    for event in [
+        "container create brief",
+        "container start brief",
+        "container die brief",
+        "container destroy brief",
+    ] {
+        watcher.says(event);
+    }
+    watcher.kill_9();
+    let since = host
+        .docker("events --since 1h --until 0s --filter event=die --filter container=brief")
+        .run();
+    assert!(
+        since.stdout.contains("die") && !since.stdout.contains("create"),
+        "{since}"
+    );
+}
+
+fn several_at_once_and_one_wrong(host: &Host) {
+    host.docker("create --name a busybox sleep 1000").ok();
+    host.docker("create --name b busybox sleep 1000").ok();
+    let output = host.docker("start a nothing b").fails(1);
+    output.says(&["No such container: nothing"]);
+    assert!(
+        kernel::lives(host.pid("a")) && kernel::lives(host.pid("b")),
+        "the others are started"
+    );
+    host.docker("rm -f a nothing b").run();
+    assert_eq!(host.docker("ps -aq").ok(), "");
+}

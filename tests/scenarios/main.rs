@@ -1,0 +1,58 @@
+//! Scenarios: the real binary, on real images, as its users drive it. Each says its intent, takes its steps, and looks at what the
+//! kernel or the store says. `testkit` gives each a host of its own; nothing is fetched from outside.
+//!
+//! `cargo test -p scenarios -- crash` runs those with `crash` in their names. The binary is `DOCKLESS_BIN`, else the newest built;
+//! the images are those of `images-cache/`.
+
+mod boot;
+mod build;
+mod compose;
+mod counter;
+mod crash;
+mod exec;
+mod fleet;
+mod health;
+mod hostile;
+mod images;
+mod inspect;
+mod keys;
+mod lifecycle;
+mod limits;
+mod logs;
+mod mistakes;
+mod network;
+mod prune;
+mod restart;
+mod run;
+mod volumes;
+mod vote;
+mod wordpress;
+
+fn main() -> std::process::ExitCode {
+    // The longest first, so that they do not run alone at the end.
+    testkit::main(&[
+        vote::ALL,
+        wordpress::ALL,
+        counter::ALL,
+        fleet::ALL,
+        crash::ALL,
+        restart::ALL,
+        health::ALL,
+        network::ALL,
+        compose::ALL,
+        build::ALL,
+        images::ALL,
+        hostile::ALL,
+        run::ALL,
+        lifecycle::ALL,
+        exec::ALL,
+        limits::ALL,
+        logs::ALL,
+        volumes::ALL,
+        inspect::ALL,
+        keys::ALL,
+        mistakes::ALL,
+        prune::ALL,
+        boot::ALL,
+    ])
+}

@@ -1,0 +1,61 @@
+//! What nobody needs any more is found and removed, and only that.
+
+use testkit::{Host, eventually, kernel, scenarios};
+
+scenarios!(prune_takes_what_is_unused, nothing_is_left_behind);
+
+fn prune_takes_what_is_unused(host: &Host) {
+    host.docker("run -d --name up --network bridge -v used:/u busybox sleep 1000")
+        .ok();
+    host.docker("create --name stopped -v unused:/u busybox")
+        .ok();
+    host.docker("network create empty").ok();
+    host.docker("pull hello-world").ok();
+    host.docker("container prune -f").run().says(&["reclaimed"]);
+    assert_eq!(host.docker("ps -a --format '{{.Names}}'").ok(), "up");
+    host.docker("network prune -f").run().says(&["empty"]);
+    host.docker("image prune -f").ok();
+    assert_eq!(
+        host.docker("images -q").ok().lines().count(),
+        2,
+        "named images stay"
+    );
+    host.docker("image prune -af").run().says(&["hello-world"]);
+    assert_eq!(host.docker("images -q").ok().lines().count(), 1);
+    host.docker("system prune -af --volumes").ok();
+    host.docker("volume prune -af").ok();
+    assert_eq!(host.docker("volume ls -q").ok(), "used");
+    assert!(kernel::lives(host.pid("up")));
+    let filtered = host.docker("system prune").stdin("n\n").run();
+    assert!(kernel::lives(host.pid("up")), "{filtered}");
+}
+
+fn nothing_is_left_behind(host: &Host) {
+    let links = kernel::links();
+    let rounds = |host: &Host| {
+        host.docker("network create n1").ok();
+        host.docker("run -d --name a --network n1 -p 8081:80 -v v:/v busybox sleep 1000")
+            .ok();
+        host.docker("run --rm --network n1 busybox true").ok();
+        host.docker("rm -f a").ok();
+        host.docker("network rm n1").ok();
+        host.docker("volume rm v").ok();
+    };
+    rounds(host);
+    host.docker("system prune -af --volumes").ok();
+    let left = kernel::files_below(&host.data_root());
+    let elements = kernel::nft_elements().len();
+    rounds(host);
+    host.docker("system prune -af --volumes").ok();
+    assert_eq!(kernel::files_below(&host.data_root()), left);
+    assert_eq!(kernel::nft_elements().len(), elements);
+    eventually("no process stays", || {
+        host.processes().is_empty().then_some(())
+    });
+    let extra: Vec<String> = kernel::links()
+        .difference(&links)
+        .filter(|l| l.starts_with("veth"))
+        .cloned()
+        .collect();
+    assert!(extra.is_empty(), "{extra:?}");
+}
