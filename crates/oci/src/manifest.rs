@@ -180,7 +180,7 @@ impl Index {
 /// What a registry or a layout answers for an image name.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Document {
-    Manifest(Manifest),
+    Manifest(Box<Manifest>),
     Index(Index),
 }
 
@@ -225,7 +225,7 @@ impl Document {
             return Err(Error::Kind(shape.media_type));
         }
         serde_json::from_slice(bytes)
-            .map(Self::Manifest)
+            .map(|m| Self::Manifest(Box::new(m)))
             .map_err(Error::Json)
     }
 }

@@ -135,12 +135,12 @@ fn host_variant() -> Option<&'static str> {
             && has!("avx512cd")
             && has!("avx512dq")
             && has!("avx512vl");
-        return match (v2, v3, v4) {
+        match (v2, v3, v4) {
             (_, _, true) => Some("v4"),
             (_, true, _) => Some("v3"),
             (true, ..) => Some("v2"),
             _ => None,
-        };
+        }
     }
     #[cfg(not(target_arch = "x86_64"))]
     None

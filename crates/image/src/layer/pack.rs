@@ -70,7 +70,7 @@ impl<W: Write> Packer<W> {
         let mut levels = vec![Level {
             dir: top,
             path: Vec::new(),
-            names,
+            names: first,
         }];
         while let Some(level) = levels.last_mut() {
             let Some(name) = level.names.pop() else {
