@@ -85,11 +85,19 @@ impl Diagnostic {
             let _ = write!(text, "{}: ", self.path);
         }
         text.push_str(&self.message);
-        if let Some(source) = self.source_line.as_deref().filter(|line| !line.trim().is_empty()) {
+        if let Some(source) = self
+            .source_line
+            .as_deref()
+            .filter(|line| !line.trim().is_empty())
+        {
             let number = self.line.to_string();
             let (shown, caret) = window(source, self.column as usize);
             let margin = " ".repeat(number.len());
-            let _ = write!(text, "\n  {number} | {shown}\n  {margin} | {}^", " ".repeat(caret));
+            let _ = write!(
+                text,
+                "\n  {number} | {shown}\n  {margin} | {}^",
+                " ".repeat(caret)
+            );
         }
         if let Some(cause) = &self.cause {
             let _ = write!(text, "\n  Cause: {cause}");
@@ -112,8 +120,17 @@ fn window(line: &str, column: usize) -> (String, usize) {
     const WIDTH: usize = 100;
     let printable = |c: char| if c.is_control() { ' ' } else { c };
     let caret = column.saturating_sub(1);
-    let start = if caret > WIDTH - 20 { caret - WIDTH / 2 } else { 0 };
-    let mut shown: String = line.chars().skip(start).take(WIDTH).map(printable).collect();
+    let start = if caret > WIDTH - 20 {
+        caret - WIDTH / 2
+    } else {
+        0
+    };
+    let mut shown: String = line
+        .chars()
+        .skip(start)
+        .take(WIDTH)
+        .map(printable)
+        .collect();
     let mut caret = caret - start;
     if start > 0 {
         shown.insert(0, '…');
@@ -136,12 +153,16 @@ impl Sources {
     }
 
     pub(crate) fn name(&self, place: Place) -> Option<&Path> {
-        self.files.get(place.file as usize).map(|(name, _)| name.as_path())
+        self.files
+            .get(place.file as usize)
+            .map(|(name, _)| name.as_path())
     }
 
     pub(crate) fn line(&self, place: Place) -> Option<&str> {
         let (_, text) = self.files.get(place.file as usize)?;
-        text.split('\n').nth((place.line as usize).checked_sub(1)?).map(|line| line.trim_end_matches('\r'))
+        text.split('\n')
+            .nth((place.line as usize).checked_sub(1)?)
+            .map(|line| line.trim_end_matches('\r'))
     }
 
     /// `compose.yaml:3:5`.
@@ -177,15 +198,27 @@ mod tests {
 
     fn sources() -> Sources {
         let mut sources = Sources::default();
-        sources.add(Path::new("compose.yaml"), "services:\n  web:\n    imag: nginx\n");
+        sources.add(
+            Path::new("compose.yaml"),
+            "services:\n  web:\n    imag: nginx\n",
+        );
         sources
     }
 
     #[test]
     fn shows_the_line_and_a_caret() {
-        let place = Place { file: 0, line: 3, column: 5 };
+        let place = Place {
+            file: 0,
+            line: 3,
+            column: 5,
+        };
         let error = sources()
-            .diagnostic(Severity::Error, place, "services.web", "unknown key \"imag\"")
+            .diagnostic(
+                Severity::Error,
+                place,
+                "services.web",
+                "unknown key \"imag\"",
+            )
             .with_hint("did you mean \"image\"?");
         assert_eq!(
             error.render(),
@@ -195,15 +228,28 @@ mod tests {
 
     #[test]
     fn a_place_that_does_not_exist_is_no_panic() {
-        let place = Place { file: 7, line: 99, column: 400 };
-        assert!(sources().diagnostic(Severity::Error, place, "", "x").render().contains('x'));
+        let place = Place {
+            file: 7,
+            line: 99,
+            column: 400,
+        };
+        assert!(
+            sources()
+                .diagnostic(Severity::Error, place, "", "x")
+                .render()
+                .contains('x')
+        );
     }
 
     #[test]
     fn a_very_long_line_is_cut_around_the_caret() {
         let mut sources = Sources::default();
         sources.add(Path::new("a"), &"é".repeat(100_000));
-        let place = Place { file: 0, line: 1, column: 50_000 };
+        let place = Place {
+            file: 0,
+            line: 1,
+            column: 50_000,
+        };
         let text = sources.diagnostic(Severity::Error, place, "", "x").render();
         assert!(text.chars().count() < 300, "{}", text.len());
     }

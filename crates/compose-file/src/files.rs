@@ -27,8 +27,14 @@ pub struct MemoryFiles {
 impl MemoryFiles {
     /// Files by absolute path and content.
     pub fn new<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        let files = files.into_iter().map(|(path, text)| (path.into(), text.into())).collect();
-        Self { files, stdin: Vec::new() }
+        let files = files
+            .into_iter()
+            .map(|(path, text)| (path.into(), text.into()))
+            .collect();
+        Self {
+            files,
+            stdin: Vec::new(),
+        }
     }
 }
 
@@ -46,7 +52,9 @@ impl Files for MemoryFiles {
     }
 
     fn is_dir(&self, path: &Path) -> bool {
-        self.files.keys().any(|file| file != path && file.starts_with(path))
+        self.files
+            .keys()
+            .any(|file| file != path && file.starts_with(path))
     }
 
     fn read_stdin(&self) -> io::Result<Vec<u8>> {

@@ -6,11 +6,21 @@
 //! is a [`Diagnostic`] with file, line, column and the way out. Source: Compose Specification; where it is
 //! silent, compose-go.
 
+mod canonical;
 pub mod diagnostic;
+mod env_file;
 mod files;
+mod interpolate;
 mod options;
+mod parse;
 mod paths;
 pub mod project;
+mod scalar;
+mod schema;
+mod template;
+#[cfg(test)]
+mod testing;
+mod tree;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use files::{Files, MemoryFiles};

@@ -31,7 +31,15 @@ pub(crate) fn clean(path: &Path) -> PathBuf {
 
 /// A build context or file that is fetched: a URL, or git's `user@host:path`.
 pub(crate) fn is_remote(text: &str) -> bool {
-    const SCHEMES: [&str; 7] = ["https://", "http://", "git://", "ssh://", "github.com/", "git@", "oci://"];
+    const SCHEMES: [&str; 7] = [
+        "https://",
+        "http://",
+        "git://",
+        "ssh://",
+        "github.com/",
+        "git@",
+        "oci://",
+    ];
     SCHEMES.iter().any(|scheme| text.starts_with(scheme))
 }
 
@@ -41,7 +49,11 @@ mod tests {
 
     #[test]
     fn resolves_by_text() {
-        let from = |path| resolve(Path::new("/a/b"), path, Some("/root")).display().to_string();
+        let from = |path| {
+            resolve(Path::new("/a/b"), path, Some("/root"))
+                .display()
+                .to_string()
+        };
         assert_eq!(from("."), "/a/b");
         assert_eq!(from("../x/./y/"), "/a/x/y");
         assert_eq!(from("/abs//z"), "/abs/z");

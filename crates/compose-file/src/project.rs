@@ -11,15 +11,15 @@ mod service;
 
 pub use build::{Build, SshKey};
 pub use deploy::{
-    Deploy, DeployMode, DeployResources, EndpointMode, FailureAction, GenericResource, Placement, Reservations,
-    ResourceLimits, UpdateConfig, UpdateOrder,
+    Deploy, DeployMode, DeployResources, EndpointMode, FailureAction, GenericResource, Placement,
+    Reservations, ResourceLimits, UpdateConfig, UpdateOrder,
 };
 pub use develop::{Develop, Watch, WatchAction};
 pub use resource::{AiModel, FileObject, FileSource, Network, Volume};
 pub use service::{
-    Condition, CredentialSpec, Dependency, Device, EnvFile, EnvFormat, FileReference, Hook, InitHook, Logging, ModelUse,
-    NamespaceRef, NetworkModeRef, Provider, PullPolicy, Service, ServicePort, ServiceVolume, VolumesFrom,
-    VolumesFromSource,
+    Condition, CredentialSpec, Dependency, Device, EnvFile, EnvFormat, FileReference, Hook,
+    InitHook, Logging, ModelUse, NamespaceRef, NetworkModeRef, Provider, PullPolicy, Service,
+    ServicePort, ServiceVolume, VolumesFrom, VolumesFromSource,
 };
 
 use crate::diagnostic::{Diagnostic, Place, Severity, Sources};
@@ -78,7 +78,9 @@ impl Project {
     }
 
     pub fn service_mut(&mut self, name: &str) -> Option<&mut Service> {
-        self.services.iter_mut().find(|service| service.name == name)
+        self.services
+            .iter_mut()
+            .find(|service| service.name == name)
     }
 
     pub fn service_names(&self) -> impl Iterator<Item = &str> {
@@ -96,7 +98,12 @@ impl Project {
         self.diagnostic_at(Severity::Warning, path, message)
     }
 
-    fn diagnostic_at(&self, severity: Severity, path: &str, message: impl Into<String>) -> Diagnostic {
+    fn diagnostic_at(
+        &self,
+        severity: Severity,
+        path: &str,
+        message: impl Into<String>,
+    ) -> Diagnostic {
         let mut known = path;
         let place = loop {
             if let Some(place) = self.places.by_path.get(known) {
@@ -107,7 +114,9 @@ impl Project {
                 None => break Place::default(),
             }
         };
-        self.places.sources.diagnostic(severity, place, path, message)
+        self.places
+            .sources
+            .diagnostic(severity, place, path, message)
     }
 
     /// The services in dependency order: each after those it depends on. The project has no cycle.

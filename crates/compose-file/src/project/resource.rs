@@ -48,7 +48,10 @@ pub enum FileSource {
     /// An absolute path on the host.
     File(PathBuf),
     /// A variable of the project's environment, with its value (`None`: not set).
-    Environment { variable: String, value: Option<String> },
+    Environment {
+        variable: String,
+        value: Option<String>,
+    },
     /// Written in the Compose file.
     Content(String),
     /// Kept by the engine under `name`.

@@ -121,13 +121,20 @@ pub struct Service {
 impl Service {
     /// How many containers: `scale`, else `deploy.replicas`, else one.
     pub fn replicas(&self) -> u32 {
-        self.scale.or(self.deploy.as_ref().and_then(|deploy| deploy.replicas)).unwrap_or(1)
+        self.scale
+            .or(self.deploy.as_ref().and_then(|deploy| deploy.replicas))
+            .unwrap_or(1)
     }
 
     /// `deploy.restart_policy`, else `restart`, else `no`.
     pub fn restart_policy(&self) -> RestartPolicy {
-        let deployed = self.deploy.as_ref().and_then(|deploy| deploy.restart_policy.clone());
-        deployed.or_else(|| self.restart.clone()).unwrap_or_default()
+        let deployed = self
+            .deploy
+            .as_ref()
+            .and_then(|deploy| deploy.restart_policy.clone());
+        deployed
+            .or_else(|| self.restart.clone())
+            .unwrap_or_default()
     }
 
     /// The service's own limits with those of `deploy.resources` over them.
@@ -145,13 +152,18 @@ impl Service {
 
     /// `gpus` and `deploy.resources.reservations.devices` together.
     pub fn device_requests(&self) -> Vec<DeviceRequest> {
-        let reserved = self.deploy.iter().flat_map(|deploy| &deploy.resources.reservations.devices);
+        let reserved = self
+            .deploy
+            .iter()
+            .flat_map(|deploy| &deploy.resources.reservations.devices);
         self.gpus.iter().chain(reserved).cloned().collect()
     }
 
     /// The image to run or to build: `image`, else `<project>-<service>`.
     pub fn image_name(&self, project: &str) -> String {
-        self.image.clone().unwrap_or_else(|| format!("{project}-{}", self.name))
+        self.image
+            .clone()
+            .unwrap_or_else(|| format!("{project}-{}", self.name))
     }
 }
 
@@ -167,7 +179,11 @@ pub struct Dependency {
 
 impl Default for Dependency {
     fn default() -> Self {
-        Self { condition: Condition::Started, restart: false, required: true }
+        Self {
+            condition: Condition::Started,
+            restart: false,
+            required: true,
+        }
     }
 }
 

@@ -1,0 +1,131 @@
+//! Interpolation of a whole document: values only, never keys.
+//! Source: Compose Specification `12-interpolation.md`.
+
+use crate::diagnostic::{Diagnostic, Severity, Sources};
+use crate::template::{self, Lookup, TemplateError, Variable};
+use crate::tree::{Node, Value, join};
+use std::collections::BTreeSet;
+
+/// What interpolating several documents brought to light.
+#[derive(Debug, Default)]
+pub(crate) struct Interpolation {
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    pub(crate) variables: BTreeSet<Variable>,
+    warned: BTreeSet<String>,
+}
+
+impl Interpolation {
+    /// Replaces the variables in every string value below `node`. An unset variable is warned of once.
+    pub(crate) fn document(
+        &mut self,
+        node: &mut Node,
+        path: &str,
+        lookup: Lookup<'_>,
+        sources: &Sources,
+    ) {
+        match &mut node.value {
+            Value::String(text) if text.contains('$') => match template::substitute(text, lookup) {
+                Ok(result) => {
+                    *text = result.text;
+                    self.variables.extend(result.variables);
+                    let place = node.place;
+                    for name in result.unset {
+                        if self.warned.insert(name.clone()) {
+                            let message = format!(
+                                "The \"{name}\" variable is not set. Defaulting to a blank string."
+                            );
+                            self.diagnostics.push(sources.diagnostic(
+                                Severity::Warning,
+                                place,
+                                path,
+                                message,
+                            ));
+                        }
+                    }
+                }
+                Err(error) => {
+                    let diagnostic =
+                        sources.diagnostic(Severity::Error, node.place, path, error.to_string());
+                    self.diagnostics.push(diagnostic.with_hint(hint(&error)));
+                }
+            },
+            Value::List(list) => {
+                for (number, child) in list.iter_mut().enumerate() {
+                    self.document(child, &format!("{path}[{number}]"), lookup, sources);
+                }
+            }
+            Value::Map(map) => {
+                for (key, child) in map.values_mut() {
+                    self.document(child, &join(path, key), lookup, sources);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn hint(error: &TemplateError) -> String {
+    match error {
+        TemplateError::Malformed { .. } => "You may need to escape any $ with another $.".into(),
+        TemplateError::Required { name, .. } => {
+            format!("set it in the environment or in the .env file: {name}=…")
+        }
+        TemplateError::TooDeep => "give inner variables their own line in the .env file".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn run(text: &str) -> (Node, Interpolation) {
+        let mut sources = Sources::default();
+        let mut node = crate::parse::parse(Path::new("c.yaml"), text.as_bytes(), &mut sources)
+            .unwrap()
+            .remove(0);
+        let mut interpolation = Interpolation::default();
+        let lookup = |name: &str| (name == "TAG").then(|| "7".to_owned());
+        interpolation.document(&mut node, "", &lookup, &sources);
+        (node, interpolation)
+    }
+
+    #[test]
+    fn values_change_and_keys_do_not() {
+        let (node, found) = run("services: {$TAG: {image: 'redis:$TAG', x: [a, '${TAG}']}}");
+        let service = node.get("services").unwrap().get("$TAG").unwrap();
+        assert_eq!(service.get("image").unwrap().as_str(), Some("redis:7"));
+        assert_eq!(
+            service.get("x").unwrap().as_list().unwrap()[1].as_str(),
+            Some("7")
+        );
+        assert!(found.diagnostics.is_empty());
+    }
+
+    #[test]
+    fn an_unset_variable_is_warned_of_once_with_its_place() {
+        let (_, found) = run("a: x$NO\nb: $NO\n");
+        let shown: Vec<_> = found.diagnostics.iter().map(Diagnostic::render).collect();
+        assert_eq!(
+            shown,
+            [
+                "c.yaml:1:4: a: The \"NO\" variable is not set. Defaulting to a blank string.\n  1 | a: x$NO\n    |    ^"
+            ]
+        );
+    }
+
+    #[test]
+    fn errors_name_the_path_and_the_way_out() {
+        let (_, found) = run(
+            "services:\n  web:\n    image: \"${REPO:?who built it?}/x\"\n    command: \"echo ${\"\n",
+        );
+        let shown: Vec<_> = found.diagnostics.iter().map(Diagnostic::render).collect();
+        assert_eq!(
+            shown,
+            [
+                "c.yaml:3:12: services.web.image: required variable REPO is missing a value: who built it?\n  3 |     image: \"${REPO:?who built it?}/x\"\n    |            ^\n  Hint: set it in the environment or in the .env file: REPO=…",
+                "c.yaml:4:14: services.web.command: invalid interpolation format: \"${\"\n  4 |     command: \"echo ${\"\n    |              ^\n  Hint: You may need to escape any $ with another $.",
+            ]
+        );
+    }
+}
