@@ -192,7 +192,15 @@ pub fn attach(
     attached.ports = publish(layout, &attached)?;
     undo.published(!attached.ports.is_empty());
     register(layout, &attached, &attached.endpoints, &mut undo)?;
-    plan::make(&host, netns, request.container_id, &planned, &mut undo)?;
+    let hairpin = !attached.ports.is_empty();
+    plan::make(
+        &host,
+        netns,
+        request.container_id,
+        &planned,
+        hairpin,
+        &mut undo,
+    )?;
     plan::configure_fresh(
         netns,
         request.container_id,

@@ -371,6 +371,10 @@ fn set(w: &mut Writer<'_>, table: &str, spec: &SetSpec<'_>) {
             })
         });
     }
+    if let [Field::InterfaceName] = spec.key {
+        // nftables' user data: NFTNL_UDATA_SET_KEYBYTEORDER, host endian. `nft list` shows names only when told.
+        w.bytes(13, &[0, 4, 1, 0, 0, 0]);
+    }
     w.be32(10, 1); // NFTA_SET_ID: only rules of the same batch refer to it; we refer by name
 }
 

@@ -72,7 +72,15 @@ pub fn connect(
         std::slice::from_ref(&planned.endpoint),
         &mut undo,
     )?;
-    plan::make(&host, netns, &id, std::slice::from_ref(&planned), &mut undo)?;
+    let hairpin = !after.bindings.is_empty();
+    plan::make(
+        &host,
+        netns,
+        &id,
+        std::slice::from_ref(&planned),
+        hairpin,
+        &mut undo,
+    )?;
     let inside = RouteSocket::open_in(netns).map_err(|source| netlink_error(&id, source))?;
     let requests = plan::addresses(&inside, &id, &planned)?;
     inside

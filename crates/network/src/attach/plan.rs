@@ -228,12 +228,14 @@ fn dns_names(settings: &EndpointSettings, asker: &Asker<'_>) -> Vec<String> {
     names
 }
 
-/// Makes all pairs in one datagram.
+/// Makes all pairs in one datagram. With `hairpin` a container reaches its own published port: where bridged frames pass
+/// through the packet filter (`bridge-nf-call-iptables`), what it sends there is bridged back, not routed.
 pub(super) fn make(
     host: &RouteSocket,
     netns: BorrowedFd<'_>,
     container: &str,
     planned: &[Planned],
+    hairpin: bool,
     undo: &mut Undo<'_>,
 ) -> Result<(), Error> {
     let mut requests = Vec::with_capacity(planned.len());
@@ -246,9 +248,11 @@ pub(super) fn make(
             peer_mac: plan.mac,
             netns,
         });
-        if plan.isolated {
-            requests.push(Request::IsolatePort {
+        if plan.isolated || hairpin {
+            requests.push(Request::BridgePort {
                 name: &plan.endpoint.host_interface,
+                isolated: plan.isolated,
+                hairpin,
             });
         }
         undo.linked(&plan.endpoint.host_interface);

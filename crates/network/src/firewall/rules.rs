@@ -11,7 +11,8 @@
 //!                     iifname @bridges ip daddr 127.0.0.0/8 drop }
 //! chain prerouting  { type nat hook prerouting priority dstnat;
 //!                     ip daddr 127.0.0.0/8 return; fib daddr type local jump publish }
-//! chain output      { type nat hook output priority dstnat; fib daddr type local jump publish }
+//! chain output      { type nat hook output priority dstnat;
+//!                     ip6 daddr ::1 return; fib daddr type local jump publish }
 //! chain publish     { meta nfproto ipv4 jump publish4; meta nfproto ipv6 jump publish6 }
 //! chain publish4    { dnat to  ip daddr . meta l4proto . th dport  map @publish4
 //!                     dnat to  0.0.0.0  . meta l4proto . th dport  map @publish4
@@ -19,8 +20,8 @@
 //!                     dnat to  ip daddr . meta l4proto . th dport  map @ranges4 }
 //! chain postrouting { type nat hook postrouting priority srcnat;
 //!                     iifname . oifname @pairs ct status dnat masquerade   # through the host back to the same bridge
+//!                     oifname @bridges ct status dnat iifname "" fib saddr type != local masquerade  # the same, bridged
 //!                     oifname @bridges ip saddr 127.0.0.0/8 masquerade     # from the host's localhost
-//!                     oifname @bridges ip6 saddr ::1 masquerade
 //!                     iifname @masquerade oifname != @bridges masquerade }
 //! chain forward     { type filter hook forward priority filter;
 //!                     iifname @bridges jump isolate; oifname @bridges jump isolate }
@@ -35,12 +36,11 @@
 //!
 //! A wildcard binding lies under 0.0.0.0, so one map serves bindings with and without an address. Slots are explained in
 //! `ports::projection`. `guard` is what CVE-2020-8558 asks for once `route_localnet` is on; the `return` in
-//! `prerouting` keeps a neighbour from reaching a port bound to 127.0.0.1 (moby#45610).
+//! `prerouting` keeps a neighbour from reaching a port bound to 127.0.0.1 (moby#45610). ::1 is left alone, and so refused at once: the kernel routes no answer to it that comes from an interface
+//! (`rt6_need_strict`), so clients that try ::1 first go on to 127.0.0.1.
 
 use crate::record::NetworkRecord;
-use sys::nft::expr::{
-    Base, CT_ESTABLISHED_RELATED, CT_STATUS_DNAT, Ct, DESTINATION_LOCAL, Meta, Reg,
-};
+use sys::nft::expr::{ADDRESS_LOCAL, Base, CT_ESTABLISHED_RELATED, CT_STATUS_DNAT, Ct, Meta, Reg};
 use sys::nft::{
     ChainKind, Change, Element, Expr, Field, Hook, HookPoint, IPV4, IPV6, SetSpec, Value, Verdict,
 };
@@ -198,6 +198,13 @@ fn all_rules() -> Vec<Rule> {
         ),
         (
             "output",
+            join([
+                destination_is_loopback6(),
+                vec![Expr::Verdict(Verdict::Return)],
+            ]),
+        ),
+        (
+            "output",
             join([destination_is_local(), vec![jump("publish")]]),
         ),
         ("publish", join([family(IPV4), vec![jump("publish4")]])),
@@ -208,6 +215,15 @@ fn all_rules() -> Vec<Rule> {
     rules.extend([
         (
             "postrouting",
+            join([
+                output_in(BRIDGES),
+                dnatted(true),
+                bridged(),
+                vec![Expr::Masquerade],
+            ]),
+        ),
+        (
+            "postrouting",
             join([pair_in(PAIRS), dnatted(true), vec![Expr::Masquerade]]),
         ),
         (
@@ -215,14 +231,6 @@ fn all_rules() -> Vec<Rule> {
             join([
                 output_in(BRIDGES),
                 source_or_destination_is_loopback(12),
-                vec![Expr::Masquerade],
-            ]),
-        ),
-        (
-            "postrouting",
-            join([
-                output_in(BRIDGES),
-                source_is_loopback6(),
                 vec![Expr::Masquerade],
             ]),
         ),
@@ -449,7 +457,7 @@ fn family(number: u8) -> Vec<Expr> {
 }
 
 fn destination_is_local() -> Vec<Expr> {
-    let value = DESTINATION_LOCAL.to_ne_bytes().to_vec();
+    let value = ADDRESS_LOCAL.to_ne_bytes().to_vec();
     vec![
         Expr::DestinationType { to: Reg(0) },
         Expr::Equal {
@@ -475,11 +483,11 @@ fn source_or_destination_is_loopback(offset: u32) -> Vec<Expr> {
     rule
 }
 
-fn source_is_loopback6() -> Vec<Expr> {
+fn destination_is_loopback6() -> Vec<Expr> {
     let mut rule = family(IPV6);
     rule.push(Expr::Payload {
         base: Base::Network,
-        offset: 8,
+        offset: 24,
         length: 16,
         to: Reg(0),
     });
@@ -488,6 +496,25 @@ fn source_is_loopback6() -> Vec<Expr> {
         value: std::net::Ipv6Addr::LOCALHOST.octets().to_vec(),
     });
     rule
+}
+
+/// Passed along the bridge without being routed, which leaves the input unknown (`br_nf_post_routing`).
+fn bridged() -> Vec<Expr> {
+    vec![
+        Expr::Meta {
+            key: Meta::InputName,
+            to: Reg(0),
+        },
+        Expr::Equal {
+            from: Reg(0),
+            value: vec![0; 16],
+        },
+        Expr::SourceType { to: Reg(0) },
+        Expr::NotEqual {
+            from: Reg(0),
+            value: ADDRESS_LOCAL.to_ne_bytes().to_vec(),
+        },
+    ]
 }
 
 fn connection(key: Ct, bits: u32, set: bool) -> Vec<Expr> {

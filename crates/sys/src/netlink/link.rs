@@ -40,9 +40,13 @@ pub enum Request<'a> {
         peer_mac: [u8; 6],
         netns: BorrowedFd<'a>,
     },
-    /// The bridge no longer passes frames between `name` and other isolated ports.
-    IsolatePort {
+    /// How the bridge treats its port `name`.
+    BridgePort {
         name: &'a str,
+        /// No frames between this and other isolated ports.
+        isolated: bool,
+        /// Frames may go back where they came from.
+        hairpin: bool,
     },
     Up {
         index: u32,
@@ -174,10 +178,14 @@ fn message(request: &Request<'_>) -> (String, u16, RouteNetlinkMessage) {
             CREATE,
             M::NewLink(veth(name, master, mtu, peer, peer_mac, netns)),
         ),
-        Request::IsolatePort { name } => (
-            format!("isolate the bridge port {name}"),
+        Request::BridgePort {
+            name,
+            isolated,
+            hairpin,
+        } => (
+            format!("set up the bridge port {name}"),
             0,
-            M::NewLink(isolated_port(name)),
+            M::NewLink(bridge_port(name, isolated, hairpin)),
         ),
         Request::Up { index } => (
             format!("bring interface {index} up"),
@@ -285,15 +293,16 @@ fn veth(
     near
 }
 
-fn isolated_port(name: &str) -> LinkMessage {
+fn bridge_port(name: &str, isolated: bool, hairpin: bool) -> LinkMessage {
     let mut message = LinkMessage::default();
     message.attributes = vec![
         LinkAttribute::IfName(name.into()),
         LinkAttribute::LinkInfo(vec![
             LinkInfo::PortKind(InfoPortKind::Bridge),
-            LinkInfo::PortData(InfoPortData::BridgePort(vec![InfoBridgePort::Isolated(
-                true,
-            )])),
+            LinkInfo::PortData(InfoPortData::BridgePort(vec![
+                InfoBridgePort::Isolated(isolated),
+                InfoBridgePort::HairpinMode(hairpin),
+            ])),
         ]),
     ];
     message

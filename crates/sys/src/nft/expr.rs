@@ -47,8 +47,8 @@ pub enum Ct {
 pub const CT_ESTABLISHED_RELATED: u32 = 0x2 | 0x4;
 /// `ct status dnat`.
 pub const CT_STATUS_DNAT: u32 = 0x20;
-/// `RTN_LOCAL`, what [`Expr::DestinationType`] yields for an address of this host.
-pub const DESTINATION_LOCAL: u32 = 2;
+/// `RTN_LOCAL`, what [`Expr::DestinationType`] and [`Expr::SourceType`] yield for an address of this host.
+pub const ADDRESS_LOCAL: u32 = 2;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
@@ -76,6 +76,10 @@ pub enum Expr {
     },
     /// `fib daddr type`.
     DestinationType {
+        to: Reg,
+    },
+    /// `fib saddr type`.
+    SourceType {
         to: Reg,
     },
     /// Goes on when the register equals `value`.
@@ -143,13 +147,8 @@ impl Expr {
             }),
             Self::Meta { key, to } => two(w, "meta", (1, to.number()), (2, *key as u32)),
             Self::Ct { key, to } => two(w, "ct", (1, to.number()), (2, *key as u32)),
-            Self::DestinationType { to } => expression(w, "fib", |w| {
-                const NFT_FIB_RESULT_ADDRTYPE: u32 = 3;
-                const NFTA_FIB_F_DADDR: u32 = 2;
-                w.be32(1, to.number());
-                w.be32(2, NFT_FIB_RESULT_ADDRTYPE);
-                w.be32(3, NFTA_FIB_F_DADDR);
-            }),
+            Self::DestinationType { to } => address_type(w, *to, 2),
+            Self::SourceType { to } => address_type(w, *to, 1),
             Self::Equal { from, value } => compare(w, *from, 0, value),
             Self::NotEqual { from, value } => compare(w, *from, 1, value),
             Self::And { at, mask } => expression(w, "bitwise", |w| {
@@ -201,6 +200,16 @@ fn two(w: &mut Writer<'_>, name: &str, first: (u16, u32), second: (u16, u32)) {
     expression(w, name, |w| {
         w.be32(first.0, first.1);
         w.be32(second.0, second.1);
+    });
+}
+
+/// `flags`: `NFTA_FIB_F_SADDR` 1, `NFTA_FIB_F_DADDR` 2.
+fn address_type(w: &mut Writer<'_>, to: Reg, flags: u32) {
+    const NFT_FIB_RESULT_ADDRTYPE: u32 = 3;
+    expression(w, "fib", |w| {
+        w.be32(1, to.number());
+        w.be32(2, NFT_FIB_RESULT_ADDRTYPE);
+        w.be32(3, flags);
     });
 }
 

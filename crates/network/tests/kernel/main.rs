@@ -1,0 +1,5 @@
+//! The real kernel: every test in a network namespace of its own, with real TCP and UDP.
+
+mod attach;
+mod ports;
+mod world;

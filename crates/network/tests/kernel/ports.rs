@@ -1,0 +1,260 @@
+//! Published ports, from everywhere they must answer and nowhere else.
+
+use crate::world::{HOST, NEIGHBOUR, World, ask, eventually, tcp};
+use model::port::{HostPort, PortBinding, Protocol};
+use std::net::Ipv4Addr;
+
+fn local(port: u16) -> std::net::SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}
+
+#[test]
+fn a_published_port_answers_outside_localhost_and_containers() {
+    let world = World::new();
+    let neighbour = world.neighbour();
+    let (front, back) = (
+        world.network("front", |_| {}),
+        world.network("back", |_| {}),
+    );
+    let web = world
+        .container_with("web", &[&front], &[tcp(8080, 80)], None)
+        .unwrap();
+    web.space.serve("0.0.0.0:80", "web");
+    let gateway = front.pools[0].gateway;
+    let seen = neighbour.ask(format!("{HOST}:8080"));
+    assert_eq!(
+        seen,
+        Some(format!("web {NEIGHBOUR}")),
+        "the client's address is kept"
+    );
+    assert_eq!(ask(local(8080)), Some(format!("web {gateway}")));
+    assert_eq!(ask((HOST, 8080).into()), Some(format!("web {HOST}")));
+    let same = world.container("same", &[&front]);
+    assert!(
+        same.space.ask(format!("{HOST}:8080")).is_some(),
+        "same network"
+    );
+    let other = world.container("other", &[&back]);
+    assert!(
+        other.space.ask(format!("{HOST}:8080")).is_some(),
+        "another network"
+    );
+    assert!(web.space.ask(format!("{HOST}:8080")).is_some(), "itself");
+    world.detach(web);
+    assert_eq!(ask(local(8080)), None);
+    assert_eq!(neighbour.ask(format!("{HOST}:8080")), None);
+}
+
+#[test]
+fn a_port_on_127_0_0_1_is_for_the_host_alone() {
+    let world = World::new();
+    let neighbour = world.neighbour();
+    let net = world.network("n", |_| {});
+    let binding = PortBinding {
+        host_ip: Some(Ipv4Addr::LOCALHOST.into()),
+        ..tcp(8080, 80)
+    };
+    let web = world
+        .container_with("web", &[&net], &[binding], None)
+        .unwrap();
+    web.space.serve("0.0.0.0:80", "web");
+    assert!(ask(local(8080)).is_some());
+    assert_eq!(neighbour.ask(format!("{HOST}:8080")), None);
+    // moby#45610: a neighbour routes 127.0.0.1 to us. CVE-2020-8558: a container does.
+    let to = Some((Ipv4Addr::LOCALHOST.into(), 32));
+    for (space, gateway) in [
+        (&neighbour, HOST.into()),
+        (&web.space, net.pools[0].gateway),
+    ] {
+        space.run(|| {
+            std::fs::write("/proc/sys/net/ipv4/conf/all/route_localnet", "1").unwrap();
+            let socket = sys::netlink::RouteSocket::open().unwrap();
+            let index = socket.index_of("eth0").unwrap().unwrap();
+            let lo = sys::netlink::Request::AddRoute {
+                destination: to,
+                gateway: Some(gateway),
+                index,
+            };
+            let _ = socket.apply(&[lo]);
+        });
+    }
+    world.network("unused", |_| {});
+    assert_eq!(neighbour.ask("127.0.0.1:8080"), None);
+}
+
+#[test]
+fn udp_is_published_as_well() {
+    let world = World::new();
+    let neighbour = world.neighbour();
+    let net = world.network("n", |_| {});
+    let binding = PortBinding {
+        protocol: Protocol::Udp,
+        ..tcp(5300, 53)
+    };
+    let dns = world
+        .container_with("dns", &[&net], &[binding], None)
+        .unwrap();
+    dns.space.serve_udp("0.0.0.0:53", "dns");
+    assert_eq!(
+        neighbour.ask_udp(format!("{HOST}:5300")),
+        Some(format!("dns {NEIGHBOUR}"))
+    );
+    let same = world.container("same", &[&net]);
+    assert!(same.space.ask_udp(format!("{HOST}:5300")).is_some());
+    assert_eq!(same.space.ask(format!("{HOST}:5300")), None, "not on TCP");
+}
+
+#[test]
+fn a_range_of_ten_thousand_ports_answers_at_both_ends() {
+    let world = World::new();
+    let net = world.network("n", |_| {});
+    let ports: Vec<PortBinding> = (20_000..30_000).map(|port| tcp(port, port)).collect();
+    let c = world.container_with("c", &[&net], &ports, None).unwrap();
+    assert_eq!(c.attached.ports.len(), 10_000);
+    for port in [20_000, 29_999] {
+        c.space.serve(&format!("0.0.0.0:{port}"), "c");
+        assert!(ask(local(port)).is_some(), "{port}");
+    }
+    assert_eq!(ask(local(30_000)), None);
+    let inside = world.container_with("d", &[&net], &[tcp(25_000, 80)], None);
+    assert!(
+        inside
+            .err()
+            .unwrap()
+            .to_string()
+            .contains("held by container \"c\"")
+    );
+    world.detach(c);
+    world
+        .container_with("d", &[&net], &[tcp(25_000, 80)], None)
+        .unwrap();
+}
+
+#[test]
+fn replicas_share_a_port_and_each_gets_its_part() {
+    let world = World::new();
+    let net = world.network("n", |_| {});
+    let replica = |name: &str| {
+        world
+            .container_with(name, &[&net], &[tcp(5000, 80)], Some("vote"))
+            .unwrap()
+    };
+    let (a, b) = (replica("a"), replica("b"));
+    a.space.serve("0.0.0.0:80", "a");
+    b.space.serve("0.0.0.0:80", "b");
+    let count = |wanted: char, of: usize| {
+        (0..of)
+            .filter(|_| ask(local(5000)).is_some_and(|text| text.starts_with(wanted)))
+            .count()
+    };
+    eventually("both answer", || (1..16).contains(&count('b', 16)));
+    let stranger = world.container_with("s", &[&net], &[tcp(5000, 80)], Some("other"));
+    assert!(stranger.is_err(), "another service may not");
+    world.detach(a);
+    assert_eq!(count('b', 8), 8, "the one that stays gets all");
+    world.detach(b);
+    assert_eq!(ask(local(5000)), None);
+    world
+        .container_with("s", &[&net], &[tcp(5000, 80)], None)
+        .unwrap();
+}
+
+#[test]
+fn a_port_of_a_process_on_the_host_is_refused_by_name() {
+    let world = World::new();
+    let net = world.network("n", |_| {});
+    let listener = std::net::TcpListener::bind("0.0.0.0:8088").unwrap();
+    let error = network::check_ports(&world.layout, &[tcp(8088, 80)], None, None)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with(
+            "Bind for 0.0.0.0:8088 failed: port is already allocated (held by process"
+        ),
+        "{error}"
+    );
+    assert!(error.contains(&std::process::id().to_string()), "{error}");
+    let refused = world.container_with("c", &[&net], &[tcp(8088, 80)], None);
+    assert!(refused.is_err());
+    assert!(
+        network::leases(&world.layout, "n").unwrap().is_empty(),
+        "nothing half-made"
+    );
+    drop(listener);
+    network::check_ports(&world.layout, &[tcp(8088, 80)], None, None).unwrap();
+    world
+        .container_with("c", &[&net], &[tcp(8088, 80)], None)
+        .unwrap();
+}
+
+#[test]
+fn random_and_first_free_ports_are_chosen_and_work() {
+    let world = World::new();
+    let net = world.network("n", |_| {});
+    let random = PortBinding {
+        host_port: HostPort::Random,
+        ..tcp(0, 80)
+    };
+    let any = PortBinding {
+        host_port: HostPort::AnyOf {
+            first: 8000,
+            last: 8001,
+        },
+        ..tcp(0, 80)
+    };
+    let a = world
+        .container_with("a", &[&net], &[random, any], None)
+        .unwrap();
+    a.space.serve("0.0.0.0:80", "a");
+    for port in &a.attached.ports {
+        assert!(ask(local(port.host_port)).is_some(), "{port:?}");
+    }
+    let b = world.container_with("b", &[&net], &[any], None).unwrap();
+    assert_eq!(b.attached.ports[0].host_port, 8001);
+    let error = world
+        .container_with("c", &[&net], &[any], None)
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(
+        error.contains("all ports of 8000-8001 are allocated"),
+        "{error}"
+    );
+}
+
+#[test]
+fn ipv6_is_published_on_the_host_s_addresses_and_refused_at_once_on_its_loopback() {
+    let world = World::new();
+    let net = world.network("six", |spec| spec.ipv6 = Some(true));
+    let web = world
+        .container_with("web", &[&net], &[tcp(8080, 80)], None)
+        .unwrap();
+    web.space.serve("[::]:80", "web");
+    let gateway = net.pool_v6().unwrap().gateway;
+    assert!(
+        ask((gateway, 8080).into()).is_some(),
+        "an address of the host"
+    );
+    let refused = std::net::TcpStream::connect("[::1]:8080").unwrap_err();
+    assert_eq!(
+        refused.kind(),
+        std::io::ErrorKind::ConnectionRefused,
+        "so that clients go on to 127.0.0.1"
+    );
+    let other = world.container("other", &[&net]);
+    let direct = web.attached.endpoints[0].ipv6.unwrap().address;
+    assert!(
+        other
+            .space
+            .ask(std::net::SocketAddr::new(direct, 80))
+            .is_some(),
+        "its neighbour"
+    );
+    assert!(
+        other
+            .space
+            .ask(std::net::SocketAddr::new(gateway, 8080))
+            .is_some(),
+        "through the host"
+    );
+}
