@@ -3,8 +3,10 @@
 //! This is the only crate in which `unsafe` is allowed; each block argues why it is sound.
 #![allow(unsafe_code)]
 
+pub mod bpf;
 pub mod capability;
 pub mod cgroupfs;
+pub mod inherited;
 pub mod lock;
 pub mod mount;
 pub mod namespace;
@@ -16,6 +18,7 @@ pub mod poll;
 pub mod process;
 pub mod rlimit;
 pub mod role;
+pub mod seccomp;
 pub mod signal;
 pub mod socket;
 pub mod timer;

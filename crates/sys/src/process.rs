@@ -13,7 +13,26 @@ pub use rustix::process::Pid;
 #[derive(Debug)]
 pub enum Cloned {
     Parent(Child),
-    Child,
+    Child(Alone),
+}
+
+/// Proof of being the only thread of a process: only the child of a checked clone holds one.
+#[derive(Debug)]
+pub struct Alone(());
+
+impl Alone {
+    /// Forks again, without asking /proc, which may be the container's by now.
+    ///
+    /// By plain fork(2): filters as strict as Docker's refuse clone3. `None` in the child.
+    pub fn fork(&self) -> io::Result<Option<i32>> {
+        // SAFETY: this process began with one thread (`self` proves it) and whoever holds `self` starts none, so no lock can be
+        // held by a thread that the child lacks.
+        match unsafe { libc::fork() } {
+            -1 => Err(io::Error::last_os_error()),
+            0 => Ok(None),
+            pid => Ok(Some(pid)),
+        }
+    }
 }
 
 /// A child of ours: its pid in our namespace and the handle that cannot be recycled.
@@ -102,7 +121,7 @@ pub fn clone_single_threaded(namespaces: u64, cgroup: Option<BorrowedFd<'_>>) ->
     let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<CloneArgs>()) };
     match pid {
         -1 => Err(io::Error::last_os_error()),
-        0 => Ok(Cloned::Child),
+        0 => Ok(Cloned::Child(Alone(()))),
         pid => {
             // SAFETY: clone3 succeeded with CLONE_PIDFD, so the kernel stored a fresh descriptor that nobody else owns.
             let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
