@@ -1,0 +1,107 @@
+//! A further process in a running container.
+//!
+//! All namespaces are entered by the pidfd of the container's init in one call; the pid namespace by the caller, for the child.
+//! Source: setns(2) with a pidfd (Linux 5.8); CVE-2016-9962, CVE-2019-5736, CVE-2024-21626 for what must not be inherited.
+
+use crate::error::{Error, InitError, OrInit};
+use crate::init::birth::{self, Birth};
+use crate::init::{own_executable, terminal_in_running};
+use crate::protocol;
+use crate::request::{Reaper, Seccomp, Stdio, UserSpec};
+use crate::spawn::{Pending, Started, clone_beside};
+use crate::{Cgroup, seccomp};
+use oci_spec::runtime::Process;
+use std::convert::Infallible;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use sys::namespace::flags;
+use sys::process::{Alone, Cloned};
+
+/// A process to be started inside.
+#[derive(Debug)]
+pub struct ExecRequest<'a> {
+    /// The container's init.
+    pub pidfd: BorrowedFd<'a>,
+    pub process: &'a Process,
+    pub user: Option<UserSpec>,
+    pub stdio: Stdio<'a>,
+    pub cgroup: Option<&'a Cgroup>,
+    /// `Spec` stands for no filter here: a process alone has none. Pass the container's.
+    pub seccomp: Seccomp<'a>,
+}
+
+/// Starts the process and returns when it executes. It is a child of the caller.
+pub fn exec(request: &ExecRequest<'_>) -> Result<Started, Error> {
+    let filter = match request.seccomp {
+        Seccomp::Spec => None,
+        Seccomp::Default => Some(seccomp::default_program(&seccomp::effective_of(
+            request.process,
+        ))?),
+        Seccomp::Program(program) => Some(program.clone()),
+    };
+    let (ours, theirs) = sys::socket::seqpacket_pair().map_err(Error::Socket)?;
+    let group = request.cgroup.and_then(|cgroup| cgroup.v2_fd());
+    match clone_beside(Some(request.pidfd), 0, group)? {
+        Cloned::Parent(child) => {
+            drop(theirs);
+            Pending::new(child, ours).start()
+        }
+        Cloned::Child(alone) => {
+            drop(ours);
+            let error = match enter_and_execute(request, filter.as_ref(), &theirs, &alone) {
+                Ok(never) => match never {},
+                Err(error) => error,
+            };
+            // The exit code says the same in short if nobody listens.
+            let _ = protocol::send_failed(&theirs, &error);
+            sys::process::exit_now(error.exit_code())
+        }
+    }
+}
+
+fn enter_and_execute(
+    request: &ExecRequest<'_>,
+    filter: Option<&sys::seccomp::Program>,
+    socket: &OwnedFd,
+    alone: &Alone,
+) -> Result<Infallible, InitError> {
+    // Before the cgroup namespace is entered, and while this thread is alone.
+    if let Some(cgroup) = request.cgroup {
+        cgroup
+            .join_v1_self()
+            .because(|cause| InitError::JoinCgroup { cause })?;
+    }
+    rustix::process::setsid().because(|cause| InitError::Prepare { cause })?;
+    let own = own_executable();
+    let all = flags::NEWNS | flags::NEWUTS | flags::NEWIPC | flags::NEWNET | flags::NEWCGROUP;
+    sys::namespace::enter(request.pidfd, all).because(|cause| InitError::JoinNamespace {
+        kind: "mount, uts, ipc, network and cgroup".to_owned(),
+        of: "of the container".to_owned(),
+        cause,
+    })?;
+    // Entering the mount namespace made its root ours.
+    let root =
+        sys::mount::open_root(Path::new("/")).because(|cause| InitError::Prepare { cause })?;
+    let terminal = match request.stdio {
+        Stdio::Terminal { rows, columns } => {
+            Some(terminal_in_running(root.as_fd(), rows, columns)?)
+        }
+        Stdio::Fds { .. } => None,
+    };
+    if let Some(terminal) = &terminal {
+        protocol::send_terminal(socket, terminal.master.as_fd())
+            .because(|cause| InitError::Terminal { cause })?;
+    }
+    birth::execute(&Birth {
+        process: request.process,
+        user: request.user.as_ref(),
+        stdio: request.stdio,
+        terminal: terminal.as_ref().map(|pty| pty.slave.as_fd()),
+        reaper: Reaper::None,
+        filter,
+        cwd: request.process.cwd(),
+        own: own.as_ref().map(AsFd::as_fd),
+        socket,
+        alone,
+    })
+}

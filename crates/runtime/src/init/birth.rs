@@ -1,0 +1,175 @@
+//! The last steps to a command, the same for a container's first process and for every further one.
+//!
+//! They run inside the container's root, with full privileges at the start and the command's own at the end.
+//! Source: credentials(7), capabilities(7), seccomp(2); runc's `finalizeNamespace`.
+
+use super::{identity, program, reaper};
+use crate::error::{InitError, OrInit};
+use crate::protocol;
+use crate::request::{Reaper, Stdio, UserSpec};
+use crate::users::{self, Identity};
+use oci_spec::runtime::Process;
+use rustix::fs::{FileType, OFlags};
+use std::convert::Infallible;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+pub(crate) struct Birth<'a> {
+    pub(crate) process: &'a Process,
+    pub(crate) user: Option<&'a UserSpec>,
+    pub(crate) stdio: Stdio<'a>,
+    /// The terminal's side of the command, in place of `stdio`.
+    pub(crate) terminal: Option<BorrowedFd<'a>>,
+    pub(crate) reaper: Reaper,
+    pub(crate) filter: Option<&'a sys::seccomp::Program>,
+    pub(crate) cwd: &'a Path,
+    /// The runtime's executable, never to be run in a container.
+    pub(crate) own: Option<BorrowedFd<'a>>,
+    pub(crate) socket: &'a OwnedFd,
+    pub(crate) alone: &'a sys::process::Alone,
+}
+
+pub(crate) fn execute(birth: &Birth<'_>) -> Result<Infallible, InitError> {
+    let process = birth.process;
+    let identity = resolve_user(birth)?;
+    let env = program::environment(process, &identity);
+    // Limits and the OOM score while we may still raise them.
+    identity::set_limits(process)?;
+    identity::set_oom_score(process)?;
+    identity::set_scheduling(process)?;
+    connect_stdio(birth, &identity)?;
+    // The keys of the host's session stay on the host. A kernel without keyrings, or a user out of quota, has none to leak.
+    let _ = sys::process::join_new_session_keyring();
+    identity::write_labels(process)?;
+
+    let no_new_privs = process.no_new_privileges().unwrap_or(false);
+    if no_new_privs {
+        sys::capability::set_no_new_privs().because(|cause| InitError::Capabilities { cause })?;
+    }
+    let sets = identity::CapabilitySets::of(process)?;
+    // The bounding set while CAP_SETPCAP is still effective.
+    sys::capability::limit_bounding(sets.bounding)
+        .because(|cause| InitError::Capabilities { cause })?;
+    protocol::send_executing(birth.socket).because(|cause| InitError::Prepare { cause })?;
+    // Without no_new_privs the kernel takes a filter only from CAP_SYS_ADMIN, so it comes before the capabilities go; the
+    // calls below must then be allowed by the profile. With it, last, so that the fewest calls need allowing.
+    if !no_new_privs {
+        load(birth.filter)?;
+    }
+    identity::become_user(&identity, &sets)?;
+    // As the user, so that a directory only he may enter works, and one he may not enter is an error.
+    enter_working_directory(birth.cwd)?;
+    let target = program::find(process, &env, birth.own)?;
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(
+        process.user().umask().unwrap_or(0o022),
+    ));
+    // Nothing of ours is inherited: neither host directories (CVE-2024-21626) nor the socket, whose end tells the caller.
+    sys::process::cloexec_from(3).because(|cause| InitError::Prepare { cause })?;
+    if birth.reaper == Reaper::Init {
+        reaper::stay_or_return(birth.alone, birth.terminal.is_some(), birth.socket)?;
+    }
+    if no_new_privs {
+        load(birth.filter)?;
+    }
+    sys::signal::reset().because(|cause| InitError::Prepare { cause })?;
+    Err(target.execute(&env))
+}
+
+fn resolve_user(birth: &Birth<'_>) -> Result<Identity, InitError> {
+    let root = open_root()?;
+    match birth.user {
+        Some(spec) => Ok(users::resolve_in_root(root.as_fd(), spec)?),
+        None => {
+            let user = birth.process.user();
+            let groups = user.additional_gids().clone().unwrap_or_default();
+            Ok(users::describe_in_root(
+                root.as_fd(),
+                user.uid(),
+                user.gid(),
+                groups,
+            ))
+        }
+    }
+}
+
+fn open_root() -> Result<OwnedFd, InitError> {
+    sys::mount::open_root(Path::new("/")).because(|cause| InitError::Prepare { cause })
+}
+
+/// The three streams, owned by the user so that a program may open `/dev/stdout` again by name.
+fn connect_stdio(birth: &Birth<'_>, identity: &Identity) -> Result<(), InitError> {
+    let error = |cause| InitError::Stdio { cause };
+    if let Some(terminal) = birth.terminal {
+        sys::tty::take_control(terminal).because(error)?;
+        give_to(terminal, identity.uid).because(error)?;
+        for number in 0..3 {
+            sys::process::dup_onto(terminal, number).because(error)?;
+        }
+        return Ok(());
+    }
+    let Stdio::Fds {
+        stdin,
+        stdout,
+        stderr,
+    } = birth.stdio
+    else {
+        return Err(InitError::Stdio {
+            cause: crate::Errno(9),
+        });
+    };
+    // Moved up first: a stream that is itself one of 0, 1, 2 would be overwritten before its turn.
+    let moved = [stdin, stdout, stderr].map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 3));
+    for (number, fd) in moved.into_iter().enumerate() {
+        let fd = fd.because(error)?;
+        give_to(fd.as_fd(), identity.uid).because(error)?;
+        sys::process::dup_onto(fd.as_fd(), number as i32).because(error)?;
+    }
+    Ok(())
+}
+
+/// FIFOs and terminals only: files, devices and sockets are somebody else's.
+fn give_to(fd: BorrowedFd<'_>, uid: u32) -> std::io::Result<()> {
+    let stat = rustix::fs::fstat(fd)?;
+    let ours = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Fifo => true,
+        FileType::CharacterDevice => rustix::termios::isatty(fd),
+        _ => false,
+    };
+    if ours && stat.st_uid != uid {
+        match rustix::fs::fchown(fd, Some(rustix::fs::Uid::from_raw(uid)), None) {
+            // A stream whose file system keeps no owners stays usable by descriptor.
+            Ok(())
+            | Err(rustix::io::Errno::PERM | rustix::io::Errno::INVAL | rustix::io::Errno::ROFS) => {
+            }
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Looked up without magic links, and checked afterwards: a working directory of `/proc/self/fd/7` once led to the host
+/// (CVE-2024-21626).
+fn enter_working_directory(cwd: &Path) -> Result<(), InitError> {
+    let error = |cause| InitError::WorkingDirectory {
+        path: cwd.display().to_string(),
+        cause,
+    };
+    let root = open_root()?;
+    let directory = sys::path::open_in_root(root.as_fd(), cwd, OFlags::PATH | OFlags::DIRECTORY)
+        .because(error)?;
+    rustix::process::fchdir(&directory).because(error)?;
+    let reached = rustix::process::getcwd(Vec::new()).because(error)?;
+    if reached.to_bytes().first() == Some(&b'/') {
+        return Ok(());
+    }
+    Err(InitError::WorkingDirectoryOutside {
+        path: cwd.display().to_string(),
+    })
+}
+
+fn load(filter: Option<&sys::seccomp::Program>) -> Result<(), InitError> {
+    match filter {
+        Some(program) => program.load().because(|cause| InitError::Seccomp { cause }),
+        None => Ok(()),
+    }
+}

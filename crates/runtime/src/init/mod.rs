@@ -1,0 +1,284 @@
+//! The container's first process, from its clone to `execve`. The order is the point: each step says why it stands where it does.
+//!
+//! Init is a copy of the caller with one thread. It builds the root on directory handles before it enters it, tells the caller,
+//! waits for the start, gives up its privileges and executes. The first error ends it and crosses the socket.
+//! Source: runtime-spec `config.md`, `config-linux.md`, `runtime.md`; runc's `standard_init_linux.go` for what must precede what.
+
+pub(crate) mod birth;
+mod copy_up;
+mod device;
+mod identity;
+mod mask;
+mod mounts;
+mod options;
+mod program;
+mod reaper;
+mod root;
+
+pub(crate) use device::open_terminal_in_running as terminal_in_running;
+pub(crate) use program::own_executable;
+
+use crate::error::{InitError, OrInit};
+use crate::protocol::{self, ToInit};
+use crate::request::{Netns, Request};
+use crate::spawn::Namespaces;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use sys::mount::Propagation;
+use sys::namespace::flags;
+use sys::path::Missing;
+
+pub(crate) struct Context<'a> {
+    pub(crate) request: &'a Request<'a>,
+    pub(crate) namespaces: &'a Namespaces,
+    pub(crate) filter: Option<&'a sys::seccomp::Program>,
+    pub(crate) socket: &'a OwnedFd,
+    pub(crate) alone: sys::process::Alone,
+}
+
+/// Runs in the child and never returns: it becomes the command, or reports why not.
+pub(crate) fn run(context: &Context<'_>) -> ! {
+    let error = match build_and_execute(context) {
+        Ok(never) => match never {},
+        Err(error) => error,
+    };
+    // Nobody may listen any more; the exit code says the same in short.
+    let _ = protocol::send_failed(context.socket, &error);
+    sys::process::exit_now(error.exit_code())
+}
+
+fn build_and_execute(context: &Context<'_>) -> Result<std::convert::Infallible, InitError> {
+    let request = context.request;
+    // A session of its own: no signal of the caller's terminal reaches the container.
+    rustix::process::setsid().because(|cause| InitError::Prepare { cause })?;
+    join_cgroup(request)?;
+    join_namespaces(context)?;
+    // Everything made for the container from here on has the mode it asks for; the command's own umask is set at the end.
+    rustix::process::umask(rustix::fs::Mode::empty());
+
+    // The sources of bind mounts are host paths, taken while the host's tree is still in sight and still shared with the
+    // host: cloned after the next step, an rshared volume would no longer propagate.
+    let mut plan = mounts::plan(request.spec)?;
+    mounts::open_sources(&mut plan)?;
+    // From here on nothing mounted reaches the host; slave, so that a disk the host unmounts is not pinned by us.
+    sys::mount::set_root_propagation(Propagation::Slave)
+        .because(|cause| InitError::Prepare { cause })?;
+
+    let root = root::mount(&request.rootfs)?;
+    // Before the volumes cover it, the image's content goes into those that are new.
+    copy_up::run(root.as_fd(), &request.copy_up)?;
+    let terminal = mount_all(context, root.as_fd(), plan)?;
+    if let Some(terminal) = &terminal {
+        protocol::send_terminal(context.socket, terminal.master.as_fd())
+            .because(|cause| InitError::Terminal { cause })?;
+    }
+    write_sysctls(request)?;
+    // Made while the root is still writable, as Docker does for WORKDIR.
+    let cwd = make_working_directory(request, root.as_fd())?;
+    // Masks cover what proc and sysfs brought, so they come after all mounts.
+    mask::apply(root.as_fd(), request.spec)?;
+    // The last change of the root: every mount point inside it exists by now.
+    root::finish(root.as_fd(), request.spec)?;
+    set_names(context)?;
+    // Opened while the host's tree is still there: compared with what is to be executed (CVE-2019-5736).
+    let own = program::own_executable();
+    sys::mount::pivot_into(root.as_fd()).because(|cause| InitError::Pivot { cause })?;
+    drop(root);
+
+    protocol::send_ready(context.socket).because(|cause| InitError::Prepare { cause })?;
+    await_start(context)?;
+
+    let process = request
+        .spec
+        .process()
+        .as_ref()
+        .ok_or(InitError::NoCommand)?;
+    birth::execute(&birth::Birth {
+        process,
+        user: request.user.as_ref(),
+        stdio: request.stdio,
+        terminal: terminal.as_ref().map(|pty| pty.slave.as_fd()),
+        reaper: request.reaper,
+        filter: context.filter,
+        cwd: &cwd,
+        own: own.as_ref().map(AsFd::as_fd),
+        socket: context.socket,
+        alone: &context.alone,
+    })
+}
+
+/// First of all, so that everything init itself uses is counted, and while this is the only thread: see
+/// `join_v1_as_single_thread`. The v2 group was joined by the clone.
+fn join_cgroup(request: &Request<'_>) -> Result<(), InitError> {
+    let Some(cgroup) = request.cgroup else {
+        return Ok(());
+    };
+    cgroup
+        .join_v1_self()
+        .because(|cause| InitError::JoinCgroup { cause })
+}
+
+fn join_namespaces(context: &Context<'_>) -> Result<(), InitError> {
+    for (flag, kind, fd) in &context.namespaces.join {
+        let error = |cause| InitError::JoinNamespace {
+            kind: (*kind).to_owned(),
+            of: "of the other container".to_owned(),
+            cause,
+        };
+        sys::namespace::enter(fd, *flag).because(error)?;
+    }
+    if context.namespaces.new_cgroup {
+        // After joining the groups: they become the root of what the container sees.
+        sys::namespace::unshare(flags::NEWCGROUP).because(|cause| InitError::NewNamespace {
+            kind: "cgroup".to_owned(),
+            cause,
+        })?;
+    }
+    Ok(())
+}
+
+/// Mounts in the order of the spec; a deferred network namespace is entered before sysfs, whose view of the network is fixed
+/// when it is mounted.
+fn mount_all(
+    context: &Context<'_>,
+    root: std::os::fd::BorrowedFd<'_>,
+    plan: Vec<mounts::Planned>,
+) -> Result<Option<sys::tty::Pty>, InitError> {
+    let request = context.request;
+    let mut netns_pending = matches!(request.netns, Netns::Deferred);
+    for mount in plan {
+        if netns_pending && mount.kind == "sysfs" {
+            enter_deferred(context)?;
+            netns_pending = false;
+        }
+        mounts::perform(root, &mount, request)?;
+    }
+    if netns_pending {
+        enter_deferred(context)?;
+    }
+    device::populate(root, request)
+}
+
+fn enter_deferred(context: &Context<'_>) -> Result<(), InitError> {
+    match protocol::receive_in_init(context.socket).because(|cause| InitError::Prepare { cause })? {
+        Some(ToInit::Netns(fd)) => {
+            sys::namespace::enter(fd, flags::NEWNET).because(|cause| InitError::JoinNamespace {
+                kind: "network".to_owned(),
+                of: "made by the caller".to_owned(),
+                cause,
+            })
+        }
+        _ => Err(InitError::Abandoned),
+    }
+}
+
+fn await_start(context: &Context<'_>) -> Result<(), InitError> {
+    match protocol::receive_in_init(context.socket).because(|cause| InitError::Prepare { cause })? {
+        Some(ToInit::Start) => Ok(()),
+        _ => Err(InitError::Abandoned),
+    }
+}
+
+/// Through a procfs of our own: what the container's root has at /proc may be anything.
+fn write_sysctls(request: &Request<'_>) -> Result<(), InitError> {
+    let Some(sysctls) = request
+        .spec
+        .linux()
+        .as_ref()
+        .and_then(|linux| linux.sysctl().as_ref())
+    else {
+        return Ok(());
+    };
+    if sysctls.is_empty() {
+        return Ok(());
+    }
+    let proc = sys::mount::new_filesystem("proc", &[], sys::mount::Flags::empty())
+        .because(|cause| InitError::Prepare { cause })?;
+    for (key, value) in sysctls {
+        let error = |cause| InitError::Sysctl {
+            key: key.clone(),
+            value: value.clone(),
+            cause,
+        };
+        let path = format!("sys/{}", sysctl_path(key));
+        sys::path::write_proc(proc.as_fd(), Path::new(&path), value.as_bytes()).because(error)?;
+    }
+    Ok(())
+}
+
+/// sysctl(8): dots separate, unless the key is written with slashes (names of interfaces may hold dots).
+fn sysctl_path(key: &str) -> String {
+    match (key.find('.'), key.find('/')) {
+        (Some(dot), Some(slash)) if slash < dot => key.to_owned(),
+        (None, Some(_)) => key.to_owned(),
+        _ => key
+            .chars()
+            .map(|c| match c {
+                '.' => '/',
+                '/' => '.',
+                c => c,
+            })
+            .collect(),
+    }
+}
+
+fn make_working_directory(
+    request: &Request<'_>,
+    root: std::os::fd::BorrowedFd<'_>,
+) -> Result<std::path::PathBuf, InitError> {
+    let cwd = request
+        .spec
+        .process()
+        .as_ref()
+        .map_or_else(|| "/".into(), |process| process.cwd().clone());
+    if cwd != Path::new("/") {
+        let error = |cause| InitError::WorkingDirectory {
+            path: cwd.display().to_string(),
+            cause,
+        };
+        match sys::path::make_in_root(root, &cwd, Missing::Directory, 0o755) {
+            // On a read-only image without the directory, or a magic link: the change of directory will say what is wrong.
+            Err(e) if matches!(e.raw_os_error(), Some(30 | 40)) => {}
+            other => drop(other.because(error)?),
+        }
+    }
+    Ok(cwd)
+}
+
+fn set_names(context: &Context<'_>) -> Result<(), InitError> {
+    // Without a namespace of its own, the names are the host's.
+    if context.namespaces.new & flags::NEWUTS == 0 {
+        return Ok(());
+    }
+    if let Some(name) = context.request.spec.hostname() {
+        rustix::system::sethostname(name.as_bytes()).because(|cause| InitError::Hostname {
+            name: name.clone(),
+            cause,
+        })?;
+    }
+    if let Some(name) = context.request.spec.domainname() {
+        rustix::system::setdomainname(name.as_bytes()).because(|cause| InitError::Hostname {
+            name: name.clone(),
+            cause,
+        })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sysctl_path;
+
+    #[test]
+    fn sysctl_keys() {
+        assert_eq!(sysctl_path("net.ipv4.ip_forward"), "net/ipv4/ip_forward");
+        assert_eq!(
+            sysctl_path("net/ipv4/conf/eth0.1/forwarding"),
+            "net/ipv4/conf/eth0.1/forwarding"
+        );
+        assert_eq!(
+            sysctl_path("net.ipv4.conf.eth0/1.forwarding"),
+            "net/ipv4/conf/eth0.1/forwarding"
+        );
+    }
+}

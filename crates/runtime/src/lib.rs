@@ -1,0 +1,27 @@
+//! From an OCI runtime spec, a root file system and standard streams to a running process, and back to its exit status.
+//!
+//! [`spawn`] clones init into its namespaces and returns at once; init builds its root while the caller sets up the network in
+//! the new network namespace; [`Pending::start`] crosses the barrier and returns when `execve` has succeeded, or with the whole
+//! error of init. [`exec`] starts a further process inside. [`Cgroup`] limits, counts, freezes and kills.
+//!
+//! It writes no records and knows no Docker objects: the caller remembers. Callers must be single-threaded, because init is a
+//! copy of the caller; a caller with threads starts a role of its own by `sys::role` first.
+//! Source: OCI runtime-spec; the order in init is argued step by step in `init`.
+
+pub mod cgroup;
+pub mod defaults;
+mod error;
+mod exec;
+mod init;
+mod protocol;
+mod request;
+pub mod seccomp;
+mod spawn;
+pub mod users;
+
+pub use cgroup::Cgroup;
+pub use error::{Errno, Error, InitError};
+pub use exec::{ExecRequest, exec};
+pub use request::{CopyUp, Netns, Overlay, Reaper, Request, Rootfs, Seccomp, Stdio, UserSpec};
+pub use spawn::{Pending, Started, spawn};
+pub use sys::process::ExitStatus;

@@ -1,0 +1,114 @@
+//! What caller and init say to each other over one `SOCK_SEQPACKET` socket.
+//!
+//! ```text
+//! init → caller   Terminal [master fd]      once, when the container has a terminal
+//!                 Ready                     the root is built; init waits
+//!                 Executing                 nothing but the last steps before execve remains
+//!                 Failed(error)             at any time; init ends after it
+//!                 (end of file)             execve has closed the socket: success, if Executing came before
+//! caller → init   Netns [fd]                before Start, when the namespace was deferred
+//!                 Start                     the barrier opens
+//!                 (end of file)             the caller died: init ends
+//! ```
+//! A message is one byte, its kind; `Failed` is followed by the error as JSON.
+
+use crate::error::InitError;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+#[derive(Debug)]
+pub(crate) enum FromInit {
+    Terminal(OwnedFd),
+    Ready,
+    Executing,
+    Failed(InitError),
+    Closed,
+}
+
+#[derive(Debug)]
+pub(crate) enum ToInit {
+    Netns(OwnedFd),
+    Start,
+    Closed,
+}
+
+const TERMINAL: u8 = b't';
+const READY: u8 = b'r';
+const EXECUTING: u8 = b'e';
+const FAILED: u8 = b'f';
+const NETNS: u8 = b'n';
+const START: u8 = b's';
+
+/// Longer errors than this are cut: they hold names a hostile image may have chosen.
+const LIMIT: usize = 64 * 1024;
+
+pub(crate) fn send_terminal(socket: impl AsFd, master: BorrowedFd<'_>) -> io::Result<()> {
+    sys::socket::send(socket, &[TERMINAL], &[master])
+}
+
+pub(crate) fn send_ready(socket: impl AsFd) -> io::Result<()> {
+    sys::socket::send(socket, &[READY], &[])
+}
+
+pub(crate) fn send_executing(socket: impl AsFd) -> io::Result<()> {
+    sys::socket::send(socket, &[EXECUTING], &[])
+}
+
+pub(crate) fn send_failed(socket: impl AsFd, error: &InitError) -> io::Result<()> {
+    let mut message = vec![FAILED];
+    serde_json::to_writer(&mut message, error)?;
+    if message.len() > LIMIT {
+        message.truncate(1);
+        serde_json::to_writer(
+            &mut message,
+            &InitError::ZeroByte {
+                what: "an overlong error message".into(),
+            },
+        )?;
+    }
+    sys::socket::send(socket, &message, &[])
+}
+
+pub(crate) fn send_netns(socket: impl AsFd, netns: BorrowedFd<'_>) -> io::Result<()> {
+    sys::socket::send(socket, &[NETNS], &[netns])
+}
+
+pub(crate) fn send_start(socket: impl AsFd) -> io::Result<()> {
+    sys::socket::send(socket, &[START], &[])
+}
+
+/// `None`: not a message of this protocol.
+pub(crate) fn receive_from_init(socket: impl AsFd) -> io::Result<Option<FromInit>> {
+    let mut buffer = vec![0; LIMIT];
+    let mut received = match sys::socket::receive(socket, &mut buffer) {
+        // A reset is how the kernel says that the other end died with messages of ours unread.
+        Err(e) if e.kind() == io::ErrorKind::ConnectionReset => return Ok(Some(FromInit::Closed)),
+        other => other?,
+    };
+    let Some((kind, rest)) = buffer[..received.length].split_first() else {
+        return Ok(Some(FromInit::Closed));
+    };
+    Ok(match *kind {
+        TERMINAL => received.fds.pop().map(FromInit::Terminal),
+        READY => Some(FromInit::Ready),
+        EXECUTING => Some(FromInit::Executing),
+        FAILED => serde_json::from_slice(rest).ok().map(FromInit::Failed),
+        _ => None,
+    })
+}
+
+pub(crate) fn receive_in_init(socket: impl AsFd) -> io::Result<Option<ToInit>> {
+    let mut buffer = [0; 8];
+    let mut received = match sys::socket::receive(socket, &mut buffer) {
+        Err(e) if e.kind() == io::ErrorKind::ConnectionReset => return Ok(Some(ToInit::Closed)),
+        other => other?,
+    };
+    let Some(kind) = buffer[..received.length].first() else {
+        return Ok(Some(ToInit::Closed));
+    };
+    Ok(match *kind {
+        NETNS => received.fds.pop().map(ToInit::Netns),
+        START => Some(ToInit::Start),
+        _ => None,
+    })
+}

@@ -1,0 +1,96 @@
+//! What a caller asks for, beside the OCI spec: the parts the spec has no words for.
+
+use crate::Cgroup;
+use oci_spec::runtime::Spec;
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
+
+/// A container to be born.
+#[derive(Debug)]
+pub struct Request<'a> {
+    pub spec: &'a Spec,
+    pub rootfs: Rootfs,
+    pub stdio: Stdio<'a>,
+    /// Without one the process stays in the groups of the caller.
+    pub cgroup: Option<&'a Cgroup>,
+    pub netns: Netns<'a>,
+    /// Looked up in the container's own files; replaces `process.user` of the spec.
+    pub user: Option<UserSpec>,
+    /// Volumes that get the image's content if they are still empty, before anything is mounted.
+    pub copy_up: Vec<CopyUp>,
+    pub reaper: Reaper,
+    pub seccomp: Seccomp<'a>,
+}
+
+/// Where the root file system comes from.
+#[derive(Debug, Clone)]
+pub enum Rootfs {
+    Overlay(Overlay),
+    Directory(PathBuf),
+}
+
+/// An overlay, mounted in the container's mount namespace only.
+#[derive(Debug, Clone, Default)]
+pub struct Overlay {
+    /// Lowest layer first, as images list them.
+    pub lower: Vec<PathBuf>,
+    /// Upper and work directory, on one file system; none for a root nobody writes to.
+    pub upper: Option<(PathBuf, PathBuf)>,
+    /// No syncing: for a root that is thrown away (`--rm`, build steps).
+    pub volatile: bool,
+}
+
+/// The three standard streams.
+#[derive(Debug, Clone, Copy)]
+pub enum Stdio<'a> {
+    Fds {
+        stdin: BorrowedFd<'a>,
+        stdout: BorrowedFd<'a>,
+        stderr: BorrowedFd<'a>,
+    },
+    /// Init makes a terminal in the container's own devpts; its master comes back in [`crate::Started`].
+    Terminal { rows: u16, columns: u16 },
+}
+
+/// The network namespace.
+#[derive(Debug, Clone, Copy)]
+pub enum Netns<'a> {
+    /// As `linux.namespaces` of the spec says: new, by path, or the caller's.
+    Spec,
+    Existing(BorrowedFd<'a>),
+    /// The caller makes it while init works and hands it over by [`crate::Pending::give_netns`].
+    Deferred,
+}
+
+/// `user[:group]` and `--group-add`, names or numbers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UserSpec {
+    pub user: String,
+    pub add_groups: Vec<String>,
+}
+
+/// A new volume and the directory of the image it is to be mounted over.
+#[derive(Debug, Clone)]
+pub struct CopyUp {
+    pub target: PathBuf,
+    pub volume: PathBuf,
+}
+
+/// Whether init stays as PID 1 beside the command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reaper {
+    None,
+    /// `--init`: forwards signals and reaps orphans.
+    Init,
+}
+
+/// The system call filter.
+#[derive(Debug, Clone, Copy)]
+pub enum Seccomp<'a> {
+    /// `linux.seccomp` of the spec, none if it has none.
+    Spec,
+    /// Docker's default profile for the capabilities of the process.
+    Default,
+    /// One compiled before.
+    Program(&'a sys::seccomp::Program),
+}

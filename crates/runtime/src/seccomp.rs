@@ -1,0 +1,206 @@
+//! From a seccomp profile (of the spec, of Docker's JSON files, or the default) to a compiled filter.
+//!
+//! Source: runtime-spec `config-linux.md` "Seccomp", Docker's "Seccomp security profiles" for the JSON with `archMap`, `includes`
+//! and `excludes`.
+
+mod default;
+mod json;
+
+pub use default::docker_default;
+pub use json::parse_docker_profile;
+
+use crate::request::{Request, Seccomp};
+use oci_spec::runtime::{
+    Arch as SpecArch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompFilterFlag,
+    LinuxSeccompOperator, Process,
+};
+use std::io;
+use sys::seccomp::{Action, Arch, Compare, Condition, Profile, Program, Rule};
+use thiserror::Error;
+
+#[derive(Debug, Error)]
+pub enum Error {
+    #[error("the action {0} is not supported")]
+    Action(String),
+    #[error("argument {index} of {syscall} does not exist: system calls have six, 0 to 5")]
+    Argument { syscall: String, index: usize },
+    #[error("the profile compiles to more instructions than the kernel takes")]
+    TooLong(#[source] io::Error),
+    #[error("the profile is not valid JSON of a seccomp profile")]
+    Json(#[from] serde_json::Error),
+    #[error("unknown {what} {value:?} in the profile")]
+    Unknown { what: &'static str, value: String },
+}
+
+/// The filter a request leads to.
+pub(crate) fn for_request(request: &Request<'_>) -> Result<Option<Program>, Error> {
+    match request.seccomp {
+        Seccomp::Program(program) => Ok(Some(program.clone())),
+        Seccomp::Default => {
+            let capabilities = request
+                .spec
+                .process()
+                .as_ref()
+                .map(effective_of)
+                .unwrap_or_default();
+            default_program(&capabilities).map(Some)
+        }
+        Seccomp::Spec => match request
+            .spec
+            .linux()
+            .as_ref()
+            .and_then(|linux| linux.seccomp().as_ref())
+        {
+            Some(profile) => compile(profile).map(Some),
+            None => Ok(None),
+        },
+    }
+}
+
+/// The capabilities that widen the default profile: those the process may ever have.
+pub(crate) fn effective_of(process: &Process) -> Vec<String> {
+    let bounding = process
+        .capabilities()
+        .as_ref()
+        .and_then(|sets| sets.bounding().as_ref());
+    bounding
+        .map(|set| set.iter().map(ToString::to_string).collect())
+        .unwrap_or_default()
+}
+
+/// Docker's default profile for a set of capabilities, compiled.
+pub fn default_program(capabilities: &[String]) -> Result<Program, Error> {
+    let has = |name: &str| capabilities.iter().any(|known| known == name);
+    sys::seccomp::compile(&default::profile(&has)).map_err(Error::TooLong)
+}
+
+/// Compiles a profile of the OCI spec.
+pub fn compile(profile: &LinuxSeccomp) -> Result<Program, Error> {
+    let default = action(profile.default_action(), profile.default_errno_ret())?;
+    let arches = arches(profile.architectures().as_deref().unwrap_or_default());
+    let mut rules = Vec::new();
+    for syscall in profile.syscalls().iter().flatten() {
+        let action = action(syscall.action(), syscall.errno_ret())?;
+        let alternatives = alternatives(
+            syscall.names(),
+            syscall.args().as_deref().unwrap_or_default(),
+        )?;
+        for name in syscall.names() {
+            for conditions in &alternatives {
+                rules.push(Rule {
+                    name,
+                    action,
+                    conditions: conditions.clone(),
+                });
+            }
+        }
+    }
+    let mut flags = 0;
+    for flag in profile.flags().iter().flatten() {
+        flags |= match flag {
+            LinuxSeccompFilterFlag::SeccompFilterFlagLog => sys::seccomp::FLAG_LOG,
+            LinuxSeccompFilterFlag::SeccompFilterFlagSpecAllow => sys::seccomp::FLAG_SPEC_ALLOW,
+            // Synchronising threads says nothing to a process with one; waiting concerns listeners.
+            _ => 0,
+        };
+    }
+    if profile.flags().is_none() {
+        flags = sys::seccomp::FLAG_SPEC_ALLOW;
+    }
+    sys::seccomp::compile(&Profile {
+        default,
+        arches,
+        rules,
+        flags,
+    })
+    .map_err(Error::TooLong)
+}
+
+/// Conditions on one argument given twice are alternatives, on different arguments they hold together: runc's reading.
+fn alternatives(names: &[String], args: &[LinuxSeccompArg]) -> Result<Vec<Vec<Condition>>, Error> {
+    let conditions = args
+        .iter()
+        .map(|arg| condition(names, arg))
+        .collect::<Result<Vec<_>, _>>()?;
+    let repeated = conditions.iter().enumerate().any(|(at, c)| {
+        conditions[..at]
+            .iter()
+            .any(|other| other.argument == c.argument)
+    });
+    Ok(if repeated {
+        conditions.into_iter().map(|c| vec![c]).collect()
+    } else {
+        vec![conditions]
+    })
+}
+
+fn condition(names: &[String], arg: &LinuxSeccompArg) -> Result<Condition, Error> {
+    let argument = match u8::try_from(arg.index()) {
+        Ok(index) if index < 6 => index,
+        _ => {
+            return Err(Error::Argument {
+                syscall: names.join(", "),
+                index: arg.index(),
+            });
+        }
+    };
+    let value = arg.value();
+    let compare = match arg.op() {
+        LinuxSeccompOperator::ScmpCmpNe => Compare::Ne,
+        LinuxSeccompOperator::ScmpCmpLt => Compare::Lt,
+        LinuxSeccompOperator::ScmpCmpLe => Compare::Le,
+        LinuxSeccompOperator::ScmpCmpEq => Compare::Eq,
+        LinuxSeccompOperator::ScmpCmpGe => Compare::Ge,
+        LinuxSeccompOperator::ScmpCmpGt => Compare::Gt,
+        // libseccomp's order: the value is the mask, the second value what must remain.
+        LinuxSeccompOperator::ScmpCmpMaskedEq => {
+            let condition = Condition {
+                argument,
+                compare: Compare::MaskedEq { mask: value },
+                value: arg.value_two().unwrap_or(0),
+            };
+            return Ok(condition);
+        }
+    };
+    Ok(Condition {
+        argument,
+        compare,
+        value,
+    })
+}
+
+fn action(action: LinuxSeccompAction, errno: Option<u32>) -> Result<Action, Error> {
+    let errno = errno.unwrap_or(1) as u16;
+    Ok(match action {
+        LinuxSeccompAction::ScmpActKill | LinuxSeccompAction::ScmpActKillThread => {
+            Action::KillThread
+        }
+        LinuxSeccompAction::ScmpActKillProcess => Action::KillProcess,
+        LinuxSeccompAction::ScmpActTrap => Action::Trap,
+        LinuxSeccompAction::ScmpActErrno => Action::Errno(errno),
+        LinuxSeccompAction::ScmpActTrace => Action::Trace(errno),
+        LinuxSeccompAction::ScmpActLog => Action::Log,
+        LinuxSeccompAction::ScmpActAllow => Action::Allow,
+        other @ LinuxSeccompAction::ScmpActNotify => {
+            return Err(Error::Action(format!("{other:?}")));
+        }
+    })
+}
+
+/// Those of this machine; none named stands for the native one. The native one is always in: without it nothing could start.
+fn arches(named: &[SpecArch]) -> Vec<Arch> {
+    let mut out = vec![Arch::NATIVE];
+    for arch in named {
+        let arch = match arch {
+            SpecArch::ScmpArchX86_64 => Arch::X86_64,
+            SpecArch::ScmpArchX32 => Arch::X32,
+            SpecArch::ScmpArchX86 => Arch::I386,
+            SpecArch::ScmpArchAarch64 => Arch::Aarch64,
+            _ => continue,
+        };
+        if Arch::on_this_machine().contains(&arch) && !out.contains(&arch) {
+            out.push(arch);
+        }
+    }
+    out
+}
