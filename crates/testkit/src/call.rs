@@ -94,6 +94,7 @@ impl Call {
     ///
     /// # Panics
     /// When it hangs, or when it ended and something it started holds its output open.
+    #[track_caller]
     pub fn run(mut self) -> Output {
         self.command.stdin(if self.stdin.is_empty() {
             Stdio::null()
@@ -140,6 +141,7 @@ impl Call {
     ///
     /// # Panics
     /// When it fails.
+    #[track_caller]
     pub fn ok(self) -> String {
         let output = self.run();
         assert_eq!(output.code, 0, "{output}");
@@ -150,6 +152,7 @@ impl Call {
     ///
     /// # Panics
     /// When it ends otherwise.
+    #[track_caller]
     pub fn fails(self, code: i32) -> Output {
         let output = self.run();
         assert_eq!(output.code, code, "{output}");
@@ -185,6 +188,7 @@ impl Output {
 
     /// # Panics
     /// When a word is in neither output.
+    #[track_caller]
     pub fn says(&self, words: &[&str]) -> &Self {
         for word in words {
             assert!(self.all().contains(word), "does not say {word:?}: {self}");
@@ -220,6 +224,7 @@ impl Running {
     ///
     /// # Panics
     /// When it does not within a minute.
+    #[track_caller]
     pub fn says(&self, words: &str) {
         let started = Instant::now();
         while !self.so_far().contains(words) {
@@ -263,6 +268,7 @@ impl Running {
     ///
     /// # Panics
     /// When it does not end.
+    #[track_caller]
     pub fn end(mut self) -> (i32, String) {
         let code = wait(&mut self.child, LIMIT)
             .unwrap_or_else(|| panic!("hangs: {}\n{}", self.shown, self.so_far()));

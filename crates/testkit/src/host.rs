@@ -186,6 +186,7 @@ impl Host {
     }
 
     /// A value of `docker inspect`.
+    #[track_caller]
     pub fn inspect(&self, object: &str, template: &str) -> String {
         self.docker("inspect --format")
             .arg(template)
@@ -194,6 +195,7 @@ impl Host {
     }
 
     /// The pid of a running container's first process.
+    #[track_caller]
     pub fn pid(&self, container: &str) -> i32 {
         let pid = self
             .inspect(container, "{{.State.Pid}}")
@@ -207,6 +209,7 @@ impl Host {
     }
 
     /// A container's address in its only network.
+    #[track_caller]
     pub fn address(&self, container: &str) -> String {
         self.inspect(
             container,
@@ -220,6 +223,7 @@ impl Host {
     }
 
     /// Monitors: our processes that run the binary and whose parent outlived their command.
+    #[track_caller]
     pub fn monitor_of(&self, container: &str) -> i32 {
         let init = self.pid(container);
         let parent: i32 = kernel::status_field(init, "PPid")

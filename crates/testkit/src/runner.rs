@@ -186,7 +186,11 @@ fn run_apart(scenario: &Scenario, capture_off: bool) -> Verdict {
         name.replace("::", "-")
     ));
     let mut command = Command::new(std::env::current_exe().expect("the path of this binary"));
-    command.args(["--one", &name]).stdin(Stdio::null());
+    // The place that a failure names is the scenario's own line; frames below it say nothing more.
+    command
+        .args(["--one", &name])
+        .env("RUST_BACKTRACE", "0")
+        .stdin(Stdio::null());
     if !capture_off {
         let file = std::fs::File::create(&path).expect("a file for the output");
         command

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 ///
 /// # Panics
 /// When there is none by then, naming what was waited for.
+#[track_caller]
 pub fn eventually<T>(what: &str, probe: impl FnMut() -> Option<T>) -> T {
     eventually_within(Duration::from_secs(60), what, probe)
 }
@@ -14,6 +15,7 @@ pub fn eventually<T>(what: &str, probe: impl FnMut() -> Option<T>) -> T {
 ///
 /// # Panics
 /// When the limit has passed.
+#[track_caller]
 pub fn eventually_within<T>(
     limit: Duration,
     what: &str,
