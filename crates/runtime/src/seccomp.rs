@@ -70,7 +70,11 @@ pub(crate) fn effective_of(process: &Process) -> Vec<String> {
 
 /// Docker's default profile for a set of capabilities, compiled.
 pub fn default_program(capabilities: &[String]) -> Result<Program, Error> {
-    let has = |name: &str| capabilities.iter().any(|known| known == name);
+    let has = |name: &str| {
+        capabilities
+            .iter()
+            .any(|known| known.strip_prefix("CAP_").unwrap_or(known) == name)
+    };
     sys::seccomp::compile(&default::profile(&has)).map_err(Error::TooLong)
 }
 

@@ -48,7 +48,12 @@ const EXIT: u8 = 0x95;
 
 // r1 is the context, then a scratch register; r2 type, r3 access, r4 major, r5 minor.
 fn op(code: u8, destination: u8, source: u8, offset: i16, immediate: i32) -> Instruction {
-    Instruction { code, registers: destination | source << 4, offset, immediate }
+    Instruction {
+        code,
+        registers: destination | source << 4,
+        offset,
+        immediate,
+    }
 }
 
 /// Rules in order, the last that matches decides; nothing matching is a refusal.
@@ -62,7 +67,10 @@ pub fn device_program(rules: &[DeviceRule]) -> Vec<Instruction> {
         op(LOAD_WORD, 5, 1, 8, 0),
     ];
     for rule in rules.iter().rev() {
-        let mut block = vec![op(MOVE, 0, 0, 0, i32::from(rule.allow)), op(EXIT, 0, 0, 0, 0)];
+        let mut block = vec![
+            op(MOVE, 0, 0, 0, i32::from(rule.allow)),
+            op(EXIT, 0, 0, 0, 0),
+        ];
         // Built backwards: each test jumps over what is there already.
         let mut test = |mut instructions: Vec<Instruction>| {
             if let Some(last) = instructions.last_mut() {
@@ -78,17 +86,34 @@ pub fn device_program(rules: &[DeviceRule]) -> Vec<Instruction> {
             test(vec![op(JUMP_NOT_EQUAL_32, 4, 0, 0, major as i32)]);
         }
         if rule.access & ALL_ACCESS != ALL_ACCESS {
-            let masked = [op(MOVE_REGISTER, 1, 3, 0, 0), op(AND, 1, 0, 0, i32::from(rule.access))];
+            let masked = [
+                op(MOVE_REGISTER, 1, 3, 0, 0),
+                op(AND, 1, 0, 0, i32::from(rule.access)),
+            ];
             // Allowing needs every wanted right in the rule, refusing only one.
-            let last = if rule.allow { op(JUMP_NOT_EQUAL_REGISTER, 1, 3, 0, 0) } else { op(JUMP_EQUAL, 1, 0, 0, 0) };
+            let last = if rule.allow {
+                op(JUMP_NOT_EQUAL_REGISTER, 1, 3, 0, 0)
+            } else {
+                op(JUMP_EQUAL, 1, 0, 0, 0)
+            };
             test(vec![masked[0], masked[1], last]);
         }
         if let Some(kind) = rule.kind {
-            test(vec![op(JUMP_NOT_EQUAL_32, 2, 0, 0, if kind == DeviceKind::Block { 1 } else { 2 })]);
+            test(vec![op(
+                JUMP_NOT_EQUAL_32,
+                2,
+                0,
+                0,
+                if kind == DeviceKind::Block { 1 } else { 2 },
+            )]);
         }
         out.append(&mut block);
         // What follows a rule without any test can never be reached, and the verifier refuses unreachable instructions.
-        if rule.kind.is_none() && rule.major.is_none() && rule.minor.is_none() && rule.access & ALL_ACCESS == ALL_ACCESS {
+        if rule.kind.is_none()
+            && rule.major.is_none()
+            && rule.minor.is_none()
+            && rule.access & ALL_ACCESS == ALL_ACCESS
+        {
             return out;
         }
     }
@@ -142,8 +167,13 @@ struct QueryAttributes {
 fn bpf<T>(command: libc::c_int, attributes: &mut T) -> io::Result<i32> {
     // SAFETY: `attributes` is the structure of this command, of the size that is passed; every pointer in it refers to memory
     // the caller keeps through the call.
-    let done = unsafe { libc::syscall(libc::SYS_bpf, command, attributes as *mut T, size_of::<T>()) };
-    if done == -1 { Err(io::Error::last_os_error()) } else { Ok(done as i32) }
+    let done =
+        unsafe { libc::syscall(libc::SYS_bpf, command, attributes as *mut T, size_of::<T>()) };
+    if done == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(done as i32)
+    }
 }
 
 fn owned(fd: i32) -> OwnedFd {
@@ -211,7 +241,13 @@ mod tests {
             let i = program[at];
             let (d, s) = ((i.registers & 15) as usize, (i.registers >> 4) as usize);
             at += 1;
-            let mut jump_if = |holds: bool| at = if holds { at.checked_add_signed(i.offset as isize).unwrap() } else { at };
+            let mut jump_if = |holds: bool| {
+                at = if holds {
+                    at.checked_add_signed(i.offset as isize).unwrap()
+                } else {
+                    at
+                }
+            };
             match i.code {
                 LOAD_WORD => r[d] = context[i.offset as usize / 4],
                 SHIFT_RIGHT => r[d] >>= i.immediate,
@@ -227,8 +263,20 @@ mod tests {
         }
     }
 
-    fn rule(allow: bool, kind: DeviceKind, major: Option<u32>, minor: Option<u32>, access: u8) -> DeviceRule {
-        DeviceRule { allow, kind: Some(kind), major, minor, access }
+    fn rule(
+        allow: bool,
+        kind: DeviceKind,
+        major: Option<u32>,
+        minor: Option<u32>,
+        access: u8,
+    ) -> DeviceRule {
+        DeviceRule {
+            allow,
+            kind: Some(kind),
+            major,
+            minor,
+            access,
+        }
     }
 
     fn rules() -> Vec<DeviceRule> {
@@ -256,7 +304,13 @@ mod tests {
     #[test]
     fn the_kernel_verifies_it() {
         load_device_program(&device_program(&rules())).unwrap();
-        let everything = DeviceRule { allow: true, kind: None, major: None, minor: None, access: 7 };
+        let everything = DeviceRule {
+            allow: true,
+            kind: None,
+            major: None,
+            minor: None,
+            access: 7,
+        };
         load_device_program(&device_program(&[rules()[0], everything])).unwrap();
         load_device_program(&device_program(&[])).unwrap();
     }

@@ -37,14 +37,23 @@ impl FromIterator<u32> for CapabilitySet {
 /// The number of `CAP_CHOWN`, `chown`, ...
 pub fn number(name: &str) -> Option<u32> {
     let upper = name.to_ascii_uppercase();
-    let full = if upper.starts_with("CAP_") { upper } else { format!("CAP_{upper}") };
-    full.parse::<Capability>().ok().map(|capability| u32::from(capability.index()))
+    let full = if upper.starts_with("CAP_") {
+        upper
+    } else {
+        format!("CAP_{upper}")
+    };
+    full.parse::<Capability>()
+        .ok()
+        .map(|capability| u32::from(capability.index()))
 }
 
 /// The highest number this kernel knows: the first one it refuses to look up ends the range.
 pub fn last_capability() -> u32 {
     // Written for the kernels we run on: 40 is CAP_CHECKPOINT_RESTORE (5.9); an older one answers EINVAL for the missing.
-    (0..=40).rev().find(|bit| in_bounding_set(*bit).is_ok()).unwrap_or(0)
+    (0..=40)
+        .rev()
+        .find(|bit| in_bounding_set(*bit).is_ok())
+        .unwrap_or(0)
 }
 
 fn in_bounding_set(bit: u32) -> io::Result<bool> {
@@ -57,7 +66,9 @@ fn in_bounding_set(bit: u32) -> io::Result<bool> {
 
 /// The bounding set of this thread.
 pub fn bounding() -> CapabilitySet {
-    (0..=last_capability()).filter(|bit| in_bounding_set(*bit).unwrap_or(false)).collect()
+    (0..=last_capability())
+        .filter(|bit| in_bounding_set(*bit).unwrap_or(false))
+        .collect()
 }
 
 /// Drops from the bounding set everything that is not in `keep`. Needs CAP_SETPCAP still effective.
@@ -70,7 +81,11 @@ pub fn limit_bounding(keep: CapabilitySet) -> io::Result<()> {
         if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(bit), 0, 0, 0) } == -1 {
             let error = io::Error::last_os_error();
             // EINVAL: this kernel has no capability of that number, and so none beyond.
-            return if error.raw_os_error() == Some(libc::EINVAL) { Ok(()) } else { Err(error) };
+            return if error.raw_os_error() == Some(libc::EINVAL) {
+                Ok(())
+            } else {
+                Err(error)
+            };
         }
     }
     Ok(())
@@ -94,14 +109,21 @@ struct Data {
 const VERSION_3: u32 = 0x2008_0522;
 
 /// Sets the effective, permitted and inheritable sets at once.
-pub fn set(effective: CapabilitySet, permitted: CapabilitySet, inheritable: CapabilitySet) -> io::Result<()> {
+pub fn set(
+    effective: CapabilitySet,
+    permitted: CapabilitySet,
+    inheritable: CapabilitySet,
+) -> io::Result<()> {
     let word = |set: CapabilitySet, index: u32| (set.0 >> (32 * index)) as u32;
     let data = [0, 1].map(|index| Data {
         effective: word(effective, index),
         permitted: word(permitted, index),
         inheritable: word(inheritable, index),
     });
-    let header = Header { version: VERSION_3, pid: 0 };
+    let header = Header {
+        version: VERSION_3,
+        pid: 0,
+    };
     // SAFETY: version 3 reads one header and two data records, which is what we pass.
     if unsafe { libc::syscall(libc::SYS_capset, &raw const header, data.as_ptr()) } == -1 {
         return Err(io::Error::last_os_error());
@@ -118,7 +140,11 @@ pub fn set_ambient(ambient: CapabilitySet) -> io::Result<()> {
     if unsafe { libc::prctl(PR_CAP_AMBIENT, CLEAR_ALL, 0, 0, 0) } == -1 {
         let error = io::Error::last_os_error();
         // EINVAL: a kernel before 4.3 has no ambient set, which is as good as an empty one.
-        return if error.raw_os_error() == Some(libc::EINVAL) && ambient == CapabilitySet::EMPTY { Ok(()) } else { Err(error) };
+        return if error.raw_os_error() == Some(libc::EINVAL) && ambient == CapabilitySet::EMPTY {
+            Ok(())
+        } else {
+            Err(error)
+        };
     }
     for bit in (0..64).filter(|bit| ambient.contains(*bit)) {
         // SAFETY: integers only.
@@ -142,7 +168,9 @@ pub fn set_no_new_privs() -> io::Result<()> {
 /// Capabilities this process may use now.
 pub fn effective() -> CapabilitySet {
     let read = caps::read(None, CapSet::Effective).unwrap_or_default();
-    read.into_iter().map(|capability| u32::from(capability.index())).collect()
+    read.into_iter()
+        .map(|capability| u32::from(capability.index()))
+        .collect()
 }
 
 /// User, group and further groups, in the order the kernel needs: the user last, because only root may change the others.

@@ -35,21 +35,28 @@ impl Hierarchies {
 
     /// The v1 hierarchy that has this controller.
     pub fn v1_with(&self, controller: &str) -> Option<&V1> {
-        self.v1.iter().find(|hierarchy| hierarchy.controllers.iter().any(|c| c == controller))
+        self.v1
+            .iter()
+            .find(|hierarchy| hierarchy.controllers.iter().any(|c| c == controller))
     }
 }
 
 /// Finds the mounted hierarchies: by the usual places first (mountinfo costs time for every mount of the host), else by mountinfo.
 pub fn detect() -> io::Result<Hierarchies> {
     if path_is_on(Path::new(USUAL), Magic::Cgroup2) {
-        return Ok(Hierarchies { v2: Some(PathBuf::from(USUAL)), v1: Vec::new() });
+        return Ok(Hierarchies {
+            v2: Some(PathBuf::from(USUAL)),
+            v1: Vec::new(),
+        });
     }
     if path_is_on(Path::new(USUAL), Magic::Tmpfs)
         && let Some(found) = at_usual_places(&std::fs::read_to_string("/proc/self/cgroup")?)
     {
         return Ok(found);
     }
-    Ok(parse_mountinfo(&std::fs::read_to_string("/proc/self/mountinfo")?))
+    Ok(parse_mountinfo(&std::fs::read_to_string(
+        "/proc/self/mountinfo",
+    )?))
 }
 
 fn at_usual_places(own_groups: &str) -> Option<Hierarchies> {
@@ -58,7 +65,10 @@ fn at_usual_places(own_groups: &str) -> Option<Hierarchies> {
         let mut fields = line.splitn(3, ':');
         let (number, controllers) = (fields.next()?, fields.next()?);
         if number == "0" {
-            found.v2 = [USUAL, "/sys/fs/cgroup/unified"].map(PathBuf::from).into_iter().find(|p| path_is_on(p, Magic::Cgroup2));
+            found.v2 = [USUAL, "/sys/fs/cgroup/unified"]
+                .map(PathBuf::from)
+                .into_iter()
+                .find(|p| path_is_on(p, Magic::Cgroup2));
             continue;
         }
         let directory = controllers.strip_prefix("name=").unwrap_or(controllers);
@@ -66,19 +76,35 @@ fn at_usual_places(own_groups: &str) -> Option<Hierarchies> {
         if !path_is_on(&mount, Magic::Cgroup1) {
             return None;
         }
-        found.v1.push(V1 { mount, controllers: controllers.split(',').map(str::to_owned).collect() });
+        found.v1.push(V1 {
+            mount,
+            controllers: controllers.split(',').map(str::to_owned).collect(),
+        });
     }
     Some(found)
 }
 
 /// Options of a v1 superblock that are not controllers.
-const NOT_CONTROLLERS: [&str; 8] = ["rw", "ro", "xattr", "noprefix", "clone_children", "none", "nsdelegate", "cpuset_v2_mode"];
+const NOT_CONTROLLERS: [&str; 8] = [
+    "rw",
+    "ro",
+    "xattr",
+    "noprefix",
+    "clone_children",
+    "none",
+    "nsdelegate",
+    "cpuset_v2_mode",
+];
 
 fn parse_mountinfo(text: &str) -> Hierarchies {
     let mut found = Hierarchies::default();
     for line in text.lines() {
-        let Some((before, after)) = line.split_once(" - ") else { continue };
-        let (Some(root), Some(mount)) = (before.split(' ').nth(3), before.split(' ').nth(4)) else { continue };
+        let Some((before, after)) = line.split_once(" - ") else {
+            continue;
+        };
+        let (Some(root), Some(mount)) = (before.split(' ').nth(3), before.split(' ').nth(4)) else {
+            continue;
+        };
         // A mount of a subtree is a container's view, not the hierarchy.
         if root != "/" {
             continue;
@@ -89,9 +115,19 @@ fn parse_mountinfo(text: &str) -> Hierarchies {
         match kind {
             "cgroup2" if found.v2.is_none() => found.v2 = Some(mount),
             "cgroup" => {
-                let wanted = |option: &&str| !NOT_CONTROLLERS.contains(option) && !option.starts_with("release_agent=");
-                let controllers: Vec<String> = options.split(',').filter(wanted).map(str::to_owned).collect();
-                if !found.v1.iter().any(|known| known.controllers == controllers) {
+                let wanted = |option: &&str| {
+                    !NOT_CONTROLLERS.contains(option) && !option.starts_with("release_agent=")
+                };
+                let controllers: Vec<String> = options
+                    .split(',')
+                    .filter(wanted)
+                    .map(str::to_owned)
+                    .collect();
+                if !found
+                    .v1
+                    .iter()
+                    .any(|known| known.controllers == controllers)
+                {
                     found.v1.push(V1 { mount, controllers });
                 }
             }
@@ -107,7 +143,10 @@ fn unescape(text: &str) -> String {
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('\\') {
         out.push_str(before);
-        match after.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+        match after
+            .get(..3)
+            .and_then(|digits| u8::from_str_radix(digits, 8).ok())
+        {
             Some(byte) => {
                 out.push(byte as char);
                 rest = &after[3..];
@@ -124,12 +163,20 @@ fn unescape(text: &str) -> String {
 /// The controllers of this kernel, whichever hierarchy they are bound to.
 pub fn kernel_controllers() -> io::Result<Vec<String>> {
     let text = std::fs::read_to_string("/proc/cgroups")?;
-    Ok(text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split('\t').next().map(str::to_owned)).collect())
+    Ok(text
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split('\t').next().map(str::to_owned))
+        .collect())
 }
 
 /// Opens a group's directory.
 pub fn open(path: &Path) -> io::Result<OwnedFd> {
-    Ok(rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())?)
+    Ok(rustix::fs::open(
+        path,
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW,
+        Mode::empty(),
+    )?)
 }
 
 /// Makes a group and opens it; one that exists is opened. Says which it was.
@@ -149,7 +196,12 @@ pub enum Made {
 
 /// Writes one value: cgroup files take each write(2) as a whole command.
 pub fn write(group: impl AsFd, file: &str, value: &str) -> io::Result<()> {
-    let fd = rustix::fs::openat(group, file, OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())?;
+    let fd = rustix::fs::openat(
+        group,
+        file,
+        OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW,
+        Mode::empty(),
+    )?;
     loop {
         match rustix::io::write(&fd, value.as_bytes()) {
             Ok(_) => return Ok(()),
@@ -161,7 +213,12 @@ pub fn write(group: impl AsFd, file: &str, value: &str) -> io::Result<()> {
 
 pub fn read(group: impl AsFd, file: &str) -> io::Result<String> {
     use std::io::Read;
-    let fd = rustix::fs::openat(group, file, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())?;
+    let fd = rustix::fs::openat(
+        group,
+        file,
+        OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW,
+        Mode::empty(),
+    )?;
     let mut text = String::new();
     std::fs::File::from(fd).read_to_string(&mut text)?;
     Ok(text)
@@ -177,7 +234,10 @@ pub fn read_number(group: impl AsFd, file: &str) -> io::Result<Option<u64>> {
     match text.trim() {
         "max" => Ok(None),
         // v1 hugetlb and memory files say -1 or a page-rounded i64::MAX for no limit.
-        number => number.parse::<i128>().map(|n| u64::try_from(n).ok()).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e)),
+        number => number
+            .parse::<i128>()
+            .map(|n| u64::try_from(n).ok())
+            .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e)),
     }
 }
 
@@ -187,7 +247,13 @@ pub fn read_field(group: impl AsFd, file: &str, key: &str) -> io::Result<Option<
 }
 
 pub fn field(text: &str, key: &str) -> Option<u64> {
-    text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
+    text.lines().find_map(|line| {
+        line.strip_prefix(key)?
+            .strip_prefix(' ')?
+            .trim()
+            .parse()
+            .ok()
+    })
 }
 
 /// Removes an empty group. For a moment after the last process was reaped the kernel may still say EBUSY: tried again for `patience`.
@@ -219,7 +285,10 @@ pub fn join_v2(group: BorrowedFd<'_>, pid: i32) -> io::Result<()> {
 
 /// All processes of a group, threads of others not counted.
 pub fn pids(group: impl AsFd) -> io::Result<Vec<i32>> {
-    Ok(read(group, "cgroup.procs")?.lines().filter_map(|line| line.parse().ok()).collect())
+    Ok(read(group, "cgroup.procs")?
+        .lines()
+        .filter_map(|line| line.parse().ok())
+        .collect())
 }
 
 #[cfg(test)]
@@ -239,7 +308,10 @@ mod tests {
         let found = parse_mountinfo(HYBRID);
         assert_eq!(found.v2, Some(PathBuf::from("/sys/fs/cgroup/uni fied")));
         assert_eq!(found.v1.len(), 2);
-        assert_eq!(found.v1_with("cpuacct").unwrap().mount, Path::new("/sys/fs/cgroup/cpu,cpuacct"));
+        assert_eq!(
+            found.v1_with("cpuacct").unwrap().mount,
+            Path::new("/sys/fs/cgroup/cpu,cpuacct")
+        );
         assert_eq!(found.v1[1].controllers, ["name=systemd"]);
     }
 

@@ -6,6 +6,7 @@
 pub mod bpf;
 pub mod capability;
 pub mod cgroupfs;
+pub mod helper;
 pub mod inherited;
 pub mod lock;
 pub mod mount;

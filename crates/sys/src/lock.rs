@@ -41,7 +41,12 @@ impl FileLock {
         let file = rustix::fs::open(path, flags, Mode::from_raw_mode(0o600))?;
         loop {
             match rustix::fs::flock(&file, operation) {
-                Ok(()) => return Ok(Self { _file: file, path: path.to_owned() }),
+                Ok(()) => {
+                    return Ok(Self {
+                        _file: file,
+                        path: path.to_owned(),
+                    });
+                }
                 Err(rustix::io::Errno::INTR) => continue,
                 Err(e) => return Err(e.into()),
             }

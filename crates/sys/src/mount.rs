@@ -4,7 +4,10 @@
 //! mount_setattr(2), pivot_root(2), umount2(2).
 
 use rustix::fs::{CWD, Mode, OFlags};
-use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags,
+    OpenTreeFlags, UnmountFlags,
+};
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -16,11 +19,18 @@ pub struct FsContext(OwnedFd);
 
 impl FsContext {
     pub fn open(kind: &str) -> io::Result<Self> {
-        Ok(Self(rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?))
+        Ok(Self(rustix::mount::fsopen(
+            kind,
+            FsOpenFlags::FSOPEN_CLOEXEC,
+        )?))
     }
 
     pub fn set(&self, key: &str, value: impl rustix::path::Arg) -> io::Result<()> {
-        Ok(rustix::mount::fsconfig_set_string(self.0.as_fd(), key, value)?)
+        Ok(rustix::mount::fsconfig_set_string(
+            self.0.as_fd(),
+            key,
+            value,
+        )?)
     }
 
     pub fn set_flag(&self, key: &str) -> io::Result<()> {
@@ -30,7 +40,11 @@ impl FsContext {
     /// Makes the filesystem and a mount of it that is attached nowhere yet.
     pub fn create(&self, attributes: MountAttrFlags) -> io::Result<OwnedFd> {
         rustix::mount::fsconfig_create(self.0.as_fd())?;
-        Ok(rustix::mount::fsmount(self.0.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)?)
+        Ok(rustix::mount::fsmount(
+            self.0.as_fd(),
+            FsMountFlags::FSMOUNT_CLOEXEC,
+            attributes,
+        )?)
     }
 
     /// What the kernel has to say about a refusal: the lines it leaves on the context, without their level letter.
@@ -49,7 +63,11 @@ impl FsContext {
 pub use rustix::mount::MountAttrFlags as Flags;
 
 /// Makes a filesystem in one go: kind, options (`key=value`, or a bare flag), mount attributes.
-pub fn new_filesystem(kind: &str, options: &[(&str, Option<&str>)], attributes: Flags) -> io::Result<OwnedFd> {
+pub fn new_filesystem(
+    kind: &str,
+    options: &[(&str, Option<&str>)],
+    attributes: Flags,
+) -> io::Result<OwnedFd> {
     let context = FsContext::open(kind)?;
     for (key, value) in options {
         match value {
@@ -68,8 +86,14 @@ pub enum Recursion {
 }
 
 /// A detached bind mount of what `directory`/`path` names (`path` empty: the descriptor itself).
-pub fn clone_tree(directory: BorrowedFd<'_>, path: &CStr, recursion: Recursion) -> io::Result<OwnedFd> {
-    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+pub fn clone_tree(
+    directory: BorrowedFd<'_>,
+    path: &CStr,
+    recursion: Recursion,
+) -> io::Result<OwnedFd> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH;
     if recursion == Recursion::Subtree {
         flags |= OpenTreeFlags::AT_RECURSIVE;
     }
@@ -93,7 +117,13 @@ pub fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> io::Result<()> {
 
 /// Attaches a detached mount at a path beneath a directory.
 pub fn attach_at(mount: BorrowedFd<'_>, directory: BorrowedFd<'_>, path: &str) -> io::Result<()> {
-    Ok(rustix::mount::move_mount(mount, c"", directory, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
+    Ok(rustix::mount::move_mount(
+        mount,
+        c"",
+        directory,
+        path,
+        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
+    )?)
 }
 
 /// How mount events travel between copies of a mount; see mount_namespaces(7).
@@ -127,7 +157,10 @@ pub struct Attributes {
 
 impl Attributes {
     pub fn read_only() -> Self {
-        Self { set: Flags::MOUNT_ATTR_RDONLY.bits().into(), ..Self::default() }
+        Self {
+            set: Flags::MOUNT_ATTR_RDONLY.bits().into(),
+            ..Self::default()
+        }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -164,9 +197,20 @@ pub fn set_attributes(mount: BorrowedFd<'_>, change: Attributes) -> io::Result<(
     }
     // SAFETY: the path is a literal, the structure lives through the call and has the size that is passed.
     let done = unsafe {
-        libc::syscall(libc::SYS_mount_setattr, mount.as_raw_fd(), c"".as_ptr(), flags, &raw mut attributes, size_of::<MountAttr>())
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            &raw mut attributes,
+            size_of::<MountAttr>(),
+        )
     };
-    if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if done == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 /// Changes how events travel for every mount of this namespace.
@@ -177,7 +221,10 @@ pub fn set_root_propagation(propagation: Propagation) -> io::Result<()> {
         Propagation::Shared => MountPropagationFlags::SHARED,
         Propagation::Unbindable => MountPropagationFlags::UNBINDABLE,
     };
-    Ok(rustix::mount::mount_change("/", change | MountPropagationFlags::REC)?)
+    Ok(rustix::mount::mount_change(
+        "/",
+        change | MountPropagationFlags::REC,
+    )?)
 }
 
 /// Makes `root` the root of this mount namespace and throws the old one away.
@@ -192,15 +239,28 @@ pub fn pivot_into(root: BorrowedFd<'_>) -> io::Result<()> {
 
 /// Mounts by mount(2), for kernels whose new calls lack something.
 pub fn mount_legacy(source: &str, target: &Path, kind: &str, data: &CStr) -> io::Result<()> {
-    Ok(rustix::mount::mount(source, target, kind, rustix::mount::MountFlags::empty(), data)?)
+    Ok(rustix::mount::mount(
+        source,
+        target,
+        kind,
+        rustix::mount::MountFlags::empty(),
+        data,
+    )?)
 }
 
 /// Unmounts lazily what is mounted at `path`.
 pub fn detach(path: &Path) -> io::Result<()> {
-    Ok(rustix::mount::unmount(path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)?)
+    Ok(rustix::mount::unmount(
+        path,
+        UnmountFlags::DETACH | UnmountFlags::NOFOLLOW,
+    )?)
 }
 
 /// The mount on top at `path`, as a handle for `attach` targets and look-ups.
 pub fn open_root(path: &Path) -> io::Result<OwnedFd> {
-    Ok(rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+    Ok(rustix::fs::open(
+        path,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?)
 }

@@ -39,7 +39,11 @@ pub fn open_own(name: &str) -> io::Result<OwnedFd> {
 }
 
 fn open_path(path: &str) -> io::Result<OwnedFd> {
-    Ok(rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
+    Ok(rustix::fs::open(
+        path,
+        OFlags::RDONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?)
 }
 
 /// The number that names a namespace: two handles with the same number are the same namespace.

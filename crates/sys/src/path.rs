@@ -24,16 +24,35 @@ pub enum Missing {
 
 /// Opens `path` as a process with `root` as its root directory would, without following magic links.
 pub fn open_in_root(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
-    openat2(root, path, flags, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
+    openat2(
+        root,
+        path,
+        flags,
+        ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
+    )
 }
 
 /// Opens `path` beneath `root`, refusing any symbolic link on the way.
 pub fn open_without_links(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
-    openat2(root, path, flags, ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS)
+    openat2(
+        root,
+        path,
+        flags,
+        ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS,
+    )
 }
 
-fn openat2(root: BorrowedFd<'_>, path: &Path, flags: OFlags, resolve: ResolveFlags) -> io::Result<OwnedFd> {
-    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+fn openat2(
+    root: BorrowedFd<'_>,
+    path: &Path,
+    flags: OFlags,
+    resolve: ResolveFlags,
+) -> io::Result<OwnedFd> {
+    let path = if path.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        path
+    };
     loop {
         match rustix::fs::openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
             // EAGAIN: a rename raced with a ".." of ours and the kernel could not be sure.
@@ -45,9 +64,16 @@ fn openat2(root: BorrowedFd<'_>, path: &Path, flags: OFlags, resolve: ResolveFla
 
 /// Opens (`O_PATH`) what `path` names in the root, making it and its parents when missing. Links stay within the root, those
 /// to nothing included: their target is made.
-pub fn make_in_root(root: BorrowedFd<'_>, path: &Path, missing: Missing, mode: u32) -> io::Result<OwnedFd> {
+pub fn make_in_root(
+    root: BorrowedFd<'_>,
+    path: &Path,
+    missing: Missing,
+    mode: u32,
+) -> io::Result<OwnedFd> {
     match open_in_root(root, path, OFlags::PATH) {
-        Err(e) if e.raw_os_error() == Some(libc::ENOENT) => Walk::new(root)?.run(path, missing, mode),
+        Err(e) if e.raw_os_error() == Some(libc::ENOENT) => {
+            Walk::new(root)?.run(path, missing, mode)
+        }
         other => other,
     }
 }
@@ -60,8 +86,16 @@ struct Walk {
 
 impl Walk {
     fn new(root: BorrowedFd<'_>) -> io::Result<Self> {
-        let root = rustix::fs::openat(root, ".", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        Ok(Self { stack: vec![root], links: 0 })
+        let root = rustix::fs::openat(
+            root,
+            ".",
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
+        Ok(Self {
+            stack: vec![root],
+            links: 0,
+        })
     }
 
     fn here(&self) -> BorrowedFd<'_> {
@@ -78,7 +112,11 @@ impl Walk {
                 }
                 continue;
             }
-            let make = if rest.is_empty() { missing } else { Missing::Directory };
+            let make = if rest.is_empty() {
+                missing
+            } else {
+                Missing::Directory
+            };
             let next = self.step(&name, make, mode)?;
             if FileType::from_raw_mode(rustix::fs::fstat(&next)?.st_mode) != FileType::Symlink {
                 self.stack.push(next);
@@ -97,12 +135,21 @@ impl Walk {
                 rest.push_front(part);
             }
         }
-        self.stack.pop().ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))
+        self.stack
+            .pop()
+            .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))
     }
 
     /// Opens one name without following it, making it if it is not there.
     fn step(&self, name: &OsStr, make: Missing, mode: u32) -> io::Result<OwnedFd> {
-        let open = || rustix::fs::openat(self.here(), name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
+        let open = || {
+            rustix::fs::openat(
+                self.here(),
+                name,
+                OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+                Mode::empty(),
+            )
+        };
         match open() {
             Err(rustix::io::Errno::NOENT) => {}
             other => return Ok(other?),
@@ -110,8 +157,13 @@ impl Walk {
         let made = match make {
             Missing::Directory => rustix::fs::mkdirat(self.here(), name, Mode::from_raw_mode(mode)),
             Missing::File => {
-                let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                rustix::fs::openat(self.here(), name, flags, Mode::from_raw_mode(mode & 0o666)).map(drop)
+                let flags = OFlags::CREATE
+                    | OFlags::EXCL
+                    | OFlags::WRONLY
+                    | OFlags::NOFOLLOW
+                    | OFlags::CLOEXEC;
+                rustix::fs::openat(self.here(), name, flags, Mode::from_raw_mode(mode & 0o666))
+                    .map(drop)
             }
         };
         match made {
@@ -139,12 +191,21 @@ pub fn exists(root: BorrowedFd<'_>, path: &Path) -> bool {
 /// Reads a regular file beneath the root, up to `limit` bytes. Pipes and devices, which could hang or lie, are refused.
 pub fn read_file(root: BorrowedFd<'_>, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     use std::io::Read;
-    let fd = open_in_root(root, path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?;
+    let fd = open_in_root(
+        root,
+        path,
+        OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY,
+    )?;
     if FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) != FileType::RegularFile {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "not a regular file"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "not a regular file",
+        ));
     }
     let mut bytes = Vec::new();
-    std::fs::File::from(fd).take(limit).read_to_end(&mut bytes)?;
+    std::fs::File::from(fd)
+        .take(limit)
+        .read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -178,27 +239,48 @@ impl Magic {
 
 /// Whether the handle lies on that kind of file system.
 pub fn is_on(fd: impl AsFd, magic: Magic) -> io::Result<bool> {
-    #[allow(clippy::unnecessary_cast, reason = "the width of f_type differs between architectures")]
+    #[allow(
+        clippy::unnecessary_cast,
+        reason = "the width of f_type differs between architectures"
+    )]
     Ok(rustix::fs::fstatfs(fd)?.f_type as i64 == magic.number())
 }
 
 /// The same for a path; `false` when it does not exist.
 pub fn path_is_on(path: &Path, magic: Magic) -> bool {
-    #[allow(clippy::unnecessary_cast, reason = "the width of f_type differs between architectures")]
+    #[allow(
+        clippy::unnecessary_cast,
+        reason = "the width of f_type differs between architectures"
+    )]
     rustix::fs::statfs(path).is_ok_and(|stat| stat.f_type as i64 == magic.number())
 }
 
 /// Writes a setting below a procfs root: beneath it, on that mount, without links.
 pub fn write_proc(proc: BorrowedFd<'_>, path: &Path, value: &[u8]) -> io::Result<()> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
-    let fd = rustix::fs::openat2(proc, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty(), resolve)?;
+    let fd = rustix::fs::openat2(
+        proc,
+        path,
+        OFlags::WRONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+        resolve,
+    )?;
     let written = rustix::io::write(&fd, value)?;
-    if written == value.len() { Ok(()) } else { Err(io::Error::from(io::ErrorKind::WriteZero)) }
+    if written == value.len() {
+        Ok(())
+    } else {
+        Err(io::Error::from(io::ErrorKind::WriteZero))
+    }
 }
 
 /// Whether the directory has no entries.
 pub fn is_empty_directory(directory: BorrowedFd<'_>) -> io::Result<bool> {
-    let fd = rustix::fs::openat(directory, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let fd = rustix::fs::openat(
+        directory,
+        ".",
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
     for entry in rustix::fs::Dir::new(fd)? {
         let entry = entry?;
         if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
@@ -223,11 +305,28 @@ pub fn ensure_link(directory: BorrowedFd<'_>, name: &str, target: &str) -> io::R
 }
 
 /// Owner and mode of a handle, `O_PATH` ones too.
-pub fn set_owner_and_mode(directory: BorrowedFd<'_>, name: &OsStr, uid: u32, gid: u32, mode: u32) -> io::Result<()> {
+pub fn set_owner_and_mode(
+    directory: BorrowedFd<'_>,
+    name: &OsStr,
+    uid: u32,
+    gid: u32,
+    mode: u32,
+) -> io::Result<()> {
     use rustix::fs::{Gid, Uid};
     let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
-    rustix::fs::chownat(directory, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
-    Ok(rustix::fs::chmodat(directory, name, Mode::from_raw_mode(mode), AtFlags::empty())?)
+    rustix::fs::chownat(
+        directory,
+        name,
+        Some(uid),
+        Some(gid),
+        AtFlags::SYMLINK_NOFOLLOW,
+    )?;
+    Ok(rustix::fs::chmodat(
+        directory,
+        name,
+        Mode::from_raw_mode(mode),
+        AtFlags::empty(),
+    )?)
 }
 
 #[cfg(test)]
@@ -239,13 +338,19 @@ mod tests {
 
     impl Tree {
         fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("dockless-path-{name}-{}", std::process::id()));
+            let path =
+                std::env::temp_dir().join(format!("dockless-path-{name}-{}", std::process::id()));
             std::fs::create_dir_all(path.join("root/etc")).unwrap();
             Self(path)
         }
 
         fn root(&self) -> OwnedFd {
-            rustix::fs::open(self.0.join("root"), OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap()
+            rustix::fs::open(
+                self.0.join("root"),
+                OFlags::PATH | OFlags::DIRECTORY,
+                Mode::empty(),
+            )
+            .unwrap()
         }
     }
 
@@ -261,7 +366,13 @@ mod tests {
         symlink("/", tree.0.join("root/slash")).unwrap();
         symlink("../../..", tree.0.join("root/up")).unwrap();
         for path in ["slash/a/b", "up/c/d", "../../e"] {
-            make_in_root(tree.root().as_fd(), Path::new(path), Missing::Directory, 0o755).unwrap();
+            make_in_root(
+                tree.root().as_fd(),
+                Path::new(path),
+                Missing::Directory,
+                0o755,
+            )
+            .unwrap();
         }
         for made in ["root/a/b", "root/c/d", "root/e"] {
             assert!(tree.0.join(made).is_dir(), "{made}");
@@ -273,7 +384,13 @@ mod tests {
     fn links_to_nothing_get_their_target() {
         let tree = Tree::new("dangling");
         symlink("/run", tree.0.join("root/var")).unwrap();
-        make_in_root(tree.root().as_fd(), Path::new("/var/lock"), Missing::File, 0o644).unwrap();
+        make_in_root(
+            tree.root().as_fd(),
+            Path::new("/var/lock"),
+            Missing::File,
+            0o644,
+        )
+        .unwrap();
         assert!(tree.0.join("root/run/lock").is_file());
     }
 
@@ -282,26 +399,49 @@ mod tests {
         let tree = Tree::new("circle");
         symlink("b", tree.0.join("root/a")).unwrap();
         symlink("a", tree.0.join("root/b")).unwrap();
-        let error = make_in_root(tree.root().as_fd(), Path::new("a/x"), Missing::Directory, 0o755).unwrap_err();
+        let error = make_in_root(
+            tree.root().as_fd(),
+            Path::new("a/x"),
+            Missing::Directory,
+            0o755,
+        )
+        .unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::ELOOP));
         let mut walk = Walk::new(tree.root().as_fd()).unwrap();
         walk.links = 0;
-        assert_eq!(walk.run(Path::new("a/x"), Missing::Directory, 0o755).unwrap_err().raw_os_error(), Some(libc::ELOOP));
+        assert_eq!(
+            walk.run(Path::new("a/x"), Missing::Directory, 0o755)
+                .unwrap_err()
+                .raw_os_error(),
+            Some(libc::ELOOP)
+        );
     }
 
     #[test]
     fn magic_links_are_refused() {
-        let proc = rustix::fs::open("/proc", OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap();
-        let error = open_in_root(proc.as_fd(), Path::new("self/root/etc"), OFlags::PATH).unwrap_err();
+        let proc =
+            rustix::fs::open("/proc", OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap();
+        let error =
+            open_in_root(proc.as_fd(), Path::new("self/root/etc"), OFlags::PATH).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::ELOOP));
     }
 
     #[test]
     fn pipes_are_not_files() {
         let tree = Tree::new("pipe");
-        rustix::fs::mknodat(tree.root(), "etc/passwd", FileType::Fifo, Mode::from_raw_mode(0o644), 0).unwrap();
+        rustix::fs::mknodat(
+            tree.root(),
+            "etc/passwd",
+            FileType::Fifo,
+            Mode::from_raw_mode(0o644),
+            0,
+        )
+        .unwrap();
         assert!(read_file(tree.root().as_fd(), Path::new("etc/passwd"), 10).is_err());
         std::fs::write(tree.0.join("root/etc/group"), "0123456789abc").unwrap();
-        assert_eq!(read_file(tree.root().as_fd(), Path::new("etc/group"), 10).unwrap(), b"0123456789");
+        assert_eq!(
+            read_file(tree.root().as_fd(), Path::new("etc/group"), 10).unwrap(),
+            b"0123456789"
+        );
     }
 }

@@ -15,7 +15,13 @@ pub fn new() -> io::Result<(OwnedFd, OwnedFd)> {
 
 /// Makes a FIFO; one that exists already stays as it is.
 pub fn make_fifo(path: &Path, mode: u32) -> io::Result<()> {
-    match rustix::fs::mknodat(rustix::fs::CWD, path, FileType::Fifo, Mode::from_raw_mode(mode), 0) {
+    match rustix::fs::mknodat(
+        rustix::fs::CWD,
+        path,
+        FileType::Fifo,
+        Mode::from_raw_mode(mode),
+        0,
+    ) {
         Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(()),
         Err(e) => Err(e.into()),
     }
@@ -23,9 +29,16 @@ pub fn make_fifo(path: &Path, mode: u32) -> io::Result<()> {
 
 /// Opens a FIFO for both directions: never blocks, never sees the other side leave, and no writer gets SIGPIPE.
 pub fn open_fifo(path: &Path) -> io::Result<OwnedFd> {
-    let fd = rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())?;
+    let fd = rustix::fs::open(
+        path,
+        OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW,
+        Mode::empty(),
+    )?;
     if FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) != FileType::Fifo {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{} is not a FIFO", path.display())));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("{} is not a FIFO", path.display()),
+        ));
     }
     Ok(fd)
 }

@@ -101,7 +101,10 @@ struct CloneArgs {
 /// Clones this process copy-on-write into new namespaces (and a v2 cgroup), like `fork`.
 ///
 /// Refused with `EBUSY` when the caller has more than one thread: the child would inherit locks nobody can release.
-pub fn clone_single_threaded(namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Cloned> {
+pub fn clone_single_threaded(
+    namespaces: u64,
+    cgroup: Option<BorrowedFd<'_>>,
+) -> io::Result<Cloned> {
     if thread_count()? != 1 {
         return Err(io::Error::from_raw_os_error(libc::EBUSY));
     }
@@ -125,7 +128,10 @@ pub fn clone_single_threaded(namespaces: u64, cgroup: Option<BorrowedFd<'_>>) ->
         pid => {
             // SAFETY: clone3 succeeded with CLONE_PIDFD, so the kernel stored a fresh descriptor that nobody else owns.
             let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-            Ok(Cloned::Parent(Child { pid: pid as i32, pidfd }))
+            Ok(Cloned::Parent(Child {
+                pid: pid as i32,
+                pidfd,
+            }))
         }
     }
 }
@@ -133,7 +139,10 @@ pub fn clone_single_threaded(namespaces: u64, cgroup: Option<BorrowedFd<'_>>) ->
 /// Threads of this process: `/proc/self/task` has one directory for each.
 pub fn thread_count() -> io::Result<u64> {
     let links = rustix::fs::stat("/proc/self/task")?.st_nlink;
-    #[allow(clippy::unnecessary_cast, reason = "the width of st_nlink differs between architectures")]
+    #[allow(
+        clippy::unnecessary_cast,
+        reason = "the width of st_nlink differs between architectures"
+    )]
     Ok((links as u64).saturating_sub(2))
 }
 
@@ -163,8 +172,20 @@ pub fn pidfd_open_verified(pid: i32, start_time: u64) -> io::Result<OwnedFd> {
 pub fn pidfd_send_signal(pidfd: impl AsFd, signal: i32) -> io::Result<()> {
     let fd = pidfd.as_fd().as_raw_fd();
     // SAFETY: plain integers and a null siginfo; the descriptor is borrowed for the call.
-    let done = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, std::ptr::null::<libc::siginfo_t>(), 0) };
-    if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            fd,
+            signal,
+            std::ptr::null::<libc::siginfo_t>(),
+            0,
+        )
+    };
+    if done == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 /// Waits for a child to end and reaps it.
@@ -266,7 +287,12 @@ pub enum PidfdNamespace {
 /// Start time in clock ticks since boot: the field that makes a pid believable.
 pub fn start_time(pid: i32) -> io::Result<u64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    parse_start_time(&text).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("/proc/{pid}/stat: {text:?}")))
+    parse_start_time(&text).ok_or_else(|| {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("/proc/{pid}/stat: {text:?}"),
+        )
+    })
 }
 
 /// Field 22; the name in field 2 may hold spaces and parentheses, so counting starts after the last `)`.
@@ -278,12 +304,20 @@ fn parse_start_time(stat: &str) -> Option<u64> {
 /// Forbids ptrace and /proc/PID access to processes without CAP_SYS_PTRACE over us, or allows it again.
 pub fn set_dumpable(dumpable: bool) -> io::Result<()> {
     use rustix::process::DumpableBehavior;
-    let behavior = if dumpable { DumpableBehavior::Dumpable } else { DumpableBehavior::NotDumpable };
+    let behavior = if dumpable {
+        DumpableBehavior::Dumpable
+    } else {
+        DumpableBehavior::NotDumpable
+    };
     Ok(rustix::process::set_dumpable_behavior(behavior)?)
 }
 
 /// Replaces the program of this process; returns only the error.
-pub fn execve(program: &std::ffi::CStr, argv: &[std::ffi::CString], env: &[std::ffi::CString]) -> io::Error {
+pub fn execve(
+    program: &std::ffi::CStr,
+    argv: &[std::ffi::CString],
+    env: &[std::ffi::CString],
+) -> io::Error {
     let argv = pointers(argv);
     let env = pointers(env);
     // SAFETY: both arrays end with a null pointer and point into strings borrowed for the call.
@@ -292,20 +326,37 @@ pub fn execve(program: &std::ffi::CStr, argv: &[std::ffi::CString], env: &[std::
 }
 
 pub(crate) fn pointers(strings: &[std::ffi::CString]) -> Vec<*const libc::c_char> {
-    strings.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect()
+    strings
+        .iter()
+        .map(|s| s.as_ptr())
+        .chain([std::ptr::null()])
+        .collect()
 }
 
 /// Marks every descriptor from `first` on close-on-exec; `ENOSYS` before Linux 5.11 falls back to the list in /proc.
 pub fn cloexec_from(first: i32) -> io::Result<()> {
     const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
     // SAFETY: integers only; nothing is closed, so no descriptor owned elsewhere becomes invalid.
-    let done = unsafe { libc::syscall(libc::SYS_close_range, first as libc::c_uint, libc::c_uint::MAX, CLOSE_RANGE_CLOEXEC) };
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            first as libc::c_uint,
+            libc::c_uint::MAX,
+            CLOSE_RANGE_CLOEXEC,
+        )
+    };
     if done == 0 {
         return Ok(());
     }
     for entry in std::fs::read_dir("/proc/self/fd")? {
         let name = entry?.file_name();
-        let Some(fd) = name.to_str().and_then(|n| n.parse::<i32>().ok()).filter(|fd| *fd >= first) else { continue };
+        let Some(fd) = name
+            .to_str()
+            .and_then(|n| n.parse::<i32>().ok())
+            .filter(|fd| *fd >= first)
+        else {
+            continue;
+        };
         // SAFETY: sets a flag on a descriptor number; one that was closed meanwhile answers EBADF.
         unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
     }
@@ -320,28 +371,50 @@ pub fn dup_onto(fd: BorrowedFd<'_>, target: i32) -> io::Result<()> {
     }
     // SAFETY: the number `target` is given up by the caller, who is about to execute another program.
     let done = unsafe { libc::dup2(fd.as_raw_fd(), target) };
-    if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if done == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 /// A new anonymous session keyring, so that the keys of the host's session stay out of reach; see keyctl(2).
 pub fn join_new_session_keyring() -> io::Result<()> {
     const KEYCTL_JOIN_SESSION_KEYRING: libc::c_int = 1;
     // SAFETY: a null name asks for an anonymous keyring; no memory is passed.
-    let done = unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, std::ptr::null::<libc::c_char>()) };
-    if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_keyctl,
+            KEYCTL_JOIN_SESSION_KEYRING,
+            std::ptr::null::<libc::c_char>(),
+        )
+    };
+    if done == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 /// Sets the execution domain (`personality(2)`).
 pub fn set_personality(persona: u64) -> io::Result<()> {
     // SAFETY: an integer in, an integer out.
     let done = unsafe { libc::personality(persona as _) };
-    if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if done == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 /// Sends a signal by pid, for a process without a handle (a child seen only inside a pid namespace).
 pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
     // SAFETY: integers only.
-    if unsafe { libc::kill(pid, signal) } == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if unsafe { libc::kill(pid, signal) } == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 /// Reaps any ended child: its pid and status; `None` when none has ended, `ECHILD` when there is none.

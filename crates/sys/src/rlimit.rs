@@ -27,7 +27,10 @@ const NAMES: [(&str, u32); 16] = [
 pub fn number(name: &str) -> Option<u32> {
     let upper = name.to_ascii_uppercase();
     let short = upper.strip_prefix("RLIMIT_").unwrap_or(&upper);
-    NAMES.iter().find(|(known, _)| *known == short).map(|(_, number)| *number)
+    NAMES
+        .iter()
+        .find(|(known, _)| *known == short)
+        .map(|(_, number)| *number)
 }
 
 /// Soft and hard limit; `u64::MAX` is no limit.
@@ -39,18 +42,51 @@ pub struct Limit {
 
 /// Sets a limit of this process.
 pub fn set(resource: u32, limit: Limit) -> io::Result<()> {
-    let new = libc::rlimit64 { rlim_cur: limit.soft, rlim_max: limit.hard };
+    let new = libc::rlimit64 {
+        rlim_cur: limit.soft,
+        rlim_max: limit.hard,
+    };
     // SAFETY: reads one structure that lives through the call; the old limit is not asked for.
-    let done = unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, &raw const new, std::ptr::null::<libc::rlimit64>()) };
-    if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_prlimit64,
+            0,
+            resource,
+            &raw const new,
+            std::ptr::null::<libc::rlimit64>(),
+        )
+    };
+    if done == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 /// A limit of this process.
 pub fn get(resource: u32) -> io::Result<Limit> {
-    let mut old = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
+    let mut old = libc::rlimit64 {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
     // SAFETY: writes one structure that lives through the call; a null new limit changes nothing.
-    let done = unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, std::ptr::null::<libc::rlimit64>(), &raw mut old) };
-    if done == -1 { Err(io::Error::last_os_error()) } else { Ok(Limit { soft: old.rlim_cur, hard: old.rlim_max }) }
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_prlimit64,
+            0,
+            resource,
+            std::ptr::null::<libc::rlimit64>(),
+            &raw mut old,
+        )
+    };
+    if done == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(Limit {
+            soft: old.rlim_cur,
+            hard: old.rlim_max,
+        })
+    }
 }
 
 #[cfg(test)]

@@ -37,7 +37,9 @@ pub enum Session {
 pub fn inherited_env() -> Vec<CString> {
     use std::os::unix::ffi::OsStrExt;
     std::env::vars_os()
-        .filter_map(|(key, value)| CString::new([key.as_bytes(), b"=", value.as_bytes()].concat()).ok())
+        .filter_map(|(key, value)| {
+            CString::new([key.as_bytes(), b"=", value.as_bytes()].concat()).ok()
+        })
         .collect()
 }
 
@@ -49,12 +51,22 @@ pub fn spawn(role: &Role<'_>) -> io::Result<Child> {
 
 /// The running executable on a read-only mount of its own; as it is where the kernel or our rights do not allow that.
 fn own_executable() -> io::Result<OwnedFd> {
-    let exe = rustix::fs::open("/proc/self/exe", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-    if rustix::fs::fstatvfs(&exe)?.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
+    let exe = rustix::fs::open(
+        "/proc/self/exe",
+        OFlags::PATH | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    if rustix::fs::fstatvfs(&exe)?
+        .f_flag
+        .contains(rustix::fs::StatVfsMountFlags::RDONLY)
+    {
         return Ok(exe);
     }
     let sealed = crate::mount::clone_tree(exe.as_fd(), c"", crate::mount::Recursion::None)
-        .and_then(|tree| crate::mount::set_attributes(tree.as_fd(), crate::mount::Attributes::read_only()).map(|()| tree));
+        .and_then(|tree| {
+            crate::mount::set_attributes(tree.as_fd(), crate::mount::Attributes::read_only())
+                .map(|()| tree)
+        });
     Ok(sealed.unwrap_or(exe))
 }
 
@@ -90,7 +102,10 @@ fn spawn_executable(exe: BorrowedFd<'_>, role: &Role<'_>) -> io::Result<Child> {
         exe: exe.as_raw_fd(),
         argv: pointers(&role.argv),
         env: pointers(&role.env),
-        fds: moved.iter().map(|(fd, target)| (fd.as_raw_fd(), *target)).collect(),
+        fds: moved
+            .iter()
+            .map(|(fd, target)| (fd.as_raw_fd(), *target))
+            .collect(),
         session: role.session,
         error: 0,
     };
@@ -108,7 +123,13 @@ fn vfork_into(plan: &mut Plan) -> io::Result<Child> {
     let pid = unsafe {
         let end = stack.as_mut_ptr().add(STACK);
         let top = end.sub(end as usize % 16);
-        libc::clone(child, top.cast(), flags, (plan as *mut Plan).cast(), &raw mut pidfd)
+        libc::clone(
+            child,
+            top.cast(),
+            flags,
+            (plan as *mut Plan).cast(),
+            &raw mut pidfd,
+        )
     };
     let failed = (pid == -1).then(io::Error::last_os_error);
     drop(blocked);
@@ -134,14 +155,26 @@ extern "C" fn child(argument: *mut libc::c_void) -> libc::c_int {
             libc::setsid();
         }
         crate::signal::reset_in_child();
-        libc::syscall(libc::SYS_close_range, 3 as libc::c_uint, libc::c_uint::MAX, 4 as libc::c_uint);
+        libc::syscall(
+            libc::SYS_close_range,
+            3 as libc::c_uint,
+            libc::c_uint::MAX,
+            4 as libc::c_uint,
+        );
         for (source, target) in &plan.fds {
             if libc::dup2(*source, *target) == -1 {
                 plan.error = *libc::__errno_location();
                 libc::_exit(127);
             }
         }
-        libc::syscall(libc::SYS_execveat, plan.exe, c"".as_ptr(), plan.argv.as_ptr(), plan.env.as_ptr(), libc::AT_EMPTY_PATH);
+        libc::syscall(
+            libc::SYS_execveat,
+            plan.exe,
+            c"".as_ptr(),
+            plan.argv.as_ptr(),
+            plan.env.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        );
         plan.error = *libc::__errno_location();
         libc::_exit(127)
     }
@@ -158,13 +191,20 @@ mod tests {
     }
 
     fn shell(script: &str) -> Vec<CString> {
-        ["sh", "-c", script].iter().map(|s| CString::new(*s).unwrap()).collect()
+        ["sh", "-c", script]
+            .iter()
+            .map(|s| CString::new(*s).unwrap())
+            .collect()
     }
 
     #[test]
     fn only_the_mapped_descriptors_arrive() {
         let (mut reader, writer) = std::io::pipe().unwrap();
-        let role = Role { argv: shell("echo out; echo three >&3; ls /proc/self/fd >&3"), fds: vec![(writer.as_fd(), 1), (writer.as_fd(), 3)], ..Role::default() };
+        let role = Role {
+            argv: shell("echo out; echo three >&3; ls /proc/self/fd >&3"),
+            fds: vec![(writer.as_fd(), 1), (writer.as_fd(), 3)],
+            ..Role::default()
+        };
         let child = spawn_executable(open_shell().as_fd(), &role).unwrap();
         drop(role);
         drop(writer);
@@ -172,20 +212,37 @@ mod tests {
         reader.read_to_string(&mut text).unwrap();
         assert_eq!(wait(&child.pidfd).unwrap(), ExitStatus::Code(0));
         // 4 is the directory that ls itself reads.
-        assert_eq!(text.split_whitespace().collect::<Vec<_>>(), ["out", "three", "0", "1", "2", "3", "4"]);
+        assert_eq!(
+            text.split_whitespace().collect::<Vec<_>>(),
+            ["out", "three", "0", "1", "2", "3", "4"]
+        );
     }
 
     #[test]
     fn failure_to_execute_is_an_error() {
-        let directory = rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
-        let error = spawn_executable(directory.as_fd(), &Role { argv: shell(""), ..Role::default() }).unwrap_err();
+        let directory =
+            rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
+        let error = spawn_executable(
+            directory.as_fd(),
+            &Role {
+                argv: shell(""),
+                ..Role::default()
+            },
+        )
+        .unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::EACCES));
     }
 
     #[test]
     fn ignored_sigpipe_is_not_inherited() {
-        let role = Role { argv: shell("kill -PIPE $$; exit 3"), ..Role::default() };
+        let role = Role {
+            argv: shell("kill -PIPE $$; exit 3"),
+            ..Role::default()
+        };
         let child = spawn_executable(open_shell().as_fd(), &role).unwrap();
-        assert_eq!(wait(&child.pidfd).unwrap(), ExitStatus::Signal(libc::SIGPIPE));
+        assert_eq!(
+            wait(&child.pidfd).unwrap(),
+            ExitStatus::Signal(libc::SIGPIPE)
+        );
     }
 }

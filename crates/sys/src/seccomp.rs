@@ -88,7 +88,10 @@ impl Arch {
     /// The number of a call by name, if this architecture has it.
     pub fn number(self, name: &str) -> Option<u32> {
         let table = self.table();
-        table.binary_search_by(|(known, _)| (*known).cmp(name)).ok().map(|at| table[at].1)
+        table
+            .binary_search_by(|(known, _)| (*known).cmp(name))
+            .ok()
+            .map(|at| table[at].1)
     }
 }
 
@@ -101,7 +104,9 @@ pub enum Compare {
     Ge,
     Gt,
     /// `argument & mask == value`
-    MaskedEq { mask: u64 },
+    MaskedEq {
+        mask: u64,
+    },
 }
 
 /// A condition on one argument.
@@ -156,7 +161,12 @@ const NUMBER: u32 = 0;
 const ARCH: u32 = 4;
 
 fn ins(code: u16, k: u32) -> Instruction {
-    Instruction { code, jt: 0, jf: 0, k }
+    Instruction {
+        code,
+        jt: 0,
+        jf: 0,
+        k,
+    }
 }
 
 fn jump(code: u16, k: u32, jt: u8, jf: u8) -> Instruction {
@@ -184,25 +194,45 @@ impl Program {
 
     /// From instructions compiled before.
     pub fn from_parts(instructions: Vec<Instruction>, flags: u32) -> Self {
-        Self { instructions, flags }
+        Self {
+            instructions,
+            flags,
+        }
     }
 
     /// Installs the filter on the calling thread, for good. Needs no_new_privs or CAP_SYS_ADMIN.
     pub fn load(&self) -> io::Result<()> {
         match self.load_with(self.flags) {
             // A kernel without one of the flags (SPEC_ALLOW came with 4.17).
-            Err(e) if e.raw_os_error() == Some(libc::EINVAL) && self.flags != 0 => self.load_with(0),
+            Err(e) if e.raw_os_error() == Some(libc::EINVAL) && self.flags != 0 => {
+                self.load_with(0)
+            }
             other => other,
         }
     }
 
     fn load_with(&self, flags: u32) -> io::Result<()> {
         const SET_MODE_FILTER: libc::c_uint = 1;
-        let len = u16::try_from(self.instructions.len()).map_err(|_| io::Error::from_raw_os_error(libc::E2BIG))?;
-        let program = Fprog { len, filter: self.instructions.as_ptr() };
+        let len = u16::try_from(self.instructions.len())
+            .map_err(|_| io::Error::from_raw_os_error(libc::E2BIG))?;
+        let program = Fprog {
+            len,
+            filter: self.instructions.as_ptr(),
+        };
         // SAFETY: `program` points to `len` instructions that live through the call; the kernel copies and verifies them.
-        let done = unsafe { libc::syscall(libc::SYS_seccomp, SET_MODE_FILTER, flags, &raw const program) };
-        if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+        let done = unsafe {
+            libc::syscall(
+                libc::SYS_seccomp,
+                SET_MODE_FILTER,
+                flags,
+                &raw const program,
+            )
+        };
+        if done == -1 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -241,15 +271,30 @@ pub fn compile(profile: &Profile<'_>) -> io::Result<Program> {
     if out.len() > MAX_INSTRUCTIONS {
         return Err(io::Error::from_raw_os_error(libc::E2BIG));
     }
-    Ok(Program { instructions: out, flags: profile.flags })
+    Ok(Program {
+        instructions: out,
+        flags: profile.flags,
+    })
 }
 
 /// x86-64 and x32 share an architecture and differ by a bit of the number.
 fn x86_section(profile: &Profile<'_>, native: bool, x32: bool) -> Vec<Instruction> {
     let refuse = vec![ins(RET, Action::Errno(ENOSYS).value())];
-    let low = if native { tree(&ranges(profile, Arch::X86_64, 0, X32_BIT - 1)) } else { refuse.clone() };
-    let high = if x32 { tree(&ranges(profile, Arch::X32, X32_BIT, u32::MAX)) } else { refuse };
-    let mut section = vec![ins(LOAD, NUMBER), jump(JGE, X32_BIT, 0, 1), ins(JA, low.len() as u32)];
+    let low = if native {
+        tree(&ranges(profile, Arch::X86_64, 0, X32_BIT - 1))
+    } else {
+        refuse.clone()
+    };
+    let high = if x32 {
+        tree(&ranges(profile, Arch::X32, X32_BIT, u32::MAX))
+    } else {
+        refuse
+    };
+    let mut section = vec![
+        ins(LOAD, NUMBER),
+        jump(JGE, X32_BIT, 0, 1),
+        ins(JA, low.len() as u32),
+    ];
     section.extend(low);
     section.extend(high);
     section
@@ -261,12 +306,17 @@ fn ranges(profile: &Profile<'_>, arch: Arch, from: u32, to: u32) -> Vec<(u32, De
         Action::Errno(_) => Action::Errno(ENOSYS),
         other => other,
     };
-    let mut numbers: Vec<(u32, Decision)> =
-        arch.table().iter().map(|(_, number)| (*number, Decision::Return(profile.default))).collect();
+    let mut numbers: Vec<(u32, Decision)> = arch
+        .table()
+        .iter()
+        .map(|(_, number)| (*number, Decision::Return(profile.default)))
+        .collect();
     numbers.sort_by_key(|(number, _)| *number);
     numbers.dedup_by_key(|(number, _)| *number);
     for rule in &profile.rules {
-        let Some(number) = arch.number(rule.name) else { continue };
+        let Some(number) = arch.number(rule.name) else {
+            continue;
+        };
         if let Ok(at) = numbers.binary_search_by_key(&number, |(number, _)| *number) {
             add(&mut numbers[at].1, rule, profile.default);
         }
@@ -304,7 +354,11 @@ fn add(decision: &mut Decision, rule: &Rule<'_>, default: Action) {
     }
     *decision = if checks.iter().all(|(_, action)| *action == otherwise) {
         // Kept only while it can still make a difference.
-        if rule.conditions.is_empty() || checks.is_empty() { Decision::Return(otherwise) } else { Decision::Check(checks, otherwise) }
+        if rule.conditions.is_empty() || checks.is_empty() {
+            Decision::Return(otherwise)
+        } else {
+            Decision::Check(checks, otherwise)
+        }
     } else {
         Decision::Check(checks, otherwise)
     };
@@ -323,7 +377,9 @@ fn tree(ranges: &[(u32, Decision)]) -> Vec<Instruction> {
             match u8::try_from(low.len()) {
                 Ok(over) => out.push(jump(JGE, ranges[middle].0, over, 0)),
                 // Conditional jumps reach 255 instructions; an unconditional one reaches on.
-                Err(_) => out.extend([jump(JGE, ranges[middle].0, 0, 1), ins(JA, low.len() as u32)]),
+                Err(_) => {
+                    out.extend([jump(JGE, ranges[middle].0, 0, 1), ins(JA, low.len() as u32)])
+                }
             }
             out.extend(low);
             out.extend(high);
@@ -337,13 +393,70 @@ fn leaf(decision: &Decision) -> Vec<Instruction> {
         Decision::Return(action) => vec![ins(RET, action.value())],
         Decision::Check(checks, otherwise) => {
             let mut out = Vec::new();
-            for (conditions, action) in checks {
-                out.extend(check(conditions, *action));
+            let mut rest = checks.as_slice();
+            while let Some((conditions, action)) = rest.first() {
+                let alike = rest
+                    .iter()
+                    .take_while(|(other, same)| same == action && small(other).is_some())
+                    .take_while(|(other, _)| {
+                        small(other).map(|c| c.argument) == small(conditions).map(|c| c.argument)
+                    })
+                    .count();
+                if alike > 1 {
+                    out.extend(any_of(&rest[..alike.min(MAX_ALIKE)], *action));
+                    rest = &rest[alike.min(MAX_ALIKE)..];
+                } else {
+                    out.extend(check(conditions, *action));
+                    rest = &rest[1..];
+                }
             }
             out.push(ins(RET, otherwise.value()));
             out
         }
     }
+}
+
+/// As many as a conditional jump can reach over.
+const MAX_ALIKE: usize = 200;
+
+/// A lone comparison that a 32-bit value decides: `==` or `<`.
+fn small(conditions: &[Condition]) -> Option<Condition> {
+    match conditions {
+        [one] if one.value >> 32 == 0 && matches!(one.compare, Compare::Eq | Compare::Lt) => {
+            Some(*one)
+        }
+        _ => None,
+    }
+}
+
+/// Alternatives on one argument: it is loaded once, and any hit jumps to the action at the end.
+fn any_of(checks: &[(Vec<Condition>, Action)], action: Action) -> Vec<Instruction> {
+    let tests: Vec<Condition> = checks
+        .iter()
+        .filter_map(|(conditions, _)| small(conditions))
+        .collect();
+    let argument = tests.first().map_or(0, |first| u32::from(first.argument));
+    let low_word = 16 + 8 * argument;
+    // Over: the load, the tests, and the action.
+    let over = (tests.len() + 2) as u8;
+    let mut out = vec![
+        ins(LOAD, low_word + 4),
+        jump(JEQ, 0, 0, over),
+        ins(LOAD, low_word),
+    ];
+    for (at, test) in tests.iter().enumerate() {
+        let left = tests.len() - at - 1;
+        let last = left == 0;
+        out.push(match (test.compare, last) {
+            // The last one misses by jumping over the action.
+            (Compare::Lt, true) => jump(JGE, test.value as u32, 1, 0),
+            (Compare::Lt, false) => jump(JGE, test.value as u32, 0, left as u8),
+            (_, true) => jump(JEQ, test.value as u32, 0, 1),
+            (_, false) => jump(JEQ, test.value as u32, left as u8, 0),
+        });
+    }
+    out.push(ins(RET, action.value()));
+    out
 }
 
 /// Falls out of its end unless all conditions hold.
@@ -366,8 +479,18 @@ fn test(condition: Condition, rest: u8) -> Vec<Instruction> {
     let (low, high) = (condition.value as u32, (condition.value >> 32) as u32);
     let (load_high, load_low) = (ins(LOAD, high_word), ins(LOAD, low_word));
     match condition.compare {
-        Compare::Eq => vec![load_high, jump(JEQ, high, 0, rest + 2), load_low, jump(JEQ, low, 0, rest)],
-        Compare::Ne => vec![load_high, jump(JEQ, high, 0, 2), load_low, jump(JEQ, low, rest, 0)],
+        Compare::Eq => vec![
+            load_high,
+            jump(JEQ, high, 0, rest + 2),
+            load_low,
+            jump(JEQ, low, 0, rest),
+        ],
+        Compare::Ne => vec![
+            load_high,
+            jump(JEQ, high, 0, 2),
+            load_low,
+            jump(JEQ, low, rest, 0),
+        ],
         Compare::Gt => greater(load_high, high, load_low, jump(JGT, low, 0, rest), rest),
         Compare::Ge => greater(load_high, high, load_low, jump(JGE, low, 0, rest), rest),
         Compare::Lt => less(load_high, high, load_low, jump(JGE, low, rest, 0), rest),
@@ -384,13 +507,37 @@ fn test(condition: Condition, rest: u8) -> Vec<Instruction> {
 }
 
 /// High word greater: holds. Equal: the low word decides. Else not.
-fn greater(load_high: Instruction, high: u32, load_low: Instruction, last: Instruction, rest: u8) -> Vec<Instruction> {
-    vec![load_high, jump(JGT, high, 3, 0), jump(JEQ, high, 0, rest + 2), load_low, last]
+fn greater(
+    load_high: Instruction,
+    high: u32,
+    load_low: Instruction,
+    last: Instruction,
+    rest: u8,
+) -> Vec<Instruction> {
+    vec![
+        load_high,
+        jump(JGT, high, 3, 0),
+        jump(JEQ, high, 0, rest + 2),
+        load_low,
+        last,
+    ]
 }
 
 /// High word greater: does not hold. Equal: the low word decides. Less: holds.
-fn less(load_high: Instruction, high: u32, load_low: Instruction, last: Instruction, rest: u8) -> Vec<Instruction> {
-    vec![load_high, jump(JGT, high, rest + 3, 0), jump(JEQ, high, 0, 2), load_low, last]
+fn less(
+    load_high: Instruction,
+    high: u32,
+    load_low: Instruction,
+    last: Instruction,
+    rest: u8,
+) -> Vec<Instruction> {
+    vec![
+        load_high,
+        jump(JGT, high, rest + 3, 0),
+        jump(JEQ, high, 0, 2),
+        load_low,
+        last,
+    ]
 }
 
 #[cfg(test)]

@@ -135,7 +135,10 @@ impl Signals {
     pub fn new(signals: &[i32]) -> io::Result<Self> {
         let set = Set::of(signals);
         set.block()?;
-        Ok(Self(SignalFd::with_flags(&set.to_nix(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?))
+        Ok(Self(SignalFd::with_flags(
+            &set.to_nix(),
+            SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK,
+        )?))
     }
 
     /// The next pending signal, `None` when there is none.
@@ -156,7 +159,9 @@ pub(crate) struct BlockAll(SigSet);
 
 impl BlockAll {
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self(SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?))
+        Ok(Self(
+            SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?,
+        ))
     }
 }
 

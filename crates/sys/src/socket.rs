@@ -3,8 +3,8 @@
 //! Source: unix(7), cmsg(3).
 
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, SocketAddrUnix, SocketFlags, SocketType,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
 };
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -23,7 +23,12 @@ pub struct Received {
 
 /// Two connected sockets that keep message boundaries.
 pub fn seqpacket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
-    Ok(rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?)
+    Ok(rustix::net::socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )?)
 }
 
 /// Sends one message whole, with the descriptors that belong to it.
@@ -34,7 +39,12 @@ pub fn send(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Resu
         return Err(io::Error::from_raw_os_error(libc::E2BIG));
     }
     loop {
-        match rustix::net::sendmsg(&socket, &[IoSlice::new(bytes)], &mut ancillary, SendFlags::NOSIGNAL) {
+        match rustix::net::sendmsg(
+            &socket,
+            &[IoSlice::new(bytes)],
+            &mut ancillary,
+            SendFlags::NOSIGNAL,
+        ) {
             Ok(_) => return Ok(()),
             Err(rustix::io::Errno::INTR) => continue,
             Err(e) => return Err(e.into()),
@@ -49,14 +59,23 @@ pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<Received> {
 
 /// The same without waiting: `WouldBlock` when nothing is there.
 pub fn try_receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<Received> {
-    receive_with(socket, buffer, RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT)
+    receive_with(
+        socket,
+        buffer,
+        RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT,
+    )
 }
 
 fn receive_with(socket: impl AsFd, buffer: &mut [u8], flags: RecvFlags) -> io::Result<Received> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let received = loop {
-        match rustix::net::recvmsg(&socket, &mut [IoSliceMut::new(buffer)], &mut ancillary, flags) {
+        match rustix::net::recvmsg(
+            &socket,
+            &mut [IoSliceMut::new(buffer)],
+            &mut ancillary,
+            flags,
+        ) {
             Err(rustix::io::Errno::INTR) => continue,
             other => break other?,
         }
@@ -67,15 +86,26 @@ fn receive_with(socket: impl AsFd, buffer: &mut [u8], flags: RecvFlags) -> io::R
             fds.extend(rights);
         }
     }
-    if received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
+    if received
+        .flags
+        .intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC)
+    {
         return Err(io::Error::from_raw_os_error(libc::EMSGSIZE));
     }
-    Ok(Received { length: received.bytes, fds })
+    Ok(Received {
+        length: received.bytes,
+        fds,
+    })
 }
 
 /// A listening socket that only its owner may connect to: mode 0600 from its first moment.
 pub fn listen(path: &Path, kind: SocketType) -> io::Result<OwnedFd> {
-    let socket = rustix::net::socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
+    let socket = rustix::net::socket_with(
+        AddressFamily::UNIX,
+        kind,
+        SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
+        None,
+    )?;
     // bind(2) takes the mode of the new name from the socket's inode, less the umask: no moment with a wider mode.
     rustix::fs::fchmod(&socket, rustix::fs::Mode::from_raw_mode(0o600))?;
     rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
@@ -94,7 +124,9 @@ pub fn connect(path: &Path, kind: SocketType) -> io::Result<OwnedFd> {
 pub fn accept(listener: impl AsFd) -> io::Result<Option<OwnedFd>> {
     match rustix::net::accept_with(listener, SocketFlags::CLOEXEC) {
         Ok(socket) => Ok(Some(socket)),
-        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::CONNABORTED | rustix::io::Errno::INTR) => Ok(None),
+        Err(
+            rustix::io::Errno::AGAIN | rustix::io::Errno::CONNABORTED | rustix::io::Errno::INTR,
+        ) => Ok(None),
         Err(e) => Err(e.into()),
     }
 }
@@ -116,7 +148,10 @@ mod tests {
         let first = receive(&b, &mut buffer).unwrap();
         assert_eq!((&buffer[..first.length], first.fds.len()), (&b"one"[..], 1));
         let second = receive(&b, &mut buffer).unwrap();
-        assert_eq!((&buffer[..second.length], second.fds.len()), (&b"two"[..], 0));
+        assert_eq!(
+            (&buffer[..second.length], second.fds.len()),
+            (&b"two"[..], 0)
+        );
         drop(a);
         assert_eq!(receive(&b, &mut buffer).unwrap().length, 0);
     }
@@ -125,12 +160,16 @@ mod tests {
     fn oversized_messages_are_errors() {
         let (a, b) = seqpacket_pair().unwrap();
         send(&a, b"too long", &[]).unwrap();
-        assert_eq!(receive(&b, &mut [0; 3]).unwrap_err().raw_os_error(), Some(libc::EMSGSIZE));
+        assert_eq!(
+            receive(&b, &mut [0; 3]).unwrap_err().raw_os_error(),
+            Some(libc::EMSGSIZE)
+        );
     }
 
     #[test]
     fn listeners_are_private() {
-        let path = std::env::temp_dir().join(format!("dockless-socket-test-{}", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("dockless-socket-test-{}", std::process::id()));
         let listener = listen(&path, SocketType::SEQPACKET).unwrap();
         let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
         let client = connect(&path, SocketType::SEQPACKET).unwrap();

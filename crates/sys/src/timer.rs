@@ -14,12 +14,18 @@ pub struct Timer(OwnedFd);
 impl Timer {
     /// A timer that is not running.
     pub fn new() -> io::Result<Self> {
-        Ok(Self(rustix::time::timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?))
+        Ok(Self(rustix::time::timerfd_create(
+            TimerfdClockId::Boottime,
+            TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK,
+        )?))
     }
 
     /// Expires once after `delay` (at once for zero).
     pub fn set(&self, delay: Duration) -> io::Result<()> {
-        self.arm(timespec(delay.max(Duration::from_nanos(1))), timespec(Duration::ZERO))
+        self.arm(
+            timespec(delay.max(Duration::from_nanos(1))),
+            timespec(Duration::ZERO),
+        )
     }
 
     /// Expires every `interval`.
@@ -43,13 +49,23 @@ impl Timer {
     }
 
     fn arm(&self, it_value: Timespec, it_interval: Timespec) -> io::Result<()> {
-        rustix::time::timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &Itimerspec { it_interval, it_value })?;
+        rustix::time::timerfd_settime(
+            &self.0,
+            TimerfdTimerFlags::empty(),
+            &Itimerspec {
+                it_interval,
+                it_value,
+            },
+        )?;
         Ok(())
     }
 }
 
 fn timespec(duration: Duration) -> Timespec {
-    Timespec { tv_sec: duration.as_secs().try_into().unwrap_or(i64::MAX), tv_nsec: duration.subsec_nanos().into() }
+    Timespec {
+        tv_sec: duration.as_secs().try_into().unwrap_or(i64::MAX),
+        tv_nsec: duration.subsec_nanos().into(),
+    }
 }
 
 impl AsFd for Timer {

@@ -23,17 +23,30 @@ pub struct Pty {
 /// Makes a terminal in the devpts whose root directory is given. A directory that merely looks like one is refused.
 pub fn open_in(devpts: BorrowedFd<'_>) -> io::Result<Pty> {
     if !is_on(devpts, Magic::Devpts)? {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a devpts file system"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "not a devpts file system",
+        ));
     }
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let master = rustix::fs::openat(devpts, "ptmx", flags, Mode::empty())?;
     if !is_on(&master, Magic::Devpts)? {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "ptmx is not the device of its devpts"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "ptmx is not the device of its devpts",
+        ));
     }
     rustix::pty::unlockpt(&master)?;
-    let slave = rustix::pty::ioctl_tiocgptpeer(&master, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+    let slave = rustix::pty::ioctl_tiocgptpeer(
+        &master,
+        OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC,
+    )?;
     let number = number(&master)?;
-    Ok(Pty { master, slave, number })
+    Ok(Pty {
+        master,
+        slave,
+        number,
+    })
 }
 
 fn number(master: &OwnedFd) -> io::Result<u32> {
@@ -52,7 +65,15 @@ pub fn take_control(slave: impl AsFd) -> io::Result<()> {
 }
 
 pub fn set_size(terminal: impl AsFd, rows: u16, columns: u16) -> io::Result<()> {
-    Ok(rustix::termios::tcsetwinsize(terminal, Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 })?)
+    Ok(rustix::termios::tcsetwinsize(
+        terminal,
+        Winsize {
+            ws_row: rows,
+            ws_col: columns,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        },
+    )?)
 }
 
 /// Rows and columns.
@@ -92,20 +113,32 @@ mod tests {
 
     #[test]
     fn plain_directories_are_refused() {
-        let directory = rustix::fs::open("/etc", OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap();
+        let directory =
+            rustix::fs::open("/etc", OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap();
         assert!(open_in(directory.as_fd()).is_err());
     }
 
     #[test]
     fn raw_mode_is_undone() {
-        let devpts = crate::mount::new_filesystem("devpts", &[("ptmxmode", Some("0666"))], crate::mount::Flags::empty()).unwrap();
+        let devpts = crate::mount::new_filesystem(
+            "devpts",
+            &[("ptmxmode", Some("0666"))],
+            crate::mount::Flags::empty(),
+        )
+        .unwrap();
         let pty = open_in(devpts.as_fd()).unwrap();
         set_size(&pty.master, 30, 100).unwrap();
         assert_eq!(size(&pty.slave).unwrap(), (30, 100));
         let before = rustix::termios::tcgetattr(&pty.slave).unwrap().local_modes;
         let raw = RawMode::enter(&pty.slave).unwrap();
-        assert_ne!(rustix::termios::tcgetattr(&pty.slave).unwrap().local_modes, before);
+        assert_ne!(
+            rustix::termios::tcgetattr(&pty.slave).unwrap().local_modes,
+            before
+        );
         drop(raw);
-        assert_eq!(rustix::termios::tcgetattr(&pty.slave).unwrap().local_modes, before);
+        assert_eq!(
+            rustix::termios::tcgetattr(&pty.slave).unwrap().local_modes,
+            before
+        );
     }
 }

@@ -322,13 +322,7 @@ mod tests {
 
     #[test]
     fn every_name_is_a_system_call_somewhere() {
-        let elsewhere = [
-            "riscv_hwprobe",
-            "epoll_ctl_old",
-            "epoll_wait_old",
-            "utimensat_time64",
-            "lsm_list_modules",
-        ];
+        let elsewhere = ["recv", "send", "x86_64"];
         let arches = [Arch::X86_64, Arch::I386, Arch::X32, Arch::Aarch64];
         for name in unconditional(&|_| true) {
             assert!(
