@@ -74,6 +74,10 @@ pub enum Error {
     TagWithDigest(String),
     #[error("{0}")]
     Conflict(String),
+    #[error(transparent)]
+    Registry(#[from] crate::registry::Error),
+    #[error("An image does not exist locally with the tag: {0}")]
+    NoLocalImage(String),
     #[error("cannot read {blob} from {place}")]
     Fetch {
         blob: Digest,

@@ -258,6 +258,15 @@ impl Fetcher<'_> {
         self.download(blob, sink)
     }
 
+    /// The configuration: small, and without a bar.
+    pub(crate) fn config(&self, blob: &Descriptor) -> Result<(), Error> {
+        Fetcher {
+            progress: &crate::progress::Silent,
+            ..*self
+        }
+        .blob(blob, &mut |_| {})
+    }
+
     /// Reads a whole file; its length and digest.
     fn read_through(
         &self,

@@ -6,6 +6,8 @@
 //! Locks, outermost first: `image-collect` (shared by all who bring in or use, exclusive for collection),
 //! `layer-<chain>`, `blob-<digest>`, `image-index`.
 
+pub mod account;
+pub mod archive;
 pub mod collect;
 pub mod commit;
 pub mod content;
@@ -16,17 +18,20 @@ pub mod list;
 mod pipeline;
 pub mod progress;
 pub mod pull;
+pub mod push;
 pub mod registry;
 pub mod remove;
 pub mod store;
 pub mod tarball;
 
+pub use account::{SearchResult, login, logout, search};
 pub use collect::{Fault, Keep, Unreferenced};
 pub use commit::Layer;
 pub use error::{Error, NotFound, Place};
 pub use list::HistoryLine;
 pub use progress::{LayerEvent, Progress, Silent, Status};
 pub use pull::{PullPolicy, Pulled};
-pub use registry::RegistryOptions;
+pub use push::Pushed;
+pub use registry::{Error as RegistryError, RegistryOptions};
 pub use remove::{InUse, RemoveOptions, Removed};
 pub use store::{Hold, Image, Store, StoreOptions};

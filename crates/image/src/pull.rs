@@ -2,10 +2,14 @@
 
 use crate::content::{self, ImageLayout};
 use crate::error::{Error, NotFound, Place};
+use crate::fetch::Source;
 use crate::progress::Progress;
+use crate::registry::api::{self, Registry};
 use crate::store::{self, Image, Store};
 use oci::manifest::{CONTAINERD_NAME, REF_NAME};
-use oci::{Descriptor, Document, Index, Platform, Reference};
+use oci::{Descriptor, Digest, Document, Index, Manifest, Platform, Reference};
+use std::io::Read;
+use std::time::Duration;
 
 /// When to look beyond the store (`--pull`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -89,10 +93,90 @@ impl Store {
                 }),
             }
         }
+        for registry in self.registries(&reference) {
+            let name = format!("registry {}", registry.name());
+            match self.pull_from_registry(&registry, &reference, platform, progress) {
+                Err(error) if is_absence(&error) => places.push(Place {
+                    name,
+                    answer: error.to_string(),
+                }),
+                other => return other,
+            }
+        }
         Err(Error::NotFound(NotFound {
             reference: reference.familiar(),
             places,
         }))
+    }
+
+    /// Whom to ask, in order: the mirrors for Docker Hub's images, then the registry itself.
+    fn registries(&self, reference: &Reference) -> Vec<Registry> {
+        let options = &self.options.registries;
+        let hub = reference.domain() == oci::reference::DOCKER_HUB && !options.offline;
+        let mirrors = if hub { options.mirrors.as_slice() } else { &[] };
+        let mirrors = mirrors.iter().map(|url| Registry::mirror(url, options));
+        mirrors
+            .chain([Registry::new(reference.domain(), options)])
+            .collect()
+    }
+
+    fn pull_from_registry(
+        &self,
+        registry: &Registry,
+        reference: &Reference,
+        platform: &Platform,
+        progress: &dyn Progress,
+    ) -> Result<Pulled, Error> {
+        let (bytes, target) = registry.manifest(reference.path(), &reference.tag_or_digest())?;
+        check_asked(reference, &target)?;
+        announce(reference, progress);
+        self.content.put_as(&target.digest, &bytes)?;
+        let (manifest_digest, manifest) = match parse(&bytes, &target.digest)? {
+            Document::Manifest(manifest) => (target.digest.clone(), *manifest),
+            Document::Index(index) => self.pull_child(registry, reference, &index, platform)?,
+        };
+        let source = RegistrySource {
+            registry,
+            repository: reference.path(),
+        };
+        let fetcher = self.fetcher(&source, progress);
+        if manifest.config.size > content::DOCUMENT_MAX {
+            let (digest, size) = (manifest.config.digest.clone(), manifest.config.size);
+            return Err(content::Error::TooLarge { digest, size }.into());
+        }
+        fetcher.config(&manifest.config)?;
+        let config = self.content.layout().document(&manifest.config.digest)?;
+        let image = store::assemble(target.clone(), manifest_digest, manifest, &config)?;
+        fetcher.layers(&store::jobs(&image)?)?;
+        self.record(&target, reference, &image, progress)
+    }
+
+    /// The manifest of one platform out of an index.
+    fn pull_child(
+        &self,
+        registry: &Registry,
+        reference: &Reference,
+        index: &Index,
+        platform: &Platform,
+    ) -> Result<(Digest, Manifest), Error> {
+        let familiar = reference.familiar();
+        let chosen = store::choose(index, platform, &familiar)?;
+        let bytes = match self.content.layout().document(&chosen.digest) {
+            Ok(bytes) => bytes,
+            Err(_) => {
+                registry
+                    .manifest(reference.path(), &chosen.digest.to_string())?
+                    .0
+            }
+        };
+        self.content.put_as(&chosen.digest, &bytes)?;
+        match parse(&bytes, &chosen.digest)? {
+            Document::Manifest(manifest) => Ok((chosen.digest.clone(), *manifest)),
+            Document::Index(_) => Err(Error::NotAnImage(
+                familiar,
+                "an index within an index".into(),
+            )),
+        }
     }
 
     fn pull_from_layout(
@@ -139,14 +223,60 @@ impl Store {
     }
 }
 
+fn parse(bytes: &[u8], digest: &Digest) -> Result<Document, Error> {
+    Document::parse(bytes).map_err(|source| Error::Manifest {
+        digest: digest.clone(),
+        source,
+    })
+}
+
+/// A registry as a source of blobs.
+struct RegistrySource<'a> {
+    registry: &'a Registry,
+    repository: &'a str,
+}
+
+impl Source for RegistrySource<'_> {
+    fn place(&self) -> String {
+        self.registry.name().to_owned()
+    }
+
+    fn open(&self, blob: &Descriptor, offset: u64) -> Result<Box<dyn Read + Send>, Error> {
+        Ok(self.registry.blob(self.repository, &blob.digest, offset)?)
+    }
+
+    fn again(&self, failure: &Error, attempt: u32) -> Option<Duration> {
+        match failure {
+            Error::Registry(error) => api::pause(error, attempt),
+            // The body broke off: the connection, not the registry.
+            Error::Fetch { .. } if attempt < 5 => Some(Duration::from_millis(250 << attempt)),
+            _ => None,
+        }
+    }
+}
+
+/// Whether the next place may be asked: this one cannot be reached, or does not have it or give it.
+fn is_absence(error: &Error) -> bool {
+    matches!(error, Error::Registry(_))
+}
+
+/// Asked by digest, the answer must have it: a registry (or who sits between) is not believed.
+fn check_asked(reference: &Reference, target: &Descriptor) -> Result<(), Error> {
+    match reference.digest() {
+        Some(asked) if *asked != target.digest => Err(content::Error::Digest {
+            expected: asked.clone(),
+            actual: target.digest.clone(),
+        }
+        .into()),
+        _ => Ok(()),
+    }
+}
+
 fn announce(reference: &Reference, progress: &dyn Progress) {
-    let repository = match reference.domain() {
-        oci::reference::DOCKER_HUB => reference.path().to_owned(),
-        _ => reference.path().to_owned(),
-    };
     progress.line(&format!(
-        "{}: Pulling from {repository}",
-        reference.tag_or_digest()
+        "{}: Pulling from {}",
+        reference.tag_or_digest(),
+        reference.path()
     ));
 }
 
@@ -218,15 +348,4 @@ pub(crate) fn leave_dangling(index: &mut Index, mut old: Descriptor) {
     old.annotations.remove(REF_NAME);
     old.annotations.remove(CONTAINERD_NAME);
     index.manifests.push(old);
-}
-
-/// What kind of document `bytes` are, for a descriptor of them.
-pub(crate) fn describe(bytes: &[u8], media_type: &str) -> Result<Descriptor, Error> {
-    let descriptor = Descriptor::of(media_type, bytes);
-    Document::parse(bytes)
-        .map_err(|source| Error::Manifest {
-            digest: descriptor.digest.clone(),
-            source,
-        })
-        .map(|_| descriptor)
 }

@@ -1,17 +1,134 @@
-//! The registry client.
+//! The registry client. One [`api::Registry`] per registry and process; HTTP, TLS and trust in `http`,
+//! tokens in `auth`, names to addresses in `resolver`, credentials on disk in `credentials`.
+//! Source: OCI distribution-spec 1.1, Docker `registry/spec`.
+
+pub(crate) mod api;
+pub(crate) mod auth;
+pub mod credentials;
+pub(crate) mod http;
+pub mod resolver;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// How registries are reached.
 #[derive(Debug, Clone, Default)]
 pub struct RegistryOptions {
-    /// Registries (`host[:port]`) that may be spoken to without TLS or with a certificate nobody vouches
-    /// for. Loopback addresses always may.
+    /// Registries (`host[:port]`, or a network in CIDR form) that may be spoken to without TLS or with a
+    /// certificate nobody vouches for. Loopback addresses always may.
     pub insecure: Vec<String>,
     /// Asked before Docker Hub itself for Docker Hub's images (`https://mirror.example`), in order.
     pub mirrors: Vec<String>,
     /// Docker's `config.json` with credentials; `None`: anonymous.
     pub docker_config: Option<PathBuf>,
+    /// Docker's `certs.d` directories (`<dir>/<host>/{ca.crt,client.cert,client.key}`).
+    pub certs_dirs: Vec<PathBuf>,
     /// Never connect: what image directories do not have is not there.
     pub offline: bool,
+    pub resolver: resolver::ResolverFiles,
+    /// No byte for this long: the connection is dead. `None`: 30 seconds.
+    pub stall_timeout: Option<Duration>,
+}
+
+/// Why a registry did not give or take what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{}", connect_text(url, source))]
+    Connect {
+        url: String,
+        source: Box<ureq::Error>,
+    },
+    #[error("{url} answered {status}{}", detail(message))]
+    Status {
+        url: String,
+        status: u16,
+        message: String,
+        retry_after: Option<Duration>,
+    },
+    #[error("pull access denied for {0}, repository does not exist or may require 'docker login'")]
+    Denied(String),
+    #[error("manifest for {0} not found: manifest unknown")]
+    ManifestUnknown(String),
+    #[error("unauthorized: incorrect username or password for {registry}")]
+    Unauthorized { registry: String },
+    #[error("no basic auth credentials for {registry} (log in with: docker login {registry})")]
+    NoCredentials { registry: String },
+    #[error("{registry} asks for a way of authentication that is not known: {challenge}")]
+    Challenge { registry: String, challenge: String },
+    #[error("{registry} wants credentials sent to {realm} without encryption: refused")]
+    PlainRealm { registry: String, realm: String },
+    #[error("{url} answered something that cannot be read")]
+    Answer {
+        url: String,
+        source: serde_json::Error,
+    },
+    #[error("{url} answered without {what}")]
+    Incomplete { url: String, what: &'static str },
+    #[error("the request to {0} cannot be written")]
+    Request(String, #[source] ureq::http::Error),
+    #[error("the network is switched off (offline), {0} cannot be asked")]
+    Offline(String),
+    #[error(transparent)]
+    Credentials(#[from] credentials::Error),
+    #[error("{registry} stored {stored} where {sent} was sent")]
+    PushDigest {
+        registry: String,
+        stored: String,
+        sent: String,
+    },
+}
+
+fn detail(message: &str) -> String {
+    if message.is_empty() {
+        String::new()
+    } else {
+        format!(": {message}")
+    }
+}
+
+/// The innermost reason, and the way out where there is a usual one.
+fn connect_text(url: &str, source: &ureq::Error) -> String {
+    use std::io::ErrorKind;
+    let host = url.split('/').nth(2).unwrap_or(url);
+    match source {
+        ureq::Error::Io(e) if e.kind() == ErrorKind::ConnectionRefused => {
+            format!("dial tcp {host}: connect: connection refused (is the registry running?)")
+        }
+        ureq::Error::HostNotFound => format!("dial tcp: lookup {host}: no such host"),
+        ureq::Error::Timeout(what) => format!("no answer from {host} in time ({what})"),
+        ureq::Error::Rustls(e) => format!(
+            "tls: {host}: {e} (add its CA to /etc/docker/certs.d/{host}/ca.crt, or list it under insecure-registries)"
+        ),
+        other => format!("cannot reach {host}: {other}"),
+    }
+}
+
+impl Error {
+    /// Whether the same request may succeed later: broken connections, overload, server faults.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::Status { status, .. } => {
+                matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504)
+            }
+            Self::Connect { source, .. } => match &**source {
+                ureq::Error::Io(e) => !matches!(
+                    e.kind(),
+                    std::io::ErrorKind::ConnectionRefused | std::io::ErrorKind::NotFound
+                ),
+                ureq::Error::Timeout(_)
+                | ureq::Error::ConnectionFailed
+                | ureq::Error::BodyStalled => true,
+                ureq::Error::Protocol(_) => true,
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
 }

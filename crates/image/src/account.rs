@@ -1,0 +1,126 @@
+//! `login`, `logout`, `search`: what is asked of a registry besides images.
+
+use crate::error::Error;
+use crate::registry::api::Registry;
+use crate::registry::credentials::{Credential, DockerConfig, Error as CredentialsError};
+use crate::registry::{Error as RegistryError, RegistryOptions};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+
+/// One line of `search`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct SearchResult {
+    #[serde(default)]
+    pub name: String,
+    #[serde(default)]
+    pub description: String,
+    #[serde(default)]
+    pub star_count: u64,
+    #[serde(default)]
+    pub is_official: bool,
+    #[serde(default)]
+    pub is_automated: bool,
+}
+
+#[derive(Deserialize)]
+struct SearchAnswer {
+    #[serde(default)]
+    results: Vec<SearchResult>,
+}
+
+#[derive(Deserialize)]
+struct Catalog {
+    #[serde(default)]
+    repositories: Vec<String>,
+}
+
+/// Shows the registry the name and password, and keeps them when it takes them.
+pub fn login(
+    options: &RegistryOptions,
+    registry: &str,
+    username: &str,
+    password: &str,
+) -> Result<(), Error> {
+    let registry = registry_name(registry);
+    let credential = Credential::Password {
+        username: username.into(),
+        password: password.into(),
+    };
+    let client = Registry::new(&registry, options).with_credential(credential.clone());
+    client.check_login()?;
+    let path = options
+        .docker_config
+        .as_ref()
+        .ok_or(RegistryError::Credentials(CredentialsError::NoPlace))?;
+    let kept = DockerConfig::read(path).and_then(|mut config| config.put(&registry, &credential));
+    Ok(kept.map_err(RegistryError::Credentials)?)
+}
+
+/// Forgets a registry's credential; false when there was none.
+pub fn logout(options: &RegistryOptions, registry: &str) -> Result<bool, Error> {
+    let Some(path) = &options.docker_config else {
+        return Ok(false);
+    };
+    let removed =
+        DockerConfig::read(path).and_then(|mut config| config.remove(&registry_name(registry)));
+    Ok(removed.map_err(RegistryError::Credentials)?)
+}
+
+/// Searches: Docker Hub by its search service; `host/term` in that registry's catalogue of names.
+pub fn search(
+    options: &RegistryOptions,
+    term: &str,
+    limit: usize,
+) -> Result<Vec<SearchResult>, Error> {
+    let host = term
+        .split_once('/')
+        .filter(|(h, _)| h.contains(['.', ':']) || *h == "localhost");
+    if let Some((host, rest)) = host {
+        return search_catalog(options, host, rest, limit);
+    }
+    let hub = Registry::mirror("https://index.docker.io", options);
+    let query = utf8_percent_encode(term, NON_ALPHANUMERIC);
+    if options.offline {
+        return Err(RegistryError::Offline("index.docker.io".into()).into());
+    }
+    let answer: SearchAnswer = hub.json(
+        &format!("/v1/search?q={query}&n={}", limit.clamp(1, 100)),
+        "",
+    )?;
+    Ok(answer.results)
+}
+
+fn search_catalog(
+    options: &RegistryOptions,
+    host: &str,
+    term: &str,
+    limit: usize,
+) -> Result<Vec<SearchResult>, Error> {
+    let registry = Registry::new(host, options);
+    let catalog: Catalog = registry.json("/v2/_catalog?n=1000", "registry:catalog:*")?;
+    let fitting = catalog
+        .repositories
+        .into_iter()
+        .filter(|name| name.contains(term))
+        .take(limit);
+    Ok(fitting
+        .map(|name| SearchResult {
+            name: format!("{host}/{name}"),
+            ..SearchResult::default()
+        })
+        .collect())
+}
+
+/// `https://host/v2/` → `host`; empty: Docker Hub.
+fn registry_name(typed: &str) -> String {
+    let rest = typed
+        .strip_prefix("https://")
+        .or_else(|| typed.strip_prefix("http://"))
+        .unwrap_or(typed);
+    match rest.split('/').next().unwrap_or(rest) {
+        "" | "index.docker.io" | "registry-1.docker.io" | "docker.io" => {
+            oci::reference::DOCKER_HUB.into()
+        }
+        host => host.into(),
+    }
+}

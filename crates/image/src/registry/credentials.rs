@@ -1,0 +1,391 @@
+//! Docker's `config.json`: who one is at which registry. Unknown keys are kept when it is written.
+//!
+//! ```text
+//! { "auths": { "<server>": { "auth": base64("user:password"), "identitytoken": "…" } },
+//!   "credsStore": "<helper>", "credHelpers": { "<server>": "<helper>" } }
+//! ```
+//! A helper is the program `docker-credential-<helper>`; running it is the one execution in the engine.
+//! Source: Docker CLI reference (`docker login`), docker-credential-helpers.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+use state::Durability;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The key of Docker Hub, for historical reasons.
+pub const HUB_KEY: &str = "https://index.docker.io/v1/";
+
+/// Why credentials could not be read or kept.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot {step} {}", path.display())]
+    Io {
+        step: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+    #[error("{} is damaged", path.display())]
+    Parse {
+        path: PathBuf,
+        source: serde_json::Error,
+    },
+    #[error("cannot run the credential helper docker-credential-{helper}")]
+    Helper { helper: String, source: io::Error },
+    #[error("the credential helper docker-credential-{helper} failed: {message}")]
+    HelperFailed { helper: String, message: String },
+    #[error("invalid credential helper name {0:?}")]
+    HelperName(String),
+    #[error("no place to keep credentials: neither DOCKER_CONFIG nor HOME is set")]
+    NoPlace,
+}
+
+/// How to prove who one is.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Credential {
+    Password {
+        username: String,
+        password: String,
+    },
+    /// An OAuth2 refresh token.
+    IdentityToken(String),
+}
+
+impl std::fmt::Debug for Credential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Password { username, .. } => {
+                write!(f, "Password {{ username: {username:?}, .. }}")
+            }
+            Self::IdentityToken(_) => f.write_str("IdentityToken(..)"),
+        }
+    }
+}
+
+/// A parsed `config.json`.
+#[derive(Debug)]
+pub struct DockerConfig {
+    path: PathBuf,
+    document: Map<String, Value>,
+}
+
+impl DockerConfig {
+    /// Reads the file; one that is not there is empty.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let document = match std::fs::read(path) {
+            Ok(bytes) if bytes.is_empty() => Map::new(),
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|source| Error::Parse {
+                path: path.into(),
+                source,
+            })?,
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                Map::new()
+            }
+            Err(source) => {
+                return Err(Error::Io {
+                    step: "read",
+                    path: path.into(),
+                    source,
+                });
+            }
+        };
+        Ok(Self {
+            path: path.into(),
+            document,
+        })
+    }
+
+    /// The credential for a registry (`docker.io`, `localhost:5000`).
+    pub fn get(&self, registry: &str) -> Result<Option<Credential>, Error> {
+        let key = server_key(registry);
+        if let Some(helper) = self.helper(registry) {
+            return ask_helper(&helper, &key);
+        }
+        let auths = self.document.get("auths").and_then(Value::as_object);
+        let Some(entry) = auths.and_then(|a| find_entry(a, registry)) else {
+            return Ok(None);
+        };
+        let text = |name: &str| {
+            entry
+                .get(name)
+                .and_then(Value::as_str)
+                .filter(|t| !t.is_empty())
+        };
+        if let Some(token) = text("identitytoken") {
+            return Ok(Some(Credential::IdentityToken(token.into())));
+        }
+        if let Some(decoded) = text("auth").and_then(|t| STANDARD.decode(t).ok()) {
+            let pair = String::from_utf8_lossy(&decoded)
+                .trim_end_matches('\0')
+                .to_owned();
+            if let Some((username, password)) = pair.split_once(':') {
+                return Ok(Some(Credential::Password {
+                    username: username.into(),
+                    password: password.into(),
+                }));
+            }
+        }
+        match (text("username"), text("password")) {
+            (Some(username), Some(password)) => Ok(Some(Credential::Password {
+                username: username.into(),
+                password: password.into(),
+            })),
+            _ => Ok(None),
+        }
+    }
+
+    /// Keeps a credential, by the helper where one is configured.
+    pub fn put(&mut self, registry: &str, credential: &Credential) -> Result<(), Error> {
+        let key = server_key(registry);
+        let (username, secret) = match credential {
+            Credential::Password { username, password } => (username.as_str(), password.as_str()),
+            Credential::IdentityToken(token) => ("<token>", token.as_str()),
+        };
+        if let Some(helper) = self.helper(registry) {
+            let request = json!({"ServerURL": key, "Username": username, "Secret": secret});
+            run_helper(&helper, "store", request.to_string().as_bytes())?;
+            return Ok(());
+        }
+        let entry = match credential {
+            Credential::Password { .. } => {
+                json!({"auth": STANDARD.encode(format!("{username}:{secret}"))})
+            }
+            Credential::IdentityToken(_) => {
+                json!({"auth": STANDARD.encode("<token>:"), "identitytoken": secret})
+            }
+        };
+        let auths = self.document.entry("auths").or_insert_with(|| json!({}));
+        if let Some(auths) = auths.as_object_mut() {
+            auths.insert(key, entry);
+        }
+        self.write()
+    }
+
+    /// Forgets a registry; false when it was not known.
+    pub fn remove(&mut self, registry: &str) -> Result<bool, Error> {
+        if let Some(helper) = self.helper(registry) {
+            run_helper(&helper, "erase", server_key(registry).as_bytes())?;
+        }
+        let Some(auths) = self
+            .document
+            .get_mut("auths")
+            .and_then(Value::as_object_mut)
+        else {
+            return Ok(false);
+        };
+        let before = auths.len();
+        auths.retain(|key, _| normal(key) != normal(registry) && *key != server_key(registry));
+        let removed = auths.len() != before;
+        if removed {
+            self.write()?;
+        }
+        Ok(removed)
+    }
+
+    fn helper(&self, registry: &str) -> Option<String> {
+        let helpers = self.document.get("credHelpers").and_then(Value::as_object);
+        let own = helpers
+            .and_then(|h| find_entry(h, registry))
+            .and_then(Value::as_str);
+        let any = || self.document.get("credsStore").and_then(Value::as_str);
+        own.or_else(any)
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+    }
+
+    fn write(&self) -> Result<(), Error> {
+        // A link to the file stays one.
+        let path = self
+            .path
+            .canonicalize()
+            .unwrap_or_else(|_| self.path.clone());
+        let failed = |source| Error::Io {
+            step: "write",
+            path: path.clone(),
+            source,
+        };
+        if let Some(dir) = path.parent() {
+            std::fs::create_dir_all(dir).map_err(failed)?;
+        }
+        let text = serde_json::to_vec_pretty(&self.document).map_err(|source| Error::Parse {
+            path: path.clone(),
+            source,
+        })?;
+        state::record::write_bytes(&path, &text, Durability::Durable).map_err(failed)
+    }
+}
+
+/// What a registry is called in `auths`, and to helpers.
+fn server_key(registry: &str) -> String {
+    if is_hub(registry) {
+        HUB_KEY.into()
+    } else {
+        registry.into()
+    }
+}
+
+fn is_hub(registry: &str) -> bool {
+    matches!(
+        normal(registry),
+        "docker.io" | "index.docker.io" | "registry-1.docker.io"
+    )
+}
+
+/// `https://host:port/v1/` → `host:port`.
+fn normal(key: &str) -> &str {
+    let rest = key
+        .strip_prefix("https://")
+        .or_else(|| key.strip_prefix("http://"))
+        .unwrap_or(key);
+    rest.split('/').next().unwrap_or(rest)
+}
+
+fn find_entry<'a>(map: &'a Map<String, Value>, registry: &str) -> Option<&'a Value> {
+    if let Some(value) = map.get(&server_key(registry)) {
+        return Some(value);
+    }
+    let same = |key: &str| normal(key) == normal(registry) || (is_hub(key) && is_hub(registry));
+    map.iter()
+        .find(|(key, _)| same(key))
+        .map(|(_, value)| value)
+}
+
+fn ask_helper(helper: &str, key: &str) -> Result<Option<Credential>, Error> {
+    let answer = match run_helper(helper, "get", key.as_bytes()) {
+        // "credentials not found in native keychain": anonymous, as Docker goes on.
+        Err(Error::HelperFailed { message, .. }) if message.contains("not found") => {
+            return Ok(None);
+        }
+        other => other?,
+    };
+    let failed = |message: &str| Error::HelperFailed {
+        helper: helper.into(),
+        message: message.into(),
+    };
+    let answer: Value =
+        serde_json::from_slice(&answer).map_err(|_| failed("its answer is not JSON"))?;
+    let text = |name: &str| {
+        answer
+            .get(name)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let (username, secret) = (text("Username"), text("Secret"));
+    match username.as_str() {
+        "" => Ok(None),
+        "<token>" => Ok(Some(Credential::IdentityToken(secret))),
+        _ => Ok(Some(Credential::Password {
+            username,
+            password: secret,
+        })),
+    }
+}
+
+fn run_helper(helper: &str, verb: &str, input: &[u8]) -> Result<Vec<u8>, Error> {
+    // The name comes from a file the user owns, yet a path in it would run something else than a helper.
+    if helper.contains('/') {
+        return Err(Error::HelperName(helper.into()));
+    }
+    let program = format!("docker-credential-{helper}");
+    let answer = sys::helper::ask(&program, verb, input).map_err(|source| Error::Helper {
+        helper: helper.into(),
+        source,
+    })?;
+    if answer.status.success() {
+        return Ok(answer.stdout);
+    }
+    let message = String::from_utf8_lossy(&answer.stdout).trim().to_owned();
+    Err(Error::HelperFailed {
+        helper: helper.into(),
+        message,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn password(username: &str, password: &str) -> Credential {
+        Credential::Password {
+            username: username.into(),
+            password: password.into(),
+        }
+    }
+
+    #[test]
+    fn what_is_put_is_got_and_the_rest_of_the_file_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sub/config.json");
+        let mut config = DockerConfig::read(&path).unwrap();
+        assert_eq!(config.get("docker.io").unwrap(), None);
+        config.document.insert("psFormat".into(), json!("table"));
+        config.put("docker.io", &password("me", "a:b")).unwrap();
+        config
+            .put("localhost:5000", &password("you", "secret"))
+            .unwrap();
+        let mut again = DockerConfig::read(&path).unwrap();
+        assert_eq!(again.get("docker.io").unwrap(), Some(password("me", "a:b")));
+        assert_eq!(
+            again.get("localhost:5000").unwrap(),
+            Some(password("you", "secret"))
+        );
+        assert!(std::fs::read_to_string(&path).unwrap().contains("psFormat"));
+        assert!(again.remove("localhost:5000").unwrap());
+        assert!(!again.remove("localhost:5000").unwrap());
+        assert_eq!(
+            DockerConfig::read(&path)
+                .unwrap()
+                .get("localhost:5000")
+                .unwrap(),
+            None
+        );
+    }
+
+    #[test]
+    fn servers_are_found_however_they_were_written() {
+        let text = r#"{"auths":{"https://reg.example/v2/":{"auth":"dTpw"},"index.docker.io":{"identitytoken":"t"}}}"#;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.json");
+        std::fs::write(&path, text).unwrap();
+        let config = DockerConfig::read(&path).unwrap();
+        assert_eq!(config.get("reg.example").unwrap(), Some(password("u", "p")));
+        assert_eq!(
+            config.get("docker.io").unwrap(),
+            Some(Credential::IdentityToken("t".into()))
+        );
+        assert_eq!(config.get("other.example").unwrap(), None);
+    }
+
+    #[test]
+    fn secrets_do_not_appear_in_debug_output() {
+        assert!(!format!("{:?}", password("u", "hunter2")).contains("hunter2"));
+    }
+
+    #[test]
+    fn a_helper_that_is_missing_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.json");
+        std::fs::write(&path, r#"{"credsStore":"no-such-helper-here"}"#).unwrap();
+        let error = DockerConfig::read(&path)
+            .unwrap()
+            .get("x.example")
+            .unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("docker-credential-no-such-helper-here")
+        );
+        std::fs::write(&path, r#"{"credsStore":"../../bin/sh"}"#).unwrap();
+        assert!(matches!(
+            DockerConfig::read(&path).unwrap().get("x.example"),
+            Err(Error::HelperName(_))
+        ));
+    }
+}
