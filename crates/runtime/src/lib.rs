@@ -13,15 +13,17 @@ pub mod defaults;
 mod error;
 mod exec;
 mod init;
+mod overlay;
 mod protocol;
 mod request;
 pub mod seccomp;
 mod spawn;
 pub mod users;
 
-pub use cgroup::Cgroup;
+pub use cgroup::{Cgroup, Stats};
 pub use error::{Errno, Error, InitError};
 pub use exec::{ExecRequest, exec};
+pub use overlay::mount_detached;
 pub use request::{CopyUp, Netns, Overlay, Reaper, Request, Rootfs, Seccomp, Stdio, UserSpec};
 pub use spawn::{Pending, Started, spawn};
 pub use sys::process::ExitStatus;

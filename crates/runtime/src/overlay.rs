@@ -11,7 +11,7 @@ use sys::mount::{Flags, FsContext};
 /// Mounts an overlay in no namespace at all.
 pub fn mount_detached(overlay: &Overlay) -> Result<OwnedFd, Error> {
     let failed = |messages: Vec<String>| move |cause| InitError::Root { messages, cause };
-    let context = FsContext::open("overlay").or(failed(Vec::new()))?;
+    let context = FsContext::open("overlay").because(failed(Vec::new()))?;
     let made = root::configure(&context, overlay).and_then(|()| context.create(Flags::empty()));
-    Ok(made.or(failed(context.messages()))?)
+    Ok(made.because(failed(context.messages()))?)
 }

@@ -5,6 +5,7 @@
 //!   images/                     a valid OCI image layout: oci-layout, index.json, blobs/sha256
 //!   layers/<chain-id>/          an unpacked layer and its record; immutable once there
 //!   containers/<id>/            config.json, exit.json, upper/, work/, logs
+//!   names/<name>                symbolic link to a container's id: reserves its name
 //!   volumes/<name>/             record.json, _data/
 //!   networks/<name>.json        network records
 //!   build/                      build cache records
@@ -35,13 +36,19 @@ pub struct Layout {
 
 impl Default for Layout {
     fn default() -> Self {
-        Self { data: DATA_ROOT.into(), run: RUN_ROOT.into() }
+        Self {
+            data: DATA_ROOT.into(),
+            run: RUN_ROOT.into(),
+        }
     }
 }
 
 impl Layout {
     pub fn new(data: impl Into<PathBuf>, run: impl Into<PathBuf>) -> Self {
-        Self { data: data.into(), run: run.into() }
+        Self {
+            data: data.into(),
+            run: run.into(),
+        }
     }
 
     /// Makes the directories every command relies on (mode 0700: layers hold set-uid programs).
@@ -55,6 +62,7 @@ impl Layout {
             self.images().join("blobs/sha256"),
             self.layers(),
             self.containers(),
+            self.names(),
             self.volumes(),
             self.networks(),
             self.build(),
@@ -106,6 +114,10 @@ impl Layout {
 
     pub fn container(&self, id: &str) -> PathBuf {
         self.containers().join(id)
+    }
+
+    pub fn names(&self) -> PathBuf {
+        self.data.join("names")
     }
 
     pub fn volumes(&self) -> PathBuf {

@@ -10,7 +10,10 @@ pub enum Found<T> {
 }
 
 /// Looks `wanted` up among `(id, name, object)`: a full id first, then a name, then a prefix of an id.
-pub fn find<'a, T>(wanted: &str, objects: impl IntoIterator<Item = (&'a str, &'a str, T)>) -> Found<T> {
+pub fn find<'a, T>(
+    wanted: &str,
+    objects: impl IntoIterator<Item = (&'a str, &'a str, T)>,
+) -> Found<T> {
     let mut by_name = None;
     let mut by_prefix = Vec::new();
     for (id, name, object) in objects {
@@ -37,12 +40,17 @@ pub fn find<'a, T>(wanted: &str, objects: impl IntoIterator<Item = (&'a str, &'a
 mod tests {
     use super::*;
 
-    const OBJECTS: [(&str, &str, u8); 3] = [("abc1", "web", 1), ("abd2", "db", 2), ("ff00", "abc", 3)];
+    const OBJECTS: [(&str, &str, u8); 3] =
+        [("abc1", "web", 1), ("abd2", "db", 2), ("ff00", "abc", 3)];
 
     #[test]
     fn names_win_over_prefixes_and_ids_over_names() {
         assert_eq!(find("web", OBJECTS), Found::One(1));
-        assert_eq!(find("abc", OBJECTS), Found::One(3), "a name beats the prefix of abc1");
+        assert_eq!(
+            find("abc", OBJECTS),
+            Found::One(3),
+            "a name beats the prefix of abc1"
+        );
         assert_eq!(find("abd", OBJECTS), Found::One(2));
         assert_eq!(find("ab", OBJECTS), Found::Ambiguous);
         assert_eq!(find("x", OBJECTS), Found::None);

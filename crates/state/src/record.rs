@@ -34,7 +34,10 @@ pub enum Error {
     #[error("cannot write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error("{} is damaged", path.display())]
-    Parse { path: PathBuf, source: serde_json::Error },
+    Parse {
+        path: PathBuf,
+        source: serde_json::Error,
+    },
     #[error("{} was written by a newer dockless (schema {found}, this one knows {SCHEMA})", path.display())]
     Newer { path: PathBuf, found: u32 },
 }
@@ -57,21 +60,41 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(Error::Read { path: path.into(), source }),
+        Err(source) => {
+            return Err(Error::Read {
+                path: path.into(),
+                source,
+            });
+        }
     };
-    let damaged = |source| Error::Parse { path: path.into(), source };
+    let damaged = |source| Error::Parse {
+        path: path.into(),
+        source,
+    };
     let head: Head = serde_json::from_slice(&bytes).map_err(damaged)?;
     if head.schema > SCHEMA {
-        return Err(Error::Newer { path: path.into(), found: head.schema });
+        return Err(Error::Newer {
+            path: path.into(),
+            found: head.schema,
+        });
     }
     serde_json::from_slice(&bytes).map(Some).map_err(damaged)
 }
 
 /// Writes a record in one step.
 pub fn write<T: Serialize>(path: &Path, record: &T, durability: Durability) -> Result<(), Error> {
-    let bytes = serde_json::to_vec(&Written { schema: SCHEMA, record })
-        .map_err(|source| Error::Parse { path: path.into(), source })?;
-    write_bytes(path, &bytes, durability).map_err(|source| Error::Write { path: path.into(), source })
+    let bytes = serde_json::to_vec(&Written {
+        schema: SCHEMA,
+        record,
+    })
+    .map_err(|source| Error::Parse {
+        path: path.into(),
+        source,
+    })?;
+    write_bytes(path, &bytes, durability).map_err(|source| Error::Write {
+        path: path.into(),
+        source,
+    })
 }
 
 /// Replaces a whole file in one step.
@@ -82,7 +105,12 @@ pub fn write_bytes(path: &Path, bytes: &[u8], durability: Durability) -> io::Res
     let serial = COUNTER.fetch_add(1, Ordering::Relaxed);
     let temporary = dir.join(format!(".{name}.{}.{serial}.tmp", std::process::id()));
     let written = (|| {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temporary)?;
         file.write_all(bytes)?;
         if durability == Durability::Durable {
             file.sync_all()?;
@@ -102,7 +130,10 @@ pub fn write_bytes(path: &Path, bytes: &[u8], durability: Durability) -> io::Res
 /// Removes a record; one that is not there is removed already.
 pub fn remove(path: &Path) -> Result<(), Error> {
     match std::fs::remove_file(path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::Write { path: path.into(), source: e }),
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::Write {
+            path: path.into(),
+            source: e,
+        }),
         _ => Ok(()),
     }
 }
@@ -124,7 +155,11 @@ mod tests {
         let thing = Thing { name: "web".into() };
         write(&path, &thing, Durability::Durable).unwrap();
         assert_eq!(read::<Thing>(&path).unwrap(), Some(thing));
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file stays");
+        assert_eq!(
+            std::fs::read_dir(dir.path()).unwrap().count(),
+            1,
+            "no temporary file stays"
+        );
     }
 
     #[test]
@@ -132,7 +167,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("thing.json");
         std::fs::write(&path, r#"{"schema":99,"name":"web"}"#).unwrap();
-        assert!(matches!(read::<Thing>(&path), Err(Error::Newer { found: 99, .. })));
+        assert!(matches!(
+            read::<Thing>(&path),
+            Err(Error::Newer { found: 99, .. })
+        ));
     }
 
     #[test]
@@ -140,6 +178,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("thing.json");
         std::fs::write(&path, "{").unwrap();
-        assert!(read::<Thing>(&path).unwrap_err().to_string().contains("thing.json"));
+        assert!(
+            read::<Thing>(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("thing.json")
+        );
     }
 }

@@ -47,6 +47,14 @@ pub fn number(name: &str) -> Option<u32> {
         .map(|capability| u32::from(capability.index()))
 }
 
+/// `CAP_CHOWN` for 0, and so on; `None` for a number without a name here.
+pub fn name(bit: u32) -> Option<String> {
+    caps::all()
+        .into_iter()
+        .find(|capability| u32::from(capability.index()) == bit)
+        .map(|capability| capability.to_string())
+}
+
 /// The highest number this kernel knows: the first one it refuses to look up ends the range.
 pub fn last_capability() -> u32 {
     // Written for the kernels we run on: 40 is CAP_CHECKPOINT_RESTORE (5.9); an older one answers EINVAL for the missing.

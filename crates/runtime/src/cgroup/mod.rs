@@ -372,6 +372,51 @@ impl Cgroup {
     }
 }
 
+/// The names of the groups below a parent, over all hierarchies.
+pub fn children(parent: &str) -> Vec<String> {
+    let mut names: Vec<String> = parents(parent)
+        .iter()
+        .filter_map(|directory| std::fs::read_dir(directory).ok())
+        .flat_map(|entries| entries.flatten())
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// Removes the empty group above the containers; one that is in use stays.
+pub fn remove_parent(parent: &str) {
+    for directory in parents(parent) {
+        // EBUSY is the answer for a group that is in use, ENOENT for one that is gone.
+        let _ = std::fs::remove_dir(directory);
+    }
+}
+
+fn parents(parent: &str) -> Vec<PathBuf> {
+    let Ok(hierarchies) = cgroupfs::detect() else {
+        return Vec::new();
+    };
+    let mounts = hierarchies.v1.iter().map(|v1| v1.mount.clone());
+    mounts
+        .chain(hierarchies.v2.clone())
+        .map(|mount| mount.join(parent))
+        .collect()
+}
+
+/// Whether memory and swap together can be limited here.
+pub fn limits_swap() -> bool {
+    let Ok(hierarchies) = cgroupfs::detect() else {
+        return false;
+    };
+    match hierarchies.v1_with("memory") {
+        Some(v1) => v1.mount.join("memory.memsw.limit_in_bytes").exists(),
+        // There the file is in every group but the root's; swap accounting is a part of the controller.
+        None => Path::new("/proc/swaps").exists(),
+    }
+}
+
 /// All groups below, at any depth.
 fn child_groups(path: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();

@@ -13,7 +13,7 @@ mod mounts;
 mod options;
 mod program;
 mod reaper;
-mod root;
+pub(crate) mod root;
 
 pub(crate) use device::open_terminal_in_running as terminal_in_running;
 pub(crate) use program::own_executable;

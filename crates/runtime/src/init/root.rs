@@ -71,7 +71,7 @@ fn mount_overlay(overlay: &Overlay) -> Result<OwnedFd, InitError> {
     }
 }
 
-fn configure(context: &FsContext, overlay: &Overlay) -> io::Result<()> {
+pub(crate) fn configure(context: &FsContext, overlay: &Overlay) -> io::Result<()> {
     for layer in overlay.lower.iter().rev() {
         context.set("lowerdir+", layer.as_path())?;
     }

@@ -1,0 +1,54 @@
+//! The engine's configuration: `/etc/dockless/config.json`, every key optional.
+//!
+//! ```json
+//! { "image-dirs": ["/media/usb/images"], "insecure-registries": ["10.0.0.5:5000"],
+//!   "log-driver": "local", "log-opts": { "max-size": "10m" } }
+//! ```
+
+use model::log::LogDriver;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Where the configuration lies when nobody says otherwise.
+pub const PATH: &str = "/etc/dockless/config.json";
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Config {
+    /// OCI image layouts that are looked through before any registry.
+    pub image_dirs: Vec<PathBuf>,
+    /// Registries (host, host:port or CIDR) spoken to over plain HTTP or with any certificate.
+    pub insecure_registries: Vec<String>,
+    pub log_driver: Option<LogDriver>,
+    pub log_opts: BTreeMap<String, String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("cannot read {}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{} is not valid", path.display())]
+    Parse {
+        path: PathBuf,
+        source: serde_json::Error,
+    },
+}
+
+impl Config {
+    /// Reads the file; one that does not exist is an empty one.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        match std::fs::read(path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|source| ConfigError::Parse {
+                path: path.into(),
+                source,
+            }),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(source) => Err(ConfigError::Read {
+                path: path.into(),
+                source,
+            }),
+        }
+    }
+}

@@ -1,0 +1,374 @@
+//! One run of a container, from record to executing process: where image, runtime and network meet.
+//!
+//! Called by the monitor, which is single-threaded. Init builds the container's root while the network is set up
+//! here; they meet at `Pending::start`. What was made is undone when a later step fails.
+
+use super::names;
+use super::record::ContainerRecord;
+use super::state::State;
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::spec::{self, Facts, Source};
+use model::container::NamespaceMode;
+use model::mount::MountKind;
+use model::network::NetworkMode;
+use network::Attached;
+use runtime::{Cgroup, CopyUp, Netns, Overlay, Reaper, Request, Rootfs, Started, Stdio, UserSpec};
+use std::collections::HashMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// The container's own ends of its streams.
+#[derive(Debug, Clone, Copy)]
+pub enum Streams<'a> {
+    Fds {
+        stdin: BorrowedFd<'a>,
+        stdout: BorrowedFd<'a>,
+        stderr: BorrowedFd<'a>,
+    },
+    Terminal {
+        rows: u16,
+        columns: u16,
+    },
+}
+
+/// A container that executes.
+#[derive(Debug)]
+pub struct Born {
+    pub started: Started,
+    pub cgroup: Cgroup,
+    pub network: Option<Attached>,
+    /// The network namespace, when it is the container's own.
+    pub netns: Option<OwnedFd>,
+}
+
+/// Starts one run.
+pub fn start(ctx: &Context, container: &ContainerRecord, streams: Streams<'_>) -> Result<Born> {
+    let facts = facts(ctx, container, streams)?;
+    make_bind_sources(container)?;
+    let built = spec::build(container, &facts)?;
+    let cgroup = NewCgroup::make(ctx, container, &built)?;
+    let request = request(ctx, container, &built, cgroup.cgroup(), streams, &facts);
+    let pending = runtime::spawn(&request)?;
+    let mut attachment = None;
+    let mut netns = None;
+    if facts.network == Source::New {
+        let own = pending
+            .netns()
+            .map_err(Error::system("open the container's network namespace"))?;
+        attachment = Attachment::make(ctx, container, own.as_fd())?;
+        netns = Some(own);
+    }
+    write_files(
+        ctx,
+        container,
+        attachment.as_ref().map(Attachment::attached),
+    )?;
+    let started = pending.start()?;
+    Ok(Born {
+        started,
+        cgroup: cgroup.keep(),
+        network: attachment.map(Attachment::keep),
+        netns,
+    })
+}
+
+/// A cgroup that goes again when the start fails.
+struct NewCgroup(Option<Cgroup>);
+
+impl NewCgroup {
+    fn make(
+        ctx: &Context,
+        container: &ContainerRecord,
+        built: &oci_spec::runtime::Spec,
+    ) -> Result<Self> {
+        let resources = built.linux().as_ref().and_then(|l| l.resources().as_ref());
+        Ok(Self(Some(Cgroup::create(
+            &cgroup_parent(ctx, container),
+            container.id.as_str(),
+            resources,
+        )?)))
+    }
+
+    #[allow(
+        clippy::expect_used,
+        reason = "taken only by keep(), which consumes self"
+    )]
+    fn cgroup(&self) -> &Cgroup {
+        self.0
+            .as_ref()
+            .expect("the group is there until it is kept")
+    }
+
+    #[allow(clippy::expect_used, reason = "see cgroup()")]
+    fn keep(mut self) -> Cgroup {
+        self.0.take().expect("the group is there until it is kept")
+    }
+}
+
+impl Drop for NewCgroup {
+    fn drop(&mut self) {
+        if let Some(cgroup) = self.0.take() {
+            let _ = cgroup.remove();
+        }
+    }
+}
+
+/// The group above the container's own: as asked for, else the one of this data root.
+pub fn cgroup_parent(ctx: &Context, container: &ContainerRecord) -> String {
+    if let Some(parent) = &container.spec.cgroup_parent {
+        return parent.trim_matches('/').to_owned();
+    }
+    default_parent(ctx)
+}
+
+/// The group that holds the containers of this data root.
+pub fn default_parent(ctx: &Context) -> String {
+    match ctx.layout.instance().as_str() {
+        "" => "dockless".to_owned(),
+        instance => format!("dockless-{instance}"),
+    }
+}
+
+/// Endpoints that go again when the start fails.
+struct Attachment<'a> {
+    ctx: &'a Context,
+    attached: Option<Attached>,
+}
+
+impl<'a> Attachment<'a> {
+    fn make(
+        ctx: &'a Context,
+        container: &ContainerRecord,
+        netns: BorrowedFd<'_>,
+    ) -> Result<Option<Self>> {
+        let attached = crate::networks::attach(ctx, container, netns)?;
+        Ok(Some(Self {
+            ctx,
+            attached: Some(attached),
+        }))
+    }
+
+    #[allow(
+        clippy::expect_used,
+        reason = "taken only by keep(), which consumes self"
+    )]
+    fn attached(&self) -> &Attached {
+        self.attached.as_ref().expect("attached until kept")
+    }
+
+    #[allow(clippy::expect_used, reason = "see attached()")]
+    fn keep(mut self) -> Attached {
+        self.attached.take().expect("attached until kept")
+    }
+}
+
+impl Drop for Attachment<'_> {
+    fn drop(&mut self) {
+        if let Some(attached) = self.attached.take() {
+            let _ = crate::networks::detach(self.ctx, &attached);
+        }
+    }
+}
+
+fn facts(ctx: &Context, container: &ContainerRecord, streams: Streams<'_>) -> Result<Facts> {
+    let dir = ctx.layout.container(container.id.as_str());
+    let spec = &container.spec;
+    // A container in another's network namespace shares that one's names too.
+    let (network, files) = match &spec.network_mode {
+        NetworkMode::Container(other) => {
+            let other = names::resolve(ctx, other)?;
+            let shared = ctx.layout.container(other.id.as_str());
+            (Source::Process(running(ctx, &other)?), shared)
+        }
+        NetworkMode::Host => (Source::Host, dir.clone()),
+        _ => (Source::New, dir.clone()),
+    };
+    let mut volumes = HashMap::new();
+    for name in container.mounts.iter().filter_map(|m| m.volume.as_ref()) {
+        volumes.insert(
+            name.clone(),
+            crate::volume::find(ctx, name)?.mountpoint(ctx),
+        );
+    }
+    Ok(Facts {
+        hostname_file: dir.join("hostname"),
+        hosts_file: files.join("hosts"),
+        resolv_file: files.join("resolv.conf"),
+        volumes,
+        network,
+        pid: namespace(ctx, &spec.pid_mode)?,
+        ipc: namespace(ctx, &spec.ipc_mode)?,
+        uts: namespace(ctx, &spec.uts_mode)?,
+        cgroup: namespace(ctx, &spec.cgroupns_mode)?,
+        size: match streams {
+            Streams::Terminal { rows, columns } => Some((rows, columns)),
+            Streams::Fds { .. } => None,
+        },
+    })
+}
+
+fn namespace(ctx: &Context, mode: &NamespaceMode) -> Result<Source> {
+    Ok(match mode {
+        NamespaceMode::Host => Source::Host,
+        NamespaceMode::Container(name) => {
+            Source::Process(running(ctx, &names::resolve(ctx, name)?)?)
+        }
+        _ => Source::New,
+    })
+}
+
+fn running(ctx: &Context, container: &ContainerRecord) -> Result<i32> {
+    match State::load(ctx, container.id.as_str())?.process() {
+        Some(process) => Ok(process.pid),
+        None => Err(Error::invalid(
+            format!("cannot join the namespaces of container {}", container.name),
+            "it is not running; start it first",
+        )),
+    }
+}
+
+/// `-v /srv/new:/data` makes the directory on the host, as Docker does.
+fn make_bind_sources(container: &ContainerRecord) -> Result<()> {
+    for mount in &container.mounts {
+        let MountKind::Bind {
+            source,
+            create_source,
+            ..
+        } = &mount.mount.kind
+        else {
+            continue;
+        };
+        let path = Path::new(source);
+        if path.symlink_metadata().is_ok() {
+            continue;
+        }
+        if !create_source {
+            return Err(Error::invalid(
+                format!(
+                    "cannot mount {source} at {} in container {:?}",
+                    mount.mount.target, container.name
+                ),
+                format!("bind source path does not exist: {source}"),
+            ));
+        }
+        std::fs::create_dir_all(path).map_err(Error::file("create the bind source", path))?;
+    }
+    Ok(())
+}
+
+fn request<'a>(
+    ctx: &Context,
+    container: &ContainerRecord,
+    built: &'a oci_spec::runtime::Spec,
+    cgroup: &'a Cgroup,
+    streams: Streams<'a>,
+    facts: &Facts,
+) -> Request<'a> {
+    let dir = ctx.layout.container(container.id.as_str());
+    let overlay = Overlay {
+        lower: container.image.layers.clone(),
+        upper: Some((dir.join("upper"), dir.join("work"))),
+        volatile: container.spec.auto_remove,
+    };
+    let security = spec::Security::parse(&container.spec);
+    let seccomp = match security.map(|s| s.seccomp) {
+        Ok(spec::Seccomp::Default) => runtime::Seccomp::Default,
+        _ => runtime::Seccomp::Spec,
+    };
+    Request {
+        spec: built,
+        rootfs: Rootfs::Overlay(overlay),
+        stdio: match streams {
+            Streams::Fds {
+                stdin,
+                stdout,
+                stderr,
+            } => Stdio::Fds {
+                stdin,
+                stdout,
+                stderr,
+            },
+            Streams::Terminal { rows, columns } => Stdio::Terminal { rows, columns },
+        },
+        cgroup: Some(cgroup),
+        netns: Netns::Spec,
+        user: Some(UserSpec {
+            user: container.process.user.clone(),
+            add_groups: container.spec.group_add.clone(),
+        }),
+        copy_up: copy_up(container, &facts.volumes),
+        reaper: if container.spec.init {
+            Reaper::Init
+        } else {
+            Reaper::None
+        },
+        seccomp,
+    }
+}
+
+/// Volumes that may still need the image's content.
+fn copy_up(container: &ContainerRecord, volumes: &HashMap<String, PathBuf>) -> Vec<CopyUp> {
+    let wanted = container.mounts.iter().filter_map(|m| match &m.mount.kind {
+        MountKind::Volume {
+            no_copy: false,
+            subpath: None,
+            ..
+        } => Some((m.mount.target.clone(), m.volume.as_ref()?)),
+        _ => None,
+    });
+    wanted
+        .filter_map(|(target, name)| {
+            Some(CopyUp {
+                target: target.into(),
+                volume: volumes.get(name)?.clone(),
+            })
+        })
+        .collect()
+}
+
+/// `/etc/hostname`, `/etc/hosts`, `/etc/resolv.conf`: written in place, because they are bind-mounted.
+pub fn write_files(
+    ctx: &Context,
+    container: &ContainerRecord,
+    attached: Option<&Attached>,
+) -> Result<()> {
+    if matches!(container.spec.network_mode, NetworkMode::Container(_)) {
+        return write_file(
+            ctx,
+            container,
+            "hostname",
+            &format!("{}\n", container.hostname),
+        );
+    }
+    write_file(
+        ctx,
+        container,
+        "hostname",
+        &format!("{}\n", container.hostname),
+    )?;
+    write_file(
+        ctx,
+        container,
+        "hosts",
+        &crate::networks::hosts_text(ctx, container, attached)?,
+    )?;
+    write_file(
+        ctx,
+        container,
+        "resolv.conf",
+        &crate::networks::resolv_text(container, attached),
+    )
+}
+
+fn write_file(ctx: &Context, container: &ContainerRecord, name: &str, text: &str) -> Result<()> {
+    let path = ctx.layout.container(container.id.as_str()).join(name);
+    std::fs::write(&path, text).map_err(Error::file("write", &path))
+}
+
+/// Gives back what a run used. Repeatable; goes on after an error.
+pub fn clean_up(ctx: &Context, cgroup: &Cgroup, attached: Option<&Attached>) -> Result<()> {
+    let network = attached.map_or(Ok(()), |a| crate::networks::detach(ctx, a));
+    let group = cgroup.remove().map_err(Error::from);
+    network.and(group)
+}

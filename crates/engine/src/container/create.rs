@@ -1,0 +1,328 @@
+//! `create`, and the first half of `run`: checks everything, then makes the record in one rename.
+
+use super::names;
+use super::record::{ContainerRecord, ImageRecord, MountRecord};
+use super::resolve;
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::timestamp::Timestamp;
+use crate::volume::{self, VolumeSpec};
+use crate::{events, logs, trash};
+use model::container::{ContainerSpec, NamespaceMode};
+use model::id::Id;
+use model::mount::{Mount, MountKind};
+use model::network::NetworkMode;
+use std::fs::DirBuilder;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+
+/// An image as a container is made from it.
+#[derive(Debug, Clone)]
+pub struct BaseImage {
+    pub record: ImageRecord,
+    pub config: oci::ContainerConfig,
+}
+
+/// Makes a container that can be started. Nothing stays behind when it fails.
+pub fn create(
+    ctx: &Context,
+    mut spec: ContainerSpec,
+    name: Option<&str>,
+    image: &BaseImage,
+) -> Result<ContainerRecord> {
+    defaults(ctx, &mut spec);
+    check(ctx, &spec)?;
+    let process = resolve::process(&spec, &image.config);
+    if process.args().is_empty() {
+        return Err(Error::NoCommand);
+    }
+    let from = volumes_from(ctx, &spec)?;
+    let mounts = resolve::mounts(&spec, from, &image.config);
+    check_mounts(&mounts)?;
+    let id = crate::random_id();
+    let (name, reservation) = match name {
+        Some(name) => {
+            let name = name.strip_prefix('/').unwrap_or(name);
+            (name.to_owned(), names::reserve(ctx, name, &id)?)
+        }
+        None => names::reserve_generated(ctx, &id)?,
+    };
+    let mut volumes = NewVolumes {
+        ctx,
+        names: Vec::new(),
+    };
+    let record = ContainerRecord {
+        created: Timestamp::now(),
+        image: image.record.clone(),
+        mounts: volumes.settle(mounts)?,
+        hostname: hostname(ctx, &spec, &id)?,
+        labels: resolve::labels(&spec, &image.config),
+        stop_signal: stop_signal(&spec, &image.config)?,
+        healthcheck: resolve::healthcheck(&spec, &image.config),
+        exposed: resolve::exposed(&spec, &image.config),
+        process,
+        name,
+        id,
+        spec,
+    };
+    place(ctx, &record)?;
+    volumes.keep();
+    reservation.keep();
+    events::emit_container(ctx, "create", &record, &[]);
+    Ok(record)
+}
+
+fn defaults(ctx: &Context, spec: &mut ContainerSpec) {
+    if let Some(driver) = ctx.config.log_driver
+        && spec.log == model::log::LogConfig::default()
+    {
+        spec.log.driver = driver;
+    }
+    for (key, value) in &ctx.config.log_opts {
+        spec.log
+            .options
+            .entry(key.clone())
+            .or_insert_with(|| value.clone());
+    }
+}
+
+/// What can be refused before anything is made.
+fn check(ctx: &Context, spec: &ContainerSpec) -> Result<()> {
+    logs::Settings::parse(&spec.log)?;
+    if spec.auto_remove && spec.restart.condition != model::restart::RestartCondition::No {
+        return Err(Error::invalid(
+            "conflicting options",
+            "cannot specify both --restart and --rm",
+        ));
+    }
+    if spec
+        .runtime
+        .as_deref()
+        .is_some_and(|r| !matches!(r, "runc" | "crun" | "dockless" | "io.containerd.runc.v2"))
+    {
+        let name = spec.runtime.clone().unwrap_or_default();
+        return Err(Error::invalid(
+            format!("unknown or invalid runtime name: {name}"),
+            "containers run in dockless itself",
+        ));
+    }
+    if !spec.device_requests.is_empty() {
+        return Err(Error::invalid(
+            "could not select device driver \"\" with capabilities: [[gpu]]",
+            "GPU requests are not supported yet; hand the device nodes over with --device",
+        ));
+    }
+    if !matches!(
+        spec.userns_mode,
+        NamespaceMode::Default | NamespaceMode::Host
+    ) {
+        return Err(Error::invalid(
+            "--userns",
+            "user namespaces are not supported yet; only \"host\" is",
+        ));
+    }
+    if !spec.storage_opt.is_empty() {
+        return Err(Error::invalid(
+            "--storage-opt",
+            "the overlay on this host has no quota; leave it out",
+        ));
+    }
+    crate::spec::check(spec)?;
+    for mode in [&spec.pid_mode, &spec.ipc_mode] {
+        if let NamespaceMode::Container(name) = mode {
+            names::resolve(ctx, name)?;
+        }
+    }
+    crate::networks::check(ctx, spec)
+}
+
+fn check_mounts(mounts: &[Mount]) -> Result<()> {
+    let mut targets = std::collections::BTreeSet::new();
+    for mount in mounts {
+        let bad =
+            |cause: &str| Error::invalid(format!("invalid mount target {:?}", mount.target), cause);
+        if !mount.target.starts_with('/') {
+            return Err(bad("must be an absolute path in the container"));
+        }
+        let clean = mount.target.trim_end_matches('/');
+        if clean.is_empty() {
+            return Err(bad("destination can't be '/'"));
+        }
+        if !targets.insert(clean.to_owned()) {
+            return Err(Error::invalid(
+                format!("Duplicate mount point: {clean}"),
+                "mount one thing at one place",
+            ));
+        }
+        if let MountKind::Bind {
+            source,
+            create_source: false,
+            ..
+        } = &mount.kind
+            && !std::path::Path::new(source).exists()
+        {
+            return Err(Error::invalid(
+                "invalid mount config for type \"bind\"",
+                format!("bind source path does not exist: {source}"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The mounts of the containers named by `--volumes-from`.
+fn volumes_from(ctx: &Context, spec: &ContainerSpec) -> Result<Vec<Mount>> {
+    let mut mounts = Vec::new();
+    for entry in &spec.volumes_from {
+        let (name, mode) = entry
+            .rsplit_once(':')
+            .filter(|(_, m)| matches!(*m, "ro" | "rw" | "z" | "Z"))
+            .unwrap_or((entry, "rw"));
+        for mount in names::resolve(ctx, name)?.mounts {
+            let mut shared = mount.mount;
+            if let MountKind::Volume { name, no_copy, .. } = &mut shared.kind {
+                name.clone_from(&mount.volume);
+                *no_copy = true;
+            }
+            shared.read_only |= mode == "ro";
+            mounts.push(shared);
+        }
+    }
+    Ok(mounts)
+}
+
+fn hostname(ctx: &Context, spec: &ContainerSpec, id: &Id) -> Result<String> {
+    if let Some(given) = &spec.hostname {
+        let fits = given.len() <= 63
+            && given
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
+        if !fits || given.is_empty() {
+            return Err(Error::invalid(
+                format!("invalid hostname {given:?}"),
+                "up to 63 letters, digits, dots and hyphens",
+            ));
+        }
+        return Ok(given.clone());
+    }
+    if spec.network_mode == NetworkMode::Host || spec.uts_mode == NamespaceMode::Host {
+        return Ok(rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned());
+    }
+    if let NetworkMode::Container(other) = &spec.network_mode {
+        return Ok(names::resolve(ctx, other)?.hostname);
+    }
+    Ok(id.short().to_owned())
+}
+
+fn stop_signal(spec: &ContainerSpec, image: &oci::ContainerConfig) -> Result<String> {
+    let signal = spec
+        .stop_signal
+        .as_ref()
+        .or(image.stop_signal.as_ref())
+        .map_or("SIGTERM", String::as_str);
+    super::kill::parse(signal)?;
+    Ok(signal.to_owned())
+}
+
+/// Volumes made for this container: removed again when the container does not come to be.
+struct NewVolumes<'a> {
+    ctx: &'a Context,
+    names: Vec<String>,
+}
+
+impl NewVolumes<'_> {
+    /// Gives every volume mount its volume.
+    fn settle(&mut self, mounts: Vec<Mount>) -> Result<Vec<MountRecord>> {
+        mounts
+            .into_iter()
+            .map(|mount| self.settle_one(mount))
+            .collect()
+    }
+
+    fn settle_one(&mut self, mount: Mount) -> Result<MountRecord> {
+        let MountKind::Volume {
+            name,
+            driver,
+            driver_opts,
+            labels,
+            ..
+        } = &mount.kind
+        else {
+            return Ok(MountRecord {
+                mount,
+                volume: None,
+                anonymous: false,
+            });
+        };
+        let spec = VolumeSpec {
+            name: name.clone(),
+            driver: driver.clone(),
+            options: driver_opts.clone(),
+            labels: labels.clone(),
+        };
+        let anonymous = name.is_none();
+        let known = match name {
+            Some(name) => volume::load(self.ctx, name)?.is_some(),
+            None => false,
+        };
+        let volume = volume::create(self.ctx, &spec)?;
+        if !known {
+            self.names.push(volume.name.clone());
+        }
+        Ok(MountRecord {
+            mount,
+            volume: Some(volume.name),
+            anonymous,
+        })
+    }
+
+    fn keep(mut self) {
+        self.names.clear();
+    }
+}
+
+impl Drop for NewVolumes<'_> {
+    fn drop(&mut self) {
+        for name in &self.names {
+            let _ = volume::remove(self.ctx, name, true);
+        }
+    }
+}
+
+/// Mounted over the image's; filled at every start, and there from the beginning so that init finds them.
+const FILES: [&str; 3] = ["hostname", "hosts", "resolv.conf"];
+
+/// Makes the container's directory aside and renames it to where it is seen.
+fn place(ctx: &Context, record: &ContainerRecord) -> Result<()> {
+    let staging = trash::fresh(ctx, "container");
+    let target = ctx.layout.container(record.id.as_str());
+    let made = (|| {
+        let make = |path: &std::path::Path, mode| {
+            DirBuilder::new()
+                .mode(mode)
+                .create(path)
+                .map_err(Error::file("create", path))
+        };
+        make(&staging, 0o710)?;
+        make(&staging.join("upper"), 0o755)?;
+        make(&staging.join("work"), 0o700)?;
+        for name in FILES {
+            let path = staging.join(name);
+            let mut options = std::fs::OpenOptions::new();
+            options
+                .write(true)
+                .create_new(true)
+                .mode(0o644)
+                .open(&path)
+                .map_err(Error::file("create", &path))?;
+        }
+        ::state::record::write(&staging.join("config.json"), record, record.durability())?;
+        std::fs::rename(&staging, &target).map_err(Error::file("create", &target))
+    })();
+    if made.is_err() {
+        let _ = std::fs::remove_dir_all(&staging);
+    }
+    made
+}

@@ -1,0 +1,137 @@
+//! Starting a container: executes the monitor and waits for its one answer.
+
+use super::record::ContainerRecord;
+use crate::channel::Channel;
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::protocol::{Reply, Request, Streams};
+use std::ffi::CString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// The role's name: `dockless monitor <data root> <run root> <id> [adopt]`, with the socket as descriptor 3.
+pub const ROLE: &str = "monitor";
+/// The descriptor of the command's socket in the monitor.
+pub const MONITOR_FD: i32 = 3;
+
+/// The ends of the container's streams that an attached command hands to the monitor.
+#[derive(Debug, Default)]
+pub struct ClientEnds {
+    pub stdin: Option<OwnedFd>,
+    pub stdout: Option<OwnedFd>,
+    pub stderr: Option<OwnedFd>,
+}
+
+impl ClientEnds {
+    pub fn streams(&self) -> Streams {
+        Streams {
+            stdin: self.stdin.is_some(),
+            stdout: self.stdout.is_some(),
+            stderr: self.stderr.is_some(),
+        }
+    }
+
+    pub(crate) fn fds(&self) -> Vec<BorrowedFd<'_>> {
+        [&self.stdin, &self.stdout, &self.stderr]
+            .into_iter()
+            .flatten()
+            .map(AsFd::as_fd)
+            .collect()
+    }
+}
+
+/// Starts a monitor that starts the container. The channel stays open while the client is attached.
+pub(crate) fn launch(
+    ctx: &Context,
+    container: &ContainerRecord,
+    ends: &ClientEnds,
+    size: Option<(u16, u16)>,
+) -> Result<Channel> {
+    let channel = execute(ctx, container.id.as_str(), &[])?;
+    let request = Request::Launch {
+        streams: ends.streams(),
+        size,
+    };
+    channel
+        .send(&request, &ends.fds())
+        .map_err(Error::system("speak to the container's monitor"))?;
+    match expect_reply(&channel)? {
+        Reply::Started { .. } => Ok(channel),
+        Reply::Failed { message, code } => Err(Error::Start { message, code }),
+        other => Err(Error::Refused(format!(
+            "the monitor answered {other:?} to a start"
+        ))),
+    }
+}
+
+/// Starts a monitor for a container whose own was killed.
+pub fn adopt(ctx: &Context, container: &ContainerRecord) -> Result<()> {
+    let channel = execute(ctx, container.id.as_str(), &["adopt"])?;
+    match expect_reply(&channel)? {
+        Reply::Done => Ok(()),
+        Reply::Failed { message, .. } | Reply::Refused { message } => Err(Error::Refused(message)),
+        other => Err(Error::Refused(format!(
+            "the monitor answered {other:?} to an adoption"
+        ))),
+    }
+}
+
+fn execute(ctx: &Context, id: &str, more: &[&str]) -> Result<Channel> {
+    let (ours, theirs) = Channel::pair().map_err(Error::system("make a socket"))?;
+    let word =
+        |text: &[u8]| CString::new(text).map_err(|e| Error::invalid("data root", e.to_string()));
+    let mut argv = vec![
+        word(b"dockless")?,
+        word(ROLE.as_bytes())?,
+        word(ctx.layout.data_root().as_os_str().as_encoded_bytes())?,
+        word(ctx.layout.run_root().as_os_str().as_encoded_bytes())?,
+        word(id.as_bytes())?,
+    ];
+    for argument in more {
+        argv.push(word(argument.as_bytes())?);
+    }
+    let role = sys::role::Role {
+        argv,
+        // Nothing of the caller's environment: it may hold secrets, and a monitor lives for months.
+        env: Vec::new(),
+        fds: vec![(theirs.as_fd(), MONITOR_FD)],
+        session: sys::role::Session::Own,
+    };
+    sys::role::spawn(&role).map_err(Error::system("start the container's monitor"))?;
+    Ok(ours)
+}
+
+pub(crate) fn expect_reply(channel: &Channel) -> Result<Reply> {
+    let reply = channel
+        .receive()
+        .map_err(Error::system("hear from the container's monitor"))?;
+    reply.map(|(reply, _)| reply).ok_or_else(|| Error::Start {
+        message: "the container's monitor ended without an answer (killed, or out of memory)"
+            .to_owned(),
+        code: 125,
+    })
+}
+
+/// Asks a running monitor; one that was killed is replaced first.
+pub(crate) fn ask(ctx: &Context, container: &ContainerRecord, request: &Request) -> Result<Reply> {
+    let channel = connect(ctx, container)?;
+    channel
+        .send(request, &[])
+        .map_err(Error::system("speak to the container's monitor"))?;
+    match expect_reply(&channel)? {
+        Reply::Refused { message } => Err(Error::Refused(message)),
+        reply => Ok(reply),
+    }
+}
+
+/// A connection to the container's monitor, which is started anew when it was killed.
+pub(crate) fn connect(ctx: &Context, container: &ContainerRecord) -> Result<Channel> {
+    let dir = ctx.layout.run_container(container.id.as_str());
+    if let Ok(channel) = Channel::connect(&dir) {
+        return Ok(channel);
+    }
+    adopt(ctx, container)?;
+    Channel::connect(&dir).map_err(Error::system(format!(
+        "reach the monitor of container {}",
+        container.name
+    )))
+}

@@ -1,0 +1,22 @@
+//! Containers: their records, and one file per verb.
+
+pub mod attach;
+pub mod birth;
+pub mod create;
+pub mod exec;
+pub mod kill;
+pub mod launch;
+pub mod list;
+pub mod names;
+pub mod pause;
+pub mod record;
+pub mod remove;
+pub mod rename;
+pub mod resolve;
+pub mod start;
+pub mod state;
+pub mod stats;
+pub mod stop;
+pub mod top;
+pub mod update;
+pub mod wait;

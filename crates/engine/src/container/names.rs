@@ -1,0 +1,201 @@
+//! Names: reserved by making a symbolic link `<data>/names/<name>` → id, which only one process can.
+
+use super::record::ContainerRecord;
+use crate::context::Context;
+use crate::error::{Error, Result};
+use model::id::Id;
+use state::lookup::{Found, find};
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+/// Docker's rule: `[a-zA-Z0-9][a-zA-Z0-9_.-]+`.
+pub fn is_valid(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    bytes.next().is_some_and(|b| b.is_ascii_alphanumeric())
+        && name.len() > 1
+        && name.len() <= 255
+        && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+}
+
+fn link(ctx: &Context, name: &str) -> PathBuf {
+    ctx.layout.names().join(name)
+}
+
+/// The id that holds a name.
+pub fn holder(ctx: &Context, name: &str) -> Option<String> {
+    if !is_valid(name) {
+        return None;
+    }
+    let target = std::fs::read_link(link(ctx, name)).ok()?;
+    target.to_str().map(str::to_owned)
+}
+
+/// A reserved name; given back on drop unless kept.
+#[derive(Debug)]
+pub struct Reservation {
+    path: PathBuf,
+    kept: bool,
+}
+
+impl Reservation {
+    pub fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if !self.kept {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Reserves a name for an id. A name whose holder does not exist (killed in the middle of a create or rm) is
+/// taken over.
+pub fn reserve(ctx: &Context, name: &str, id: &Id) -> Result<Reservation> {
+    if !is_valid(name) {
+        return Err(Error::BadName(name.to_owned()));
+    }
+    let path = link(ctx, name);
+    loop {
+        match std::os::unix::fs::symlink(id.as_str(), &path) {
+            Ok(()) => return Ok(Reservation { path, kept: false }),
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(Error::file("reserve", path)(e)),
+        }
+        let Some(holder) = holder(ctx, name) else {
+            continue;
+        };
+        if ctx.layout.container(&holder).exists() {
+            return Err(Error::NameInUse {
+                name: name.to_owned(),
+                holder,
+            });
+        }
+        let _ = std::fs::remove_file(&path);
+    }
+}
+
+pub fn release(ctx: &Context, name: &str, id: &str) {
+    if holder(ctx, name).as_deref() == Some(id) {
+        let _ = std::fs::remove_file(link(ctx, name));
+    }
+}
+
+/// A name nobody chose: two words, as Docker's, and a number when they are taken.
+pub fn reserve_generated(ctx: &Context, id: &Id) -> Result<(String, Reservation)> {
+    let mut round = 0u32;
+    loop {
+        let [a, b, c, d] = crate::random_bytes::<4>();
+        let left = LEFT[usize::from(u16::from_be_bytes([a, b])) % LEFT.len()];
+        let right = RIGHT[usize::from(u16::from_be_bytes([c, d])) % RIGHT.len()];
+        let name = if round == 0 {
+            format!("{left}_{right}")
+        } else {
+            format!("{left}_{right}{round}")
+        };
+        match reserve(ctx, &name, id) {
+            Ok(reservation) => return Ok((name, reservation)),
+            Err(Error::NameInUse { .. }) => round += 1,
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// Finds a container by id, name, or unique prefix of an id.
+pub fn resolve(ctx: &Context, wanted: &str) -> Result<ContainerRecord> {
+    let wanted = wanted.strip_prefix('/').unwrap_or(wanted);
+    let missing = || Error::NoSuchContainer(wanted.to_owned());
+    if let Some(id) = holder(ctx, wanted)
+        && let Some(record) = ContainerRecord::load(ctx, &id)?
+    {
+        return Ok(record);
+    }
+    if wanted.len() == 64 && wanted.parse::<Id>().is_ok() {
+        return ContainerRecord::load(ctx, wanted)?.ok_or_else(missing);
+    }
+    let ids = super::record::ids(ctx)?;
+    match find(wanted, ids.iter().map(|id| (id.as_str(), "", id))) {
+        Found::One(id) => ContainerRecord::load(ctx, id)?.ok_or_else(missing),
+        Found::None => Err(missing()),
+        Found::Ambiguous => Err(Error::Ambiguous {
+            what: "container id",
+            prefix: wanted.to_owned(),
+        }),
+    }
+}
+
+const LEFT: [&str; 48] = [
+    "able", "agile", "amber", "apt", "bold", "brave", "brisk", "calm", "clear", "clever", "cosy",
+    "crisp", "deft", "eager", "early", "easy", "fair", "fast", "fine", "firm", "fond", "frank",
+    "fresh", "glad", "good", "grand", "happy", "hardy", "jolly", "keen", "kind", "light", "lively",
+    "lucid", "merry", "mild", "neat", "nimble", "plain", "proud", "quick", "quiet", "ready",
+    "sharp", "steady", "swift", "warm", "wise",
+];
+
+const RIGHT: [&str; 48] = [
+    "anning",
+    "babbage",
+    "banach",
+    "bell",
+    "bohr",
+    "boole",
+    "cantor",
+    "carson",
+    "church",
+    "curie",
+    "darwin",
+    "dijkstra",
+    "euler",
+    "faraday",
+    "fermi",
+    "galileo",
+    "gauss",
+    "goodall",
+    "hamilton",
+    "hopper",
+    "hypatia",
+    "joliot",
+    "kepler",
+    "knuth",
+    "lamarr",
+    "lovelace",
+    "maxwell",
+    "meitner",
+    "mendel",
+    "mirzakhani",
+    "morse",
+    "newton",
+    "noether",
+    "pascal",
+    "pasteur",
+    "perlman",
+    "ramanujan",
+    "ride",
+    "ritchie",
+    "sagan",
+    "shannon",
+    "swartz",
+    "tesla",
+    "thompson",
+    "torvalds",
+    "turing",
+    "volta",
+    "wozniak",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_dockers_rule() {
+        for good in ["web", "web-1", "a.b_c", "0x"] {
+            assert!(is_valid(good), "{good}");
+        }
+        for bad in ["", "a", "-web", ".web", "we b", "web/1", "..", "wéb"] {
+            assert!(!is_valid(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! `rm`: out of sight by renames, deleted after.
+
+use super::names;
+use super::record::ContainerRecord;
+use super::state::State;
+use super::stop::{StopOptions, stop};
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::{events, trash, volume};
+
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RemoveOptions {
+    /// Kill it when it runs.
+    pub force: bool,
+    /// Remove its anonymous volumes too.
+    pub volumes: bool,
+}
+
+/// Removes a container.
+pub fn remove(ctx: &Context, container: &ContainerRecord, options: RemoveOptions) -> Result<()> {
+    let id = container.id.as_str();
+    if State::load(ctx, id)?.is_active() {
+        if !options.force {
+            return Err(Error::StillRunning {
+                name: container.name.clone(),
+            });
+        }
+        let at_once = StopOptions {
+            signal: Some("SIGKILL".into()),
+            timeout: Some(0),
+        };
+        stop(ctx, container, &at_once)?;
+    }
+    // With --rm the monitor may remove it at this very moment; whoever has the lock does it.
+    let _lock = ContainerRecord::lock(ctx, id)?;
+    if ContainerRecord::load(ctx, id)?.is_none() {
+        return Ok(());
+    }
+    take_apart(ctx, container, options.volumes)
+}
+
+/// The removal itself, under the container's lock, the container not running.
+pub fn take_apart(ctx: &Context, container: &ContainerRecord, volumes: bool) -> Result<()> {
+    let id = container.id.as_str();
+    trash::discard(ctx, &ctx.layout.run_container(id))?;
+    // The container is gone with this rename; all before it is repeatable.
+    let moved = trash::move_away(ctx, &ctx.layout.container(id))?;
+    names::release(ctx, &container.name, id);
+    let _ = std::fs::remove_file(ctx.layout.lock("container", id));
+    events::emit_container(ctx, "destroy", container, &[]);
+    if volumes {
+        remove_anonymous_volumes(ctx, container);
+    }
+    if let Some(moved) = moved {
+        trash::delete(&moved);
+    }
+    Ok(())
+}
+
+fn remove_anonymous_volumes(ctx: &Context, container: &ContainerRecord) {
+    for mount in container.mounts.iter().filter(|m| m.anonymous) {
+        if let Some(name) = &mount.volume {
+            // Another container may have taken it by --volumes-from; then it stays, as Docker leaves it.
+            let _ = volume::remove(ctx, name, true);
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! `rename`.
+
+use super::names;
+use super::record::ContainerRecord;
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::events;
+
+/// Gives a container another name. The new one is reserved before the record says so, the old one is released
+/// after; killed in between, the record decides and the sweep removes the other.
+pub fn rename(ctx: &Context, container: &ContainerRecord, new: &str) -> Result<()> {
+    let new = new.strip_prefix('/').unwrap_or(new);
+    if new == container.name {
+        return Err(Error::invalid(
+            "Renaming a container with the same name as its current name",
+            new,
+        ));
+    }
+    let _lock = ContainerRecord::lock(ctx, container.id.as_str())?;
+    let reservation = names::reserve(ctx, new, &container.id)?;
+    let old = container.name.clone();
+    let renamed = ContainerRecord {
+        name: new.to_owned(),
+        ..container.clone()
+    };
+    renamed.save(ctx)?;
+    reservation.keep();
+    names::release(ctx, &old, container.id.as_str());
+    events::emit_container(ctx, "rename", &renamed, &[("oldName", format!("/{old}"))]);
+    Ok(())
+}

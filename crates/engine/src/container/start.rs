@@ -1,0 +1,57 @@
+//! `start`, and the second half of `run`.
+
+use super::attach::{Attached, Pipes};
+use super::launch;
+use super::record::ContainerRecord;
+use super::state::State;
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::protocol::Streams;
+
+/// How to start.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StartOptions {
+    /// Streams the caller takes part in from the first byte on.
+    pub attach: Streams,
+    /// Rows and columns of the caller's terminal.
+    pub size: Option<(u16, u16)>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub enum Started {
+    /// It ran already.
+    AlreadyRunning,
+    Detached,
+    Attached(Attached),
+}
+
+/// Starts a container that is not running and returns when its process executes.
+pub fn start(ctx: &Context, container: &ContainerRecord, options: StartOptions) -> Result<Started> {
+    match State::load(ctx, container.id.as_str())? {
+        State::Paused { .. } => {
+            return Err(Error::invalid(
+                "cannot start a paused container",
+                format!("try unpause instead: `unpause {}`", container.name),
+            ));
+        }
+        State::Running { .. } if options.attach.any() => {
+            return Ok(Started::Attached(super::attach::attach(
+                ctx,
+                container,
+                options.attach,
+            )?));
+        }
+        State::Running { .. } => return Ok(Started::AlreadyRunning),
+        State::Restarting { .. } => {
+            super::stop::stop(ctx, container, &super::stop::StopOptions::default())?;
+        }
+        State::Created | State::Exited(_) => {}
+    }
+    let pipes = Pipes::new(options.attach, container.spec.tty)?;
+    let channel = launch::launch(ctx, container, &pipes.theirs, options.size)?;
+    if options.attach.any() {
+        return Ok(Started::Attached(pipes.attached(channel)));
+    }
+    Ok(Started::Detached)
+}

@@ -1,0 +1,68 @@
+//! `update`: limits and restart policy of an existing container, live where it runs.
+
+use super::launch;
+use super::record::ContainerRecord;
+use super::state::State;
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::events;
+use crate::protocol::Request;
+use model::limits::Resources;
+use model::restart::{RestartCondition, RestartPolicy};
+
+/// What is to change; what is `None` stays.
+#[derive(Debug, Clone, Default)]
+pub struct Changes {
+    pub resources: Resources,
+    pub restart: Option<RestartPolicy>,
+}
+
+pub fn update(ctx: &Context, container: &ContainerRecord, changes: &Changes) -> Result<()> {
+    let lock = ContainerRecord::lock(ctx, container.id.as_str())?;
+    let before = ContainerRecord::load(ctx, container.id.as_str())?
+        .ok_or_else(|| Error::NoSuchContainer(container.name.clone()))?;
+    let mut changed = before.clone();
+    merge(&mut changed.spec.resources, &changes.resources);
+    if let Some(restart) = &changes.restart {
+        if before.spec.auto_remove && restart.condition != RestartCondition::No {
+            return Err(Error::invalid(
+                "Restart policy cannot be updated",
+                "AutoRemove is enabled for the container",
+            ));
+        }
+        changed.spec.restart = restart.clone();
+    }
+    crate::spec::check(&changed.spec)?;
+    changed.save(ctx)?;
+    drop(lock);
+    if State::load(ctx, changed.id.as_str())?.is_active()
+        && let Err(refused) = launch::ask(ctx, &changed, &Request::Reload)
+    {
+        before.save(ctx)?;
+        return Err(refused);
+    }
+    events::emit_container(ctx, "update", &changed, &[]);
+    Ok(())
+}
+
+fn merge(have: &mut Resources, new: &Resources) {
+    fn take<T: Clone>(have: &mut Option<T>, new: &Option<T>) {
+        if new.is_some() {
+            have.clone_from(new);
+        }
+    }
+    take(&mut have.memory, &new.memory);
+    take(&mut have.memory_reservation, &new.memory_reservation);
+    take(&mut have.memory_swap, &new.memory_swap);
+    take(&mut have.memory_swappiness, &new.memory_swappiness);
+    take(&mut have.nano_cpus, &new.nano_cpus);
+    take(&mut have.cpu_shares, &new.cpu_shares);
+    take(&mut have.cpu_period, &new.cpu_period);
+    take(&mut have.cpu_quota, &new.cpu_quota);
+    take(&mut have.cpu_rt_period, &new.cpu_rt_period);
+    take(&mut have.cpu_rt_runtime, &new.cpu_rt_runtime);
+    take(&mut have.cpuset_cpus, &new.cpuset_cpus);
+    take(&mut have.cpuset_mems, &new.cpuset_mems);
+    take(&mut have.pids_limit, &new.pids_limit);
+    take(&mut have.blkio_weight, &new.blkio_weight);
+}

@@ -1,0 +1,67 @@
+//! What every verb is given: where things lie and how the engine is configured.
+
+use crate::config::Config;
+use crate::error::{Error, Result};
+use state::Layout;
+use std::path::{Path, PathBuf};
+
+/// The data root and the configuration. Opened once per command; cheap.
+#[derive(Debug, Clone)]
+pub struct Context {
+    pub layout: Layout,
+    pub config: Config,
+}
+
+/// What the command line or the environment says about the context.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    pub data_root: Option<PathBuf>,
+    pub run_root: Option<PathBuf>,
+    /// Looked through before those of the configuration file.
+    pub image_dirs: Vec<PathBuf>,
+    pub config: Option<PathBuf>,
+}
+
+impl Context {
+    /// Reads the configuration and makes the directories of the data root.
+    pub fn open(options: &Options) -> Result<Self> {
+        let path = options
+            .config
+            .as_deref()
+            .unwrap_or(Path::new(crate::config::PATH));
+        let mut config = Config::load(path)?;
+        config
+            .image_dirs
+            .splice(0..0, options.image_dirs.iter().cloned());
+        let data = options
+            .data_root
+            .clone()
+            .unwrap_or_else(|| state::layout::DATA_ROOT.into());
+        let run = options
+            .run_root
+            .clone()
+            .unwrap_or_else(|| state::layout::RUN_ROOT.into());
+        let layout = Layout::new(absolute(&data)?, absolute(&run)?);
+        layout
+            .prepare()
+            .map_err(Error::file("prepare the data root at", layout.data_root()))?;
+        Ok(Self { layout, config })
+    }
+
+    /// The image store; opened where it is needed, so that verbs without images do not pay for it.
+    pub fn images(&self) -> Result<image::Store> {
+        let options = image::StoreOptions {
+            image_dirs: self.config.image_dirs.clone(),
+            registries: image::RegistryOptions {
+                insecure: self.config.insecure_registries.clone(),
+                ..Default::default()
+            },
+            ..Default::default()
+        };
+        Ok(image::Store::open(&self.layout, options)?)
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(Error::file("resolve", path))
+}

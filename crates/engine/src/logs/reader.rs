@@ -1,0 +1,301 @@
+//! `logs`: lines in order over rotated files, and on as they come.
+
+use super::{Settings, Stream, frame, json};
+use crate::container::record::ContainerRecord;
+use crate::container::state::State;
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::timestamp::Timestamp;
+use crate::watch::drain_after_poll;
+use model::log::LogDriver;
+use rustix::fs::inotify;
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Which lines are wanted.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Query {
+    pub since: Option<Timestamp>,
+    pub until: Option<Timestamp>,
+    /// Only the last lines of what is there now.
+    pub tail: Option<usize>,
+    /// Go on with what comes, until the container has stopped.
+    pub follow: bool,
+}
+
+/// One line of output; its end of line is part of it, unless the container never wrote one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    pub stream: Stream,
+    pub time: Timestamp,
+    pub bytes: Vec<u8>,
+}
+
+/// Reads a container's log.
+#[derive(Debug)]
+pub struct Reader {
+    ctx: Context,
+    id: String,
+    driver: LogDriver,
+    dir: PathBuf,
+    query: Query,
+    file: Option<BufReader<File>>,
+    ready: VecDeque<Line>,
+    partial: [Option<Line>; 2],
+    watch: Option<OwnedFd>,
+    ended: bool,
+}
+
+impl Reader {
+    pub fn open(ctx: &Context, container: &ContainerRecord, query: Query) -> Result<Self> {
+        let settings = Settings::parse(&container.spec.log)?;
+        if settings.driver == LogDriver::None {
+            return Err(Error::invalid(
+                format!("logs of container {}", container.name),
+                "configured logging driver does not support reading (its log driver is \"none\")",
+            ));
+        }
+        let dir = super::directory(ctx, container);
+        let mut reader = Self {
+            ctx: ctx.clone(),
+            id: container.id.to_string(),
+            driver: settings.driver,
+            file: None,
+            ready: VecDeque::new(),
+            partial: [None, None],
+            watch: None,
+            ended: false,
+            query,
+            dir,
+        };
+        if query.follow {
+            reader.watch = Some(watch(&reader.dir, &ctx.layout.run_container(&reader.id))?);
+        }
+        reader.file = oldest(&reader.dir)?;
+        if let Some(tail) = query.tail {
+            reader.keep_last(tail)?;
+        }
+        Ok(reader)
+    }
+
+    /// Reads all there is, keeping the last lines.
+    fn keep_last(&mut self, tail: usize) -> Result<()> {
+        let mut last = VecDeque::new();
+        while let Some(line) = self.next_available()? {
+            last.push_back(line);
+            if last.len() > tail {
+                last.pop_front();
+            }
+        }
+        self.ready = last;
+        Ok(())
+    }
+
+    /// The next line: of what is there, or with `follow` of what comes. `None`: the end.
+    pub fn next_line(&mut self) -> Result<Option<Line>> {
+        loop {
+            if let Some(line) = self.ready.pop_front() {
+                return Ok(Some(line));
+            }
+            if let Some(line) = self.next_available()? {
+                return Ok(Some(line));
+            }
+            if self.ended || !self.query.follow {
+                return Ok(self.take_partial());
+            }
+            self.wait_for_more()?;
+        }
+    }
+
+    /// A line that is there now, without waiting; for callers that follow several logs at once.
+    pub fn try_next(&mut self) -> Result<Option<Line>> {
+        match self.ready.pop_front() {
+            Some(line) => Ok(Some(line)),
+            None => self.next_available(),
+        }
+    }
+
+    /// The descriptor that becomes readable when there may be more (only with `follow`).
+    pub fn watch_fd(&self) -> Option<&OwnedFd> {
+        self.watch.as_ref()
+    }
+
+    fn wait_for_more(&mut self) -> Result<()> {
+        // Whoever stops being active has written all: look at the state first, then drain once more.
+        if !State::load(&self.ctx, &self.id)?.is_active() {
+            self.ended = true;
+            return Ok(());
+        }
+        if let Some(watch) = &self.watch {
+            drain_after_poll(watch, Some(Duration::from_millis(500)))?;
+        }
+        Ok(())
+    }
+
+    fn take_partial(&mut self) -> Option<Line> {
+        self.partial
+            .iter_mut()
+            .find_map(Option::take)
+            .filter(|l| self.is_wanted(l))
+    }
+
+    fn is_wanted(&self, line: &Line) -> bool {
+        self.query.since.is_none_or(|t| line.time >= t)
+            && self.query.until.is_none_or(|t| line.time <= t)
+    }
+
+    fn next_available(&mut self) -> Result<Option<Line>> {
+        loop {
+            if let Some(line) = self.ready.pop_front() {
+                return Ok(Some(line));
+            }
+            if self.file.is_none() {
+                self.file = oldest(&self.dir)?;
+            }
+            let Some(file) = &mut self.file else {
+                return Ok(None);
+            };
+            let error = Error::file("read the log in", &self.dir);
+            let more = match self.driver {
+                LogDriver::JsonFile => read_json(file).map(|l| l.map(Chunk::Line)),
+                _ => read_frame(file).map(|f| f.map(Chunk::Frame)),
+            }
+            .map_err(error)?;
+            match more {
+                Some(Chunk::Line(line)) => self.push(line),
+                Some(Chunk::Frame(frame)) => self.split(frame),
+                None if self.advance()? => {}
+                None => return Ok(None),
+            }
+        }
+    }
+
+    fn push(&mut self, line: Line) {
+        if self.is_wanted(&line) {
+            self.ready.push_back(line);
+        }
+    }
+
+    /// Cuts a frame into lines; what lacks its end waits for the next frame of its stream.
+    fn split(&mut self, frame: frame::Frame) {
+        let slot = usize::from(frame.stream == Stream::Stderr);
+        for piece in frame.payload.split_inclusive(|b| *b == b'\n') {
+            let mut line = self.partial[slot].take().unwrap_or_else(|| Line {
+                stream: frame.stream,
+                time: Timestamp(frame.nanos),
+                bytes: Vec::new(),
+            });
+            line.bytes.extend_from_slice(piece);
+            if piece.ends_with(b"\n") {
+                self.push(line);
+            } else {
+                self.partial[slot] = Some(line);
+            }
+        }
+    }
+
+    /// At the end of a file: go on with the next newer one, if there is one.
+    fn advance(&mut self) -> Result<bool> {
+        let Some(file) = &self.file else {
+            return Ok(false);
+        };
+        let error = Error::file("read the log in", &self.dir);
+        let ours = file.get_ref().metadata().map_err(error)?.ino();
+        let files = files(&self.dir)?;
+        let Some(at) = files
+            .iter()
+            .position(|f| f.metadata().is_ok_and(|m| m.ino() == ours))
+        else {
+            // Rotated away altogether: the oldest left is the next.
+            self.file = files.into_iter().next().map(BufReader::new);
+            return Ok(self.file.is_some());
+        };
+        match files.into_iter().nth(at + 1) {
+            Some(next) => {
+                self.file = Some(BufReader::with_capacity(1 << 16, next));
+                Ok(true)
+            }
+            None => Ok(false),
+        }
+    }
+}
+
+enum Chunk {
+    Line(Line),
+    Frame(frame::Frame),
+}
+
+/// A frame, or `None` with the position unchanged when it is not whole.
+fn read_frame(file: &mut BufReader<File>) -> io::Result<Option<frame::Frame>> {
+    let before = file.stream_position()?;
+    let found = frame::read(file)?;
+    if found.is_none() {
+        file.seek(SeekFrom::Start(before))?;
+    }
+    Ok(found)
+}
+
+fn read_json(file: &mut BufReader<File>) -> io::Result<Option<Line>> {
+    loop {
+        let before = file.stream_position()?;
+        let mut text = Vec::new();
+        file.by_ref().take(1 << 20).read_until(b'\n', &mut text)?;
+        if !text.ends_with(b"\n") {
+            file.seek(SeekFrom::Start(before))?;
+            return Ok(None);
+        }
+        if let Some((stream, time, bytes)) = json::decode(&text) {
+            return Ok(Some(Line {
+                stream,
+                time,
+                bytes,
+            }));
+        }
+    }
+}
+
+/// The log files, oldest first.
+fn files(dir: &Path) -> Result<Vec<File>> {
+    let current = dir.join("current.log");
+    let mut paths: Vec<PathBuf> = (1..)
+        .map(|n| PathBuf::from(format!("{}.{n}", current.display())))
+        .take_while(|p| p.exists())
+        .collect();
+    paths.reverse();
+    paths.push(current);
+    let mut files = Vec::new();
+    for path in paths {
+        match File::open(&path) {
+            Ok(file) => files.push(file),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(Error::file("read", path)(e)),
+        }
+    }
+    Ok(files)
+}
+
+fn oldest(dir: &Path) -> Result<Option<BufReader<File>>> {
+    Ok(files(dir)?
+        .into_iter()
+        .next()
+        .map(|f| BufReader::with_capacity(1 << 16, f)))
+}
+
+fn watch(logs: &Path, run: &Path) -> Result<OwnedFd> {
+    let fd = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)
+        .map_err(|e| Error::file("watch", logs)(e.into()))?;
+    let flags = inotify::WatchFlags::MODIFY
+        | inotify::WatchFlags::CREATE
+        | inotify::WatchFlags::MOVED_TO
+        | inotify::WatchFlags::DELETE_SELF;
+    for dir in [logs, run] {
+        // Not there yet: the time limit of the wait covers it.
+        let _ = inotify::add_watch(&fd, dir, flags);
+    }
+    Ok(fd)
+}

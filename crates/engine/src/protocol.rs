@@ -1,0 +1,99 @@
+//! What commands and a monitor say to each other, over `SOCK_SEQPACKET` unix sockets.
+//!
+//! ```text
+//! command                              monitor
+//!    │ ── executes, hands one socket ──▶ │  (fd 3; answers are also accepted on monitor.sock)
+//!    │ ── Launch {attach} + fds ───────▶ │  makes the container
+//!    │ ◀───────────── Started | Failed ─ │
+//!    │ ── Resize, CloseStdin, Detach ──▶ │  while attached
+//!    │ ◀──────────────── Exited {code} ─ │  after the last byte of output
+//!
+//! command ── connect monitor.sock ── Attach | Stop | Kill | Pause | … ──▶ monitor
+//!                                    ◀── Done | Refused | Exited
+//! ```
+//!
+//! One JSON document per message; file descriptors travel with the message that names them.
+
+use serde::{Deserialize, Serialize};
+
+/// Which of the container's streams a client takes part in. The fds follow in this order: stdin, stdout,
+/// stderr; with a terminal only stdin and stdout.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Streams {
+    pub stdin: bool,
+    pub stdout: bool,
+    pub stderr: bool,
+}
+
+impl Streams {
+    pub fn any(self) -> bool {
+        self.stdin || self.stdout || self.stderr
+    }
+}
+
+/// Command to monitor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "kebab-case")]
+pub enum Request {
+    /// The first message on the inherited socket: start the container.
+    Launch {
+        streams: Streams,
+        size: Option<(u16, u16)>,
+    },
+    /// Take part in the streams of a running container.
+    Attach {
+        streams: Streams,
+    },
+    /// The terminal's size: rows, columns.
+    Resize {
+        rows: u16,
+        columns: u16,
+    },
+    /// No more input from this client.
+    CloseStdin,
+    /// The client leaves; the container goes on.
+    Detach,
+    /// Send the stop signal, after the grace time `SIGKILL`; answered when the container has exited.
+    Stop {
+        signal: Option<String>,
+        timeout: Option<u64>,
+    },
+    /// Send a signal. `SIGKILL` and the stop signal keep the restart policy from acting.
+    Kill {
+        signal: String,
+    },
+    Pause,
+    Unpause,
+    /// The container's record was changed on disk (limits, restart policy, name): read it again.
+    Reload,
+    /// The record names a network more: join it.
+    Connect {
+        network: String,
+    },
+    /// The record names a network less: leave it.
+    Disconnect {
+        network: String,
+    },
+}
+
+/// Monitor to command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "kebab-case")]
+pub enum Reply {
+    Started {
+        pid: i32,
+    },
+    /// The container could not be started; the code is Docker's (125, 126, 127).
+    Failed {
+        message: String,
+        code: u8,
+    },
+    /// The run is over and all its output was passed on.
+    Exited {
+        code: u8,
+    },
+    Done,
+    Refused {
+        message: String,
+    },
+}

@@ -1,0 +1,320 @@
+//! A container's record → the OCI runtime spec it is executed with. Pure but for looking devices up.
+//!
+//! Source: runtime-spec `config.md` and `config-linux.md`; moby `oci/defaults.go`, `daemon/oci_linux.go`.
+
+mod devices;
+mod mounts;
+mod resources;
+mod security;
+
+pub use resources::linux_resources;
+pub use security::{Seccomp, Security};
+
+use crate::container::record::ContainerRecord;
+use crate::error::{Error, Result};
+use model::container::ContainerSpec;
+use oci_spec::runtime::{
+    BoxBuilder, Linux, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, PosixRlimit,
+    PosixRlimitBuilder, PosixRlimitType, Process, ProcessBuilder, Root, Spec, SpecBuilder,
+    UserBuilder,
+};
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+/// Where one namespace comes from, container names resolved to processes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Source {
+    #[default]
+    New,
+    Host,
+    /// The namespace of this process.
+    Process(i32),
+}
+
+/// What the record does not know: paths of this run, and whose namespaces are joined.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    pub hostname_file: PathBuf,
+    pub hosts_file: PathBuf,
+    pub resolv_file: PathBuf,
+    /// Volume name → directory.
+    pub volumes: HashMap<String, PathBuf>,
+    pub network: Source,
+    pub pid: Source,
+    pub ipc: Source,
+    pub uts: Source,
+    pub cgroup: Source,
+    pub size: Option<(u16, u16)>,
+}
+
+/// Refuses what no container can be started with, before one is made.
+pub fn check(spec: &ContainerSpec) -> Result<()> {
+    security::Security::parse(spec)?;
+    security::capabilities(spec)?;
+    resources::linux_resources(spec, &[])?;
+    rlimits(spec)?;
+    for device in &spec.devices {
+        devices::check(device)?;
+    }
+    devices::rules(&spec.device_cgroup_rules)?;
+    check_sysctls(spec)
+}
+
+/// Builds the spec.
+pub fn build(record: &ContainerRecord, facts: &Facts) -> Result<Spec> {
+    let spec = &record.spec;
+    let security = Security::parse(spec)?;
+    let root = Root::default();
+    let mut root = root;
+    root.set_path(PathBuf::from("rootfs"))
+        .set_readonly(Some(spec.read_only));
+    let mut built = SpecBuilder::default()
+        .version("1.2.0")
+        .root(root)
+        .process(process(record, facts, &security)?)
+        .hostname(record.hostname.clone())
+        .mounts(mounts::list(record, facts, &security)?)
+        .linux(linux(record, facts, &security)?)
+        .build()
+        .map_err(spec_error)?;
+    if let Some(domain) = &spec.domainname {
+        built.set_domainname(Some(domain.clone()));
+    }
+    if !spec.annotations.is_empty() {
+        built.set_annotations(Some(spec.annotations.clone().into_iter().collect()));
+    }
+    Ok(built)
+}
+
+fn spec_error(error: oci_spec::OciSpecError) -> Error {
+    Error::invalid("runtime spec", error.to_string())
+}
+
+fn process(record: &ContainerRecord, facts: &Facts, security: &Security) -> Result<Process> {
+    let spec = &record.spec;
+    let mut process = ProcessBuilder::default()
+        .terminal(spec.tty)
+        // Resolved from the user's name inside the container; see `runtime`.
+        .user(
+            UserBuilder::default()
+                .uid(0u32)
+                .gid(0u32)
+                .build()
+                .map_err(spec_error)?,
+        )
+        .args(record.process.args())
+        .env(environment(record))
+        .cwd(record.process.working_dir.clone())
+        .capabilities(security::capabilities(spec)?)
+        .rlimits(rlimits(spec)?)
+        .no_new_privileges(security.no_new_privileges)
+        .build()
+        .map_err(spec_error)?;
+    process.set_oom_score_adj(spec.oom_score_adj);
+    if let Some(profile) = &security.apparmor {
+        process.set_apparmor_profile(Some(profile.clone()));
+    }
+    if let Some((rows, columns)) = facts.size {
+        let size = BoxBuilder::default()
+            .height(rows)
+            .width(columns)
+            .build()
+            .map_err(spec_error)?;
+        process.set_console_size(Some(size));
+    }
+    Ok(process)
+}
+
+/// The process of an `exec`: the container's own settings with what the caller says over them.
+pub(crate) fn exec_process(
+    record: &ContainerRecord,
+    exec: &crate::container::exec::ExecSpec,
+) -> Result<Process> {
+    let mut spec = record.spec.clone();
+    spec.privileged |= exec.privileged;
+    spec.tty = exec.terminal.is_some();
+    let mut as_executed = ContainerRecord {
+        spec,
+        ..record.clone()
+    };
+    as_executed.process.env =
+        crate::container::resolve::environment(&exec.env, &record.process.env);
+    let security = Security::parse(&as_executed.spec)?;
+    let facts = Facts {
+        size: exec.terminal,
+        ..Facts::default()
+    };
+    let mut process = process(&as_executed, &facts, &security)?;
+    process.set_args(Some(exec.args.clone()));
+    if let Some(directory) = &exec.working_dir {
+        process.set_cwd(PathBuf::from(directory));
+    }
+    Ok(process)
+}
+
+/// The system call filter of an `exec`.
+pub(crate) enum Filter {
+    Default,
+    None,
+    Program(sys::seccomp::Program),
+}
+
+pub(crate) fn exec_filter(
+    record: &ContainerRecord,
+    exec: &crate::container::exec::ExecSpec,
+) -> Result<Filter> {
+    let mut spec = record.spec.clone();
+    spec.privileged |= exec.privileged;
+    let security = Security::parse(&spec)?;
+    match security.seccomp {
+        Seccomp::Default => Ok(Filter::Default),
+        Seccomp::Unconfined => Ok(Filter::None),
+        Seccomp::File(_) => match security.seccomp_file(&spec)? {
+            Some(profile) => Ok(Filter::Program(runtime::seccomp::compile(&profile)?)),
+            None => Ok(Filter::None),
+        },
+    }
+}
+
+/// The container's variables as Docker sets them: PATH, HOSTNAME, TERM below the image's and the user's. HOME
+/// is added by the runtime, which knows the user.
+pub fn environment(record: &ContainerRecord) -> Vec<String> {
+    let given = &record.process.env;
+    let has = |key: &str| given.iter().any(|e| e.split('=').next() == Some(key));
+    let mut env = Vec::with_capacity(given.len() + 2);
+    if !has("HOSTNAME") {
+        env.push(format!("HOSTNAME={}", record.hostname));
+    }
+    if record.spec.tty && !has("TERM") {
+        env.push("TERM=xterm".to_owned());
+    }
+    env.extend(given.iter().cloned());
+    env
+}
+
+fn linux(record: &ContainerRecord, facts: &Facts, security: &Security) -> Result<Linux> {
+    let spec = &record.spec;
+    let devices = devices::nodes(spec)?;
+    let mut rules = devices::node_rules(spec, &devices);
+    rules.extend(devices::rules(&spec.device_cgroup_rules)?);
+    let mut linux = Linux::default();
+    linux
+        .set_namespaces(Some(namespaces(facts)?))
+        .set_resources(Some(resources::linux_resources(spec, &rules)?))
+        .set_devices(Some(devices))
+        .set_sysctl(Some(sysctls(spec, facts)))
+        .set_masked_paths(Some(security.masked_paths()))
+        .set_readonly_paths(Some(security.readonly_paths()))
+        .set_seccomp(security.seccomp_file(spec)?);
+    Ok(linux)
+}
+
+fn namespaces(facts: &Facts) -> Result<Vec<LinuxNamespace>> {
+    let sources = [
+        (LinuxNamespaceType::Pid, &facts.pid, "pid"),
+        (LinuxNamespaceType::Ipc, &facts.ipc, "ipc"),
+        (LinuxNamespaceType::Uts, &facts.uts, "uts"),
+        (LinuxNamespaceType::Network, &facts.network, "net"),
+        (LinuxNamespaceType::Cgroup, &facts.cgroup, "cgroup"),
+    ];
+    let mount = LinuxNamespaceBuilder::default()
+        .typ(LinuxNamespaceType::Mount)
+        .build()
+        .map_err(spec_error)?;
+    let mut list = vec![mount];
+    for (kind, source, name) in sources {
+        let builder = LinuxNamespaceBuilder::default().typ(kind);
+        let built = match source {
+            Source::New => builder.build(),
+            Source::Process(pid) => builder.path(format!("/proc/{pid}/ns/{name}")).build(),
+            Source::Host => continue,
+        };
+        list.push(built.map_err(spec_error)?);
+    }
+    Ok(list)
+}
+
+/// Sysctls that belong to a namespace the container has for itself; others would change the host.
+fn check_sysctls(spec: &ContainerSpec) -> Result<()> {
+    use model::network::NetworkMode;
+    for key in spec.sysctls.keys() {
+        let net = key.starts_with("net.");
+        let ipc = key.starts_with("fs.mqueue.")
+            || matches!(
+                key.as_str(),
+                "kernel.msgmax"
+                    | "kernel.msgmnb"
+                    | "kernel.msgmni"
+                    | "kernel.sem"
+                    | "kernel.shmall"
+                    | "kernel.shmmax"
+                    | "kernel.shmmni"
+                    | "kernel.shm_rmid_forced"
+            );
+        let refused = |cause: &str| Err(Error::invalid(format!("invalid sysctl {key}"), cause));
+        if net && spec.network_mode == NetworkMode::Host {
+            return refused("not allowed in the host's network namespace");
+        }
+        if ipc && spec.ipc_mode == model::container::NamespaceMode::Host {
+            return refused("not allowed in the host's ipc namespace");
+        }
+        if !net && !ipc && !matches!(key.as_str(), "kernel.hostname" | "kernel.domainname") {
+            return refused("it is not namespaced: it would change the host; set it there");
+        }
+    }
+    Ok(())
+}
+
+fn sysctls(spec: &ContainerSpec, facts: &Facts) -> HashMap<String, String> {
+    let mut sysctls: HashMap<String, String> = spec.sysctls.clone().into_iter().collect();
+    if facts.network == Source::New {
+        // As Docker: ports below 1024 and ping need no capability in a network namespace of one's own.
+        for (key, value) in [
+            ("net.ipv4.ip_unprivileged_port_start", "0"),
+            ("net.ipv4.ping_group_range", "0 2147483647"),
+        ] {
+            sysctls
+                .entry(key.to_owned())
+                .or_insert_with(|| value.to_owned());
+        }
+    }
+    sysctls
+}
+
+fn rlimits(spec: &ContainerSpec) -> Result<Vec<PosixRlimit>> {
+    spec.ulimits.iter().map(rlimit).collect()
+}
+
+fn rlimit(limit: &model::limits::Ulimit) -> Result<PosixRlimit> {
+    let kind = match limit.name.as_str() {
+        "core" => PosixRlimitType::RlimitCore,
+        "cpu" => PosixRlimitType::RlimitCpu,
+        "data" => PosixRlimitType::RlimitData,
+        "fsize" => PosixRlimitType::RlimitFsize,
+        "locks" => PosixRlimitType::RlimitLocks,
+        "memlock" => PosixRlimitType::RlimitMemlock,
+        "msgqueue" => PosixRlimitType::RlimitMsgqueue,
+        "nice" => PosixRlimitType::RlimitNice,
+        "nofile" => PosixRlimitType::RlimitNofile,
+        "nproc" => PosixRlimitType::RlimitNproc,
+        "rss" => PosixRlimitType::RlimitRss,
+        "rtprio" => PosixRlimitType::RlimitRtprio,
+        "rttime" => PosixRlimitType::RlimitRttime,
+        "sigpending" => PosixRlimitType::RlimitSigpending,
+        "stack" => PosixRlimitType::RlimitStack,
+        "as" => PosixRlimitType::RlimitAs,
+        other => {
+            return Err(Error::invalid(
+                format!("invalid ulimit type: {other}"),
+                "see setrlimit(2) for the names",
+            ));
+        }
+    };
+    let value = |v: i64| u64::try_from(v).unwrap_or(u64::MAX);
+    PosixRlimitBuilder::default()
+        .typ(kind)
+        .soft(value(limit.soft))
+        .hard(value(limit.hard))
+        .build()
+        .map_err(spec_error)
+}

@@ -1,0 +1,216 @@
+//! The mount list, in the order it is made.
+//!
+//! Source: moby `oci/defaults.go` for the kernel filesystems; parents stand before what lies in them.
+
+use super::{Facts, Security, Source, spec_error};
+use crate::container::record::{ContainerRecord, MountRecord};
+use crate::error::{Error, Result};
+use model::mount::MountKind;
+use oci_spec::runtime::{Mount, MountBuilder};
+use std::path::{Path, PathBuf};
+
+const SHM_SIZE: u64 = 64 << 20;
+
+pub(super) fn list(
+    record: &ContainerRecord,
+    facts: &Facts,
+    security: &Security,
+) -> Result<Vec<Mount>> {
+    let mut mounts = kernel(record, facts, security)?;
+    let mut own: Vec<(PathBuf, Mount)> = Vec::new();
+    for (file, target) in [
+        (&facts.resolv_file, "/etc/resolv.conf"),
+        (&facts.hostname_file, "/etc/hostname"),
+        (&facts.hosts_file, "/etc/hosts"),
+    ] {
+        let covered = record.mounts.iter().any(|m| m.mount.target == target);
+        if !covered && !file.as_os_str().is_empty() {
+            own.push((target.into(), bind(file, target, &["rbind", "rprivate"])?));
+        }
+    }
+    for mount in &record.mounts {
+        own.push((mount.mount.target.clone().into(), one(mount, facts)?));
+    }
+    own.sort_by_key(|(target, _)| target.components().count());
+    mounts.extend(own.into_iter().map(|(_, mount)| mount));
+    Ok(mounts)
+}
+
+fn kernel(record: &ContainerRecord, facts: &Facts, security: &Security) -> Result<Vec<Mount>> {
+    let spec = &record.spec;
+    let shm = spec.shm_size.unwrap_or(SHM_SIZE);
+    let sys = if security.privileged { "rw" } else { "ro" };
+    let cgroup = if security.writable_cgroups {
+        "rw"
+    } else {
+        "ro"
+    };
+    let mut mounts = vec![
+        make("proc", "proc", "/proc", &["nosuid", "noexec", "nodev"])?,
+        make(
+            "tmpfs",
+            "tmpfs",
+            "/dev",
+            &["nosuid", "strictatime", "mode=755", "size=65536k"],
+        )?,
+        make(
+            "devpts",
+            "devpts",
+            "/dev/pts",
+            &[
+                "nosuid",
+                "noexec",
+                "newinstance",
+                "ptmxmode=0666",
+                "mode=0620",
+                "gid=5",
+            ],
+        )?,
+        make(
+            "sysfs",
+            "sysfs",
+            "/sys",
+            &["nosuid", "noexec", "nodev", sys],
+        )?,
+        make(
+            "cgroup",
+            "cgroup",
+            "/sys/fs/cgroup",
+            &[cgroup, "nosuid", "noexec", "nodev"],
+        )?,
+    ];
+    if facts.ipc == Source::Host {
+        mounts.push(bind(
+            Path::new("/dev/mqueue"),
+            "/dev/mqueue",
+            &["rbind", "rprivate"],
+        )?);
+        mounts.push(bind(
+            Path::new("/dev/shm"),
+            "/dev/shm",
+            &["rbind", "rprivate"],
+        )?);
+        mounts.retain(|m| {
+            m.source()
+                .as_ref()
+                .is_none_or(|s| !s.starts_with("/dev") || s.exists())
+        });
+        return Ok(mounts);
+    }
+    mounts.push(make(
+        "mqueue",
+        "mqueue",
+        "/dev/mqueue",
+        &["nosuid", "noexec", "nodev"],
+    )?);
+    let covered = record.mounts.iter().any(|m| m.mount.target == "/dev/shm");
+    if spec.ipc_mode != model::container::NamespaceMode::None && !covered {
+        let size = format!("size={shm}");
+        mounts.push(make(
+            "tmpfs",
+            "shm",
+            "/dev/shm",
+            &["nosuid", "noexec", "nodev", "mode=1777", &size],
+        )?);
+    }
+    Ok(mounts)
+}
+
+fn make(kind: &str, source: &str, target: &str, options: &[&str]) -> Result<Mount> {
+    let options: Vec<String> = options.iter().map(|o| (*o).to_owned()).collect();
+    MountBuilder::default()
+        .typ(kind)
+        .source(source)
+        .destination(target)
+        .options(options)
+        .build()
+        .map_err(spec_error)
+}
+
+fn bind(source: &Path, target: &str, options: &[&str]) -> Result<Mount> {
+    let options: Vec<String> = options.iter().map(|o| (*o).to_owned()).collect();
+    MountBuilder::default()
+        .typ("bind")
+        .source(source)
+        .destination(target)
+        .options(options)
+        .build()
+        .map_err(spec_error)
+}
+
+fn one(record: &MountRecord, facts: &Facts) -> Result<Mount> {
+    let mount = &record.mount;
+    let access = if mount.read_only { "ro" } else { "rw" };
+    match &mount.kind {
+        MountKind::Bind {
+            source,
+            propagation,
+            non_recursive,
+            ..
+        } => {
+            let kind = if *non_recursive { "bind" } else { "rbind" };
+            bind(
+                Path::new(source),
+                &mount.target,
+                &[kind, propagation.as_deref().unwrap_or("rprivate"), access],
+            )
+        }
+        MountKind::Volume { subpath, .. } => {
+            let name = record.volume.as_deref().unwrap_or_default();
+            let missing = || Error::NoSuchVolume(name.to_owned());
+            let mut source = facts.volumes.get(name).ok_or_else(missing)?.clone();
+            if let Some(subpath) = subpath {
+                source = beneath(&source, subpath)?;
+            }
+            bind(&source, &mount.target, &["rbind", "rprivate", access])
+        }
+        MountKind::Tmpfs {
+            size,
+            mode,
+            options,
+        } => {
+            let mut all = vec!["nosuid".to_owned(), "nodev".to_owned()];
+            if !options.iter().any(|o| o == "exec") {
+                all.push("noexec".to_owned());
+            }
+            all.extend(options.iter().filter(|o| *o != "exec").cloned());
+            all.extend(size.map(|s| format!("size={s}")));
+            all.push(format!("mode={:o}", mode.unwrap_or(0o1777)));
+            if mount.read_only {
+                all.push("ro".to_owned());
+            }
+            let all: Vec<&str> = all.iter().map(String::as_str).collect();
+            make("tmpfs", "tmpfs", &mount.target, &all)
+        }
+        MountKind::Image { reference, .. } => Err(Error::invalid(
+            format!("mount of image {reference}"),
+            "mounts of type=image are not supported yet; COPY --from it in a build",
+        )),
+    }
+}
+
+/// A directory within a volume; the volume's content is a container's, so no link in it leads out.
+fn beneath(volume: &Path, subpath: &str) -> Result<PathBuf> {
+    use std::path::Component;
+    let path = Path::new(subpath);
+    if path
+        .components()
+        .any(|c| !matches!(c, Component::Normal(_) | Component::CurDir))
+    {
+        return Err(Error::invalid(
+            format!("volume subpath {subpath:?}"),
+            "must be a relative path below the volume",
+        ));
+    }
+    let whole = volume.join(path);
+    let real =
+        std::fs::canonicalize(&whole).map_err(Error::file("find the volume subpath", &whole))?;
+    let root = std::fs::canonicalize(volume).map_err(Error::file("find the volume", volume))?;
+    if !real.starts_with(&root) {
+        return Err(Error::invalid(
+            format!("volume subpath {subpath:?}"),
+            "leads out of the volume",
+        ));
+    }
+    Ok(real)
+}

@@ -1,0 +1,182 @@
+//! What a killed process left behind: found by comparing records with the kernel, and given back.
+//!
+//! After `kill -9` of everything there remain empty cgroups, leases, nft elements, run directories, staged
+//! directories in the trash, names without a container. None of it is in anybody's way; this removes it.
+
+use crate::container::names;
+use crate::container::record::{self, ContainerRecord, Lifecycle};
+use crate::container::state::{RunState, State};
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::{trash, volume};
+use std::collections::BTreeSet;
+
+/// What was found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    pub runs: usize,
+    pub names: usize,
+    pub bytes: u64,
+}
+
+/// Sweeps the whole data root. Goes on where one thing cannot be removed.
+pub fn sweep(ctx: &Context) -> Result<Swept> {
+    let mut swept = Swept::default();
+    remove_autoremoved(ctx)?;
+    for id in run_directories(ctx)? {
+        swept.runs += usize::from(sweep_run(ctx, &id)?);
+    }
+    swept.names = sweep_names(ctx)?;
+    let active = active_ids(ctx)?;
+    // Leases and ports of containers that do not run; errors name what could not be removed, the next sweep tries again.
+    let _ = network::sweep(&ctx.layout, &|id| active.contains(id));
+    sweep_cgroups(ctx, &active);
+    sweep_locks(ctx);
+    swept.bytes = trash::empty(ctx)?;
+    Ok(swept)
+}
+
+/// A container's last run, if nothing of it lives any more. What it held is given back.
+pub fn sweep_run(ctx: &Context, id: &str) -> Result<bool> {
+    let Some(run) = RunState::load(ctx, id)? else {
+        let dir = ctx.layout.run_container(id);
+        if ContainerRecord::load(ctx, id)?.is_none() && dir.exists() {
+            trash::discard(ctx, &dir)?;
+            return Ok(true);
+        }
+        return Ok(false);
+    };
+    if run.monitor.is_alive() || State::load(ctx, id)?.is_active() {
+        return Ok(false);
+    }
+    if let Some(attached) = &run.network {
+        let _ = crate::networks::detach(ctx, attached);
+    }
+    if let Ok(cgroup) = runtime::Cgroup::open(&run.cgroup_parent, id) {
+        let _ = cgroup.kill_all();
+        let _ = cgroup.remove();
+    }
+    // Nobody saw it end: say so in the record that stays.
+    if let (Some(last), Some(container)) =
+        (Lifecycle::load(ctx, id)?, ContainerRecord::load(ctx, id)?)
+        && last.running
+    {
+        let ended = Lifecycle {
+            exit_code: 255,
+            ..last
+        };
+        ended.save(ctx, id, container.durability())?;
+    }
+    trash::discard(ctx, &ctx.layout.run_container(id))?;
+    Ok(true)
+}
+
+/// Containers with `--rm` whose monitor was killed before it could remove them.
+fn remove_autoremoved(ctx: &Context) -> Result<()> {
+    for container in ContainerRecord::list(ctx)? {
+        let id = container.id.as_str();
+        if !container.spec.auto_remove || !matches!(State::load(ctx, id)?, State::Exited(_)) {
+            continue;
+        }
+        if RunState::load(ctx, id)?.is_some_and(|r| r.monitor.is_alive()) {
+            continue;
+        }
+        sweep_run(ctx, id)?;
+        let _lock = ContainerRecord::lock(ctx, id)?;
+        crate::container::remove::take_apart(ctx, &container, true)?;
+    }
+    Ok(())
+}
+
+fn run_directories(ctx: &Context) -> Result<Vec<String>> {
+    let dir = ctx.layout.run_containers();
+    let entries = std::fs::read_dir(&dir).map_err(Error::file("list", &dir))?;
+    Ok(entries
+        .flatten()
+        .filter_map(|e| e.file_name().into_string().ok())
+        .collect())
+}
+
+fn active_ids(ctx: &Context) -> Result<BTreeSet<String>> {
+    let mut active = BTreeSet::new();
+    for id in record::ids(ctx)? {
+        let monitored = RunState::load(ctx, &id)?.is_some_and(|r| r.monitor.is_alive());
+        if monitored || State::load(ctx, &id)?.is_active() {
+            active.insert(id);
+        }
+    }
+    Ok(active)
+}
+
+fn sweep_names(ctx: &Context) -> Result<usize> {
+    let dir = ctx.layout.names();
+    let mut removed = 0;
+    for entry in std::fs::read_dir(&dir)
+        .map_err(Error::file("list", &dir))?
+        .flatten()
+    {
+        let Ok(name) = entry.file_name().into_string() else {
+            continue;
+        };
+        let Some(id) = names::holder(ctx, &name) else {
+            continue;
+        };
+        let held = match ContainerRecord::load(ctx, &id)? {
+            // A rename that was killed halfway left two names; the record knows which is right.
+            Some(container) => container.name == name,
+            None => is_young(&entry),
+        };
+        if !held {
+            names::release(ctx, &name, &id);
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+/// A name is reserved a moment before its container is there.
+fn is_young(entry: &std::fs::DirEntry) -> bool {
+    let age = entry
+        .metadata()
+        .and_then(|m| m.modified())
+        .ok()
+        .and_then(|t| t.elapsed().ok());
+    age.is_some_and(|a| a.as_secs() < 10)
+}
+
+/// Empty groups of containers that are gone.
+fn sweep_cgroups(ctx: &Context, active: &BTreeSet<String>) {
+    let parent = crate::container::birth::default_parent(ctx);
+    for name in runtime::cgroup::children(&parent) {
+        if name.len() == 64
+            && !active.contains(&name)
+            && let Ok(cgroup) = runtime::Cgroup::open(&parent, &name)
+            && cgroup.pids().is_ok_and(|p| p.is_empty())
+        {
+            let _ = cgroup.remove();
+        }
+    }
+    if active.is_empty() {
+        runtime::cgroup::remove_parent(&parent);
+    }
+}
+
+/// Lock files of containers and volumes that are gone and that nobody holds.
+fn sweep_locks(ctx: &Context) {
+    let Ok(entries) = std::fs::read_dir(ctx.layout.locks()) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let Ok(name) = entry.file_name().into_string() else {
+            continue;
+        };
+        let gone = match name.split_once('-') {
+            Some(("container", id)) => !ctx.layout.container(id).exists(),
+            Some(("volume", volume)) => volume::load(ctx, volume).is_ok_and(|v| v.is_none()),
+            _ => false,
+        };
+        if gone && let Ok(Some(_held)) = sys::lock::FileLock::try_exclusive(&entry.path()) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! How much room a directory takes on disk (`system df`, `ps -s`, what a prune frees).
+
+use std::collections::HashSet;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// Bytes allocated below a path; a hard-linked file counts once, links are not followed.
+pub fn disk_usage(path: &Path) -> u64 {
+    let mut seen = HashSet::new();
+    let mut total = 0;
+    let mut todo = vec![path.to_owned()];
+    while let Some(next) = todo.pop() {
+        let Ok(meta) = next.symlink_metadata() else {
+            continue;
+        };
+        if meta.nlink() > 1 && !meta.is_dir() && !seen.insert((meta.dev(), meta.ino())) {
+            continue;
+        }
+        total += meta.blocks() * 512;
+        if meta.is_dir()
+            && let Ok(entries) = std::fs::read_dir(&next)
+        {
+            todo.extend(entries.flatten().map(|e| e.path()));
+        }
+    }
+    total
+}
+
+/// Bytes of the regular files below a path, as Docker counts a container's `SizeRw`.
+pub fn apparent_size(path: &Path) -> u64 {
+    let mut total = 0;
+    let mut todo = vec![path.to_owned()];
+    while let Some(next) = todo.pop() {
+        let Ok(meta) = next.symlink_metadata() else {
+            continue;
+        };
+        if meta.is_file() {
+            total += meta.len();
+        } else if meta.is_dir()
+            && let Ok(entries) = std::fs::read_dir(&next)
+        {
+            todo.extend(entries.flatten().map(|e| e.path()));
+        }
+    }
+    total
+}

@@ -1,0 +1,233 @@
+//! Named and anonymous volumes: a directory with a record beside it.
+//!
+//! `volumes/<name>/record.json` and `volumes/<name>/_data`; made whole in the trash directory and renamed
+//! into place, so a volume that is there is complete.
+
+use crate::container::record::ContainerRecord;
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::timestamp::Timestamp;
+use crate::{events, trash};
+use serde::{Deserialize, Serialize};
+use state::{Durability, record};
+use std::collections::BTreeMap;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+
+/// What `docker volume create` is told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VolumeSpec {
+    /// `None`: 64 random hexadecimal digits, an anonymous volume.
+    pub name: Option<String>,
+    pub driver: Option<String>,
+    pub options: BTreeMap<String, String>,
+    pub labels: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeRecord {
+    pub name: String,
+    pub created: Timestamp,
+    pub labels: BTreeMap<String, String>,
+    pub options: BTreeMap<String, String>,
+    /// Nobody named it: `volume prune` takes it, and `rm -v` of its container.
+    pub anonymous: bool,
+}
+
+/// The label Docker marks anonymous volumes with.
+pub const ANONYMOUS_LABEL: &str = "com.docker.volume.anonymous";
+
+impl VolumeRecord {
+    /// Where the data lies: a directory below the data root, or the host directory that the options bind.
+    pub fn mountpoint(&self, ctx: &Context) -> PathBuf {
+        match bound_directory(&self.options) {
+            Some(device) => device,
+            None => ctx.layout.volume(&self.name).join("_data"),
+        }
+    }
+}
+
+/// The local driver's `type=none,o=bind,device=/path`: a host directory under a volume's name.
+fn bound_directory(options: &BTreeMap<String, String>) -> Option<PathBuf> {
+    let bind = options
+        .get("o")
+        .is_some_and(|o| o.split(',').any(|w| w == "bind" || w == "rbind"));
+    bind.then(|| options.get("device").map(PathBuf::from))
+        .flatten()
+}
+
+/// Makes a volume; one of that name that is there already is returned as it is, as Docker does.
+pub fn create(ctx: &Context, spec: &VolumeSpec) -> Result<VolumeRecord> {
+    check(spec)?;
+    let anonymous = spec.name.is_none();
+    let name = match &spec.name {
+        Some(name) => name.clone(),
+        None => crate::random_id().to_string(),
+    };
+    let path = ctx.layout.lock("volume", &name);
+    let _lock = sys::lock::FileLock::exclusive(&path).map_err(Error::file("lock", &path))?;
+    if let Some(found) = load(ctx, &name)? {
+        return Ok(found);
+    }
+    let mut labels = spec.labels.clone();
+    if anonymous {
+        labels.insert(ANONYMOUS_LABEL.into(), String::new());
+    }
+    let volume = VolumeRecord {
+        name,
+        created: Timestamp::now(),
+        labels,
+        options: spec.options.clone(),
+        anonymous,
+    };
+    make(ctx, &volume)?;
+    events::emit(
+        ctx,
+        "volume",
+        "create",
+        &volume.name,
+        BTreeMap::from([("driver".into(), "local".into())]),
+    );
+    Ok(volume)
+}
+
+fn make(ctx: &Context, volume: &VolumeRecord) -> Result<()> {
+    let staging = trash::fresh(ctx, "volume");
+    let data = staging.join("_data");
+    let made = DirBuilder::new()
+        .recursive(true)
+        .mode(0o701)
+        .create(&staging)
+        .and_then(|()| DirBuilder::new().mode(0o755).create(&data))
+        .map_err(Error::file("create", &data));
+    let target = ctx.layout.volume(&volume.name);
+    let placed = made
+        .and_then(|()| {
+            Ok(record::write(
+                &staging.join("record.json"),
+                volume,
+                Durability::Durable,
+            )?)
+        })
+        .and_then(|()| std::fs::rename(&staging, &target).map_err(Error::file("create", &target)));
+    if placed.is_err() {
+        let _ = std::fs::remove_dir_all(&staging);
+    }
+    placed
+}
+
+fn check(spec: &VolumeSpec) -> Result<()> {
+    if let Some(driver) = &spec.driver
+        && driver != "local"
+        && !driver.is_empty()
+    {
+        return Err(Error::invalid(
+            format!("volume driver {driver:?}"),
+            "only the driver \"local\" exists here; use a bind mount of the share's mount point",
+        ));
+    }
+    if let Some(name) = &spec.name
+        && !crate::container::names::is_valid(name)
+    {
+        return Err(Error::invalid(
+            format!("create {name}: {name:?} includes invalid characters for a local volume name"),
+            "only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed; for a host directory pass an absolute path",
+        ));
+    }
+    for (key, value) in &spec.options {
+        let known = matches!(key.as_str(), "type" | "o" | "device");
+        if !known {
+            return Err(Error::invalid(
+                format!("volume option {key:?}"),
+                "known are type, o and device",
+            ));
+        }
+        if key == "type" && !matches!(value.as_str(), "none" | "bind" | "tmpfs") {
+            return Err(Error::invalid(
+                format!("volume type {value:?}"),
+                "network filesystems are not mounted by the engine; mount it on the host and bind it",
+            ));
+        }
+    }
+    if let Some(device) = bound_directory(&spec.options)
+        && !device.is_absolute()
+    {
+        return Err(Error::invalid(
+            format!("volume device {}", device.display()),
+            "must be an absolute path",
+        ));
+    }
+    Ok(())
+}
+
+pub fn load(ctx: &Context, name: &str) -> Result<Option<VolumeRecord>> {
+    if !crate::container::names::is_valid(name) {
+        return Ok(None);
+    }
+    Ok(record::read(&ctx.layout.volume(name).join("record.json"))?)
+}
+
+pub fn find(ctx: &Context, name: &str) -> Result<VolumeRecord> {
+    load(ctx, name)?.ok_or_else(|| Error::NoSuchVolume(name.to_owned()))
+}
+
+/// All volumes, by name.
+pub fn list(ctx: &Context) -> Result<Vec<VolumeRecord>> {
+    let dir = ctx.layout.volumes();
+    let mut volumes = Vec::new();
+    for entry in std::fs::read_dir(&dir).map_err(Error::file("list", &dir))? {
+        let entry = entry.map_err(Error::file("list", &dir))?;
+        if let Some(volume) = entry
+            .file_name()
+            .to_str()
+            .map(|n| load(ctx, n))
+            .transpose()?
+            .flatten()
+        {
+            volumes.push(volume);
+        }
+    }
+    volumes.sort_by(|a: &VolumeRecord, b| a.name.cmp(&b.name));
+    Ok(volumes)
+}
+
+/// The containers (by id) that mount a volume.
+pub fn users(ctx: &Context, name: &str) -> Result<Vec<String>> {
+    let uses = |c: &ContainerRecord| c.mounts.iter().any(|m| m.volume.as_deref() == Some(name));
+    Ok(ContainerRecord::list(ctx)?
+        .iter()
+        .filter(|c| uses(c))
+        .map(|c| c.id.to_string())
+        .collect())
+}
+
+/// Removes a volume that no container mounts.
+pub fn remove(ctx: &Context, name: &str, force: bool) -> Result<()> {
+    let path = ctx.layout.lock("volume", name);
+    let _lock = sys::lock::FileLock::exclusive(&path).map_err(Error::file("lock", &path))?;
+    if load(ctx, name)?.is_none() {
+        return if force {
+            Ok(())
+        } else {
+            Err(Error::NoSuchVolume(name.to_owned()))
+        };
+    }
+    let users = users(ctx, name)?;
+    if !users.is_empty() {
+        return Err(Error::VolumeInUse {
+            volume: name.to_owned(),
+            users,
+        });
+    }
+    trash::discard(ctx, &ctx.layout.volume(name))?;
+    let _ = std::fs::remove_file(&path);
+    events::emit(
+        ctx,
+        "volume",
+        "destroy",
+        name,
+        BTreeMap::from([("driver".into(), "local".into())]),
+    );
+    Ok(())
+}

@@ -1,0 +1,54 @@
+//! Adoption: the monitor was killed, its container runs on, and a new monitor takes its place.
+//!
+//! The container is found by its recorded pid and start time, its output by the FIFOs' names. A terminal cannot be
+//! taken over: its master died with the last monitor and the container got a hangup.
+
+use crate::health::Checker;
+use crate::monitor::{Monitor, Stage};
+use crate::output::Output;
+use crate::run::{Adopted, Run};
+use engine::container::record::{ContainerRecord, Lifecycle};
+use engine::container::state::{Phase, RunState};
+use engine::{Context, Error, Result};
+
+pub(crate) fn adopt(ctx: &Context, id: &str) -> Result<Monitor> {
+    let _lock = ContainerRecord::lock(ctx, id)?;
+    let state = RunState::load(ctx, id)?;
+    let not_running = || Error::NotRunning(id.to_owned());
+    let state = state.ok_or_else(not_running)?;
+    if state.monitor.is_alive() {
+        return Err(Error::Refused("its monitor is alive".into()));
+    }
+    let (process, paused) = match state.phase {
+        Phase::Running { process } => (process, false),
+        Phase::Paused { process } => (process, true),
+        Phase::Starting | Phase::Restarting => return Err(not_running()),
+    };
+    let mut monitor = Monitor::prepare(ctx, id)?;
+    let pidfd = sys::process::pidfd_open_verified(process.pid, process.start_time)
+        .map_err(|_| not_running())?;
+    let netns = match &state.network {
+        Some(_) => sys::process::pidfd_namespace(&pidfd, sys::process::PidfdNamespace::Net).ok(),
+        None => None,
+    };
+    let mut run = Run::adopted(Adopted {
+        process,
+        pidfd,
+        output: Output::reopen(&ctx.layout.run_container(id)),
+        cgroup: runtime::Cgroup::open(&state.cgroup_parent, id)?,
+        health: Checker::new(ctx, &monitor.container),
+        network: state.network,
+        netns,
+        started_at: state.started_at,
+        paused,
+    });
+    let container = monitor.container.clone();
+    run.open_dns(ctx, &container);
+    monitor.restart_count = state.restart_count;
+    monitor.phase = Stage::Running(Box::new(run));
+    monitor.save_state()?;
+    if let Some(last) = Lifecycle::load(ctx, id)? {
+        monitor.stopped_by_user = last.stopped_by_user;
+    }
+    Ok(monitor)
+}

@@ -1,0 +1,70 @@
+//! What the loop waits for, gathered anew each round: descriptors, each with whom it concerns.
+
+use rustix::event::{PollFd, PollFlags};
+use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
+
+/// Whom a ready descriptor concerns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Who {
+    /// The container's output: 0 for stdout or the terminal, 1 for stderr.
+    Output(usize),
+    /// The container's input has room.
+    Input,
+    /// The first process ended.
+    Process,
+    Listener,
+    /// A client's channel, input, output or error output.
+    Channel(u64),
+    ClientInput(u64),
+    ClientOutput(u64),
+    Dns(i32),
+    Probe,
+    ProbeOutput,
+}
+
+/// The descriptors of one round.
+#[derive(Debug, Default)]
+pub(crate) struct Interest<'a> {
+    fds: Vec<PollFd<'a>>,
+    who: Vec<Who>,
+    deadline: Option<Instant>,
+}
+
+impl<'a> Interest<'a> {
+    pub(crate) fn readable(&mut self, fd: BorrowedFd<'a>, who: Who) {
+        self.add(fd, PollFlags::IN, who);
+    }
+
+    pub(crate) fn writable(&mut self, fd: BorrowedFd<'a>, who: Who) {
+        self.add(fd, PollFlags::OUT, who);
+    }
+
+    fn add(&mut self, fd: BorrowedFd<'a>, flags: PollFlags, who: Who) {
+        self.fds.push(PollFd::from_borrowed_fd(fd, flags));
+        self.who.push(who);
+    }
+
+    /// Wake up by then at the latest.
+    pub(crate) fn deadline(&mut self, at: Option<Instant>) {
+        self.deadline = match (self.deadline, at) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+    }
+
+    /// Waits and says who is ready.
+    pub(crate) fn wait(mut self) -> std::io::Result<Vec<Who>> {
+        let timeout = self.deadline.map(|at| {
+            // Rounded up, so that a deadline has passed when its round begins.
+            at.saturating_duration_since(Instant::now()) + Duration::from_micros(100)
+        });
+        sys::poll::wait(&mut self.fds, timeout)?;
+        let ready = self
+            .fds
+            .iter()
+            .zip(&self.who)
+            .filter(|(fd, _)| !fd.revents().is_empty());
+        Ok(ready.map(|(_, who)| *who).collect())
+    }
+}

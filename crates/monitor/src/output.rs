@@ -1,0 +1,199 @@
+//! The container's streams, as this process holds them.
+//!
+//! Without a terminal they are FIFOs in the run directory. The container opens its output for reading *and*
+//! writing: when this process is killed it gets no SIGPIPE, and the next monitor opens the FIFOs again. With a
+//! terminal there is only the master of the pty, which dies with its holder.
+
+use crate::clients::write_some;
+use crate::interest::{Interest, Who};
+use engine::logs::Stream;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+/// One buffer for all copying; a pipe gives at most what it holds.
+pub(crate) const BUFFER: usize = 64 * 1024;
+
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    /// stdout (or the terminal), stderr.
+    readers: [Option<OwnedFd>; 2],
+    input: Option<OwnedFd>,
+    /// Input that the container has not taken yet.
+    pending: Vec<u8>,
+    close_when_written: bool,
+    terminal: bool,
+}
+
+/// The container's own ends.
+#[derive(Debug)]
+pub(crate) struct ContainerEnds {
+    pub(crate) stdin: OwnedFd,
+    pub(crate) stdout: OwnedFd,
+    pub(crate) stderr: OwnedFd,
+}
+
+/// What one read gave.
+pub(crate) enum Taken {
+    Bytes(Stream, usize),
+    Nothing,
+    End,
+}
+
+impl Output {
+    /// Makes the FIFOs and both ends of them.
+    pub(crate) fn fifos(dir: &Path, open_stdin: bool) -> io::Result<(Self, ContainerEnds)> {
+        let mut readers = [None, None];
+        let mut ends = Vec::new();
+        for (slot, name) in ["stdout", "stderr"].into_iter().enumerate() {
+            let path = dir.join(name);
+            make_fifo(&path)?;
+            // The reader first: opening a FIFO for reading and writing never waits.
+            readers[slot] = Some(open(&path, OFlags::RDONLY | OFlags::NONBLOCK)?);
+            ends.push(open(&path, OFlags::RDWR)?);
+        }
+        let (stdin, input) = if open_stdin {
+            let path = dir.join("stdin");
+            make_fifo(&path)?;
+            let input = open(&path, OFlags::RDWR | OFlags::NONBLOCK)?;
+            let reader = open(&path, OFlags::RDONLY)?;
+            // From here on only for writing, so that closing it is the container's end of input.
+            let writer = open(&path, OFlags::WRONLY | OFlags::NONBLOCK)?;
+            drop(input);
+            (reader, Some(writer))
+        } else {
+            (open(Path::new("/dev/null"), OFlags::RDONLY)?, None)
+        };
+        let mut ends = ends.into_iter();
+        let (Some(stdout), Some(stderr)) = (ends.next(), ends.next()) else {
+            return Err(io::Error::other("two output streams were made"));
+        };
+        let output = Self {
+            readers,
+            input,
+            ..Self::default()
+        };
+        Ok((
+            output,
+            ContainerEnds {
+                stdin,
+                stdout,
+                stderr,
+            },
+        ))
+    }
+
+    /// Opens the FIFOs of a container that runs already.
+    pub(crate) fn reopen(dir: &Path) -> Self {
+        let reader = |name: &str| open(&dir.join(name), OFlags::RDONLY | OFlags::NONBLOCK).ok();
+        // The writing end of stdin went with the last monitor: the container has seen its end.
+        Self {
+            readers: [reader("stdout"), reader("stderr")],
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn terminal(master: OwnedFd) -> io::Result<Self> {
+        sys::pipe::set_nonblocking(&master, true)?;
+        let input = rustix::io::fcntl_dupfd_cloexec(&master, 0)?;
+        Ok(Self {
+            readers: [Some(master), None],
+            input: Some(input),
+            terminal: true,
+            ..Self::default()
+        })
+    }
+
+    pub(crate) fn resize(&self, rows: u16, columns: u16) {
+        if let (true, Some(master)) = (self.terminal, &self.readers[0]) {
+            let _ = sys::tty::set_size(master, rows, columns);
+        }
+    }
+
+    /// Takes what is there from one stream.
+    pub(crate) fn take(&mut self, slot: usize, buffer: &mut [u8]) -> Taken {
+        let Some(fd) = &self.readers[slot] else {
+            return Taken::Nothing;
+        };
+        let stream = if slot == 0 {
+            Stream::Stdout
+        } else {
+            Stream::Stderr
+        };
+        match rustix::io::read(fd, buffer) {
+            Ok(n) if n > 0 => Taken::Bytes(stream, n),
+            Err(Errno::AGAIN | Errno::INTR) => Taken::Nothing,
+            // End of file, or EIO: nobody has the other side of the terminal open.
+            _ => {
+                self.readers[slot] = None;
+                Taken::End
+            }
+        }
+    }
+
+    /// Passes a client's input on; what does not fit waits.
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
+        self.pending.extend_from_slice(bytes);
+        self.push_input();
+    }
+
+    pub(crate) fn push_input(&mut self) {
+        let Some(input) = &self.input else {
+            self.pending.clear();
+            return;
+        };
+        match write_some(input, &self.pending) {
+            Some(done) => drop(self.pending.drain(..done)),
+            None => self.input = None,
+        }
+        if self.close_when_written && self.pending.is_empty() {
+            self.input = None;
+        }
+    }
+
+    /// No more input: the container reads the end of file after what it still has to read.
+    pub(crate) fn end_input(&mut self) {
+        if self.terminal {
+            return;
+        }
+        self.close_when_written = true;
+        self.push_input();
+    }
+
+    /// A stream whose end was not seen yet.
+    pub(crate) fn is_open(&self) -> bool {
+        self.readers.iter().any(Option::is_some)
+    }
+
+    pub(crate) fn takes_input(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    pub(crate) fn interest<'a>(&'a self, interest: &mut Interest<'a>, read: bool) {
+        if read {
+            for (slot, reader) in self.readers.iter().enumerate() {
+                if let Some(fd) = reader {
+                    interest.readable(fd.as_fd(), Who::Output(slot));
+                }
+            }
+        }
+        if let Some(input) = self.input.as_ref().filter(|_| !self.pending.is_empty()) {
+            interest.writable(input.as_fd(), Who::Input);
+        }
+    }
+}
+
+fn make_fifo(path: &Path) -> io::Result<()> {
+    let _ = std::fs::remove_file(path);
+    sys::pipe::make_fifo(path, 0o600)
+}
+
+fn open(path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+    Ok(rustix::fs::open(
+        path,
+        flags | OFlags::CLOEXEC | OFlags::NOFOLLOW,
+        Mode::empty(),
+    )?)
+}

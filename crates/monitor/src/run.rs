@@ -1,0 +1,238 @@
+//! One run of the container, from its first process to that one's end.
+
+use crate::health::Checker;
+use crate::interest::{Interest, Who};
+use crate::output::Output;
+use engine::container::birth::{self, Born, Streams};
+use engine::container::record::ContainerRecord;
+use engine::container::state::{Phase, ProcessRef};
+use engine::timestamp::Timestamp;
+use engine::{Context, Error, Result};
+use runtime::Cgroup;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+pub(crate) struct Run {
+    pub(crate) process: ProcessRef,
+    pub(crate) pidfd: OwnedFd,
+    pub(crate) output: Output,
+    pub(crate) cgroup: Cgroup,
+    pub(crate) network: Option<network::Attached>,
+    pub(crate) netns: Option<OwnedFd>,
+    pub(crate) health: Option<Checker>,
+    pub(crate) started_at: Timestamp,
+    began: Instant,
+    paused: bool,
+    kill_at: Option<Instant>,
+    ooms_before: u64,
+    /// Its end is not ours to reap: another monitor was its parent.
+    adopted: bool,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub(crate) struct Over {
+    pub(crate) exit_code: u8,
+    pub(crate) oom_killed: bool,
+    pub(crate) started_at: Timestamp,
+}
+
+impl Run {
+    pub(crate) fn start(
+        ctx: &Context,
+        container: &ContainerRecord,
+        size: Option<(u16, u16)>,
+    ) -> Result<Self> {
+        let dir = ctx.layout.run_container(container.id.as_str());
+        let (output, born) = if container.spec.tty {
+            let (rows, columns) = size.unwrap_or((24, 80));
+            let mut born = birth::start(ctx, container, Streams::Terminal { rows, columns })?;
+            let master = born
+                .started
+                .terminal
+                .take()
+                .ok_or_else(|| Error::Refused("init gave no terminal".into()))?;
+            (
+                Output::terminal(master).map_err(Error::system("use the container's terminal"))?,
+                born,
+            )
+        } else {
+            let (output, ends) = Output::fifos(&dir, container.spec.open_stdin)
+                .map_err(Error::file("make the streams in", &dir))?;
+            let streams = Streams::Fds {
+                stdin: ends.stdin.as_fd(),
+                stdout: ends.stdout.as_fd(),
+                stderr: ends.stderr.as_fd(),
+            };
+            let born = birth::start(ctx, container, streams)?;
+            // Ours go here: from now on only the container keeps its streams open.
+            (output, born)
+        };
+        Ok(Self::from_born(ctx, container, born, output))
+    }
+
+    fn from_born(ctx: &Context, container: &ContainerRecord, born: Born, output: Output) -> Self {
+        let process = ProcessRef {
+            pid: born.started.pid,
+            start_time: born.started.start_time,
+        };
+        let mut run = Self {
+            process,
+            pidfd: born.started.pidfd,
+            output,
+            ooms_before: born.cgroup.oom_count(),
+            cgroup: born.cgroup,
+            network: born.network,
+            netns: born.netns,
+            health: Checker::new(ctx, container),
+            started_at: Timestamp::now(),
+            began: Instant::now(),
+            paused: false,
+            kill_at: None,
+            adopted: false,
+        };
+        run.open_dns(ctx, container);
+        run
+    }
+
+    /// A run that another monitor began.
+    pub(crate) fn adopted(parts: Adopted) -> Self {
+        Self {
+            process: parts.process,
+            pidfd: parts.pidfd,
+            output: parts.output,
+            ooms_before: parts.cgroup.oom_count(),
+            cgroup: parts.cgroup,
+            network: parts.network,
+            netns: parts.netns,
+            health: parts.health,
+            started_at: parts.started_at,
+            began: Instant::now(),
+            paused: parts.paused,
+            kill_at: None,
+            adopted: true,
+        }
+    }
+
+    /// (Re)opens the DNS responder for the networks the container is in now.
+    pub(crate) fn open_dns(&mut self, ctx: &Context, container: &ContainerRecord) {
+        let _ = (ctx, container);
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        let process = self.process;
+        if self.paused {
+            Phase::Paused { process }
+        } else {
+            Phase::Running { process }
+        }
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    pub(crate) fn lasted(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    pub(crate) fn still_has_output(&self) -> bool {
+        self.output.is_open()
+    }
+
+    pub(crate) fn interest<'a>(&'a self, interest: &mut Interest<'a>, read: bool) {
+        self.output.interest(interest, read);
+        // While a client is behind, the end waits too: its last bytes are still in the pipes.
+        if read {
+            interest.readable(self.pidfd.as_fd(), Who::Process);
+        }
+        if let Some(health) = self.health.as_ref().filter(|_| !self.paused) {
+            health.interest(interest);
+        }
+        interest.deadline(self.kill_at);
+    }
+
+    pub(crate) fn answer_dns(&mut self, key: i32) {
+        let _ = key;
+    }
+
+    pub(crate) fn tick(&mut self, container: &ContainerRecord) {
+        if self.kill_at.is_some_and(|at| Instant::now() >= at) {
+            self.kill_at = None;
+            self.signal(9);
+        }
+        if self.paused {
+            return;
+        }
+        if let Some(health) = &mut self.health {
+            let target = engine::container::exec::Target {
+                pidfd: self.pidfd.as_fd(),
+                cgroup: Some(&self.cgroup),
+            };
+            health.tick(container, &target);
+        }
+    }
+
+    pub(crate) fn signal(&mut self, signal: i32) {
+        let _ = sys::process::pidfd_send_signal(&self.pidfd, signal);
+    }
+
+    /// Sends the signal, and `SIGKILL` when the grace time is over.
+    pub(crate) fn stop(&mut self, signal: i32, grace: Duration) {
+        if self.paused {
+            // A frozen process takes no signal.
+            let _ = self.thaw();
+        }
+        self.signal(signal);
+        if signal != 9 {
+            self.kill_at = Some(Instant::now() + grace);
+        }
+    }
+
+    pub(crate) fn freeze(&mut self) -> Result<()> {
+        self.cgroup.freeze()?;
+        self.paused = true;
+        Ok(())
+    }
+
+    pub(crate) fn thaw(&mut self) -> Result<()> {
+        self.cgroup.thaw()?;
+        self.paused = false;
+        Ok(())
+    }
+
+    /// Reaps the process and gives back what the run used.
+    pub(crate) fn end(self, ctx: &Context) -> Over {
+        let status = if self.adopted {
+            sys::process::pidfd_exit_status(&self.pidfd).ok().flatten()
+        } else {
+            sys::process::wait(&self.pidfd).ok()
+        };
+        let oom_killed = self.cgroup.oom_count() > self.ooms_before;
+        drop(self.netns);
+        // Processes that outlived init (with the host's pid namespace) go with it.
+        let _ = self.cgroup.kill_all();
+        // What cannot be given back now is swept by the next command.
+        let _ = birth::clean_up(ctx, &self.cgroup, self.network.as_ref());
+        // An adopted process on a kernel before 6.15 takes its exit code with it.
+        let exit_code = status.map_or(255, |s| u8::try_from(s.code()).unwrap_or(255));
+        Over {
+            exit_code,
+            oom_killed,
+            started_at: self.started_at,
+        }
+    }
+}
+
+/// What an adopted run is put together from.
+pub(crate) struct Adopted {
+    pub(crate) process: ProcessRef,
+    pub(crate) pidfd: OwnedFd,
+    pub(crate) output: Output,
+    pub(crate) cgroup: Cgroup,
+    pub(crate) network: Option<network::Attached>,
+    pub(crate) netns: Option<OwnedFd>,
+    pub(crate) health: Option<Checker>,
+    pub(crate) started_at: Timestamp,
+    pub(crate) paused: bool,
+}
