@@ -341,6 +341,15 @@ fn primary(endpoints: &[Endpoint]) -> Option<&Endpoint> {
     ways_out.min_by(|a, b| (-a.gw_priority, &a.network).cmp(&(-b.gw_priority, &b.network)))
 }
 
+/// The host as the container sees it: the gateway of the way out, else of any network.
+pub(crate) fn primary_gateway(attached: &Attached) -> Option<IpAddr> {
+    let endpoint = primary(&attached.endpoints).or_else(|| attached.endpoints.first())?;
+    endpoint
+        .ipv4
+        .or(endpoint.ipv6)
+        .map(|assigned| assigned.gateway)
+}
+
 /// The default gateway of each family, with the interface it is reached by.
 fn default_gateways(endpoints: &[Endpoint]) -> Vec<(String, IpAddr)> {
     let of_family = |pick: fn(&Endpoint) -> Option<Assigned>| {

@@ -8,10 +8,12 @@
 //! | what networks exist | [`registry`], [`record`], [`pool`], [`subnet`] |
 //! | the host's side of one | [`bridge`], [`firewall`] |
 //! | a container joins | [`attach()`]: [`lease`], [`ports`], [`endpoint`] |
+//! | it looks names up | [`dns`], [`resolv_conf`] |
 //! | somebody died | [`sweep()`] |
 
 mod attach;
 mod bridge;
+pub mod dns;
 mod endpoint;
 mod firewall;
 mod lease;
@@ -20,6 +22,7 @@ mod ports;
 mod random;
 pub mod record;
 pub mod registry;
+mod resolv;
 pub mod subnet;
 mod sweep;
 #[cfg(test)]
@@ -37,5 +40,6 @@ pub use pool::PoolError;
 pub use ports::{Error as PortError, PublishedPort, check_ports};
 pub use record::{Driver, NetworkRecord, Pool};
 pub use registry::{Error, create, find, list, remove};
+pub use resolv::{ResolvConf, ResolvRequest, hosts_file, resolv_conf};
 pub use subnet::Subnet;
 pub use sweep::{Error as SweepError, Swept, sweep, tear_down};

@@ -20,8 +20,7 @@ pub fn connect(
     layout: &Layout,
     netns: BorrowedFd<'_>,
     attached: &mut Attached,
-    network: &NetworkRecord,
-    settings: &EndpointSettings,
+    (network, settings): (&NetworkRecord, &EndpointSettings),
     reserved: &[(String, IpAddr)],
 ) -> Result<(), Error> {
     let (id, name) = (
@@ -94,9 +93,9 @@ pub fn connect(
 }
 
 /// Leaves one network; `attached` is brought up to date. `netns` `None`: the container does not run any more.
-pub fn disconnect(
+pub fn disconnect<'a>(
     layout: &Layout,
-    netns: Option<BorrowedFd<'_>>,
+    netns: impl Into<Option<BorrowedFd<'a>>>,
     attached: &mut Attached,
     network: &str,
 ) -> Result<(), Error> {
@@ -116,7 +115,7 @@ pub fn disconnect(
             source,
         }
     })?;
-    if let Some(netns) = netns {
+    if let Some(netns) = netns.into() {
         let host = RouteSocket::open().map_err(|source| netlink_error(&name, source))?;
         match host.apply(&[Request::DeleteLink {
             name: &gone.host_interface,

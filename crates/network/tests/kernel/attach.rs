@@ -221,8 +221,7 @@ fn a_running_container_joins_and_leaves_networks() {
         &world.layout,
         fd,
         &mut web.attached,
-        &back,
-        &Default::default(),
+        (&back, &Default::default()),
         &[],
     )
     .unwrap();

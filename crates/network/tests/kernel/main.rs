@@ -1,5 +1,6 @@
 //! The real kernel: every test in a network namespace of its own, with real TCP and UDP.
 
 mod attach;
+mod dns;
 mod ports;
 mod world;

@@ -1,0 +1,281 @@
+//! The name server of one container: answers on 127.0.0.11 inside its namespace, forwards from the host's.
+//!
+//! Single-threaded and never blocking: the owner polls [`Responder::fds`], calls [`ready`](Responder::ready) for each
+//! descriptor that is, and [`tick`](Responder::tick) when [`deadline`](Responder::deadline) has passed. The sockets listen on
+//! a high port, and a rule in the namespace leads port 53 there ([`redirect`]), so that the container may run a name
+//! server of its own. Nobody outside the namespace can reach it.
+//!
+//! [`zone`] knows the names of the container's networks, [`wire`] the messages, [`forward`] asks others.
+//!
+//! Source: RFC 1035, RFC 7766 (TCP); moby `libnetwork/resolver.go` for what is answered and what is forwarded.
+
+mod forward;
+mod redirect;
+mod stream;
+mod upstream;
+mod wire;
+mod zone;
+
+use crate::attach::{Attached, primary_gateway};
+use forward::{Asked, Client, Forwarder};
+use rustix::net::RecvFlags;
+use state::Layout;
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::time::{Duration, Instant};
+use stream::Stream;
+use sys::netlink::{self, in_netns};
+use wire::{Query, Rcode};
+use zone::Zone;
+
+/// Where the container sees its name server.
+pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
+
+/// Connections a container may hold open; the oldest goes first.
+const MAX_CLIENTS: usize = 64;
+/// How long a connection may say nothing.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// What one container's name server knows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DnsConfig {
+    pub container_id: String,
+    /// User-defined networks it is on, by name: all names there are served.
+    pub networks: Vec<String>,
+    /// `--link`: (alias, the other container's name or id), on any network and on the default bridge.
+    pub links: Vec<(String, String)>,
+    /// Names with fixed addresses, beside `host.docker.internal`.
+    pub extra: Vec<(String, IpAddr)>,
+    /// The host as the container sees it: `host.docker.internal` and `gateway.docker.internal`.
+    pub gateway: Option<IpAddr>,
+    /// Whom to ask about other names. Empty: the host's `resolv.conf`, read again when it changes.
+    pub upstream: Vec<IpAddr>,
+    /// Whether other names are asked for at all; not on internal networks alone.
+    pub forward: bool,
+}
+
+impl DnsConfig {
+    /// What follows from the networks joined; links and servers are the caller's to add.
+    pub fn of(attached: &Attached) -> Self {
+        let named = |network: &&str| *network != "bridge";
+        Self {
+            container_id: attached.container_id.clone(),
+            networks: attached
+                .endpoints
+                .iter()
+                .map(|e| e.network.as_str())
+                .filter(named)
+                .map(Into::into)
+                .collect(),
+            gateway: primary_gateway(attached),
+            forward: attached.endpoints.iter().any(|endpoint| !endpoint.internal),
+            ..Self::default()
+        }
+    }
+}
+
+/// Why there is no name server.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot enter the container's network namespace")]
+    Enter { source: io::Error },
+    #[error("cannot listen on {ADDRESS} in the container's network namespace")]
+    Listen { source: io::Error },
+    #[error("cannot lead port 53 of {ADDRESS} to the name server")]
+    Redirect { source: netlink::Error },
+}
+
+/// A container's name server.
+#[derive(Debug)]
+pub struct Responder {
+    config: DnsConfig,
+    zone: Zone,
+    udp: UdpSocket,
+    tcp: TcpListener,
+    clients: HashMap<RawFd, (Stream, Instant)>,
+    forwarder: Forwarder,
+    /// Rotates the answers with several addresses.
+    turn: usize,
+}
+
+impl Responder {
+    /// Opens the sockets in `netns`; from then on every name is answered. Its loopback must be up.
+    pub fn new(layout: &Layout, netns: BorrowedFd<'_>, config: DnsConfig) -> Result<Self, Error> {
+        let (udp, tcp) = in_netns(netns, listen)
+            .map_err(|source| Error::Enter { source })?
+            .map_err(|source| Error::Listen { source })?;
+        let port = udp
+            .local_addr()
+            .map_err(|source| Error::Listen { source })?
+            .port();
+        redirect::lead_here(netns, port).map_err(|source| Error::Redirect { source })?;
+        Ok(Self {
+            zone: Zone::new(layout, &config),
+            forwarder: Forwarder::new(config.upstream.clone()),
+            config,
+            udp,
+            tcp,
+            clients: HashMap::new(),
+            turn: 0,
+        })
+    }
+
+    /// What to wait for: readable always, writable where the flag says so.
+    pub fn fds(&self) -> impl Iterator<Item = (BorrowedFd<'_>, bool)> {
+        let own = [(self.udp.as_fd(), false), (self.tcp.as_fd(), false)];
+        let clients = self
+            .clients
+            .values()
+            .map(|(stream, _)| (stream.fd(), stream.wants_to_write()));
+        own.into_iter().chain(clients).chain(self.forwarder.fds())
+    }
+
+    /// When [`tick`](Self::tick) is due.
+    pub fn deadline(&self) -> Option<Instant> {
+        let idle = self.clients.values().map(|(_, since)| *since + IDLE).min();
+        [idle, self.forwarder.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Handles a descriptor of [`fds`](Self::fds) that is ready. One that is not known any more is passed over.
+    pub fn ready(&mut self, fd: RawFd) {
+        if fd == self.udp.as_raw_fd() {
+            self.read_udp();
+        } else if fd == self.tcp.as_raw_fd() {
+            self.accept();
+        } else if self.clients.contains_key(&fd) {
+            self.serve_client(fd);
+        } else {
+            let answers = self.forwarder.ready(fd);
+            self.deliver(answers);
+        }
+    }
+
+    /// Gives up on what took too long.
+    pub fn tick(&mut self) {
+        let now = Instant::now();
+        self.clients.retain(|_, (_, since)| now < *since + IDLE);
+        let answers = self.forwarder.tick(now);
+        self.deliver(answers);
+    }
+
+    fn read_udp(&mut self) {
+        let mut buffer = [0; 4096];
+        // A bounded number, so that a flood cannot keep the owner from its other work.
+        for _ in 0..64 {
+            let Ok((length, from)) = self.udp.recv_from(&mut buffer) else {
+                return;
+            };
+            if let Some(answer) = self.answer(&buffer[..length], Client::Udp(from)) {
+                let _ = self.udp.send_to(&answer, from);
+            }
+        }
+    }
+
+    fn accept(&mut self) {
+        while let Ok((socket, _)) = self.tcp.accept() {
+            if self.clients.len() >= MAX_CLIENTS {
+                let oldest = self
+                    .clients
+                    .iter()
+                    .min_by_key(|(_, (_, since))| *since)
+                    .map(|(fd, _)| *fd);
+                oldest.map(|fd| self.clients.remove(&fd));
+            }
+            if socket.set_nonblocking(true).is_ok() {
+                self.clients
+                    .insert(socket.as_raw_fd(), (Stream::new(socket), Instant::now()));
+            }
+        }
+    }
+
+    fn serve_client(&mut self, fd: RawFd) {
+        let Some((stream, since)) = self.clients.get_mut(&fd) else {
+            return;
+        };
+        *since = Instant::now();
+        let serial = stream.serial();
+        let (messages, open) = stream.advance();
+        for message in messages {
+            if let Some(answer) = self.answer(&message, Client::Tcp { fd, serial })
+                && let Some((stream, _)) = self.clients.get_mut(&fd)
+            {
+                stream.send(&answer);
+            }
+        }
+        if !open {
+            self.clients.remove(&fd);
+        }
+    }
+
+    fn deliver(&mut self, answers: Vec<(Client, Vec<u8>)>) {
+        for (client, answer) in answers {
+            match client {
+                Client::Udp(to) => {
+                    let _ = self.udp.send_to(&answer, to);
+                }
+                Client::Tcp { fd, serial } => {
+                    // The descriptor's number may belong to a later connection by now.
+                    if let Some((stream, since)) = self.clients.get_mut(&fd)
+                        && stream.serial() == serial
+                    {
+                        *since = Instant::now();
+                        stream.send(&answer);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The answer, when it can be given at once.
+    fn answer(&mut self, message: &[u8], client: Client) -> Option<Vec<u8>> {
+        let query = match Query::parse(message) {
+            Ok(query) => query,
+            Err(reply) => return reply,
+        };
+        if let Some(records) = self.zone.lookup(&query) {
+            self.turn = self.turn.wrapping_add(1);
+            let limit = if matches!(client, Client::Udp(_)) {
+                query.udp_limit()
+            } else {
+                usize::from(u16::MAX)
+            };
+            return Some(query.reply(&records, self.turn, limit));
+        }
+        if !self.config.forward {
+            return Some(query.refuse(Rcode::ServerFailure));
+        }
+        self.forwarder
+            .ask(Asked::new(message, client, &query))
+            .then_some(())
+            .map_or_else(|| Some(query.refuse(Rcode::ServerFailure)), |()| None)
+    }
+}
+
+/// One port for both protocols.
+fn listen() -> io::Result<(UdpSocket, TcpListener)> {
+    let mut tries = 0;
+    loop {
+        let udp = UdpSocket::bind(SocketAddr::from((ADDRESS, 0)))?;
+        match TcpListener::bind(udp.local_addr()?) {
+            Ok(tcp) => {
+                udp.set_nonblocking(true)?;
+                tcp.set_nonblocking(true)?;
+                return Ok((udp, tcp));
+            }
+            Err(e) if e.kind() == io::ErrorKind::AddrInUse && tries < 16 => tries += 1,
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// Reads what is there; `None` when nothing is, or the other end refused.
+fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Option<usize> {
+    rustix::net::recv(fd, buffer, RecvFlags::DONTWAIT)
+        .ok()
+        .map(|(length, _)| length)
+}

@@ -1,0 +1,161 @@
+//! The names a container may see: who else is on its networks, links, the host.
+//!
+//! Read from the files that endpoints leave (`crate::endpoint`), and again when their directory changed. A directory
+//! whose last change is younger than the clock's grain may change once more without showing it; such a reading is not
+//! kept (as git treats its index).
+//!
+//! Source: moby `libnetwork/sandbox.go` (`ResolveName`): `name`, and `name.network`.
+
+use super::DnsConfig;
+use super::wire::{Kind, Query, Records};
+use crate::endpoint;
+use state::Layout;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+/// Longer than a tick of the kernel's coarse clock at HZ=100.
+const GRAIN: Duration = Duration::from_millis(20);
+
+#[derive(Debug)]
+pub(super) struct Zone {
+    layout: Layout,
+    networks: Vec<Names>,
+    /// The default bridge, where only links are looked up.
+    bridge: Names,
+    links: Vec<(String, String)>,
+    fixed: Vec<(String, IpAddr)>,
+}
+
+/// The names of one network as last read.
+#[derive(Debug)]
+struct Names {
+    network: String,
+    directory: PathBuf,
+    /// When the directory had last changed; `None` when it must be read again.
+    changed: Option<SystemTime>,
+    forward: HashMap<String, Vec<IpAddr>>,
+    reverse: HashMap<IpAddr, String>,
+}
+
+impl Zone {
+    pub(super) fn new(layout: &Layout, config: &DnsConfig) -> Self {
+        let names = |network: &str| Names {
+            network: network.into(),
+            directory: endpoint::directory(layout, network),
+            changed: None,
+            forward: HashMap::new(),
+            reverse: HashMap::new(),
+        };
+        let host = ["host.docker.internal", "gateway.docker.internal"];
+        let extra = config
+            .extra
+            .iter()
+            .map(|(name, address)| (name.to_ascii_lowercase(), *address));
+        let gateway = config
+            .gateway
+            .into_iter()
+            .flat_map(|gateway| host.map(|name| (name.to_owned(), gateway)));
+        Self {
+            layout: layout.clone(),
+            networks: config
+                .networks
+                .iter()
+                .map(|network| names(network))
+                .collect(),
+            bridge: names("bridge"),
+            links: config
+                .links
+                .iter()
+                .map(|(alias, to)| (alias.to_ascii_lowercase(), to.to_ascii_lowercase()))
+                .collect(),
+            // What the user says comes before what we know.
+            fixed: extra.chain(gateway).collect(),
+        }
+    }
+
+    /// `None`: not ours, ask others.
+    pub(super) fn lookup(&mut self, query: &Query<'_>) -> Option<Records> {
+        if query.kind == Kind::Ptr {
+            let address = query.reverse_address()?;
+            self.refresh();
+            let named = self
+                .networks
+                .iter()
+                .find_map(|n| Some(format!("{}.{}", n.reverse.get(&address)?, n.network)));
+            return named.map(Records::Name);
+        }
+        let name = query.name.as_str();
+        let fixed: Vec<IpAddr> = self
+            .fixed
+            .iter()
+            .filter(|(n, _)| n == name)
+            .map(|(_, a)| *a)
+            .collect();
+        if !fixed.is_empty() {
+            return Some(Records::Addresses(fixed));
+        }
+        self.refresh();
+        let mut found = self.named(name);
+        if found.is_empty()
+            && let Some((_, target)) = self.links.iter().find(|(alias, _)| alias == name)
+        {
+            let linked = self.bridge.forward.get(target).cloned().unwrap_or_default();
+            found = self.named(target);
+            found.extend(linked);
+        }
+        (!found.is_empty()).then_some(Records::Addresses(found))
+    }
+
+    fn named(&self, name: &str) -> Vec<IpAddr> {
+        let mut found: Vec<IpAddr> = Vec::new();
+        for names in &self.networks {
+            let qualified = name.strip_suffix(names.network.to_ascii_lowercase().as_str());
+            let bare = qualified.and_then(|name| name.strip_suffix('.'));
+            let here = names.forward.get(name).or_else(|| names.forward.get(bare?));
+            found.extend(here.into_iter().flatten());
+        }
+        found.dedup();
+        found
+    }
+
+    fn refresh(&mut self) {
+        for names in &mut self.networks {
+            names.refresh(&self.layout);
+        }
+        if !self.links.is_empty() {
+            self.bridge.refresh(&self.layout);
+        }
+    }
+}
+
+impl Names {
+    fn refresh(&mut self, layout: &Layout) {
+        let changed = std::fs::metadata(&self.directory)
+            .and_then(|directory| directory.modified())
+            .ok();
+        if changed.is_some() && changed == self.changed {
+            return;
+        }
+        self.forward.clear();
+        self.reverse.clear();
+        let mut entries = endpoint::entries(layout, &self.network);
+        entries.sort_by(|(_, a), (_, b)| a.addresses.cmp(&b.addresses));
+        for (_, entry) in entries {
+            for name in &entry.names {
+                let known = self.forward.entry(name.to_ascii_lowercase()).or_default();
+                known.extend(&entry.addresses);
+            }
+            for address in entry.addresses {
+                self.reverse.insert(address, entry.container_name.clone());
+            }
+        }
+        let settled = |changed: &SystemTime| {
+            SystemTime::now()
+                .duration_since(*changed)
+                .is_ok_and(|age| age > GRAIN)
+        };
+        self.changed = changed.filter(settled);
+    }
+}
