@@ -60,10 +60,7 @@ impl Store {
         let _hold = self.hold()?;
         let (blob, size) = self.archive(upper)?;
         let diff_id = blob.digest.clone();
-        let chain_id = match parent {
-            None => diff_id.clone(),
-            Some(parent) => Digest::sha256(format!("{parent} {diff_id}").as_bytes()),
-        };
+        let chain_id = chain(parent, &diff_id);
         let layer = Layer {
             blob,
             diff_id,
@@ -86,6 +83,19 @@ impl Store {
         self.layers
             .commit(staging, &record, &Unpacked::default(), &[])?;
         Ok(layer)
+    }
+
+    /// Makes the layer above `parent` of a copy of an upper directory, which stays as it is (`docker
+    /// commit` of a container that goes on).
+    pub fn commit_layer_from_copy(
+        &self,
+        upper: &Path,
+        parent: Option<&Digest>,
+    ) -> Result<Layer, Error> {
+        let (_hold, (blob, _)) = (self.hold()?, self.archive(upper)?);
+        let file = self.content.layout().open(&blob.digest)?;
+        let layer = self.import_layer(file, parent)?;
+        Ok(Layer { blob, ..layer })
     }
 
     /// Writes a directory as a plain tar into the content store: its descriptor, and the bytes of files.
@@ -192,6 +202,14 @@ impl Store {
     }
 }
 
+/// What a layer is called above `parent`.
+pub(crate) fn chain(parent: Option<&Digest>, diff_id: &Digest) -> Digest {
+    match parent {
+        None => diff_id.clone(),
+        Some(parent) => Digest::sha256(format!("{parent} {diff_id}").as_bytes()),
+    }
+}
+
 fn rename(upper: &Path, staging: &Staging) -> Result<(), Error> {
     let target = staging.diff();
     rustix::fs::rename(upper, &target).map_err(|e| {
@@ -240,6 +258,20 @@ impl Ingest {
             hasher: Algorithm::Sha256.hasher(),
             size: 0,
         })
+    }
+
+    /// The same, remembering the digest where the content was not known before.
+    pub(crate) fn publish_new(
+        self,
+        store: &Store,
+        media_type: &str,
+        new: &mut Vec<Digest>,
+    ) -> Result<Descriptor, Error> {
+        let known = self.hasher.clone().finish();
+        if !store.content.layout().has(&known) {
+            new.push(known);
+        }
+        self.publish(store, media_type)
     }
 
     /// Gives the content its name.

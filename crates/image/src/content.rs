@@ -142,12 +142,13 @@ pub(crate) fn check_document(digest: &Digest, bytes: &[u8]) -> Result<(), Error>
     Ok(())
 }
 
-/// The name a layout's entry carries, in full form. containerd's annotation is the full name where
-/// `ref.name` may be the bare tag.
+/// The name a layout's entry carries, in full form. containerd's annotation is the full name; `ref.name`
+/// may be that too (skopeo) or the bare tag (BuildKit), which is no name.
 pub(crate) fn name_of(descriptor: &Descriptor) -> Option<Reference> {
     let annotation = |key| descriptor.annotations.get(key);
+    let full = |text: &&String| text.contains(['/', ':']);
     let name = annotation(oci::manifest::CONTAINERD_NAME)
-        .or_else(|| annotation(oci::manifest::REF_NAME))?;
+        .or_else(|| annotation(oci::manifest::REF_NAME).filter(full))?;
     name.parse::<Reference>().ok().map(Reference::or_latest)
 }
 

@@ -75,6 +75,8 @@ pub enum Error {
     #[error("{0}")]
     Conflict(String),
     #[error(transparent)]
+    Bundle(#[from] crate::bundle::BundleError),
+    #[error(transparent)]
     Registry(#[from] crate::registry::Error),
     #[error("An image does not exist locally with the tag: {0}")]
     NoLocalImage(String),

@@ -8,6 +8,7 @@
 
 pub mod account;
 pub mod archive;
+pub mod bundle;
 pub mod collect;
 pub mod commit;
 pub mod content;
@@ -25,6 +26,7 @@ pub mod store;
 pub mod tarball;
 
 pub use account::{SearchResult, login, logout, search};
+pub use bundle::{BundleError, Loaded};
 pub use collect::{Fault, Keep, Unreferenced};
 pub use commit::Layer;
 pub use error::{Error, NotFound, Place};

@@ -18,3 +18,6 @@ pub(crate) mod unpack;
 pub use pack::Error as PackError;
 pub use store::{Error as StoreError, LayerStore, Record};
 pub use unpack::Error as UnpackError;
+
+#[cfg(test)]
+mod tests;

@@ -59,10 +59,6 @@ pub(crate) struct Staging {
 }
 
 impl Staging {
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     pub(crate) fn diff(&self) -> PathBuf {
         self.path.join("diff")
     }
