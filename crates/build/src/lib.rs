@@ -1,14 +1,38 @@
-//! Dockerfile text → typed instructions → stage graph → steps with cache keys → layers.
+//! Dockerfile text → typed instructions → stage graph → steps with cache keys → layers → an image in the store.
 //!
-//! The first three are pure and tested as text.
+//! The first three are pure and tested as text. [`build`] is the way in; what it tells while it works goes to a
+//! [`Progress`], and nothing is printed here.
+//!
+//! | step | module |
+//! |---|---|
+//! | text to instructions | [`dockerfile`], [`expand`] |
+//! | stages, what they need | [`graph`], [`scope`] |
+//! | instruction to configuration and action | [`stage`] |
+//! | which files, their digest, copying them | [`ignore`], [`files`] |
+//! | running it all | `solve`, [`cache`] |
 
+pub mod cache;
 pub mod dockerfile;
+pub mod error;
 pub mod expand;
+pub mod files;
 pub mod graph;
 pub mod ignore;
+mod inputs;
 mod metadata;
+pub mod options;
+mod overlay;
 pub mod pattern;
+pub mod progress;
 pub mod scope;
+mod solve;
 pub mod stage;
 #[cfg(test)]
 mod stage_tests;
+mod workspace;
+
+pub use error::{Cause, Error, Excerpt};
+pub use options::{ContextSource, DockerfileSource, NamedContext, Options, Secret, SecretSource};
+pub use progress::{Event, Progress, Silent, Step, Stream};
+pub use solve::{Built, build};
+pub use workspace::sweep;

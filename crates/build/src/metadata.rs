@@ -75,7 +75,7 @@ pub(crate) fn apply(
         }
         Instruction::StopSignal(signal) => {
             let signal = words.word(signal)?;
-            check_signal(&signal)?;
+            sys::signal::parse(&signal).ok_or_else(|| Mistake::Signal(signal.clone()))?;
             let text = format!("STOPSIGNAL {signal}");
             config.stop_signal = Some(signal);
             text
@@ -182,25 +182,6 @@ fn ports(texts: &[String], words: &Words) -> Result<BTreeSet<String>, Mistake> {
         }
     }
     Ok(ports)
-}
-
-/// A number from 1 to 64, or a name as kill(1) knows it, with or without `SIG`.
-fn check_signal(text: &str) -> Result<(), Mistake> {
-    const NAMES: [&str; 32] = [
-        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "IOT", "BUS", "FPE", "KILL", "USR1", "SEGV",
-        "USR2", "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU",
-        "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
-    ];
-    let upper = text.to_ascii_uppercase();
-    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-    let number = text.parse::<u8>().is_ok_and(|n| (1..=64).contains(&n));
-    let real_time = name
-        .strip_prefix("RTM")
-        .is_some_and(|rest| rest.starts_with("IN") || rest.starts_with("AX"));
-    if number || real_time || NAMES.contains(&name) {
-        return Ok(());
-    }
-    Err(Mistake::Signal(text.to_owned()))
 }
 
 /// In the image's form: nanoseconds, 0 for the default.

@@ -1,0 +1,285 @@
+//! From a parsed Dockerfile to an image: stages in parallel, their steps in order, each from the cache or anew.
+//!
+//! Two stages run at a time. Every RUN is a sandbox in a process of its own, because this one has threads.
+
+mod bases;
+mod copy;
+mod mounts;
+mod run;
+mod schedule;
+mod stage;
+mod steps;
+mod stubs;
+
+use crate::dockerfile::{self, Dockerfile, Lines, Placed};
+use crate::error::{Cause, Error};
+use crate::files::Source;
+use crate::graph::{self, Graph};
+use crate::inputs::{ContextRoot, Text};
+use crate::options::{ContextSource, NamedContext, Options};
+use crate::progress::{Event, Progress};
+use crate::scope::{self, Globals};
+use crate::workspace::Workspace;
+use engine::Timestamp;
+use oci::Reference;
+use stage::Finished;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+
+/// A build that succeeded.
+#[derive(Debug)]
+pub struct Built {
+    pub image: image::Image,
+    /// The tags it got, in full form.
+    pub names: Vec<Reference>,
+}
+
+/// Everything the stages share.
+struct Solver<'a> {
+    ctx: &'a engine::Context,
+    store: image::Store,
+    options: &'a Options,
+    file: Dockerfile,
+    text: Text,
+    globals: Globals,
+    graph: Graph,
+    context: Source,
+    context_path: PathBuf,
+    contexts: BTreeSet<String>,
+    workspace: Workspace,
+    progress: &'a dyn Progress,
+    bases: bases::Bases,
+    steps: steps::Numbers,
+    /// A stage has failed: the others stop.
+    canceled: AtomicBool,
+}
+
+/// Builds one image.
+pub fn build(
+    ctx: &engine::Context,
+    mut options: Options,
+    progress: &dyn Progress,
+) -> Result<Built, Error> {
+    let names = tags(&options.tags)?;
+    let store = ctx
+        .images()
+        .map_err(|error| Error::from(engine_images(error)))?;
+    check_platform(&options, &store)?;
+    let _held = store.hold().map_err(Cause::Store)?;
+    engine::sandbox::sweep(ctx).map_err(Cause::Sweep)?;
+    let workspace = Workspace::new(&ctx.layout)?;
+    let source = std::mem::replace(&mut options.context, ContextSource::Empty);
+    let host_paths = !matches!(source, ContextSource::Tar(_));
+    let root = ContextRoot::open(source, &workspace)?;
+    let text = Text::read(&options.dockerfile, &root, host_paths)?;
+    let file = dockerfile::parse(&text.text).map_err(|error| {
+        let lines = error.lines;
+        Cause::Syntax(error).at(&text.name, &text.text, lines)
+    })?;
+    warn(&file, &text, progress);
+    let contexts: BTreeSet<String> = options.build_contexts.keys().cloned().collect();
+    let (globals, graph) = plan(&file, &text, &options, &store, &contexts)?;
+    let context_path = root.path.clone();
+    let context = root.into_source(&text)?;
+    let steps = steps::Numbers::of(&file, &graph);
+    let solver = Solver {
+        ctx,
+        store,
+        options: &options,
+        file,
+        text,
+        globals,
+        graph,
+        context,
+        context_path,
+        contexts,
+        workspace,
+        progress,
+        bases: bases::Bases::default(),
+        steps,
+        canceled: AtomicBool::new(false),
+    };
+    let finished = solver.run()?;
+    solver.warn_unused_arguments(&finished);
+    solver.export(&finished, names)
+}
+
+fn plan(
+    file: &Dockerfile,
+    text: &Text,
+    options: &Options,
+    store: &image::Store,
+    contexts: &BTreeSet<String>,
+) -> Result<(Globals, Graph), Error> {
+    let automatic = scope::automatic(
+        &store.platform(),
+        options.target.as_deref().unwrap_or("default"),
+    );
+    let escape = file.directives.escape;
+    let globals = Globals::new(&file.args, options.build_args.clone(), automatic, escape).map_err(
+        |error| {
+            let lines = error.lines;
+            Cause::Syntax(error).at(&text.name, &text.text, lines)
+        },
+    )?;
+    let graph =
+        graph::plan(file, options.target.as_deref(), &globals, contexts).map_err(|error| {
+            match error.lines() {
+                Some(lines) => Cause::Graph(error).at(&text.name, &text.text, lines),
+                None => Cause::Graph(error).into(),
+            }
+        })?;
+    Ok((globals, graph))
+}
+
+fn tags(tags: &[String]) -> Result<Vec<Reference>, Error> {
+    let parse = |tag: &String| match tag.parse::<Reference>() {
+        Ok(name) if name.digest().is_some() => {
+            let cause = "a name with a digest cannot be given: the digest is what comes out";
+            Err(Cause::Refused {
+                what: format!("tag {tag:?}"),
+                cause,
+            }
+            .into())
+        }
+        Ok(name) => Ok(name.or_latest()),
+        Err(source) => Err(Error::from(Cause::Tag {
+            tag: tag.clone(),
+            source,
+        })),
+    };
+    tags.iter().map(parse).collect()
+}
+
+fn check_platform(options: &Options, store: &image::Store) -> Result<(), Error> {
+    let Some(text) = options.platform.as_deref().filter(|text| !text.is_empty()) else {
+        return Ok(());
+    };
+    let wanted: oci::Platform = text.parse().map_err(Cause::BadPlatform)?;
+    native(&wanted, store).map_err(Error::from)
+}
+
+/// Refuses platforms whose programs this machine cannot execute.
+fn native(wanted: &oci::Platform, store: &image::Store) -> Result<(), Cause> {
+    let host = store.platform();
+    if host.rank(wanted).is_some() {
+        return Ok(());
+    }
+    Err(Cause::Platform {
+        platform: wanted.to_string(),
+        host: host.to_string(),
+    })
+}
+
+fn engine_images(error: engine::Error) -> Cause {
+    Cause::OpenStore(error)
+}
+
+fn warn(file: &Dockerfile, text: &Text, progress: &dyn Progress) {
+    for (lines, warning) in &file.warnings {
+        progress.event(Event::Warning(&format!(
+            "{}:{}: {warning}",
+            text.name, lines.first
+        )));
+    }
+    let Some(syntax) = &file.directives.syntax else {
+        return;
+    };
+    if !syntax.starts_with("docker/dockerfile")
+        && !syntax.starts_with("docker.io/docker/dockerfile")
+    {
+        let warning = format!(
+            "{}: the frontend {syntax} is not run: the file is read as a Dockerfile",
+            text.name
+        );
+        progress.event(Event::Warning(&warning));
+    }
+}
+
+impl Solver<'_> {
+    /// The failure at an instruction.
+    fn at(&self, cause: Cause, lines: Lines) -> Error {
+        cause.at(&self.text.name, &self.text.text, lines)
+    }
+
+    fn place<T>(&self, placed: &Placed<T>) -> impl Fn(Cause) -> Error {
+        let lines = placed.lines;
+        move |cause| self.at(cause, lines)
+    }
+
+    fn resolver(&self) -> graph::Resolver<'_> {
+        graph::Resolver {
+            stages: &self.file.stages,
+            contexts: &self.contexts,
+        }
+    }
+
+    /// `--build-arg` that no ARG asked for is mostly a typing mistake.
+    fn warn_unused_arguments(&self, finished: &Finished) {
+        let given = self
+            .options
+            .build_args
+            .keys()
+            .filter(|name| !scope::is_predefined(name));
+        let declared = |name: &String| {
+            let in_stages = self
+                .file
+                .stages
+                .iter()
+                .flat_map(|stage| &stage.instructions);
+            let args = in_stages.filter_map(|placed| match &placed.what {
+                dockerfile::Instruction::Arg(args) => Some(args),
+                _ => None,
+            });
+            let mut all = args
+                .chain(self.file.args.iter().map(|placed| &placed.what))
+                .flatten();
+            all.any(|(declared, _)| declared == name) || finished.state.scope.get(name).is_some()
+        };
+        let unused: Vec<String> = given.filter(|name| !declared(name)).cloned().collect();
+        if !unused.is_empty() {
+            let text = format!(
+                "One or more build-args [{}] were not consumed",
+                unused.join(" ")
+            );
+            self.progress.event(Event::Warning(&text));
+        }
+    }
+
+    /// The target stage as an image in the store.
+    fn export(&self, finished: &Finished, names: Vec<Reference>) -> Result<Built, Error> {
+        let mut config = finished.state.image.clone();
+        config.config.labels.extend(self.options.labels.clone());
+        config.created = Some(finished.created.to_string());
+        if let Some(epoch) = self.epoch() {
+            config.created = Some(epoch.to_string());
+        }
+        let image = self
+            .store
+            .put_image(&config, &finished.layers, &names)
+            .map_err(Cause::Store)?;
+        let reference = names.first().map(Reference::familiar).unwrap_or_default();
+        engine::images::emit(self.ctx, "build", &image.id.to_string(), &reference);
+        for name in &names {
+            engine::images::emit(self.ctx, "tag", &image.id.to_string(), &name.familiar());
+        }
+        Ok(Built { image, names })
+    }
+
+    /// The one time all records name, if the caller set one.
+    fn epoch(&self) -> Option<Timestamp> {
+        let argument = || {
+            self.options
+                .build_args
+                .get("SOURCE_DATE_EPOCH")
+                .and_then(|text| text.parse().ok())
+        };
+        let seconds: i64 = self.options.source_date_epoch.or_else(argument)?;
+        Some(Timestamp(seconds.saturating_mul(1_000_000_000)))
+    }
+
+    fn named_context(&self, name: &str) -> Option<&NamedContext> {
+        self.options.build_contexts.get(name)
+    }
+}
