@@ -96,10 +96,8 @@ impl Error {
         }
     }
 
-    pub(crate) fn file(
-        action: &'static str,
-        path: impl Into<PathBuf>,
-    ) -> impl FnOnce(io::Error) -> Self {
+    /// For `map_err`: what was tried on which file.
+    pub fn file(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::File {
             action,
@@ -108,12 +106,14 @@ impl Error {
         }
     }
 
-    pub(crate) fn system(action: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+    /// For `map_err`: what was tried.
+    pub fn system(action: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let action = action.into();
         move |source| Self::System { action, source }
     }
 
-    pub(crate) fn invalid(what: impl Into<String>, cause: impl Into<String>) -> Self {
+    /// A wish that cannot be met, and why.
+    pub fn invalid(what: impl Into<String>, cause: impl Into<String>) -> Self {
         Self::Invalid {
             what: what.into(),
             cause: cause.into(),

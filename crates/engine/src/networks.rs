@@ -7,11 +7,12 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::events;
 use model::container::ContainerSpec;
-use model::network::{EndpointSettings, NetworkMode, NetworkSpec};
+use model::network::{EndpointSettings, HostAddress, NetworkMode, NetworkSpec};
 use model::port::{HostPort, PortBinding};
 use network::NetworkRecord;
 use network::{AttachRequest, Attached};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 
 /// Refuses what no network can be joined with, before a container is made.
@@ -329,7 +330,7 @@ pub fn join(
     let Some((record, endpoint)) = wanted else {
         return Ok(());
     };
-    network::connect(&ctx.layout, netns, attached, &record, &endpoint, &[])?;
+    network::connect(&ctx.layout, netns, attached, (&record, &endpoint), &[])?;
     Ok(())
 }
 
@@ -353,20 +354,60 @@ pub(crate) fn detach(ctx: &Context, attached: &Attached) -> Result<()> {
 }
 
 /// `/etc/hosts` of a container.
-pub(crate) fn hosts_text(
-    _ctx: &Context,
-    container: &ContainerRecord,
-    attached: Option<&Attached>,
-) -> Result<String> {
-    let mut text = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n".to_owned();
-    for endpoint in attached.iter().flat_map(|a| &a.endpoints) {
-        if let Some(assigned) = endpoint.ipv4 {
-            text += &format!("{}\t{}\n", assigned.address, container.hostname);
-        }
-    }
-    Ok(text)
+pub(crate) fn hosts_text(container: &ContainerRecord, attached: Option<&Attached>) -> String {
+    let endpoints = attached.iter().flat_map(|a| &a.endpoints);
+    let addresses: Vec<IpAddr> = endpoints
+        .flat_map(|e| [e.ipv4, e.ipv6].into_iter().flatten())
+        .map(|assigned| assigned.address)
+        .collect();
+    let gateway = host_gateway(attached);
+    let extra: Vec<(String, IpAddr)> = container
+        .spec
+        .extra_hosts
+        .iter()
+        .map(|host| {
+            let address = match host.address {
+                HostAddress::Ip(address) => address,
+                HostAddress::HostGateway => gateway,
+            };
+            (host.name.clone(), address)
+        })
+        .collect();
+    let domain = container.spec.domainname.as_deref().unwrap_or_default();
+    network::hosts_file(&container.hostname, domain, &addresses, &extra)
 }
 
-pub(crate) fn resolv_text(_container: &ContainerRecord, _attached: Option<&Attached>) -> String {
-    std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default()
+/// The host as the container reaches it: its bridge's address; on the host's own network, loopback.
+fn host_gateway(attached: Option<&Attached>) -> IpAddr {
+    let endpoints = attached.iter().flat_map(|a| &a.endpoints);
+    let mut gateways = endpoints.filter_map(|e| e.ipv4.map(|assigned| assigned.gateway));
+    gateways
+        .next()
+        .unwrap_or(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST))
+}
+
+/// `/etc/resolv.conf` of a container, and whether it needs its own responder.
+pub(crate) fn resolv_conf(
+    container: &ContainerRecord,
+    attached: Option<&Attached>,
+) -> network::ResolvConf {
+    let host = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let spec = &container.spec;
+    if attached.is_none_or(|a| a.endpoints.is_empty()) && spec.dns.is_empty() {
+        return network::ResolvConf {
+            text: host,
+            needs_responder: false,
+        };
+    }
+    network::resolv_conf(&network::ResolvRequest {
+        user_defined: attached.is_some_and(on_user_defined_network),
+        servers: &spec.dns,
+        search: &spec.dns_search,
+        options: &spec.dns_options,
+        host: &host,
+    })
+}
+
+fn on_user_defined_network(attached: &Attached) -> bool {
+    attached.endpoints.iter().any(|e| e.network != "bridge")
 }

@@ -32,7 +32,7 @@ use std::process::ExitCode;
 
 /// The role's entry: `monitor <data root> <run root> <id> [adopt]`, the command's socket as descriptor 3.
 pub fn role_main(arguments: &[OsString]) -> ExitCode {
-    let [data, run, id, rest @ ..] = arguments else {
+    let [_role, data, run, id, rest @ ..] = arguments else {
         return ExitCode::from(125);
     };
     let Some(id) = id.to_str() else {

@@ -275,7 +275,9 @@ impl Monitor {
 
     fn handle(&mut self, who: Who) {
         match who {
-            Who::Output(slot) => self.copy_output(slot),
+            Who::Output(slot) => {
+                self.copy_output(slot);
+            }
             Who::Input => self.with_output(Output::push_input),
             Who::Process => self.process_ended(),
             Who::Listener => self.accept(),

@@ -9,7 +9,7 @@ use engine::container::state::{Phase, ProcessRef};
 use engine::timestamp::Timestamp;
 use engine::{Context, Error, Result};
 use runtime::Cgroup;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 pub(crate) struct Run {

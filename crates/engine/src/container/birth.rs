@@ -333,32 +333,15 @@ pub fn write_files(
     container: &ContainerRecord,
     attached: Option<&Attached>,
 ) -> Result<()> {
+    let hostname = format!("{}\n", container.hostname);
+    write_file(ctx, container, "hostname", &hostname)?;
     if matches!(container.spec.network_mode, NetworkMode::Container(_)) {
-        return write_file(
-            ctx,
-            container,
-            "hostname",
-            &format!("{}\n", container.hostname),
-        );
+        return Ok(());
     }
-    write_file(
-        ctx,
-        container,
-        "hostname",
-        &format!("{}\n", container.hostname),
-    )?;
-    write_file(
-        ctx,
-        container,
-        "hosts",
-        &crate::networks::hosts_text(ctx, container, attached)?,
-    )?;
-    write_file(
-        ctx,
-        container,
-        "resolv.conf",
-        &crate::networks::resolv_text(container, attached),
-    )
+    let hosts = crate::networks::hosts_text(container, attached);
+    write_file(ctx, container, "hosts", &hosts)?;
+    let resolv = crate::networks::resolv_conf(container, attached);
+    write_file(ctx, container, "resolv.conf", &resolv.text)
 }
 
 fn write_file(ctx: &Context, container: &ContainerRecord, name: &str, text: &str) -> Result<()> {

@@ -18,6 +18,8 @@
 mod frame;
 mod json;
 pub mod reader;
+#[cfg(test)]
+mod tests;
 pub mod writer;
 
 use crate::container::record::ContainerRecord;
