@@ -17,6 +17,9 @@ pub(crate) enum Failure {
     /// The engine refused.
     #[error(transparent)]
     Engine(#[from] engine::Error),
+    /// The engine refused a `run`, `create` or `exec`; the exit code is finer than 1.
+    #[error(transparent)]
+    Start(engine::Error),
     /// Our own message.
     #[error("{message}")]
     Said { message: String, hint: Option<String>, code: u8 },
@@ -63,6 +66,7 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Usage { code, .. } | Self::Said { code, .. } | Self::Silent(code) => *code,
+            Self::Start(error) => error.exit_code(),
             _ => 1,
         }
     }
@@ -70,7 +74,7 @@ impl Failure {
     pub(crate) fn way_out(&self) -> Option<String> {
         match self {
             Self::Said { hint, .. } => hint.clone(),
-            Self::Engine(error) => error.hint(),
+            Self::Engine(error) | Self::Start(error) => error.hint(),
             _ => None,
         }
     }

@@ -53,7 +53,8 @@ fn main() -> ExitCode {
 /// The roles the engine starts by executing this binary again.
 fn internal_role(role: &str, args: &[OsString]) -> Option<ExitCode> {
     match role {
-        "monitor" => Some(monitor::role_main(args)),
+        engine::container::launch::ROLE => Some(monitor::role_main(args)),
+        engine::sandbox::ROLE => Some(engine::sandbox::role_main()),
         _ => None,
     }
 }

@@ -93,6 +93,7 @@ impl Session {
         match (self.program, failure) {
             (_, Failure::Usage { .. }) => output::note(&chain),
             (Program::Docker, Failure::Engine(_)) => output::note(format_args!("Error response from daemon: {chain}")),
+            (Program::Docker, Failure::Start(_)) => output::note(format_args!("docker: Error response from daemon: {chain}")),
             (Program::Docker, _) => output::note(&chain),
             _ => output::note(format_args!("{} {chain}", terminal::paint("Error:", AnsiColor::Red, colour))),
         }

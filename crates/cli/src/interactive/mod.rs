@@ -8,6 +8,7 @@ pub(crate) mod keys;
 
 use crate::failure::Failure;
 use engine::container::attach::Attached;
+use engine::container::exec::ExecProcess;
 use keys::Detector;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -61,24 +62,95 @@ pub(crate) fn check_terminal(tty: bool, stdin: bool) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The streams of what we sit at.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    input: Option<OwnedFd>,
+    stdout: Option<OwnedFd>,
+    stderr: Option<OwnedFd>,
+    far: Far,
+}
+
+/// Who is at the other end.
+#[derive(Debug)]
+enum Far {
+    Container(Attached),
+    Executed(ExecProcess),
+}
+
+impl Seat {
+    pub(crate) fn at_container(mut attached: Attached) -> Self {
+        Self {
+            input: attached.stdin.take(),
+            stdout: attached.stdout.take(),
+            stderr: attached.stderr.take(),
+            far: Far::Container(attached),
+        }
+    }
+
+    /// At a process with a terminal of its own.
+    pub(crate) fn at_process(process: ExecProcess, typing: bool) -> Result<Self, Failure> {
+        let copy = || {
+            let terminal = process.terminal.as_ref();
+            terminal.map(OwnedFd::try_clone).transpose().map_err(Failure::system("share the terminal"))
+        };
+        Ok(Self { input: if typing { copy()? } else { None }, stdout: copy()?, stderr: None, far: Far::Executed(process) })
+    }
+}
+
+impl Far {
+    /// Becomes readable when it is over.
+    fn watched(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Container(attached) => attached.channel(),
+            Self::Executed(process) => process.pidfd.as_fd(),
+        }
+    }
+
+    fn end(&self) -> Result<End, Failure> {
+        match self {
+            Self::Container(attached) => Ok(attached.exit_code()?.map_or(End::Lost, End::Exited)),
+            Self::Executed(process) => Ok(End::Exited(process.wait()?)),
+        }
+    }
+
+    fn resize(&self, rows: u16, columns: u16) -> Result<(), Failure> {
+        match self {
+            Self::Container(attached) => Ok(attached.resize(rows, columns)?),
+            Self::Executed(process) => match &process.terminal {
+                Some(terminal) => {
+                    sys::tty::set_size(terminal, rows, columns).map_err(Failure::system("set the terminal's size"))
+                }
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// No more input comes. A monitor that is gone says so on its channel; no need to fail here.
+    fn close_input(&mut self) {
+        if let Self::Container(attached) = self {
+            let _ = attached.close_stdin();
+        }
+    }
+}
+
 /// Stays until the container exits, the user leaves, or the monitor is gone.
-pub(crate) fn sit(attached: Attached, sitting: &Sitting<'_>) -> Result<End, Failure> {
-    let typing = attached.stdin.is_some();
-    let raw = (sitting.tty && typing && std::io::stdin().is_terminal())
+pub(crate) fn sit(seat: Seat, sitting: &Sitting<'_>) -> Result<End, Failure> {
+    let raw = (sitting.tty && seat.input.is_some() && std::io::stdin().is_terminal())
         .then(|| RawMode::enter(std::io::stdin()))
         .transpose()
         .map_err(Failure::system("put the terminal into raw mode"))?;
-    let mut loop_ = Loop::new(attached, sitting)?;
-    let end = loop_.run()?;
+    let mut sitter = Sitter::new(seat, sitting)?;
+    let end = sitter.run()?;
     drop(raw);
-    if end == End::Detached {
-        loop_.attached.detach()?;
+    if let (End::Detached, Far::Container(attached)) = (&end, sitter.seat.far) {
+        attached.detach()?;
     }
     Ok(end)
 }
 
-struct Loop<'a> {
-    attached: Attached,
+struct Sitter<'a> {
+    seat: Seat,
     sitting: &'a Sitting<'a>,
     signals: Signals,
     detector: Detector,
@@ -101,9 +173,9 @@ enum Source {
     Signal,
 }
 
-impl<'a> Loop<'a> {
-    fn new(attached: Attached, sitting: &'a Sitting<'a>) -> Result<Self, Failure> {
-        for fd in [&attached.stdin, &attached.stdout, &attached.stderr].into_iter().flatten() {
+impl<'a> Sitter<'a> {
+    fn new(seat: Seat, sitting: &'a Sitting<'a>) -> Result<Self, Failure> {
+        for fd in [&seat.input, &seat.stdout, &seat.stderr].into_iter().flatten() {
             rustix::fs::fcntl_setfl(fd, OFlags::NONBLOCK).map_err(|e| Failure::system("set up a pipe")(e.into()))?;
         }
         let mut watched = Vec::new();
@@ -116,17 +188,17 @@ impl<'a> Loop<'a> {
         let numbers: Vec<i32> = watched.into_iter().filter_map(sys::signal::parse).collect();
         let signals = Signals::new(&numbers).map_err(Failure::system("listen for signals"))?;
         let keys = if sitting.tty { sitting.detach_keys.clone() } else { Vec::new() };
-        Ok(Self { attached, sitting, signals, detector: Detector::new(keys), pending: Vec::new(), input_ended: false })
+        Ok(Self { seat, sitting, signals, detector: Detector::new(keys), pending: Vec::new(), input_ended: false })
     }
 
     fn run(&mut self) -> Result<End, Failure> {
         loop {
             let ready = self.wait()?;
             if ready.contains(&Source::Stdout) {
-                copy_out(&mut self.attached.stdout, std::io::stdout().lock())?;
+                copy_out(&mut self.seat.stdout, std::io::stdout().lock())?;
             }
             if ready.contains(&Source::Stderr) {
-                copy_out(&mut self.attached.stderr, std::io::stderr().lock())?;
+                copy_out(&mut self.seat.stderr, std::io::stderr().lock())?;
             }
             if ready.contains(&Source::Signal) {
                 self.signal()?;
@@ -138,21 +210,21 @@ impl<'a> Loop<'a> {
                 return Ok(End::Detached);
             }
             if ready.contains(&Source::Channel) {
-                let code = self.attached.exit_code()?;
-                copy_out(&mut self.attached.stdout, std::io::stdout().lock())?;
-                copy_out(&mut self.attached.stderr, std::io::stderr().lock())?;
-                return Ok(code.map_or(End::Lost, End::Exited));
+                let end = self.seat.far.end()?;
+                copy_out(&mut self.seat.stdout, std::io::stdout().lock())?;
+                copy_out(&mut self.seat.stderr, std::io::stderr().lock())?;
+                return Ok(end);
             }
         }
     }
 
     fn wait(&self) -> Result<Vec<Source>, Failure> {
         let stdin = std::io::stdin();
-        let Attached { stdin: container_input, stdout, stderr, .. } = &self.attached;
+        let Seat { input: container_input, stdout, stderr, far } = &self.seat;
         let typing = container_input.is_some() && !self.input_ended && self.pending.is_empty();
         let writing = container_input.as_ref().filter(|_| !self.pending.is_empty());
         let watched: Vec<(Source, BorrowedFd<'_>, PollFlags)> = [
-            Some((Source::Channel, self.attached.channel(), PollFlags::IN)),
+            Some((Source::Channel, far.watched(), PollFlags::IN)),
             Some((Source::Signal, self.signals.as_fd(), PollFlags::IN)),
             stdout.as_ref().map(|fd| (Source::Stdout, fd.as_fd(), PollFlags::IN)),
             stderr.as_ref().map(|fd| (Source::Stderr, fd.as_fd(), PollFlags::IN)),
@@ -175,7 +247,7 @@ impl<'a> Loop<'a> {
             match (name.as_str(), self.sitting.proxy) {
                 ("SIGWINCH", _) => {
                     if let Some((rows, columns)) = terminal_size() {
-                        self.attached.resize(rows, columns)?;
+                        self.seat.far.resize(rows, columns)?;
                     }
                 }
                 (name, Some(proxy)) => (proxy.0)(name),
@@ -206,7 +278,7 @@ impl<'a> Loop<'a> {
 
     /// Hands on what was typed, as much as the container takes; at the end of it, the end.
     fn flush(&mut self) -> Result<(), Failure> {
-        while let (Some(fd), false) = (&self.attached.stdin, self.pending.is_empty()) {
+        while let (Some(fd), false) = (&self.seat.input, self.pending.is_empty()) {
             match rustix::io::write(fd, &self.pending) {
                 Ok(written) => drop(self.pending.drain(..written)),
                 Err(Errno::AGAIN) => return Ok(()),
@@ -214,13 +286,13 @@ impl<'a> Loop<'a> {
                 // The container reads no more.
                 Err(_) => {
                     self.pending.clear();
-                    self.attached.stdin = None;
+                    self.seat.input = None;
                 }
             }
         }
-        if self.input_ended && self.attached.stdin.is_some() {
-            // A monitor that is gone says so on the channel; no need to fail here.
-            let _ = self.attached.close_stdin();
+        if self.input_ended && self.seat.input.is_some() {
+            self.seat.input = None;
+            self.seat.far.close_input();
         }
         Ok(())
     }
@@ -231,7 +303,8 @@ fn copy_out(from: &mut Option<OwnedFd>, mut to: impl Write) -> Result<(), Failur
     let mut buffer = vec![0; CHUNK];
     while let Some(fd) = from.as_ref() {
         match rustix::io::read(fd, &mut buffer) {
-            Ok(0) => *from = None,
+            // A terminal whose other side is closed says EIO.
+            Ok(0) | Err(Errno::IO) => *from = None,
             Ok(read) => to.write_all(&buffer[..read]).and_then(|()| to.flush())?,
             Err(Errno::AGAIN) => break,
             Err(Errno::INTR) => {}

@@ -1,0 +1,6 @@
+//! `build`.
+
+use crate::verb::Verb;
+
+/// Every verb that builds.
+pub(crate) const VERBS: &[Verb] = &[];

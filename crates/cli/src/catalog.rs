@@ -1,0 +1,78 @@
+//! All verbs, by their spellings.
+
+use crate::verb::Verb;
+use crate::{argv, boot, build, container, image, inspect, network, registry, system, volume};
+
+/// The nouns that have verbs of their own, for help.
+pub(crate) const GROUPS: [(&str, &str); 8] = [
+    ("builder", "Manage builds"),
+    ("compose", "Run the project of a Compose file"),
+    ("container", "Manage containers"),
+    ("image", "Manage images"),
+    ("network", "Manage networks"),
+    ("system", "Manage dockless"),
+    ("volume", "Manage volumes"),
+    ("boot", "Start what restart policies say when the host starts"),
+];
+
+/// Every verb, one noun after the other.
+pub(crate) fn all() -> impl Iterator<Item = &'static Verb> {
+    [
+        container::VERBS,
+        image::VERBS,
+        registry::VERBS,
+        build::VERBS,
+        volume::VERBS,
+        network::VERBS,
+        inspect::VERBS,
+        system::VERBS,
+        boot::VERBS,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// The verb the words begin with, and how many of them name it: the longest spelling wins.
+pub(crate) fn find(words: &[&str]) -> Option<(&'static Verb, usize)> {
+    (1..=words.len().min(3)).rev().find_map(|count| {
+        let spelling = words[..count].join(" ");
+        all().find(|verb| verb.names.contains(&spelling.as_str())).map(|verb| (verb, count))
+    })
+}
+
+/// The spelling nearest to what was typed.
+pub(crate) fn nearest(words: &str) -> Option<&'static str> {
+    let depth = words.split(' ').count();
+    let names = all().flat_map(|verb| verb.names.iter().copied()).filter(|name| name.split(' ').count() == depth);
+    let groups = GROUPS.iter().map(|(name, _)| *name).filter(|_| depth == 1);
+    argv::nearest(words, names.chain(groups))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn no_spelling_is_taken_twice_and_every_parser_builds() {
+        let mut seen = BTreeSet::new();
+        for verb in all() {
+            for name in verb.names {
+                assert!(seen.insert(*name), "{name}");
+            }
+            verb.parser().debug_assert();
+        }
+    }
+
+    #[test]
+    fn both_forms_lead_to_the_same_verb() {
+        for (short, long) in [("ps", "container ls"), ("images", "image ls"), ("rmi", "image rm"), ("run", "container run")] {
+            let long: Vec<&str> = long.split(' ').collect();
+            assert_eq!(find(&[short, "x"]).unwrap().0.name(), find(&long).unwrap().0.name());
+        }
+        assert_eq!(find(&["container", "ls", "-a"]).unwrap().1, 2);
+        assert!(find(&["frobnicate"]).is_none());
+        assert_eq!(nearest("imgaes"), Some("images"));
+        assert_eq!(nearest("network crate"), Some("network create"));
+    }
+}

@@ -1,0 +1,226 @@
+//! `images`.
+
+use crate::failure::{Failure, Outcome};
+use crate::output::listing::{self, Field, Format, field, long_field};
+use crate::output::{self, units};
+use crate::session::Session;
+use crate::verb::{Run, Verb, verb};
+use clap::Args;
+use engine::Timestamp;
+use image::{Image, Store};
+use model::filter::Filters;
+use oci::Reference;
+use serde_json::{Map, Value};
+
+pub(crate) const VERB: Verb = verb::<List>(
+    &["images", "image ls", "image list"],
+    "[OPTIONS] [REPOSITORY[:TAG]]",
+    "List images",
+)
+.between(0, 1)
+.examples("images\nimages --filter dangling=true -q\nimages redis\nimages --format '{{.Repository}}:{{.Tag}} {{.Size}}'");
+
+#[derive(Debug, Args)]
+struct List {
+    /// Show all images (default hides intermediate images)
+    #[arg(short, long)]
+    all: bool,
+    /// Show digests
+    #[arg(long)]
+    digests: bool,
+    /// Filter output based on conditions provided
+    #[arg(short, long, value_name = "filter")]
+    filter: Vec<String>,
+    /// Format output using a custom template: 'table', 'table TEMPLATE', 'json' or TEMPLATE
+    #[arg(long, value_name = "string")]
+    format: Option<String>,
+    /// Don't truncate output
+    #[arg(long)]
+    no_trunc: bool,
+    /// Only show image IDs
+    #[arg(short, long)]
+    quiet: bool,
+    /// List multi-platform images as a tree
+    #[arg(long, hide = true)]
+    tree: bool,
+    reference: Option<String>,
+}
+
+const FIELDS: [Field; 11] = [
+    long_field("Repository", "REPOSITORY"),
+    field("Tag", "TAG"),
+    field("Digest", "DIGEST"),
+    field("ID", "IMAGE ID"),
+    field("CreatedSince", "CREATED"),
+    field("Size", "SIZE"),
+    field("CreatedAt", "CREATED AT"),
+    field("Containers", "CONTAINERS"),
+    field("SharedSize", "SHARED SIZE"),
+    field("UniqueSize", "UNIQUE SIZE"),
+    field("VirtualSize", "VIRTUAL SIZE"),
+];
+const KNOWN: [&str; 6] = ["dangling", "label", "before", "since", "reference", "until"];
+
+/// One name of an image, as one row.
+struct Row<'a> {
+    image: &'a Image,
+    repository: String,
+    tag: String,
+    digest: String,
+}
+
+impl Run for List {
+    fn run(self, session: &Session) -> Outcome {
+        if self.tree {
+            return Err(Failure::said("--tree is not supported").hint("`image inspect` shows an image's platform and layers"));
+        }
+        let filters = Filters::parse(&self.filter, &KNOWN)?;
+        let format = Format::parse(self.format.as_deref())?;
+        let store = session.engine()?.images()?;
+        let images = selected(&store, &filters).map_err(engine::Error::from)?;
+        let patterns: Vec<&str> = filters.get("reference").iter().map(String::as_str).chain(self.reference.as_deref()).collect();
+        let shown: Vec<Row<'_>> = images.iter().flat_map(rows_of).filter(|row| row.matches(&patterns)).collect();
+        if self.quiet {
+            let mut last = String::new();
+            for row in &shown {
+                let id = self.id(row.image);
+                if id != last {
+                    output::line(&id)?;
+                }
+                last = id;
+            }
+            return Ok(0);
+        }
+        let rows: Vec<_> = shown.iter().map(|row| self.row(&store, row)).collect();
+        let columns: &[&str] = match self.digests {
+            true => &["Repository", "Tag", "Digest", "ID", "CreatedSince", "Size"],
+            false => &["Repository", "Tag", "ID", "CreatedSince", "Size"],
+        };
+        listing::print(&format, &FIELDS, columns, &rows)?;
+        Ok(0)
+    }
+}
+
+impl List {
+    fn id(&self, image: &Image) -> String {
+        match self.no_trunc {
+            true => image.id.to_string(),
+            false => image.id.short().to_owned(),
+        }
+    }
+
+    fn row(&self, store: &Store, row: &Row<'_>) -> Map<String, Value> {
+        let created = created(row.image);
+        let size = units::size(store.size(row.image));
+        let pairs: [(&str, Value); 11] = [
+            ("Containers", "N/A".into()),
+            ("CreatedAt", created.map(units::created_at).unwrap_or_default().into()),
+            ("CreatedSince", created.map_or_else(|| "N/A".to_owned(), units::ago).into()),
+            ("Digest", row.digest.clone().into()),
+            ("ID", self.id(row.image).into()),
+            ("Repository", row.repository.clone().into()),
+            ("SharedSize", "N/A".into()),
+            ("Size", size.clone().into()),
+            ("Tag", row.tag.clone().into()),
+            ("UniqueSize", "N/A".into()),
+            ("VirtualSize", size.into()),
+        ];
+        pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+}
+
+pub(super) fn created(image: &Image) -> Option<Timestamp> {
+    image.config.created.as_deref().and_then(Timestamp::parse)
+}
+
+fn selected(store: &Store, filters: &Filters) -> Result<Vec<Image>, image::Error> {
+    let mut images = store.list()?;
+    if let Ok(Some(dangling)) = filters.flag("dangling") {
+        images.retain(|image| image.names.is_empty() == dangling);
+    }
+    images.retain(|image| filters.matches_labels(&image.config.config.labels));
+    let time_of = |key: &str| -> Result<Option<Timestamp>, image::Error> {
+        match filters.get(key).first() {
+            Some(name) => Ok(created(&store.find(name)?)),
+            None => Ok(None),
+        }
+    };
+    if let Some(limit) = time_of("before")? {
+        images.retain(|image| created(image).is_some_and(|time| time < limit));
+    }
+    if let Some(limit) = time_of("since")? {
+        images.retain(|image| created(image).is_some_and(|time| time > limit));
+    }
+    if let Some(limit) = filters.get("until").first().and_then(|text| units::point_in_time(text)) {
+        images.retain(|image| created(image).is_some_and(|time| time < limit));
+    }
+    Ok(images)
+}
+
+fn rows_of(image: &Image) -> Vec<Row<'_>> {
+    let digest = image.target.digest.to_string();
+    let none = || "<none>".to_owned();
+    if image.names.is_empty() {
+        return vec![Row { image, repository: none(), tag: none(), digest }];
+    }
+    let row = |name: &Reference| Row {
+        image,
+        repository: name.familiar_repository(),
+        tag: name.tag().map_or_else(none, str::to_owned),
+        digest: digest.clone(),
+    };
+    image.names.iter().map(row).collect()
+}
+
+impl Row<'_> {
+    /// Docker's patterns: `redis`, `redis:7`, `*:latest`, `my/*`.
+    fn matches(&self, patterns: &[&str]) -> bool {
+        let full = format!("{}:{}", self.repository, self.tag);
+        patterns.is_empty() || patterns.iter().any(|pattern| fits(pattern, &self.repository) || fits(pattern, &full))
+    }
+}
+
+/// A glob where `*` and `?` stop at a slash.
+fn fits(pattern: &str, text: &str) -> bool {
+    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    // Row by row: whether the pattern so far fits the text so far.
+    let mut row = vec![false; text.len() + 1];
+    row[0] = true;
+    for p in pattern {
+        let mut next = vec![false; text.len() + 1];
+        if p == '*' {
+            let mut open = false;
+            for i in 0..=text.len() {
+                open = row[i] || (open && i > 0 && text[i - 1] != '/');
+                next[i] = open;
+            }
+        } else {
+            for i in 1..=text.len() {
+                next[i] = row[i - 1] && (text[i - 1] == p || (p == '?' && text[i - 1] != '/'));
+            }
+        }
+        row = next;
+    }
+    row[text.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_as_dockers() {
+        for (pattern, text, wanted) in [
+            ("redis", "redis", true),
+            ("red*", "redis", true),
+            ("*", "my/app", false),
+            ("my/*", "my/app", true),
+            ("*:latest", "redis:latest", true),
+            ("r?dis", "redis", true),
+            ("redis", "redis:7", false),
+        ] {
+            assert_eq!(fits(pattern, text), wanted, "{pattern} {text}");
+        }
+        assert!(!fits(&"*a".repeat(200), &"a".repeat(199)), "no backtracking, no time");
+    }
+}

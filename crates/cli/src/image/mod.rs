@@ -1,0 +1,45 @@
+//! `docker image …`: what lies in the store. Registries are `registry`'s.
+
+mod history;
+mod list;
+mod remove;
+mod tag;
+
+pub(crate) use tag::reference;
+
+use crate::failure::Failure;
+use crate::session::Session;
+use crate::verb::Verb;
+use engine::container::record::ContainerRecord;
+use engine::container::state::State;
+use image::remove::InUse;
+
+/// Every verb of this noun.
+pub(crate) const VERBS: &[Verb] = &[
+    list::VERB,
+    remove::RMI,
+    remove::PRUNE,
+    tag::TAG,
+    tag::EXISTS,
+    history::VERB,
+];
+
+/// Every container with its image and layers: what removal leaves alone.
+pub(crate) fn in_use(session: &Session) -> Result<Vec<InUse>, Failure> {
+    let ctx = session.engine()?;
+    let mut users = Vec::new();
+    for record in ContainerRecord::list(ctx)? {
+        let running = State::load(ctx, record.id.as_str())?.is_active();
+        let Ok(image) = record.image.id.parse() else { continue };
+        let layers = record.image.layers.iter().filter_map(|dir| layer_digest(dir)).collect();
+        users.push(InUse { image, layers, container: record.id.short().to_owned(), running });
+    }
+    Ok(users)
+}
+
+/// `…/layers/<chain id>/diff` → the chain id.
+fn layer_digest(dir: &std::path::Path) -> Option<oci::Digest> {
+    let name = dir.parent()?.file_name()?.to_str()?;
+    let text = if name.contains(':') { name.to_owned() } else { format!("sha256:{name}") };
+    text.parse().ok()
+}

@@ -1,0 +1,274 @@
+//! `inspect` of any object, and `--format` over its JSON.
+
+use crate::failure::{Failure, Outcome};
+use crate::output;
+use crate::session::Session;
+use crate::template::Template;
+use crate::verb::{Run, Verb, verb};
+use api::wire;
+use clap::Args;
+use engine::Context;
+use engine::container::record::ContainerRecord;
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use wire::container::Sizes;
+
+pub(crate) const VERBS: &[Verb] = &[
+    verb::<Inspect>(
+        &["inspect"],
+        "[OPTIONS] NAME|ID [NAME|ID...]",
+        "Return low-level information on containers, images, volumes and networks",
+    )
+    .at_least(1)
+    .examples("inspect -f '{{.State.Status}}' web\ninspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' web\ninspect --type volume data"),
+    verb::<InspectContainer>(
+        &["container inspect"],
+        "[OPTIONS] CONTAINER [CONTAINER...]",
+        "Display detailed information on one or more containers",
+    )
+    .at_least(1),
+    verb::<InspectImage>(
+        &["image inspect"],
+        "[OPTIONS] IMAGE [IMAGE...]",
+        "Display detailed information on one or more images",
+    )
+    .at_least(1),
+    verb::<InspectVolume>(
+        &["volume inspect"],
+        "[OPTIONS] VOLUME [VOLUME...]",
+        "Display detailed information on one or more volumes",
+    )
+    .at_least(1),
+    verb::<InspectNetwork>(
+        &["network inspect"],
+        "[OPTIONS] NETWORK [NETWORK...]",
+        "Display detailed information on one or more networks",
+    )
+    .at_least(1),
+];
+
+#[derive(Debug, Args)]
+struct InspectFlags {
+    /// Format output using a custom template: 'json' or TEMPLATE
+    #[arg(short, long, value_name = "string")]
+    format: Option<String>,
+    #[arg(required = true)]
+    names: Vec<String>,
+}
+
+/// The kinds of objects, in the order in which a bare name is looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Container,
+    Image,
+    Network,
+    Volume,
+}
+
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Container => "container",
+            Self::Image => "image",
+            Self::Network => "network",
+            Self::Volume => "volume",
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+struct Inspect {
+    #[command(flatten)]
+    flags: InspectFlags,
+    /// Display total file sizes if the type is container
+    #[arg(short, long)]
+    size: bool,
+    /// Only inspect objects of the given type
+    #[arg(long = "type", value_name = "string")]
+    kind: Option<String>,
+}
+
+impl Run for Inspect {
+    fn run(self, session: &Session) -> Outcome {
+        let kinds = match self.kind.as_deref() {
+            None | Some("") => vec![Kind::Container, Kind::Image, Kind::Network, Kind::Volume],
+            Some("container") => vec![Kind::Container],
+            Some("image") => vec![Kind::Image],
+            Some("network") => vec![Kind::Network],
+            Some("volume") => vec![Kind::Volume],
+            Some(other) => {
+                return Err(Failure::said(format!("{other:?} is not a valid value for --type"))
+                    .hint("use container, image, network or volume")
+                    .code(1));
+            }
+        };
+        inspect(session, &self.flags, &kinds, self.size)
+    }
+}
+
+#[derive(Debug, Args)]
+struct InspectContainer {
+    #[command(flatten)]
+    flags: InspectFlags,
+    /// Display total file sizes
+    #[arg(short, long)]
+    size: bool,
+}
+
+impl Run for InspectContainer {
+    fn run(self, session: &Session) -> Outcome {
+        inspect(session, &self.flags, &[Kind::Container], self.size)
+    }
+}
+
+#[derive(Debug, Args)]
+struct InspectImage {
+    #[command(flatten)]
+    flags: InspectFlags,
+    /// Inspect a specific platform of the multi-platform image
+    #[arg(long, value_name = "string", hide = true)]
+    platform: Option<String>,
+}
+
+impl Run for InspectImage {
+    fn run(self, session: &Session) -> Outcome {
+        if self.platform.is_some() {
+            return Err(Failure::said("--platform is not supported by image inspect: this host's platform is shown"));
+        }
+        inspect(session, &self.flags, &[Kind::Image], false)
+    }
+}
+
+#[derive(Debug, Args)]
+struct InspectVolume {
+    #[command(flatten)]
+    flags: InspectFlags,
+}
+
+impl Run for InspectVolume {
+    fn run(self, session: &Session) -> Outcome {
+        inspect(session, &self.flags, &[Kind::Volume], false)
+    }
+}
+
+#[derive(Debug, Args)]
+struct InspectNetwork {
+    #[command(flatten)]
+    flags: InspectFlags,
+    /// Verbose output for diagnostics
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+impl Run for InspectNetwork {
+    fn run(self, session: &Session) -> Outcome {
+        inspect(session, &self.flags, &[Kind::Network], false)
+    }
+}
+
+/// Prints every object that is found, tells every one that is not.
+fn inspect(session: &Session, flags: &InspectFlags, kinds: &[Kind], size: bool) -> Outcome {
+    let template = match flags.format.as_deref() {
+        None | Some("") => None,
+        Some("json") => Some(Template::parse("{{json .}}")?),
+        Some(text) => Some(Template::parse(text)?),
+    };
+    let mut found = Vec::new();
+    let code = session.each(&flags.names, |name| {
+        found.push(look_up(session, name, kinds, size)?);
+        Ok(())
+    });
+    match template {
+        Some(template) => {
+            for object in &found {
+                output::line(template.execute(object).map_err(|e| Failure::said(format!("template parsing error: {e}")))?)?;
+            }
+        }
+        None => output::text(&pretty(&Value::Array(found)))?,
+    }
+    code
+}
+
+/// Indented by four blanks, as Docker prints it.
+fn pretty(value: &Value) -> String {
+    let mut out = Vec::new();
+    let mut writer = serde_json::Serializer::with_formatter(&mut out, serde_json::ser::PrettyFormatter::with_indent(b"    "));
+    // Writing into memory cannot fail.
+    let _ = value.serialize(&mut writer);
+    String::from_utf8_lossy(&out).into_owned() + "\n"
+}
+
+fn look_up(session: &Session, name: &str, kinds: &[Kind], size: bool) -> Result<Value, Failure> {
+    let ctx = session.engine()?;
+    for kind in kinds {
+        let found = match kind {
+            Kind::Container => container_value(ctx, name, size),
+            Kind::Image => image_value(ctx, name),
+            Kind::Network => network_value(ctx, name),
+            Kind::Volume => volume_value(ctx, name),
+        };
+        match found {
+            Ok(value) => return Ok(value),
+            Err(error) if is_missing(&error) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let what = match kinds {
+        [one] => one.word(),
+        _ => "object",
+    };
+    Err(Failure::said(format!("Error: No such {what}: {name}")))
+}
+
+fn is_missing(error: &engine::Error) -> bool {
+    matches!(
+        error,
+        engine::Error::NoSuchContainer(_)
+            | engine::Error::NoSuchVolume(_)
+            | engine::Error::Network(network::Error::NotFound { .. })
+            | engine::Error::Image(image::Error::NoSuchImage(_) | image::Error::Reference(_))
+    )
+}
+
+fn value(shape: impl Serialize) -> Value {
+    serde_json::to_value(shape).unwrap_or_default()
+}
+
+/// A container's own bytes, and those of all it sees.
+pub(crate) fn sizes(ctx: &Context, record: &ContainerRecord) -> Sizes {
+    let own = engine::usage::apparent_size(&ctx.layout.container(record.id.as_str()).join("upper"));
+    let image = record.image.layers.iter().map(|dir| engine::usage::apparent_size(dir)).sum::<u64>();
+    Sizes { own, whole: own + image }
+}
+
+pub(crate) fn container_value(ctx: &Context, name: &str, size: bool) -> Result<Value, engine::Error> {
+    let record = engine::container::names::resolve(ctx, name)?;
+    let sizes = size.then(|| sizes(ctx, &record));
+    Ok(value(wire::container::Container::load(ctx, &record, sizes)?))
+}
+
+fn image_value(ctx: &Context, name: &str) -> Result<Value, engine::Error> {
+    let store = ctx.images()?;
+    let image = store.find(name)?;
+    let size = store.size(&image);
+    Ok(value(wire::image::Image::new(&image, size)))
+}
+
+fn volume_value(ctx: &Context, name: &str) -> Result<Value, engine::Error> {
+    Ok(value(wire::volume::Volume::new(ctx, &engine::volume::find(ctx, name)?)))
+}
+
+fn network_value(ctx: &Context, name: &str) -> Result<Value, engine::Error> {
+    let record = network::find(&ctx.layout, name)?;
+    let mut members = BTreeMap::new();
+    for container in engine::networks::members(ctx, &record)? {
+        let state = engine::container::state::State::load(ctx, container.id.as_str())?;
+        let joined = wire::endpoint::joined(ctx, &container, &state);
+        let Some(endpoint) = joined.iter().find(|net| net.network == record.name && !net.endpoint_id.is_empty()) else {
+            continue;
+        };
+        members.insert(container.id.to_string(), wire::network::Member::new(&container.name, endpoint));
+    }
+    Ok(value(wire::network::Network::new(&record, members)))
+}

@@ -1,0 +1,15 @@
+//! `version`, `info`, `events`, `system df`, `system prune`. None of them starts anything.
+
+mod df;
+mod events;
+mod info;
+pub(crate) mod prune;
+mod version;
+
+use crate::verb::Verb;
+
+/// The Docker release whose command line and API this is made to match: what tools compare versions with.
+pub(crate) const DOCKER_VERSION: &str = "28.3.0";
+
+/// Every verb of this noun.
+pub(crate) const VERBS: &[Verb] = &[version::VERB, info::VERB, events::VERB, df::VERB, prune::VERB];

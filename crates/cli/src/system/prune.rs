@@ -1,0 +1,146 @@
+//! What the `prune` verbs share: asking, filters, sums.
+
+use crate::failure::{Failure, Outcome};
+use crate::output::{self, units};
+use crate::session::Session;
+use crate::verb::{Run, Verb, verb};
+use clap::Args;
+use engine::prune;
+use image::collect::Keep;
+use image::remove::Removed;
+use model::filter::Filters;
+use std::io::{IsTerminal, Write};
+
+pub(crate) const VERB: Verb = verb::<Prune>(&["system prune"], "[OPTIONS]", "Remove unused data")
+    .examples("system prune\nsystem prune -af --volumes");
+
+#[derive(Debug, Default, Args)]
+pub(crate) struct PruneFlags {
+    /// Do not prompt for confirmation
+    #[arg(short, long)]
+    force: bool,
+    /// Provide filter values (e.g. "until=<timestamp>")
+    #[arg(long, value_name = "filter")]
+    filter: Vec<String>,
+}
+
+impl PruneFlags {
+    pub(crate) fn filters(&self) -> Result<Filters, Failure> {
+        Ok(Filters::parse(&self.filter, prune::FILTERS)?)
+    }
+
+    /// Asks, as Docker does, unless `-f`. Without anybody to answer the answer is no.
+    pub(crate) fn confirmed(&self, _session: &Session, warning: &str) -> Result<bool, Failure> {
+        self.filters()?;
+        if self.force {
+            return Ok(true);
+        }
+        let mut out = std::io::stdout().lock();
+        write!(out, "WARNING! {warning}\nAre you sure you want to continue? [y/N] ")?;
+        out.flush()?;
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer).map_err(Failure::system("read the answer"))?;
+        if !std::io::stdin().is_terminal() {
+            writeln!(out)?;
+        }
+        Ok(matches!(answer.trim(), "y" | "Y" | "yes" | "Yes"))
+    }
+}
+
+/// What was removed, and the bytes that came free.
+pub(crate) type Pruned = (Vec<String>, u64);
+
+pub(crate) fn containers(session: &Session, flags: &PruneFlags) -> Result<Pruned, Failure> {
+    let report = prune::containers(session.engine()?, &flags.filters()?)?;
+    Ok((report.removed, report.freed))
+}
+
+pub(crate) fn networks(session: &Session, flags: &PruneFlags) -> Result<Vec<String>, Failure> {
+    Ok(prune::networks(session.engine()?, &flags.filters()?)?.removed)
+}
+
+pub(crate) fn volumes(session: &Session, all: bool, flags: &PruneFlags) -> Result<Pruned, Failure> {
+    let report = prune::volumes(session.engine()?, all, &flags.filters()?)?;
+    Ok((report.removed, report.freed))
+}
+
+/// Removes images and what no image reaches any more; lines in Docker's words.
+pub(crate) fn images(session: &Session, all: bool, flags: &PruneFlags) -> Result<Pruned, Failure> {
+    let filters = flags.filters()?;
+    let ctx = session.engine()?;
+    let store = ctx.images()?;
+    let all = all || filters.flag("dangling")? == Some(false);
+    let users = crate::image::in_use(session)?;
+    let size_before = store_size(ctx);
+    let wanted = |image: &image::Image| {
+        let created = image.config.created.as_deref().and_then(engine::Timestamp::parse);
+        prune::fits(&filters, &image.config.config.labels, created).unwrap_or(false)
+    };
+    let removed = store.prune_images(all, &users, &wanted).map_err(engine::Error::from)?;
+    store.prune(Keep { in_use: &users, ..Default::default() }).map_err(engine::Error::from)?;
+    let lines = removed.iter().map(|step| match step {
+        Removed::Untagged(name) => format!("untagged: {name}"),
+        Removed::Deleted(id) => format!("deleted: {id}"),
+    });
+    Ok((lines.collect(), size_before.saturating_sub(store_size(ctx))))
+}
+
+fn store_size(ctx: &engine::Context) -> u64 {
+    engine::usage::disk_usage(&ctx.layout.images()) + engine::usage::disk_usage(&ctx.layout.layers())
+}
+
+#[derive(Debug, Args)]
+struct Prune {
+    /// Remove all unused images not just dangling ones
+    #[arg(short, long)]
+    all: bool,
+    /// Prune anonymous volumes
+    #[arg(long)]
+    volumes: bool,
+    #[command(flatten)]
+    flags: PruneFlags,
+}
+
+impl Prune {
+    fn warning(&self) -> String {
+        let mut lines = vec!["  - all stopped containers", "  - all networks not used by at least one container"];
+        if self.volumes {
+            lines.push("  - all anonymous volumes not used by at least one container");
+        }
+        lines.push(match self.all {
+            true => "  - all images without at least one container associated to them",
+            false => "  - all dangling images",
+        });
+        lines.push("  - what killed commands left behind");
+        format!("This will remove:\n{}\n", lines.join("\n"))
+    }
+}
+
+impl Run for Prune {
+    fn run(self, session: &Session) -> Outcome {
+        if !self.flags.confirmed(session, &self.warning())? {
+            return Ok(0);
+        }
+        let ctx = session.engine()?;
+        let mut total = 0;
+        let section = |title: &str, lines: &[String]| match lines {
+            [] => Ok(()),
+            lines => output::line(format_args!("Deleted {title}:\n{}\n", lines.join("\n"))),
+        };
+        let (removed, bytes) = containers(session, &self.flags)?;
+        total += bytes;
+        section("Containers", &removed)?;
+        section("Networks", &networks(session, &self.flags)?)?;
+        if self.volumes {
+            let (removed, bytes) = volumes(session, false, &self.flags)?;
+            total += bytes;
+            section("Volumes", &removed)?;
+        }
+        let (removed, bytes) = images(session, self.all, &self.flags)?;
+        total += bytes;
+        section("Images", &removed)?;
+        total += engine::sweep::sweep(ctx)?.bytes;
+        output::line(format_args!("Total reclaimed space: {}", units::size_long(total)))?;
+        Ok(0)
+    }
+}
