@@ -119,6 +119,11 @@ pub(crate) fn forget(layout: &Layout, network: &NetworkRecord) -> Result<(), Err
     Ok(())
 }
 
+/// Makes the table anew, whatever state it is in (`network reload`).
+pub fn reload(layout: &Layout) -> Result<(), Error> {
+    Firewall::open(layout)?.rebuild()
+}
+
 /// Takes the whole table of this instance away, with nothing of anybody else's.
 pub(crate) fn remove_table(layout: &Layout) -> Result<(), Error> {
     let _lock = lock(layout)?;

@@ -9,10 +9,12 @@
 //! | the host's side of one | [`bridge`], [`firewall`] |
 //! | a container joins | [`attach()`]: [`lease`], [`ports`], [`endpoint`] |
 //! | it looks names up | [`dns`], [`resolv_conf`] |
+//! | something blocks its traffic | [`diagnose()`], [`reload`] |
 //! | somebody died | [`sweep()`] |
 
 mod attach;
 mod bridge;
+mod diagnose;
 pub mod dns;
 mod endpoint;
 mod firewall;
@@ -33,11 +35,12 @@ pub use attach::{
     disconnect,
 };
 pub use bridge::Error as BridgeError;
+pub use diagnose::{Finding, diagnose};
 pub use endpoint::{NameEntry, names};
-pub use firewall::Error as FirewallError;
+pub use firewall::{Error as FirewallError, reload};
 pub use lease::{Error as LeaseError, Lease, list as leases};
 pub use pool::PoolError;
-pub use ports::{Error as PortError, PublishedPort, check_ports};
+pub use ports::{Error as PortError, PublishedPort, check_ports, set_serving};
 pub use record::{Driver, NetworkRecord, Pool};
 pub use registry::{Error, create, find, list, remove};
 pub use resolv::{ResolvConf, ResolvRequest, hosts_file, resolv_conf};

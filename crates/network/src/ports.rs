@@ -100,6 +100,8 @@ pub(crate) struct Claim {
     pub(crate) v6: Option<Ipv6Addr>,
     /// Nanoseconds since the epoch: members of a group keep their order.
     pub(crate) since: u64,
+    /// Whether new connections may come here while other members of the group serve.
+    pub(crate) serving: bool,
 }
 
 impl Claim {
@@ -236,6 +238,36 @@ pub(crate) fn unpublish(layout: &Layout, gone: impl Fn(&str) -> bool) -> Result<
         record::remove(&directory(layout).join(claim.file_name()))?;
     }
     Ok(leaving.len())
+}
+
+/// Lets a replica out of, or back into, the balance of the ports it shares: an unhealthy one gets no new connections as long
+/// as another serves. Connections it has stay. Of no effect on ports it has alone.
+pub fn set_serving(layout: &Layout, container: &str, serving: bool) -> Result<(), Error> {
+    let is_due = |claim: &Claim| claim.container == container && claim.serving != serving;
+    if !claims(layout)?.iter().any(is_due) {
+        return Ok(());
+    }
+    let firewall = Firewall::open(layout)?;
+    let before = claims(layout)?;
+    let turned = |claim: &Claim| {
+        if is_due(claim) {
+            Claim {
+                serving,
+                ..claim.clone()
+            }
+        } else {
+            claim.clone()
+        }
+    };
+    let after: Vec<Claim> = before.iter().map(turned).collect();
+    for claim in after.iter().filter(|claim| claim.container == container) {
+        record::write(
+            &directory(layout).join(claim.file_name()),
+            claim,
+            Durability::Volatile,
+        )?;
+    }
+    change(&firewall, &before, &after)
 }
 
 /// Moves the kernel's maps from one set of claims to another, touching only what differs. When they turn out not to be

@@ -39,10 +39,17 @@
 //! `prerouting` keeps a neighbour from reaching a port bound to 127.0.0.1 (moby#45610). ::1 is left alone, and so refused at once: the kernel routes no answer to it that comes from an interface
 //! (`rt6_need_strict`), so clients that try ::1 first go on to 127.0.0.1.
 
+mod words;
+
 use crate::record::NetworkRecord;
-use sys::nft::expr::{ADDRESS_LOCAL, Base, CT_ESTABLISHED_RELATED, CT_STATUS_DNAT, Ct, Meta, Reg};
+use sys::nft::expr::{Base, Meta, Reg};
 use sys::nft::{
     ChainKind, Change, Element, Expr, Field, Hook, HookPoint, IPV4, IPV6, SetSpec, Value, Verdict,
+};
+use words::{
+    accept, bridged, destination_is_local, destination_is_loopback6, dnatted, drop_it, established,
+    family, input_in, join, jump, output_in, output_not_in, pair_in,
+    source_or_destination_is_loopback,
 };
 
 /// Raised whenever the rules below change: an older table is rebuilt.
@@ -369,180 +376,4 @@ pub(crate) fn membership(network: &NetworkRecord) -> Vec<(&'static str, Vec<Elem
         sets.push((NO_ICC, pair()));
     }
     sets
-}
-
-fn join<const N: usize>(parts: [Vec<Expr>; N]) -> Vec<Expr> {
-    parts.into_iter().flatten().collect()
-}
-
-fn accept() -> Expr {
-    Expr::Verdict(Verdict::Accept)
-}
-
-fn drop_it() -> Expr {
-    Expr::Verdict(Verdict::Drop)
-}
-
-fn jump(chain: &str) -> Expr {
-    Expr::Verdict(Verdict::Jump(chain.into()))
-}
-
-fn input_in(set: &str) -> Vec<Expr> {
-    vec![
-        Expr::Meta {
-            key: Meta::InputName,
-            to: Reg(0),
-        },
-        Expr::In {
-            set: set.into(),
-            from: Reg(0),
-        },
-    ]
-}
-
-fn output_in(set: &str) -> Vec<Expr> {
-    vec![
-        Expr::Meta {
-            key: Meta::OutputName,
-            to: Reg(0),
-        },
-        Expr::In {
-            set: set.into(),
-            from: Reg(0),
-        },
-    ]
-}
-
-fn output_not_in(set: &str) -> Vec<Expr> {
-    vec![
-        Expr::Meta {
-            key: Meta::OutputName,
-            to: Reg(0),
-        },
-        Expr::NotIn {
-            set: set.into(),
-            from: Reg(0),
-        },
-    ]
-}
-
-fn pair_in(set: &str) -> Vec<Expr> {
-    vec![
-        Expr::Meta {
-            key: Meta::InputName,
-            to: Reg(0),
-        },
-        Expr::Meta {
-            key: Meta::OutputName,
-            to: Reg(4),
-        },
-        Expr::In {
-            set: set.into(),
-            from: Reg(0),
-        },
-    ]
-}
-
-fn family(number: u8) -> Vec<Expr> {
-    vec![
-        Expr::Meta {
-            key: Meta::Family,
-            to: Reg(0),
-        },
-        Expr::Equal {
-            from: Reg(0),
-            value: vec![number],
-        },
-    ]
-}
-
-fn destination_is_local() -> Vec<Expr> {
-    let value = ADDRESS_LOCAL.to_ne_bytes().to_vec();
-    vec![
-        Expr::DestinationType { to: Reg(0) },
-        Expr::Equal {
-            from: Reg(0),
-            value,
-        },
-    ]
-}
-
-/// An IPv4 address at `offset` of the header (12 source, 16 destination) in 127.0.0.0/8.
-fn source_or_destination_is_loopback(offset: u32) -> Vec<Expr> {
-    let mut rule = family(IPV4);
-    rule.push(Expr::Payload {
-        base: Base::Network,
-        offset,
-        length: 1,
-        to: Reg(0),
-    });
-    rule.push(Expr::Equal {
-        from: Reg(0),
-        value: vec![127],
-    });
-    rule
-}
-
-fn destination_is_loopback6() -> Vec<Expr> {
-    let mut rule = family(IPV6);
-    rule.push(Expr::Payload {
-        base: Base::Network,
-        offset: 24,
-        length: 16,
-        to: Reg(0),
-    });
-    rule.push(Expr::Equal {
-        from: Reg(0),
-        value: std::net::Ipv6Addr::LOCALHOST.octets().to_vec(),
-    });
-    rule
-}
-
-/// Passed along the bridge without being routed, which leaves the input unknown (`br_nf_post_routing`).
-fn bridged() -> Vec<Expr> {
-    vec![
-        Expr::Meta {
-            key: Meta::InputName,
-            to: Reg(0),
-        },
-        Expr::Equal {
-            from: Reg(0),
-            value: vec![0; 16],
-        },
-        Expr::SourceType { to: Reg(0) },
-        Expr::NotEqual {
-            from: Reg(0),
-            value: ADDRESS_LOCAL.to_ne_bytes().to_vec(),
-        },
-    ]
-}
-
-fn connection(key: Ct, bits: u32, set: bool) -> Vec<Expr> {
-    let zero = vec![0; 4];
-    vec![
-        Expr::Ct { key, to: Reg(0) },
-        Expr::And {
-            at: Reg(0),
-            mask: bits.to_ne_bytes().to_vec(),
-        },
-        if set {
-            Expr::NotEqual {
-                from: Reg(0),
-                value: zero,
-            }
-        } else {
-            Expr::Equal {
-                from: Reg(0),
-                value: zero,
-            }
-        },
-    ]
-}
-
-fn established() -> Vec<Expr> {
-    connection(Ct::State, CT_ESTABLISHED_RELATED, true)
-}
-
-fn dnatted(yes: bool) -> Vec<Expr> {
-    connection(Ct::Status, CT_STATUS_DNAT, yes)
 }

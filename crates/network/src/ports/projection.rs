@@ -46,6 +46,10 @@ impl Projection {
                 .push(claim);
         }
         for mut members in services.into_values() {
+            // When nobody serves, a doubtful answer is better than none.
+            if members.iter().any(|member| member.serving) {
+                members.retain(|member| member.serving);
+            }
             members.sort_by(|a, b| (a.since, &a.container).cmp(&(b.since, &b.container)));
             projection.add_service(&members);
         }
@@ -264,6 +268,7 @@ mod tests {
             v4: Some(Ipv4Addr::new(172, 18, 0, since as u8 + 2)),
             v6: None,
             since,
+            serving: true,
         }
     }
 

@@ -93,6 +93,7 @@ fn claim(
         v4: target.v4,
         v6: target.v6,
         since,
+        serving: true,
     }
 }
 

@@ -387,3 +387,52 @@ fn fifty_at_once_get_distinct_addresses() {
     assert_eq!(distinct.len(), 50);
     let _: Vec<Space> = addresses.into_iter().map(|(_, space)| space).collect();
 }
+
+#[test]
+fn a_foreign_table_that_drops_is_named_and_left_alone() {
+    use sys::nft::{ChainKind, Change, Expr, Hook, HookPoint, INET, NftSocket, Table, Verdict};
+    let world = World::new();
+    let net = world.network("n", |_| {});
+    let _c = world.container("c", &[&net]);
+    assert_eq!(network::diagnose(&world.layout).unwrap(), []);
+    std::fs::write("/proc/sys/net/ipv4/ip_forward", "0").unwrap();
+    let found = network::diagnose(&world.layout).unwrap();
+    assert!(found[0].what.contains("ip_forward = 0"), "{found:?}");
+    let foreign = Table {
+        family: INET,
+        name: "somebody",
+    };
+    let hook = Some(Hook {
+        kind: ChainKind::Filter,
+        point: HookPoint::Input,
+        priority: 0,
+    });
+    let rule = Change::AddRule {
+        chain: "in",
+        expressions: vec![Expr::Verdict(Verdict::Accept)],
+    };
+    let socket = NftSocket::open().unwrap();
+    socket
+        .apply(
+            foreign,
+            &[
+                Change::AddTable,
+                Change::AddChain { name: "in", hook },
+                rule,
+            ],
+        )
+        .unwrap();
+    network::reload(&world.layout).unwrap();
+    network::tear_down(&world.layout).unwrap();
+    assert_eq!(socket.count_rules(foreign).unwrap(), 1);
+    let name = format!("dockless-{}", world.layout.instance());
+    assert_eq!(
+        socket
+            .count_rules(Table {
+                family: INET,
+                name: &name
+            })
+            .unwrap(),
+        0
+    );
+}

@@ -148,6 +148,10 @@ fn replicas_share_a_port_and_each_gets_its_part() {
             .count()
     };
     eventually("both answer", || (1..16).contains(&count('b', 16)));
+    network::set_serving(&world.layout, &a.id, false).unwrap();
+    assert_eq!(count('b', 8), 8, "an unhealthy one gets nothing");
+    network::set_serving(&world.layout, &a.id, true).unwrap();
+    eventually("it is back", || count('a', 8) > 0);
     let stranger = world.container_with("s", &[&net], &[tcp(5000, 80)], Some("other"));
     assert!(stranger.is_err(), "another service may not");
     world.detach(a);

@@ -35,7 +35,7 @@ impl RouteSocket {
         let request = RouteNetlinkMessage::GetRoute(RouteMessage::default());
         self.channel
             .dump(&dump_request("list the routes", request), |message| {
-                if let Ok(route) = RouteMessage::parse(&message.payload) {
+                if let Ok(route) = RouteMessage::parse(message.payload) {
                     found.extend(entry(&route));
                 }
             })?;
@@ -48,7 +48,7 @@ impl RouteSocket {
         let request = RouteNetlinkMessage::GetAddress(AddressMessage::default());
         self.channel
             .dump(&dump_request("list the addresses", request), |message| {
-                if let Ok(address) = AddressMessage::parse(&message.payload) {
+                if let Ok(address) = AddressMessage::parse(message.payload) {
                     found.extend(interface_address(&address));
                 }
             })?;

@@ -1,0 +1,142 @@
+//! What on this host keeps containers' packets from passing, named with the way out.
+//!
+//! Our own table only accepts or drops what is ours; a drop in anybody else's table is final all the same. Those tables are
+//! never changed by us: they are looked at, and what would drop is told.
+//!
+//! Source: nft(8) (a packet must be accepted by every base chain of its hook), ip-sysctl.rst.
+
+use crate::{FirewallError, firewall};
+use state::Layout;
+use sys::nft::{BaseChain, INET, IPV4, IPV6, NftSocket};
+
+/// Something that blocks, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What was found: `table ip filter, chain FORWARD: policy drop`.
+    pub what: String,
+    /// What does not work because of it.
+    pub blocks: &'static str,
+    /// The way out, as a command or a place to look.
+    pub hint: String,
+}
+
+/// Looks at the packet filters and switches of this network namespace.
+pub fn diagnose(layout: &Layout) -> Result<Vec<Finding>, FirewallError> {
+    let socket = NftSocket::open().map_err(|source| FirewallError::Netlink { source })?;
+    let chains = socket
+        .base_chains()
+        .map_err(|source| FirewallError::Netlink { source })?;
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let mut findings = of_chains(&chains, &firewall::table_name(layout));
+    findings.extend(of_forwarding(&read("/proc/sys/net/ipv4/ip_forward")));
+    findings.extend(of_legacy(&read("/proc/thread-self/net/ip_tables_names")));
+    Ok(findings)
+}
+
+const OUT: &str =
+    "containers cannot reach other machines, nor be reached from them at published ports";
+
+/// `NF_INET_FORWARD`.
+const FORWARD: u32 = 2;
+
+fn of_chains(chains: &[BaseChain], own: &str) -> Vec<Finding> {
+    let ours = |chain: &BaseChain| chain.table == own || chain.table.starts_with("dockless");
+    let forward = chains.iter().filter(|chain| {
+        chain.hook == FORWARD && matches!(chain.family, INET | IPV4 | IPV6) && !ours(chain)
+    });
+    forward.filter_map(of_chain).collect()
+}
+
+fn of_chain(chain: &BaseChain) -> Option<Finding> {
+    let family = match chain.family {
+        IPV4 => "ip",
+        IPV6 => "ip6",
+        _ => "inet",
+    };
+    let place = format!("table {family} {}, chain {}", chain.table, chain.name);
+    if chain.table == "firewalld" {
+        return Some(Finding {
+            what: format!("{place}: firewalld rejects what no zone forwards"),
+            blocks: OUT,
+            hint: "put the bridges into a zone that forwards: firewall-cmd --zone=trusted --add-interface=dockless0".into(),
+        });
+    }
+    if !chain.drops_by_default {
+        return None;
+    }
+    let iptables = chain.table == "filter" && chain.name == "FORWARD";
+    let hint = match (iptables, family) {
+        (true, "ip6") => "accept the bridges there: ip6tables -I FORWARD -i dockless0 -j ACCEPT; ip6tables -I FORWARD -o dockless0 -j ACCEPT".into(),
+        (true, _) => "Docker, ufw or an iptables script set it; accept the bridges there: iptables -I FORWARD -i dockless0 -j ACCEPT; iptables -I FORWARD -o dockless0 -j ACCEPT (with Docker in chain DOCKER-USER, with ufw: ufw route allow in on dockless0)".into(),
+        (false, _) => format!("accept the bridges there: nft insert rule {family} {} {} iifname dockless0 accept; and oifname likewise", chain.table, chain.name),
+    };
+    Some(Finding {
+        what: format!("{place}: policy drop"),
+        blocks: OUT,
+        hint,
+    })
+}
+
+fn of_forwarding(ip_forward: &str) -> Option<Finding> {
+    (ip_forward.trim() == "0").then(|| Finding {
+        what: "sysctl net.ipv4.ip_forward = 0".into(),
+        blocks: OUT,
+        hint: "sysctl -w net.ipv4.ip_forward=1 (it is set when the first container starts; something set it back)".into(),
+    })
+}
+
+/// The old iptables beside nf_tables: its policies cannot be seen from here.
+fn of_legacy(tables: &str) -> Option<Finding> {
+    tables.lines().any(|table| table == "filter").then(|| Finding {
+        what: "iptables-legacy rules (table filter)".into(),
+        blocks: "possibly all forwarded traffic",
+        hint: "look at iptables-legacy -S FORWARD; move to iptables-nft, or accept the bridges there".into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chain(family: u8, table: &str, name: &str, hook: u32, drops_by_default: bool) -> BaseChain {
+        BaseChain {
+            family,
+            table: table.into(),
+            name: name.into(),
+            hook,
+            priority: 0,
+            drops_by_default,
+        }
+    }
+
+    #[test]
+    fn foreign_forward_policies_are_named_and_nothing_else() {
+        let chains = [
+            chain(IPV4, "filter", "FORWARD", FORWARD, true),
+            chain(IPV4, "filter", "INPUT", 1, true),
+            chain(INET, "dockless", "forward", FORWARD, true),
+            chain(INET, "firewalld", "filter_FORWARD", FORWARD, false),
+            chain(INET, "mine", "fwd", FORWARD, false),
+        ];
+        let found = of_chains(&chains, "dockless");
+        let what: Vec<&str> = found.iter().map(|finding| finding.what.as_str()).collect();
+        assert_eq!(
+            what,
+            [
+                "table ip filter, chain FORWARD: policy drop",
+                "table inet firewalld, chain filter_FORWARD: firewalld rejects what no zone forwards",
+            ]
+        );
+        assert!(
+            found[0]
+                .hint
+                .contains("iptables -I FORWARD -i dockless0 -j ACCEPT")
+        );
+    }
+
+    #[test]
+    fn switches_are_looked_at() {
+        assert!(of_forwarding("0\n").is_some() && of_forwarding("1\n").is_none());
+        assert!(of_legacy("nat\nfilter\n").is_some() && of_legacy("").is_none());
+    }
+}
