@@ -1,0 +1,259 @@
+//! Building the images of services: a service's `build` as options of the builder.
+
+use crate::progress::{Event, Progress, State};
+use build::dockerfile::RunNetwork;
+use build::options::{
+    ContextSource, DockerfileSource, NamedContext, Options, Secret, SecretSource,
+};
+use compose_file::project::{Build, FileSource};
+use compose_file::{Diagnostic, Project, Service};
+use engine::Context;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+/// What the command line says about builds, and where their output goes.
+#[derive(Clone)]
+pub struct Settings<'a> {
+    /// `--build-arg`; without a value: that of the environment.
+    pub args: BTreeMap<String, Option<String>>,
+    pub no_cache: bool,
+    pub pull: bool,
+    /// Called for each service with its name.
+    pub output: &'a (dyn Fn(&str) -> Box<dyn build::Progress> + Sync),
+}
+
+impl std::fmt::Debug for Settings<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings")
+            .field("args", &self.args)
+            .field("no_cache", &self.no_cache)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("failed to build service {service}")]
+    Build {
+        service: String,
+        #[source]
+        source: build::Error,
+    },
+    #[error("{0}")]
+    Unsupported(Box<Diagnostic>),
+}
+
+/// Builds the images of the services, one after the other, a service after those whose images it builds upon.
+pub fn all(
+    ctx: &Context,
+    project: &Project,
+    services: &[&Service],
+    settings: &Settings<'_>,
+    progress: &dyn Progress,
+) -> Result<(), Error> {
+    let mut done: BTreeSet<String> = BTreeSet::new();
+    for service in in_build_order(services) {
+        let Some(wanted) = &service.build else {
+            continue;
+        };
+        let name = service.image_name(&project.name);
+        if !done.insert(name.clone()) {
+            continue;
+        }
+        let options = options(project, service, wanted, settings).map_err(Error::Unsupported)?;
+        let tell = |text, state| {
+            progress.event(Event {
+                id: &format!("Image {name}"),
+                text,
+                state,
+            })
+        };
+        tell("Building", State::Working);
+        let output = (settings.output)(&service.name);
+        if let Err(source) = build::build(ctx, options, &*output) {
+            tell("Error", State::Failed);
+            return Err(Error::Build {
+                service: service.name.clone(),
+                source,
+            });
+        }
+        tell("Built", State::Done);
+    }
+    Ok(())
+}
+
+/// `additional_contexts: base: service:base` asks for that service's image.
+fn bases(service: &Service) -> impl Iterator<Item = &str> {
+    let contexts = service
+        .build
+        .iter()
+        .flat_map(|build| build.additional_contexts.values());
+    contexts.filter_map(|value| value.strip_prefix("service:"))
+}
+
+fn in_build_order<'a>(services: &[&'a Service]) -> Vec<&'a Service> {
+    let mut left: Vec<&Service> = services.to_vec();
+    let mut ordered: Vec<&Service> = Vec::new();
+    while !left.is_empty() {
+        let names: BTreeSet<String> = left.iter().map(|s| s.name.clone()).collect();
+        let before = left.len();
+        left.retain(|service| {
+            let free = !bases(service).any(|base| base != service.name && names.contains(base));
+            if free {
+                ordered.push(service);
+            }
+            !free
+        });
+        if left.len() == before {
+            ordered.append(&mut left);
+        }
+    }
+    ordered
+}
+
+fn options(
+    project: &Project,
+    service: &Service,
+    wanted: &Build,
+    settings: &Settings<'_>,
+) -> Result<Options, Box<Diagnostic>> {
+    let path = |key: &str| format!("services.{}.build.{key}", service.name);
+    let refuse = |key: &str, message: String| Box::new(project.error_at(&path(key), message));
+    if wanted.is_remote() {
+        let message = format!(
+            "contexts from git or a URL are not supported yet: {}",
+            wanted.context
+        );
+        return Err(Box::new(
+            refuse("context", message).with_hint("clone it, and name the directory"),
+        ));
+    }
+    let mut options = Options::new(ContextSource::Directory(PathBuf::from(&wanted.context)));
+    options.dockerfile = dockerfile(wanted);
+    options.tags = std::iter::once(service.image_name(&project.name))
+        .chain(wanted.tags.iter().cloned())
+        .collect();
+    options.build_args = arguments(project, wanted, settings);
+    options.target = wanted.target.clone();
+    options.no_cache = wanted.no_cache || settings.no_cache;
+    options.pull = wanted.pull || settings.pull;
+    options.labels = wanted.labels.clone();
+    options.platform = service
+        .platform
+        .clone()
+        .or_else(|| wanted.platforms.first().cloned());
+    options.extra_hosts = wanted.extra_hosts.clone();
+    options.shm_size = wanted.shm_size;
+    options.network = match wanted.network.as_deref() {
+        None | Some("" | "default" | "bridge") => RunNetwork::Default,
+        Some("none") => RunNetwork::None,
+        Some("host") => RunNetwork::Host,
+        Some(other) => {
+            return Err(refuse(
+                "network",
+                format!("a build can use the networks default, host and none, not {other:?}"),
+            ));
+        }
+    };
+    for (name, value) in &wanted.additional_contexts {
+        let context = named_context(project, value)
+            .map_err(|message| refuse(&format!("additional_contexts.{name}"), message))?;
+        options.build_contexts.insert(name.clone(), context);
+    }
+    for secret in &wanted.secrets {
+        let source =
+            secret_source(project, &secret.source).map_err(|message| refuse("secrets", message))?;
+        let id = secret
+            .target
+            .rsplit('/')
+            .next()
+            .unwrap_or(&secret.source)
+            .to_owned();
+        options.secrets.push(Secret { id, source });
+    }
+    Ok(options)
+}
+
+fn dockerfile(wanted: &Build) -> DockerfileSource {
+    match (&wanted.dockerfile_inline, wanted.dockerfile.as_deref()) {
+        (Some(text), _) => DockerfileSource::Text(text.clone()),
+        (None, None | Some("Dockerfile")) => DockerfileSource::InContext,
+        (None, Some(path)) => DockerfileSource::Path(PathBuf::from(&wanted.context).join(path)),
+    }
+}
+
+/// The file's arguments with the command line's over them; one without a value takes that of the environment.
+fn arguments(
+    project: &Project,
+    wanted: &Build,
+    settings: &Settings<'_>,
+) -> BTreeMap<String, String> {
+    let all = wanted.args.iter().chain(&settings.args);
+    let mut arguments = BTreeMap::new();
+    for (key, value) in all {
+        match value.as_ref().or_else(|| project.environment.get(key)) {
+            Some(value) => drop(arguments.insert(key.clone(), value.clone())),
+            None => drop(arguments.remove(key)),
+        }
+    }
+    arguments
+}
+
+fn named_context(project: &Project, value: &str) -> Result<NamedContext, String> {
+    if let Some(name) = value.strip_prefix("service:") {
+        let base = project
+            .service(name)
+            .ok_or_else(|| format!("no such service: {name}"))?;
+        return Ok(NamedContext::Image(base.image_name(&project.name)));
+    }
+    NamedContext::parse(&format!("x={value}"))
+        .map(|(_, context)| context)
+        .map_err(|error| error.cause.to_owned())
+}
+
+fn secret_source(project: &Project, key: &str) -> Result<SecretSource, String> {
+    let secret = project
+        .secrets
+        .get(key)
+        .ok_or_else(|| format!("no such secret: {key}"))?;
+    match &secret.source {
+        FileSource::File(path) => Ok(SecretSource::File(path.clone())),
+        FileSource::Content(text) => Ok(SecretSource::Value(text.clone().into_bytes())),
+        FileSource::Environment {
+            value: Some(value), ..
+        } => Ok(SecretSource::Value(value.clone().into_bytes())),
+        FileSource::Environment { variable, .. } => Err(format!(
+            "the variable {variable} of secret {key} is not set"
+        )),
+        FileSource::External => Err(format!("external secrets are not supported: {key}")),
+    }
+}
+
+/// Keys of `build` that are read but not acted upon.
+pub fn ignored<'a>(
+    project: &Project,
+    services: impl IntoIterator<Item = &'a Service>,
+) -> Vec<Diagnostic> {
+    let mut all = Vec::new();
+    for service in services {
+        let Some(wanted) = &service.build else {
+            continue;
+        };
+        let said = [
+            (!wanted.cache_from.is_empty(), "cache_from"),
+            (!wanted.cache_to.is_empty(), "cache_to"),
+            (!wanted.ssh.is_empty(), "ssh"),
+            (!wanted.ulimits.is_empty(), "ulimits"),
+            (!wanted.no_cache_filter.is_empty(), "no_cache_filter"),
+            (wanted.platforms.len() > 1, "platforms"),
+            (wanted.privileged, "privileged"),
+            (!wanted.entitlements.is_empty(), "entitlements"),
+            (wanted.isolation.is_some(), "isolation"),
+        ];
+        for (_, key) in said.iter().filter(|(is, _)| *is) {
+            let path = format!("services.{}.build.{key}", service.name);
+            all.push(project.warning_at(&path, "no effect: the builder does not know it yet"));
+        }
+    }
+    all
+}

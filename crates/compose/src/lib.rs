@@ -1,0 +1,29 @@
+//! `Project` + what exists → a plan → its execution.
+//!
+//! | module | from → to |
+//! |---|---|
+//! | [`spec`] | a service of the file → a container's specification (pure) |
+//! | [`observe`] | labels on the host → [`observe::Observed`] |
+//! | [`plan`] | project, specifications, observation → steps with causes (pure) |
+//! | [`images`], [`build`] | services → images that are here |
+//! | [`execute`] | steps → deeds, in parallel; decides nothing |
+//! | [`up`], [`oneoff`] | the whole way, for the commands |
+//!
+//! State is what labels say, never a database. Nothing here prints; progress goes to a [`progress::Progress`].
+
+pub mod build;
+mod change;
+pub mod condition;
+pub mod execute;
+pub mod files;
+pub mod images;
+pub mod labels;
+pub mod names;
+pub mod observe;
+pub mod oneoff;
+pub mod placement;
+pub mod plan;
+pub mod preflight;
+pub mod progress;
+pub mod spec;
+pub mod up;

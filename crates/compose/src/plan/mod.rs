@@ -1,0 +1,191 @@
+//! What will be done, as data: steps with what they need and why they are there.
+//!
+//! A plan is made by pure functions from the project and what exists ([`up`], [`down`], [`lifecycle`]), printed by
+//! [`print`] and carried out by [`crate::execute`], which decides nothing: what is not in the plan does not happen.
+//! Source: docker/compose v5 `pkg/compose/reconcile.go`.
+
+pub mod down;
+pub mod lifecycle;
+pub mod print;
+pub mod up;
+
+#[cfg(test)]
+mod tests;
+
+use crate::spec::Material;
+use compose_file::project::Condition;
+use engine::volume::VolumeSpec;
+use model::container::ContainerSpec;
+use model::network::NetworkSpec;
+
+/// A number by which steps name each other; steps are numbered from 1 in the order of the plan.
+pub type StepId = usize;
+
+/// Steps, and what was found to need none.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Plan {
+    pub steps: Vec<Step>,
+    /// Containers that are as the file wants them.
+    pub unchanged: Vec<String>,
+    /// Services that cannot run here.
+    pub pending: Vec<Pending>,
+    pub warnings: Vec<String>,
+}
+
+/// A service that is not started, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    pub service: String,
+    pub why: String,
+}
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    pub id: StepId,
+    /// Steps that must have succeeded before.
+    pub needs: Vec<StepId>,
+    /// `service:web:1`, `network:default`, `volume:data`.
+    pub resource: String,
+    pub action: Action,
+    pub cause: String,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    CreateNetwork {
+        spec: NetworkSpec,
+    },
+    RemoveNetwork {
+        name: String,
+    },
+    CreateVolume {
+        spec: VolumeSpec,
+    },
+    RemoveVolume {
+        name: String,
+    },
+    CreateContainer(Box<NewContainer>),
+    RenameContainer {
+        from: String,
+        to: String,
+    },
+    StartContainer {
+        name: String,
+        service: String,
+    },
+    /// `timeout`: seconds before the kill, instead of the container's own.
+    StopContainer {
+        name: String,
+        timeout: Option<u64>,
+    },
+    KillContainer {
+        name: String,
+        signal: String,
+    },
+    RemoveContainer {
+        name: String,
+        force: bool,
+        volumes: bool,
+    },
+    RestartContainer {
+        name: String,
+        timeout: Option<u64>,
+    },
+    PauseContainer {
+        name: String,
+    },
+    UnpauseContainer {
+        name: String,
+    },
+    /// Wait until every one of the containers meets the condition.
+    Await {
+        containers: Vec<String>,
+        condition: Condition,
+        required: bool,
+    },
+    RemoveImage {
+        reference: String,
+    },
+}
+
+/// A container to be made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewContainer {
+    pub service: String,
+    pub number: u32,
+    /// The name it is made under.
+    pub name: String,
+    /// The name it will have in the end; another one while it replaces a container.
+    pub final_name: String,
+    pub spec: ContainerSpec,
+    pub files: Vec<Material>,
+    /// The image to make it from; `None` (in a plan that is only shown): not there yet.
+    pub image_id: Option<String>,
+}
+
+impl Plan {
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    pub(crate) fn add(
+        &mut self,
+        needs: Vec<StepId>,
+        resource: String,
+        action: Action,
+        cause: impl Into<String>,
+    ) -> StepId {
+        let id = self.steps.len() + 1;
+        let mut needs = needs;
+        needs.sort_unstable();
+        needs.dedup();
+        self.steps.push(Step {
+            id,
+            needs,
+            resource,
+            action,
+            cause: cause.into(),
+        });
+        id
+    }
+
+    pub(crate) fn also_needs(&mut self, step: StepId, needed: StepId) {
+        let needs = &mut self.steps[step - 1].needs;
+        if step != needed && !needs.contains(&needed) {
+            needs.push(needed);
+            needs.sort_unstable();
+        }
+    }
+
+    /// The containers that the plan starts, by name.
+    pub fn started(&self) -> impl Iterator<Item = &str> {
+        self.steps.iter().filter_map(|step| match &step.action {
+            Action::StartContainer { name, .. } => Some(name.as_str()),
+            _ => None,
+        })
+    }
+}
+
+impl Action {
+    /// The operation's name in a printed plan.
+    pub fn operation(&self) -> &'static str {
+        match self {
+            Self::CreateNetwork { .. } => "CreateNetwork",
+            Self::RemoveNetwork { .. } => "RemoveNetwork",
+            Self::CreateVolume { .. } => "CreateVolume",
+            Self::RemoveVolume { .. } => "RemoveVolume",
+            Self::CreateContainer(_) => "CreateContainer",
+            Self::RenameContainer { .. } => "RenameContainer",
+            Self::StartContainer { .. } => "StartContainer",
+            Self::StopContainer { .. } => "StopContainer",
+            Self::KillContainer { .. } => "KillContainer",
+            Self::RemoveContainer { .. } => "RemoveContainer",
+            Self::RestartContainer { .. } => "RestartContainer",
+            Self::PauseContainer { .. } => "PauseContainer",
+            Self::UnpauseContainer { .. } => "UnpauseContainer",
+            Self::Await { .. } => "WaitForDependency",
+            Self::RemoveImage { .. } => "RemoveImage",
+        }
+    }
+}

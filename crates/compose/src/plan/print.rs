@@ -1,0 +1,110 @@
+//! A plan as text and as JSON.
+//!
+//! ```text
+//! [] -> #1 network:default, CreateNetwork, not found
+//! [1] -> #2 service:web:1, CreateContainer, no existing container
+//! [2] -> #3 service:web:1, StartContainer, no existing container
+//! ```
+
+use super::{Action, Plan, Step};
+use compose_file::project::Condition;
+use serde_json::{Value, json};
+use std::fmt::{self, Write};
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let needs: Vec<String> = self.needs.iter().map(ToString::to_string).collect();
+        write!(
+            f,
+            "[{}] -> #{} {}, {}",
+            needs.join(","),
+            self.id,
+            self.resource,
+            self.action.operation()
+        )?;
+        if let Action::Await { condition, .. } = &self.action {
+            write!(f, " {}", crate::spec::condition_word(*condition))?;
+        }
+        write!(f, ", {}", self.cause)
+    }
+}
+
+impl fmt::Display for Plan {
+    /// One line for each step, then what needs none. Ends without a newline.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::new();
+        for step in &self.steps {
+            let _ = writeln!(text, "{step}");
+        }
+        for pending in &self.pending {
+            let _ = writeln!(
+                text,
+                "Service {}  Pending, {}",
+                pending.service, pending.why
+            );
+        }
+        for name in &self.unchanged {
+            let _ = writeln!(text, "Container {name}  Running");
+        }
+        if self.steps.is_empty() {
+            text.push_str("Nothing to do: everything is as the file wants it\n");
+        }
+        f.write_str(text.trim_end())
+    }
+}
+
+impl Plan {
+    /// The plan for programs.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "changes": !self.steps.is_empty(),
+            "steps": self.steps.iter().map(step).collect::<Vec<_>>(),
+            "unchanged": self.unchanged,
+            "pending": self.pending.iter().map(|p| json!({"service": p.service, "why": p.why})).collect::<Vec<_>>(),
+            "warnings": self.warnings,
+        })
+    }
+}
+
+fn step(step: &Step) -> Value {
+    let object = match &step.action {
+        Action::CreateNetwork { spec } => json!({"network": spec.name}),
+        Action::RemoveNetwork { name } => json!({"network": name}),
+        Action::CreateVolume { spec } => json!({"volume": spec.name}),
+        Action::RemoveVolume { name } => json!({"volume": name}),
+        Action::CreateContainer(new) => json!({"container": new.name, "image": new.spec.image}),
+        Action::RenameContainer { from, to } => json!({"container": from, "to": to}),
+        Action::StartContainer { name, .. }
+        | Action::StopContainer { name, .. }
+        | Action::KillContainer { name, .. }
+        | Action::RemoveContainer { name, .. }
+        | Action::RestartContainer { name, .. }
+        | Action::PauseContainer { name }
+        | Action::UnpauseContainer { name } => json!({"container": name}),
+        Action::Await {
+            containers,
+            condition,
+            required,
+        } => {
+            json!({"containers": containers, "condition": crate::spec::condition_word(*condition), "required": required})
+        }
+        Action::RemoveImage { reference } => json!({"image": reference}),
+    };
+    json!({
+        "id": step.id,
+        "needs": step.needs,
+        "resource": step.resource,
+        "operation": step.action.operation(),
+        "object": object,
+        "cause": step.cause,
+    })
+}
+
+/// What a condition is called once it is met.
+pub(crate) fn met(condition: Condition) -> &'static str {
+    match condition {
+        Condition::Started => "Started",
+        Condition::Healthy => "Healthy",
+        Condition::CompletedSuccessfully => "Exited",
+    }
+}

@@ -1,0 +1,182 @@
+//! What can be found wrong on this host before anything is started: things others must have made, names and ports
+//! that are taken. Every error carries its place in the file, and all are told together.
+
+use crate::labels;
+use crate::observe::{Container, Observed};
+use crate::plan::{Action, Plan};
+use crate::spec::ServiceSpec;
+use compose_file::{Diagnostic, Project, Service};
+use engine::Context;
+use engine::container::names;
+use model::mount::MountKind;
+use model::port::{HostPort, PortBinding};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Networks and volumes that the file says others have made.
+pub fn externals(project: &Project, services: &[&Service], observed: &Observed) -> Vec<Diagnostic> {
+    let mut errors = Vec::new();
+    let networks: BTreeSet<&str> = services
+        .iter()
+        .flat_map(|s| s.networks.iter().map(|n| n.network.as_str()))
+        .collect();
+    for (key, network) in project
+        .networks
+        .iter()
+        .filter(|(key, n)| n.external && networks.contains(key.as_str()))
+    {
+        let name = &network.spec.name;
+        if !observed.networks.contains_key(name)
+            && !matches!(name.as_str(), "bridge" | "host" | "none")
+        {
+            let text = format!("network {name} declared as external, but could not be found");
+            let error = project.error_at(&format!("networks.{key}"), text);
+            errors.push(error.with_hint(format!(
+                "make it with `docker network create {name}`, or take `external` out"
+            )));
+        }
+    }
+    let mounts = services.iter().flat_map(|s| &s.volumes);
+    let volumes: BTreeSet<&str> = mounts
+        .filter_map(|v| match &v.mount.kind {
+            MountKind::Volume {
+                name: Some(name), ..
+            } => Some(name.as_str()),
+            _ => None,
+        })
+        .collect();
+    for (key, volume) in project
+        .volumes
+        .iter()
+        .filter(|(key, v)| v.external && volumes.contains(key.as_str()))
+    {
+        let name = &volume.name;
+        if !observed.volumes.contains_key(name) {
+            let error = project.error_at(
+                &format!("volumes.{key}"),
+                format!("external volume {name:?} not found"),
+            );
+            errors.push(error.with_hint(format!(
+                "make it with `docker volume create {name}`, or take `external` out"
+            )));
+        }
+    }
+    errors
+}
+
+/// What the plan would run into: container names of others, ports that are taken, sources that do not exist.
+pub fn obstacles(
+    ctx: &Context,
+    project: &Project,
+    observed: &Observed,
+    specs: &BTreeMap<String, ServiceSpec>,
+    plan: &Plan,
+) -> Vec<Diagnostic> {
+    let mut errors = names_taken(ctx, project, plan);
+    let starting: BTreeSet<&str> = plan
+        .steps
+        .iter()
+        .filter_map(|step| match &step.action {
+            Action::StartContainer { service, .. } => Some(service.as_str()),
+            _ => None,
+        })
+        .collect();
+    let leaving = leaving(plan, observed);
+    let mut claimed: Vec<(&str, &PortBinding)> = Vec::new();
+    for name in project
+        .service_names()
+        .filter(|name| starting.contains(name))
+    {
+        let Some(spec) = specs.get(name) else {
+            continue;
+        };
+        for (index, port) in spec.spec.ports.iter().enumerate() {
+            let path = format!("services.{name}.ports[{index}]");
+            if let Some((other, _)) = claimed.iter().find(|(_, claimed)| collide(claimed, port)) {
+                let text = format!("port {port} is published by service {other} too");
+                errors.push(
+                    project
+                        .error_at(&path, text)
+                        .with_hint("give one of them another host port"),
+                );
+                continue;
+            }
+            if leaving
+                .iter()
+                .any(|c| c.spec.ports.iter().any(|held| collide(held, port)))
+            {
+                continue;
+            }
+            let own = observed.of_service(name).next().map(|c| c.id.as_str());
+            let group = engine::networks::share_group(&spec.spec.labels);
+            if let Err(error) = network::check_ports(
+                &ctx.layout,
+                std::slice::from_ref(port),
+                group.as_deref(),
+                own,
+            ) {
+                let hint = "stop what holds it, or publish another host port";
+                errors.push(project.error_at(&path, chain(&error)).with_hint(hint));
+            }
+        }
+        claimed.extend(spec.spec.ports.iter().map(|port| (name, port)));
+    }
+    errors
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", chain(source)),
+        None => error.to_string(),
+    }
+}
+
+/// The containers that the plan stops.
+fn leaving<'a>(plan: &Plan, observed: &'a Observed) -> Vec<&'a Container> {
+    let stops = |c: &&Container| {
+        plan.steps
+            .iter()
+            .any(|s| matches!(&s.action, Action::StopContainer { name, .. } if *name == c.name))
+    };
+    observed.containers.iter().filter(stops).collect()
+}
+
+fn collide(a: &PortBinding, b: &PortBinding) -> bool {
+    let unspecified = |binding: &PortBinding| binding.host_ip.is_none_or(|ip| ip.is_unspecified());
+    let address = unspecified(a) || unspecified(b) || a.host_ip == b.host_ip;
+    matches!(a.host_port, HostPort::Exact(_))
+        && a.host_port == b.host_port
+        && a.protocol == b.protocol
+        && address
+}
+
+/// A container of another project (or of none) that has a name the plan wants.
+fn names_taken(ctx: &Context, project: &Project, plan: &Plan) -> Vec<Diagnostic> {
+    let mut errors = Vec::new();
+    for step in &plan.steps {
+        let Action::CreateContainer(new) = &step.action else {
+            continue;
+        };
+        let Some(holder) = names::holder(ctx, &new.final_name) else {
+            continue;
+        };
+        let Ok(record) = names::resolve(ctx, &holder) else {
+            continue;
+        };
+        let ours = record.labels.get(labels::PROJECT) == Some(&project.name)
+            && record.labels.get(labels::SERVICE) == Some(&new.service);
+        if !ours {
+            let text = format!(
+                "the container name {:?} is already in use by container {}",
+                new.final_name,
+                record.id.short()
+            );
+            let path = format!("services.{}.container_name", new.service);
+            let hint = format!(
+                "remove or rename that container (`docker rm -f {}`), or choose another name",
+                new.final_name
+            );
+            errors.push(project.error_at(&path, text).with_hint(hint));
+        }
+    }
+    errors
+}

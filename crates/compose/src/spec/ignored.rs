@@ -1,0 +1,154 @@
+//! Keys that are read and shown but have no effect: said once each, never passed over.
+
+use compose_file::project::{Deploy, DeployMode, Device, EndpointMode, FileObject};
+use compose_file::{Diagnostic, Project, Service};
+use std::collections::BTreeMap;
+
+/// One warning for every key of the given services that nothing acts upon.
+pub fn warnings<'a>(
+    project: &Project,
+    services: impl IntoIterator<Item = &'a Service>,
+) -> Vec<Diagnostic> {
+    let mut all = Vec::new();
+    for service in services {
+        let mut keys = service_keys(service);
+        if let Some(deploy) = &service.deploy {
+            keys.extend(deploy_keys(deploy));
+        }
+        for (key, why) in keys {
+            all.push(project.warning_at(
+                &format!("services.{}.{key}", service.name),
+                format!("no effect: {why}"),
+            ));
+        }
+    }
+    all.extend(file_keys(project, "configs", &project.configs));
+    all.extend(file_keys(project, "secrets", &project.secrets));
+    all
+}
+
+type Keys = Vec<(String, &'static str)>;
+
+fn service_keys(service: &Service) -> Keys {
+    const WINDOWS: &str = "only Windows containers know it";
+    const HOOKS: &str = "hooks are not run yet";
+    const RECURSIVE: &str = "mounts below the source keep their own read-only state";
+    let said: [(bool, &str, &'static str); 10] = [
+        (service.cpu_count.is_some(), "cpu_count", WINDOWS),
+        (service.cpu_percent.is_some(), "cpu_percent", WINDOWS),
+        (
+            service.isolation.as_deref().is_some_and(|i| i != "default"),
+            "isolation",
+            WINDOWS,
+        ),
+        (
+            service.credential_spec.is_some(),
+            "credential_spec",
+            WINDOWS,
+        ),
+        (
+            !service.models.is_empty(),
+            "models",
+            "there is no model runner here",
+        ),
+        (
+            service.use_api_socket,
+            "use_api_socket",
+            "there is no API socket to hand over",
+        ),
+        (
+            service.pull_refresh_after.is_some(),
+            "pull_refresh_after",
+            "use pull_policy: every_<duration>",
+        ),
+        (!service.pre_start.is_empty(), "pre_start", HOOKS),
+        (!service.post_start.is_empty(), "post_start", HOOKS),
+        (!service.pre_stop.is_empty(), "pre_stop", HOOKS),
+    ];
+    let mut keys: Keys = said
+        .iter()
+        .filter(|(is, ..)| *is)
+        .map(|(_, key, why)| ((*key).to_owned(), *why))
+        .collect();
+    for (index, device) in service.devices.iter().enumerate() {
+        if matches!(device, Device::Cdi(_)) {
+            keys.push((
+                format!("devices[{index}]"),
+                "CDI devices are not supported; name the device node",
+            ));
+        }
+    }
+    for (index, volume) in service.volumes.iter().enumerate() {
+        if matches!(volume.recursive.as_deref(), Some("writable" | "readonly")) {
+            keys.push((format!("volumes[{index}].bind.recursive"), RECURSIVE));
+        }
+    }
+    keys
+}
+
+fn deploy_keys(deploy: &Deploy) -> Keys {
+    const UPDATES: &str = "a change replaces all containers of the service at once, stopping each before its successor starts";
+    let reservations = &deploy.resources.reservations;
+    let said: [(bool, &str, &'static str); 7] = [
+        (deploy.update_config.is_some(), "update_config", UPDATES),
+        (
+            deploy.rollback_config.is_some(),
+            "rollback_config",
+            "there is no rollback yet",
+        ),
+        (
+            deploy.endpoint_mode == Some(EndpointMode::Vip),
+            "endpoint_mode",
+            "names resolve to the containers' own addresses (dnsrr)",
+        ),
+        (
+            matches!(
+                deploy.mode,
+                DeployMode::ReplicatedJob | DeployMode::GlobalJob
+            ),
+            "mode",
+            "jobs run as services; use restart_policy.condition: none",
+        ),
+        (
+            reservations.nano_cpus.is_some(),
+            "resources.reservations.cpus",
+            "on one host nothing is reserved; use limits or cpu_shares",
+        ),
+        (
+            !reservations.generic_resources.is_empty(),
+            "resources.reservations.generic_resources",
+            "on one host nothing is reserved",
+        ),
+        (
+            !deploy.placement.preferences.is_empty(),
+            "placement.preferences",
+            "there is one node to spread over",
+        ),
+    ];
+    said.iter()
+        .filter(|(is, ..)| *is)
+        .map(|(_, key, why)| (format!("deploy.{key}"), *why))
+        .collect()
+}
+
+fn file_keys(
+    project: &Project,
+    kind: &str,
+    objects: &BTreeMap<String, FileObject>,
+) -> Vec<Diagnostic> {
+    let mut all = Vec::new();
+    for (key, object) in objects {
+        for (is, name) in [
+            (object.driver.is_some(), "driver"),
+            (object.template_driver.is_some(), "template_driver"),
+        ] {
+            if is {
+                all.push(project.warning_at(
+                    &format!("{kind}.{key}.{name}"),
+                    "no effect: contents are taken as they are",
+                ));
+            }
+        }
+    }
+    all
+}

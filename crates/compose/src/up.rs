@@ -1,0 +1,239 @@
+//! `up` and `create` from the project to running containers: specifications, images, observation, plan, execution.
+//!
+//! All under the project's lock, so that two commands never plan against each other.
+
+use crate::condition::{self, Goal};
+use crate::execute::{self, Failed, Run};
+use crate::images;
+use crate::observe::{self, Observed};
+use crate::placement::Node;
+use crate::plan::Plan;
+use crate::plan::up::{self as planner, ImageState, Input, Options};
+use crate::spec::{self, ServiceSpec, Surroundings};
+use crate::{build, files, preflight};
+use compose_file::{Diagnostic, Project, Service};
+use engine::Context;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+use sys::lock::FileLock;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nothing was done.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Invalid(Vec<Diagnostic>),
+    #[error("no such service: {0}")]
+    NoSuchService(String),
+    #[error(transparent)]
+    Images(#[from] images::Error),
+    #[error(transparent)]
+    Engine(#[from] engine::Error),
+    #[error(transparent)]
+    Failed(#[from] Failed),
+    #[error(transparent)]
+    Wait(#[from] condition::Error),
+    #[error("cannot lock project {project}")]
+    Lock {
+        project: String,
+        source: std::io::Error,
+    },
+}
+
+/// Everything `up` is told.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    pub options: Options,
+    pub images: images::Options,
+}
+
+/// Waits until no other command works on the project.
+pub fn lock(ctx: &Context, project: &str) -> Result<FileLock, Error> {
+    let failed = |source| Error::Lock {
+        project: project.to_owned(),
+        source,
+    };
+    FileLock::exclusive(&ctx.layout.lock("project", project)).map_err(failed)
+}
+
+/// The specification of every service named, or all that is wrong with them.
+pub fn specs(
+    ctx: &Context,
+    project: &Project,
+    services: &[&Service],
+    options: &Options,
+) -> Result<BTreeMap<String, ServiceSpec>, Error> {
+    let root = files::root(&ctx.layout);
+    let around = Surroundings {
+        files_root: &root,
+        separator: options.separator,
+    };
+    let mut specs = BTreeMap::new();
+    let mut errors = Vec::new();
+    for service in services {
+        match spec::convert(project, service, around) {
+            Ok(spec) => drop(specs.insert(service.name.clone(), spec)),
+            Err(wrong) => errors.extend(wrong),
+        }
+    }
+    if errors.is_empty() {
+        Ok(specs)
+    } else {
+        Err(Error::Invalid(errors))
+    }
+}
+
+/// Services named on the command line that the project does not have.
+pub fn check_names<'a>(
+    project: &Project,
+    names: impl IntoIterator<Item = &'a String>,
+) -> Result<(), Error> {
+    match names
+        .into_iter()
+        .find(|name| project.service(name).is_none())
+    {
+        Some(unknown) => Err(Error::NoSuchService(unknown.clone())),
+        None => Ok(()),
+    }
+}
+
+/// What would be done, with nothing done. Images that are not here are taken as changed.
+pub fn preview(ctx: &Context, project: &Project, request: &Request) -> Result<Plan, Error> {
+    check_names(
+        project,
+        request
+            .options
+            .services
+            .iter()
+            .chain(request.options.scale.keys()),
+    )?;
+    let services = planner::selected(project, &request.options);
+    let specs = specs(ctx, project, &services, &request.options)?;
+    let observed = Observed::read(ctx, &project.name)?;
+    refuse(preflight::externals(project, &services, &observed))?;
+    let images = images::look(ctx, project, &services, request.images)?;
+    let plan = make(project, &observed, &specs, &images, &request.options);
+    refuse(preflight::obstacles(ctx, project, &observed, &specs, &plan))?;
+    Ok(plan)
+}
+
+fn make(
+    project: &Project,
+    observed: &Observed,
+    specs: &BTreeMap<String, ServiceSpec>,
+    images: &BTreeMap<String, ImageState>,
+    options: &Options,
+) -> Plan {
+    planner::plan(Input {
+        project,
+        observed,
+        specs,
+        images,
+        node: &Node::local(),
+        options,
+    })
+}
+
+fn refuse(errors: Vec<Diagnostic>) -> Result<(), Error> {
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::Invalid(errors))
+    }
+}
+
+/// Brings the project to what the file says. `tell` gets the plan before it is carried out.
+pub fn up(
+    run: Run<'_>,
+    project: &Project,
+    request: &Request,
+    build: &build::Settings<'_>,
+    tell: &mut dyn FnMut(&Plan),
+) -> Result<Plan, Error> {
+    let ctx = run.ctx;
+    check_names(
+        project,
+        request
+            .options
+            .services
+            .iter()
+            .chain(request.options.scale.keys()),
+    )?;
+    let services = planner::selected(project, &request.options);
+    let specs = specs(ctx, project, &services, &request.options)?;
+    let _lock = lock(ctx, &project.name)?;
+    let observed = Observed::read(ctx, &project.name)?;
+    // What is already wrong is told before anything is fetched.
+    refuse(preflight::externals(project, &services, &observed))?;
+    let looked = images::look(ctx, project, &services, request.images)?;
+    let draft = make(project, &observed, &specs, &looked, &request.options);
+    refuse(preflight::obstacles(
+        ctx, project, &observed, &specs, &draft,
+    ))?;
+    let images = images::ensure(ctx, project, &services, request.images, build, run.progress)?;
+    let plan = make(project, &observed, &specs, &images, &request.options);
+    tell(&plan);
+    let _hold = ctx.images()?.hold().map_err(engine::Error::from)?;
+    execute::execute(run, &plan)?;
+    sweep(ctx, &project.name)?;
+    Ok(plan)
+}
+
+/// Removes files of configs and secrets that no container of the project mounts.
+pub(crate) fn sweep(ctx: &Context, project: &str) -> Result<(), Error> {
+    let root = files::root(&ctx.layout).join(project);
+    if !root.exists() {
+        return Ok(());
+    }
+    let mut used: BTreeSet<PathBuf> = BTreeSet::new();
+    for container in observe::containers(ctx, project)? {
+        used.extend(
+            container
+                .spec
+                .mounts
+                .iter()
+                .filter_map(|mount| match &mount.kind {
+                    model::mount::MountKind::Bind { source, .. } => Some(PathBuf::from(source)),
+                    _ => None,
+                }),
+        );
+    }
+    files::sweep(&ctx.layout, project, &used);
+    Ok(())
+}
+
+/// `--wait`: until every container of the services is healthy, or runs where nothing checks its health.
+pub fn wait_until_up(
+    run: Run<'_>,
+    project: &Project,
+    services: &[String],
+    timeout: Option<Duration>,
+) -> Result<(), Error> {
+    let begin = std::time::Instant::now();
+    for container in observe::containers(run.ctx, &project.name)? {
+        if container.oneoff || (!services.is_empty() && !services.contains(&container.service)) {
+            continue;
+        }
+        if project.service(&container.service).is_none() {
+            continue;
+        }
+        let id = format!("Container {}", container.name);
+        let tell = |text, state| {
+            run.progress.event(crate::progress::Event {
+                id: &id,
+                text,
+                state,
+            })
+        };
+        tell("Waiting", crate::progress::State::Working);
+        let left = timeout.map(|t| t.saturating_sub(begin.elapsed()));
+        match condition::wait(run.ctx, &container.name, Goal::Up, left, run.interrupted) {
+            Ok(()) => tell("Healthy", crate::progress::State::Done),
+            Err(error) => {
+                tell("Error", crate::progress::State::Failed);
+                return Err(error.into());
+            }
+        }
+    }
+    Ok(())
+}
