@@ -87,6 +87,19 @@ impl Unpacker<'_> {
         let Some((name, parents)) = parts.split_last() else {
             return self.apply_root(entry);
         };
+        // aufs kept its book-keeping in directories of such names; other `.wh.` directories mean nothing, and
+        // would turn into whiteouts when the layer is packed again.
+        if parents.iter().any(|p| p.starts_with(WHITEOUT)) {
+            return match parents
+                .iter()
+                .all(|p| !p.starts_with(WHITEOUT) || p.starts_with(WHITEOUT_META))
+            {
+                true => Ok(()),
+                false => Err(Error::Whiteout {
+                    path: as_path(&entry.path).into(),
+                }),
+            };
+        }
         let parent_path = parents.join(&b'/');
         let path = parts.join(&b'/');
         if let Some(hidden) = name.strip_prefix(WHITEOUT) {

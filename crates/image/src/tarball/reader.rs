@@ -130,7 +130,7 @@ impl<R: Read> Reader<R> {
             let Some(header) = self.read_header()? else {
                 return Ok(None);
             };
-            let size = self.number("size", header.entry_size())?;
+            let size = self.number("size", header.entry_size(), &header.as_old().size)?;
             self.data_left = size;
             self.padding = (BLOCK as u64 - size % BLOCK as u64) % BLOCK as u64;
             match header.entry_type().as_byte() {
@@ -254,8 +254,18 @@ impl<R: Read> Reader<R> {
         Ok(finish(bytes))
     }
 
-    fn number<T>(&self, what: &'static str, value: io::Result<T>) -> Result<T, Error> {
-        value.map_err(|_| self.bad(what))
+    /// A numeric field; one of blanks only is 0 (the tar crate refuses it, every other reader does not).
+    fn number<T: Default>(
+        &self,
+        what: &'static str,
+        value: io::Result<T>,
+        field: &[u8],
+    ) -> Result<T, Error> {
+        match value {
+            Ok(value) => Ok(value),
+            Err(_) if field.iter().all(|b| matches!(b, 0 | b' ')) => Ok(T::default()),
+            Err(_) => Err(self.bad(what)),
+        }
     }
 
     fn bad(&self, what: &'static str) -> Error {
@@ -324,21 +334,22 @@ impl<R: Read> Reader<R> {
             .or(long_link)
             .or_else(|| header.link_name_bytes().map(|l| l.into_owned()));
         let (uid, gid) = (
-            self.number("uid", header.uid())?,
-            self.number("gid", header.gid())?,
+            self.number("uid", header.uid(), &header.as_old().uid)?,
+            self.number("gid", header.gid(), &header.as_old().gid)?,
         );
         let id = |v: u64| u32::try_from(v).ok().filter(|v| *v != u32::MAX);
         let mut entry = Entry {
             kind: kind_of(kind_byte, &path).ok_or_else(|| self.bad("entry type"))?,
             path: pax.sparse_name.unwrap_or(path),
             link: link.unwrap_or_default(),
-            mode: self.number("mode", header.mode())? & 0o7777,
+            mode: self.number("mode", header.mode(), &header.as_old().mode)? & 0o7777,
             uid: id(pax.uid.unwrap_or(uid)).ok_or_else(|| self.bad("uid"))?,
             gid: id(pax.gid.unwrap_or(gid)).ok_or_else(|| self.bad("gid"))?,
             mtime: match pax.mtime {
                 Some(time) => time,
                 None => (
-                    i64::try_from(self.number("time", header.mtime())?).unwrap_or(0),
+                    i64::try_from(self.number("time", header.mtime(), &header.as_old().mtime)?)
+                        .unwrap_or(0),
                     0,
                 ),
             },
