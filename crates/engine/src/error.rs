@@ -61,6 +61,8 @@ pub enum Error {
     #[error(transparent)]
     Attach(#[from] network::AttachError),
     #[error(transparent)]
+    Dns(#[from] network::dns::Error),
+    #[error(transparent)]
     Port(#[from] network::PortError),
     #[error("cannot give everything of the network back")]
     Sweep(Vec<network::SweepError>),
@@ -77,6 +79,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Start { code, .. } => *code,
+            Self::Runtime(error) => u8::try_from(error.exit_code()).unwrap_or(125),
             _ => 125,
         }
     }

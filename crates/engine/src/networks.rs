@@ -10,6 +10,7 @@ use model::container::ContainerSpec;
 use model::network::{EndpointSettings, HostAddress, NetworkMode, NetworkSpec};
 use model::port::{HostPort, PortBinding};
 use network::NetworkRecord;
+use network::dns::{DnsConfig, Responder};
 use network::{AttachRequest, Attached};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -406,6 +407,33 @@ pub(crate) fn resolv_conf(
         options: &spec.dns_options,
         host: &host,
     })
+}
+
+/// The name server of a running container; `None` where none is needed.
+pub fn responder(
+    ctx: &Context,
+    container: &ContainerRecord,
+    netns: BorrowedFd<'_>,
+    attached: &Attached,
+) -> Result<Option<Responder>> {
+    if !resolv_conf(container, Some(attached)).needs_responder {
+        return Ok(None);
+    }
+    let responder = Responder::new(&ctx.layout, netns, dns_config(container, attached))?;
+    Ok(Some(responder))
+}
+
+/// What a container's name server knows.
+pub fn dns_config(container: &ContainerRecord, attached: &Attached) -> DnsConfig {
+    let links = container.spec.links.iter().map(|link| {
+        let (target, alias) = link.split_once(':').unwrap_or((link, link));
+        (alias.to_owned(), target.to_owned())
+    });
+    DnsConfig {
+        links: links.collect(),
+        upstream: container.spec.dns.clone(),
+        ..DnsConfig::of(attached)
+    }
 }
 
 fn on_user_defined_network(attached: &Attached) -> bool {

@@ -8,8 +8,9 @@ use engine::container::record::ContainerRecord;
 use engine::container::state::{Phase, ProcessRef};
 use engine::timestamp::Timestamp;
 use engine::{Context, Error, Result};
+use network::dns::Responder;
 use runtime::Cgroup;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 pub(crate) struct Run {
@@ -22,6 +23,7 @@ pub(crate) struct Run {
     pub(crate) health: Option<Checker>,
     pub(crate) started_at: Timestamp,
     began: Instant,
+    dns: Option<Responder>,
     paused: bool,
     kill_at: Option<Instant>,
     ooms_before: u64,
@@ -76,7 +78,7 @@ impl Run {
             pid: born.started.pid,
             start_time: born.started.start_time,
         };
-        let mut run = Self {
+        Self {
             process,
             pidfd: born.started.pidfd,
             output,
@@ -87,12 +89,11 @@ impl Run {
             health: Checker::new(ctx, container),
             started_at: Timestamp::now(),
             began: Instant::now(),
+            dns: born.dns,
             paused: false,
             kill_at: None,
             adopted: false,
-        };
-        run.open_dns(ctx, container);
-        run
+        }
     }
 
     /// A run that another monitor began.
@@ -108,6 +109,7 @@ impl Run {
             health: parts.health,
             started_at: parts.started_at,
             began: Instant::now(),
+            dns: None,
             paused: parts.paused,
             kill_at: None,
             adopted: true,
@@ -116,7 +118,13 @@ impl Run {
 
     /// (Re)opens the DNS responder for the networks the container is in now.
     pub(crate) fn open_dns(&mut self, ctx: &Context, container: &ContainerRecord) {
-        let _ = (ctx, container);
+        self.dns = None;
+        if let (Some(netns), Some(network)) = (&self.netns, &self.network) {
+            // Without names a container still runs; nothing else can be done about it here.
+            self.dns = engine::networks::responder(ctx, container, netns.as_fd(), network)
+                .ok()
+                .flatten();
+        }
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -146,6 +154,16 @@ impl Run {
         if read {
             interest.readable(self.pidfd.as_fd(), Who::Process);
         }
+        if let Some(dns) = &self.dns {
+            for (fd, writes) in dns.fds() {
+                let who = Who::Dns(fd.as_raw_fd());
+                interest.readable(fd, who);
+                if writes {
+                    interest.writable(fd, who);
+                }
+            }
+            interest.deadline(dns.deadline());
+        }
         if let Some(health) = self.health.as_ref().filter(|_| !self.paused) {
             health.interest(interest);
         }
@@ -153,13 +171,23 @@ impl Run {
     }
 
     pub(crate) fn answer_dns(&mut self, key: i32) {
-        let _ = key;
+        if let Some(dns) = &mut self.dns {
+            dns.ready(key);
+        }
     }
 
     pub(crate) fn tick(&mut self, container: &ContainerRecord) {
         if self.kill_at.is_some_and(|at| Instant::now() >= at) {
             self.kill_at = None;
             self.signal(9);
+        }
+        let now = Instant::now();
+        if let Some(dns) = self
+            .dns
+            .as_mut()
+            .filter(|d| d.deadline().is_some_and(|at| at <= now))
+        {
+            dns.tick();
         }
         if self.paused {
             return;
@@ -209,6 +237,7 @@ impl Run {
             sys::process::wait(&self.pidfd).ok()
         };
         let oom_killed = self.cgroup.oom_count() > self.ooms_before;
+        drop(self.dns);
         drop(self.netns);
         // Processes that outlived init (with the host's pid namespace) go with it.
         let _ = self.cgroup.kill_all();

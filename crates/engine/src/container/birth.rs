@@ -13,6 +13,7 @@ use model::container::NamespaceMode;
 use model::mount::MountKind;
 use model::network::NetworkMode;
 use network::Attached;
+use network::dns::Responder;
 use runtime::{Cgroup, CopyUp, Netns, Overlay, Reaper, Request, Rootfs, Started, Stdio, UserSpec};
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -40,6 +41,8 @@ pub struct Born {
     pub network: Option<Attached>,
     /// The network namespace, when it is the container's own.
     pub netns: Option<OwnedFd>,
+    /// Its name server, which answers from the container's first instruction on.
+    pub dns: Option<Responder>,
 }
 
 /// Starts one run.
@@ -52,11 +55,14 @@ pub fn start(ctx: &Context, container: &ContainerRecord, streams: Streams<'_>) -
     let pending = runtime::spawn(&request)?;
     let mut attachment = None;
     let mut netns = None;
+    let mut dns = None;
     if facts.network == Source::New {
         let own = pending
             .netns()
             .map_err(Error::system("open the container's network namespace"))?;
-        attachment = Attachment::make(ctx, container, own.as_fd())?;
+        let made = Attachment::make(ctx, container, own.as_fd())?;
+        dns = crate::networks::responder(ctx, container, own.as_fd(), made.attached())?;
+        attachment = Some(made);
         netns = Some(own);
     }
     write_files(
@@ -70,6 +76,7 @@ pub fn start(ctx: &Context, container: &ContainerRecord, streams: Streams<'_>) -
         cgroup: cgroup.keep(),
         network: attachment.map(Attachment::keep),
         netns,
+        dns,
     })
 }
 
@@ -137,16 +144,12 @@ struct Attachment<'a> {
 }
 
 impl<'a> Attachment<'a> {
-    fn make(
-        ctx: &'a Context,
-        container: &ContainerRecord,
-        netns: BorrowedFd<'_>,
-    ) -> Result<Option<Self>> {
+    fn make(ctx: &'a Context, container: &ContainerRecord, netns: BorrowedFd<'_>) -> Result<Self> {
         let attached = crate::networks::attach(ctx, container, netns)?;
-        Ok(Some(Self {
+        Ok(Self {
             ctx,
             attached: Some(attached),
-        }))
+        })
     }
 
     #[allow(
