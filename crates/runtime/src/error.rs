@@ -179,7 +179,7 @@ pub enum InitError {
         #[source]
         cause: Errno,
     },
-    #[error("{0}")]
+    #[error(transparent)]
     User(#[from] crate::users::Error),
     #[error("cannot become user {uid}, group {gid}")]
     Identity {

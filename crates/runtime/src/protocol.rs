@@ -80,11 +80,7 @@ pub(crate) fn send_start(socket: impl AsFd) -> io::Result<()> {
 /// `None`: not a message of this protocol.
 pub(crate) fn receive_from_init(socket: impl AsFd) -> io::Result<Option<FromInit>> {
     let mut buffer = vec![0; LIMIT];
-    let mut received = match sys::socket::receive(socket, &mut buffer) {
-        // A reset is how the kernel says that the other end died with messages of ours unread.
-        Err(e) if e.kind() == io::ErrorKind::ConnectionReset => return Ok(Some(FromInit::Closed)),
-        other => other?,
-    };
+    let mut received = sys::socket::receive(socket, &mut buffer)?;
     let Some((kind, rest)) = buffer[..received.length].split_first() else {
         return Ok(Some(FromInit::Closed));
     };
@@ -99,10 +95,7 @@ pub(crate) fn receive_from_init(socket: impl AsFd) -> io::Result<Option<FromInit
 
 pub(crate) fn receive_in_init(socket: impl AsFd) -> io::Result<Option<ToInit>> {
     let mut buffer = [0; 8];
-    let mut received = match sys::socket::receive(socket, &mut buffer) {
-        Err(e) if e.kind() == io::ErrorKind::ConnectionReset => return Ok(Some(ToInit::Closed)),
-        other => other?,
-    };
+    let mut received = sys::socket::receive(socket, &mut buffer)?;
     let Some(kind) = buffer[..received.length].first() else {
         return Ok(Some(ToInit::Closed));
     };

@@ -188,8 +188,12 @@ pub(crate) unsafe fn reset_in_child() {
         if signal == libc::SIGKILL || signal == libc::SIGSTOP {
             continue;
         }
-        // SAFETY: SIG_DFL is a valid disposition for every signal; those libc reserves are refused without effect.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // By number and not through libc, which keeps 32 and 33 to itself and would leave them ignored if we inherited that.
+        // SAFETY: an all-zero `struct sigaction` of the kernel (handler, flags, restorer, 64-bit mask) is SIG_DFL with no flags.
+        unsafe {
+            let default = [0u64; 4];
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), std::ptr::null_mut::<u64>(), 8usize);
+        }
     }
     // SAFETY: a zeroed set emptied by sigemptyset is valid input; the old mask is not asked for.
     unsafe {

@@ -77,6 +77,9 @@ fn receive_with(socket: impl AsFd, buffer: &mut [u8], flags: RecvFlags) -> io::R
             flags,
         ) {
             Err(rustix::io::Errno::INTR) => continue,
+            // The other end died with messages of ours unread. What it had said before is still to be read: the kernel
+            // reports the reset once, then the queue, then the end.
+            Err(rustix::io::Errno::CONNRESET) => continue,
             other => break other?,
         }
     };
@@ -154,6 +157,16 @@ mod tests {
         );
         drop(a);
         assert_eq!(receive(&b, &mut buffer).unwrap().length, 0);
+    }
+
+    #[test]
+    fn last_words_survive_unread_messages() {
+        let (a, b) = seqpacket_pair().unwrap();
+        send(&b, b"unread", &[]).unwrap();
+        send(&a, b"last words", &[]).unwrap();
+        drop(a);
+        assert_eq!(receive(&b, &mut [0; 16]).unwrap().length, 10);
+        assert_eq!(receive(&b, &mut [0; 16]).unwrap().length, 0);
     }
 
     #[test]

@@ -380,6 +380,8 @@ pub fn children(parent: &str) -> Vec<String> {
         .flat_map(|entries| entries.flatten())
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
         .filter_map(|entry| entry.file_name().into_string().ok())
+        // What containers share is not one of them.
+        .filter(|name| name != devices::SHARED)
         .collect();
     names.sort_unstable();
     names.dedup();
@@ -390,6 +392,7 @@ pub fn children(parent: &str) -> Vec<String> {
 pub fn remove_parent(parent: &str) {
     for directory in parents(parent) {
         // EBUSY is the answer for a group that is in use, ENOENT for one that is gone.
+        let _ = std::fs::remove_dir(directory.join(devices::SHARED));
         let _ = std::fs::remove_dir(directory);
     }
 }
@@ -401,7 +404,7 @@ fn parents(parent: &str) -> Vec<PathBuf> {
     let mounts = hierarchies.v1.iter().map(|v1| v1.mount.clone());
     mounts
         .chain(hierarchies.v2.clone())
-        .map(|mount| mount.join(parent))
+        .map(|mount| mount.join(parent.trim_start_matches('/')))
         .collect()
 }
 

@@ -159,7 +159,16 @@ pub(super) fn become_user(identity: &Identity, sets: &CapabilitySets) -> Result<
     sys::capability::set_identity(uid, gid, &identity.groups)
         .because(|cause| InitError::Identity { uid, gid, cause })?;
     sys::capability::keep_over_setuid(false).because(refused)?;
-    // A user other than root has no effective capabilities after execve but the ambient ones; that is Docker's way.
-    sys::capability::set(sets.effective, sets.permitted, sets.inheritable).because(refused)?;
+    // What execve would leave a user other than root: only the ambient ones. Taken now, so that entering the working directory
+    // and finding the command are judged by the user's rights and not by capabilities he is about to lose.
+    let kept = |set: CapabilitySet| {
+        if uid == 0 {
+            set
+        } else {
+            CapabilitySet(set.0 & sets.ambient.0)
+        }
+    };
+    sys::capability::set(kept(sets.effective), kept(sets.permitted), sets.inheritable)
+        .because(refused)?;
     sys::capability::set_ambient(sets.ambient).because(refused)
 }

@@ -54,21 +54,18 @@ fn mount_overlay(overlay: &Overlay) -> Result<OwnedFd, InitError> {
         messages: Vec::new(),
         cause,
     })?;
-    match configure(&context, overlay).and_then(|()| context.create(Flags::empty())) {
-        Ok(root) => {
-            attach_over(&root, place).because(|cause| InitError::Root {
-                messages: vec![place.display().to_string()],
-                cause,
-            })?;
-            Ok(root)
-        }
+    let failed = |cause| InitError::Root {
+        messages: explain(&context, overlay),
+        cause,
+    };
+    match configure(&context, overlay) {
         // Before Linux 6.7 there is no `lowerdir+`.
-        Err(e) if e.raw_os_error() == Some(22) => mount_overlay_by_string(overlay, place),
-        Err(e) => Err(InitError::Root {
-            messages: explain(&context, overlay),
-            cause: e.into(),
-        }),
+        Err(e) if e.raw_os_error() == Some(22) => return mount_overlay_by_string(overlay, place),
+        other => other.because(failed)?,
     }
+    let root = context.create(Flags::empty()).because(failed)?;
+    attach_over(&root, place).because(failed)?;
+    Ok(root)
 }
 
 pub(crate) fn configure(context: &FsContext, overlay: &Overlay) -> io::Result<()> {
@@ -76,6 +73,7 @@ pub(crate) fn configure(context: &FsContext, overlay: &Overlay) -> io::Result<()
         context.set("lowerdir+", layer.as_path())?;
     }
     if let Some((upper, work)) = &overlay.upper {
+        forget_volatile(work);
         context.set("upperdir", upper.as_path())?;
         context.set("workdir", work.as_path())?;
         if overlay.volatile {
@@ -83,6 +81,16 @@ pub(crate) fn configure(context: &FsContext, overlay: &Overlay) -> io::Result<()
         }
     }
     Ok(())
+}
+
+/// A volatile mount leaves a mark that forbids the next one, because a crash may have lost writes. What is thrown away after a
+/// crash anyway need not fear that; a durable mount after a volatile one is refused all the same.
+fn forget_volatile(work: &Path) {
+    let mark = work.join("work/incompat/volatile");
+    // Not there, as a rule.
+    if std::fs::remove_file(mark.join("dirty")).is_ok() {
+        let _ = std::fs::remove_dir(mark);
+    }
 }
 
 /// The kernel says ENOENT and not whose: find the directory that is missing.
