@@ -48,6 +48,7 @@ pub enum Error {
 /// What is remembered of a bridge that was set up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Marker {
+    bridge: String,
     index: u32,
     /// We made the interface, so we take it away.
     made: bool,
@@ -122,7 +123,11 @@ fn set_up(layout: &Layout, socket: &RouteSocket, network: &NetworkRecord) -> Res
         || remembered.is_some_and(|marker| marker.made && Some(marker.index) == before);
     record::write(
         &marker_path(layout, network),
-        &Marker { index, made },
+        &Marker {
+            bridge: network.bridge.clone(),
+            index,
+            made,
+        },
         Durability::Volatile,
     )?;
     Ok(index)
@@ -141,35 +146,40 @@ fn forward(network: &NetworkRecord) -> Result<(), Error> {
     Ok(())
 }
 
-/// Takes the bridge away, if we made it. Called when nobody is on it.
-pub(crate) fn remove(layout: &Layout, network: &NetworkRecord) -> Result<(), Error> {
-    let marker: Option<Marker> = record::read(&marker_path(layout, network)).unwrap_or_default();
-    let socket = RouteSocket::open().map_err(|source| Error::Netlink {
-        network: network.name.clone(),
-        source,
-    })?;
-    let made = index_of(&socket, network)?
-        .zip(marker)
-        .is_some_and(|(index, m)| m.made && m.index == index);
-    if made {
-        match socket.apply(&[Request::DeleteLink {
-            name: &network.bridge,
-        }]) {
-            Err(e) if !e.is_missing() => {
-                return Err(Error::Netlink {
-                    network: network.name.clone(),
-                    source: e,
-                });
-            }
-            _ => {}
-        }
+/// Takes the bridge of a network away, if we made it, and the network's run-time files. Called when nobody is on it;
+/// needs no record, so what a removal that was killed left behind goes too.
+pub(crate) fn remove(layout: &Layout, network: &str) -> Result<(), Error> {
+    let dir = layout.run_network(network);
+    let marker: Option<Marker> = record::read(&dir.join("bridge")).unwrap_or_default();
+    if let Some(marker) = marker.filter(|marker| marker.made) {
+        delete(network, &marker)?;
     }
-    let dir = layout.run_network(&network.name);
     match std::fs::remove_dir_all(&dir) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::Directory {
             path: dir,
             source: e,
         }),
+        _ => Ok(()),
+    }
+}
+
+fn delete(network: &str, marker: &Marker) -> Result<(), Error> {
+    let netlink = |source| Error::Netlink {
+        network: network.into(),
+        source,
+    };
+    let socket = RouteSocket::open().map_err(netlink)?;
+    let lookup = |source| Error::Lookup {
+        bridge: marker.bridge.clone(),
+        source,
+    };
+    if socket.index_of(&marker.bridge).map_err(lookup)? != Some(marker.index) {
+        return Ok(()); // gone, or somebody else's by now
+    }
+    match socket.apply(&[Request::DeleteLink {
+        name: &marker.bridge,
+    }]) {
+        Err(e) if !e.is_missing() => Err(netlink(e)),
         _ => Ok(()),
     }
 }

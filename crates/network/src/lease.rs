@@ -241,3 +241,127 @@ fn directory(layout: &Layout, network: &str) -> PathBuf {
 fn path(layout: &Layout, network: &str, address: IpAddr) -> PathBuf {
     directory(layout, network).join(address.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    fn layout() -> (tempfile::TempDir, Layout) {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path().join("data"), dir.path().join("run"));
+        (dir, layout)
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn next(layout: &Layout, network: &NetworkRecord, wish: Wish<'_>) -> Result<IpAddr, Error> {
+        take_dynamic(layout, network, &network.pools[0], wish, "c1")
+    }
+
+    #[test]
+    fn dynamic_addresses_go_round_and_end_when_all_are_taken() {
+        let (_dir, layout) = layout();
+        let network = testing::network("n", "10.0.0.0/29");
+        let mut given: Vec<IpAddr> = (0..5)
+            .map(|_| next(&layout, &network, Wish::default()).unwrap())
+            .collect();
+        assert_eq!(
+            given,
+            ["10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6"].map(ip)
+        );
+        assert!(matches!(
+            next(&layout, &network, Wish::default()),
+            Err(Error::Exhausted { .. })
+        ));
+        for address in given.drain(..3) {
+            release(&layout, "n", address, "c1").unwrap();
+        }
+        assert_eq!(
+            next(&layout, &network, Wish::default()).unwrap(),
+            ip("10.0.0.2")
+        );
+        release(&layout, "n", ip("10.0.0.2"), "c1").unwrap();
+        assert_eq!(
+            next(&layout, &network, Wish::default()).unwrap(),
+            ip("10.0.0.3"),
+            "not the one just freed"
+        );
+    }
+
+    #[test]
+    fn the_range_aux_reserved_and_previous_addresses_count() {
+        let (_dir, layout) = layout();
+        let mut network = testing::network("n", "10.0.0.0/24");
+        network.pools[0].ip_range = Some("10.0.0.128/29".parse().unwrap());
+        network.pools[0]
+            .aux_addresses
+            .insert("router".into(), ip("10.0.0.128"));
+        let reserved = [ip("10.0.0.129")];
+        let wish = |previous: Option<&str>| Wish {
+            previous: previous.map(ip),
+            reserved: &reserved,
+        };
+        assert_eq!(
+            next(&layout, &network, wish(None)).unwrap(),
+            ip("10.0.0.130")
+        );
+        assert_eq!(
+            next(&layout, &network, wish(Some("10.0.0.135"))).unwrap(),
+            ip("10.0.0.135")
+        );
+        assert_eq!(
+            next(&layout, &network, wish(Some("10.0.0.7"))).unwrap(),
+            ip("10.0.0.131"),
+            "outside the range"
+        );
+        take_static(&layout, &network, ip("10.0.0.7"), "c2").unwrap();
+    }
+
+    #[test]
+    fn static_addresses_are_refused_with_the_reason() {
+        let (_dir, layout) = layout();
+        let network = testing::network("n", "10.0.0.0/24");
+        let take =
+            |address: &str, holder: &str| take_static(&layout, &network, ip(address), holder);
+        take("10.0.0.9", "c1").unwrap();
+        take("10.0.0.9", "c1").unwrap();
+        assert!(matches!(take("10.0.0.9", "c2"), Err(Error::InUse { .. })));
+        assert!(matches!(take("10.0.1.9", "c2"), Err(Error::Outside { .. })));
+        for address in ["10.0.0.0", "10.0.0.1", "10.0.0.255"] {
+            assert!(
+                matches!(take(address, "c2"), Err(Error::NotForContainers { .. })),
+                "{address}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_the_holder_gives_back() {
+        let (_dir, layout) = layout();
+        let network = testing::network("n", "10.0.0.0/24");
+        take_static(&layout, &network, ip("10.0.0.9"), "c1").unwrap();
+        release(&layout, "n", ip("10.0.0.9"), "c2").unwrap();
+        assert_eq!(list(&layout, "n").unwrap().len(), 1);
+        release(&layout, "n", ip("10.0.0.9"), "c1").unwrap();
+        release(&layout, "n", ip("10.0.0.9"), "c1").unwrap();
+        assert!(list(&layout, "n").unwrap().is_empty());
+    }
+
+    #[test]
+    fn forty_threads_get_forty_addresses() {
+        let (_dir, layout) = layout();
+        let network = testing::network("n", "10.0.0.0/24");
+        let given: HashSet<IpAddr> = std::thread::scope(|scope| {
+            let take = || scope.spawn(|| next(&layout, &network, Wish::default()).unwrap());
+            let threads: Vec<_> = (0..40).map(|_| take()).collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .collect()
+        });
+        assert_eq!(given.len(), 40);
+    }
+}

@@ -248,7 +248,7 @@ pub fn remove(layout: &Layout, wanted: &str) -> Result<NetworkRecord, Error> {
         name: name.clone(),
         source,
     })?;
-    bridge::remove(layout, &network).map_err(|source| Error::Bridge { name, source })?;
+    bridge::remove(layout, &name).map_err(|source| Error::Bridge { name, source })?;
     Ok(network)
 }
 
@@ -356,4 +356,115 @@ fn random_id() -> Result<Id, Error> {
     crate::random::bytes()
         .map(Id::from_random)
         .map_err(|source| Error::Random { source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout() -> (tempfile::TempDir, Layout) {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path().join("data"), dir.path().join("run"));
+        layout.prepare().unwrap();
+        (dir, layout)
+    }
+
+    fn spec(name: &str) -> NetworkSpec {
+        NetworkSpec {
+            name: name.into(),
+            ..NetworkSpec::default()
+        }
+    }
+
+    #[test]
+    fn the_built_in_networks_are_always_there_and_stay() {
+        let (_dir, layout) = layout();
+        let names: Vec<String> = list(&layout).unwrap().into_iter().map(|n| n.name).collect();
+        assert_eq!(names, ["bridge", "host", "none"]);
+        let bridge = find(&layout, "bridge").unwrap();
+        assert_eq!(find(&layout, "default").unwrap(), bridge);
+        assert_eq!(find(&layout, bridge.id.short()).unwrap(), bridge);
+        assert!(bridge.bridge.starts_with("dl0-"), "an instance of its own");
+        assert_eq!(
+            remove(&layout, "host").unwrap_err().to_string(),
+            "operation is not permitted on predefined host network"
+        );
+        assert!(matches!(
+            create(&layout, &spec("none")),
+            Err(Error::Predefined { .. })
+        ));
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_with_docker_s_words() {
+        let (_dir, layout) = layout();
+        create(&layout, &spec("app")).unwrap();
+        let refused = |spec: NetworkSpec| create(&layout, &spec).unwrap_err().to_string();
+        assert_eq!(refused(spec("app")), "network with name app already exists");
+        for name in ["", "-x", "a/b", "..", "ä", &"a".repeat(300)] {
+            assert!(
+                refused(spec(name)).starts_with("invalid network name"),
+                "{name}"
+            );
+        }
+        assert!(
+            refused(NetworkSpec {
+                driver: "overlay".into(),
+                ..spec("x")
+            })
+            .contains("plugin not found")
+        );
+        assert!(
+            refused(NetworkSpec {
+                driver: "host".into(),
+                ..spec("x")
+            })
+            .contains("only one instance of \"host\"")
+        );
+        assert!(
+            refused(NetworkSpec {
+                ipv4: Some(false),
+                ..spec("x")
+            })
+            .contains("IPv4 or IPv6")
+        );
+        let with = |key: &str, value: &str| NetworkSpec {
+            driver_opts: [(key.to_owned(), value.to_owned())].into(),
+            ..spec("x")
+        };
+        assert!(
+            refused(with("com.docker.network.driver.mtu", "big")).contains("expected a number")
+        );
+        assert!(refused(with(OPTION_BRIDGE_NAME, "a name")).contains("interface name"));
+        create(
+            &layout,
+            &NetworkSpec {
+                name: "y".into(),
+                ..with(OPTION_BRIDGE_NAME, "br-y")
+            },
+        )
+        .unwrap();
+        assert!(refused(with(OPTION_BRIDGE_NAME, "br-y")).contains("belongs to network y"));
+        assert_eq!(
+            find(&layout, "nix").unwrap_err().to_string(),
+            "network nix not found"
+        );
+    }
+
+    #[test]
+    fn a_created_network_is_found_again_as_it_was() {
+        let (_dir, layout) = layout();
+        let wanted = NetworkSpec {
+            labels: [("a".to_owned(), "b".to_owned())].into(),
+            internal: true,
+            ipv6: Some(true),
+            ..spec("app")
+        };
+        let made = create(&layout, &wanted).unwrap();
+        assert_eq!(find(&layout, made.id.as_str()).unwrap(), made);
+        assert!(made.ipv6 && made.internal && !made.masquerades());
+        assert_eq!(made.pools.len(), 2);
+        assert!(made.pool_v6().unwrap().subnet.to_string().starts_with("fd"));
+        assert_eq!(remove(&layout, "app").unwrap(), made);
+    }
 }

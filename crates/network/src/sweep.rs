@@ -29,6 +29,8 @@ pub struct Swept {
     pub names: usize,
     /// Runs of consecutive ports.
     pub ports: usize,
+    /// Bridges of networks whose removal was broken off.
+    pub bridges: usize,
 }
 
 /// Frees everything held by containers for which `alive` is false. Goes on after an error and returns all of them.
@@ -53,11 +55,31 @@ pub fn sweep(layout: &Layout, alive: &dyn Fn(&str) -> bool) -> Result<Swept, Vec
         Ok(count) => swept.ports = count,
         Err(source) => errors.push(Error::Ports { source }),
     }
+    match sweep_bridges(layout) {
+        Ok(count) => swept.bridges = count,
+        Err(error) => errors.push(error),
+    }
     if errors.is_empty() {
         Ok(swept)
     } else {
         Err(errors)
     }
+}
+
+/// Run-time files without a record: the network was removed, not all of it.
+fn sweep_bridges(layout: &Layout) -> Result<usize, Error> {
+    let orphan = |name: &String| {
+        !registry::path(layout, name).exists() && endpoint::names(layout, name).is_empty()
+    };
+    let orphans: Vec<String> = networks_seen(layout).into_iter().filter(orphan).collect();
+    for network in &orphans {
+        bridge::remove(layout, network).map_err(|source| Error::Bridge { source })?;
+    }
+    if !orphans.is_empty() {
+        // Their names are in the table's sets still.
+        firewall::reload(layout).map_err(|source| Error::Firewall { source })?;
+    }
+    Ok(orphans.len())
 }
 
 fn sweep_leases(
@@ -95,7 +117,7 @@ pub fn tear_down(layout: &Layout) -> Result<(), Vec<Error>> {
     match registry::read_all(layout) {
         Ok(networks) => {
             for network in networks.iter().filter(|network| !network.bridge.is_empty()) {
-                if let Err(source) = bridge::remove(layout, network) {
+                if let Err(source) = bridge::remove(layout, &network.name) {
                     errors.push(Error::Bridge { source });
                 }
             }

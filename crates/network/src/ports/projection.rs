@@ -21,10 +21,13 @@ const MAPS: [&str; 6] = [
     "publish4", "publish6", "shared4", "shared6", "ranges4", "ranges6",
 ];
 
+/// The map, the key, and the end of the key where it is an interval.
+type Key = (&'static str, Value, Option<Value>);
+
 /// What the maps hold: (map, key, end of the key) to (datum, comment).
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Projection {
-    elements: BTreeMap<(&'static str, Value, Option<Value>), (Value, Option<String>)>,
+    elements: BTreeMap<Key, (Value, Option<String>)>,
 }
 
 impl Projection {

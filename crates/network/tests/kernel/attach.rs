@@ -436,3 +436,18 @@ fn a_foreign_table_that_drops_is_named_and_left_alone() {
         0
     );
 }
+
+#[test]
+fn a_removal_that_was_killed_is_finished_by_the_sweep() {
+    let world = World::new();
+    let net = world.network("n", |_| {});
+    let c = world.container("c", &[&net]);
+    world.detach(c);
+    std::fs::remove_file(world.layout.networks().join("n.json")).unwrap();
+    assert_eq!(network::sweep(&world.layout, &|_| true).unwrap().bridges, 1);
+    assert_eq!(
+        RouteSocket::open().unwrap().index_of(&net.bridge).unwrap(),
+        None
+    );
+    assert_eq!(network::sweep(&world.layout, &|_| true).unwrap().bridges, 0);
+}
