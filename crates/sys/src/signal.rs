@@ -192,7 +192,13 @@ pub(crate) unsafe fn reset_in_child() {
         // SAFETY: an all-zero `struct sigaction` of the kernel (handler, flags, restorer, 64-bit mask) is SIG_DFL with no flags.
         unsafe {
             let default = [0u64; 4];
-            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), std::ptr::null_mut::<u64>(), 8usize);
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                std::ptr::null_mut::<u64>(),
+                8usize,
+            );
         }
     }
     // SAFETY: a zeroed set emptied by sigemptyset is valid input; the old mask is not asked for.

@@ -2,8 +2,8 @@
 
 use crate::world::{Wish, World, chain, eventually};
 use oci_spec::runtime::{
-    LinuxCpuBuilder, LinuxDeviceCgroupBuilder, LinuxDeviceType, LinuxMemoryBuilder, LinuxPidsBuilder, LinuxResources,
-    LinuxResourcesBuilder,
+    LinuxCpuBuilder, LinuxDeviceCgroupBuilder, LinuxDeviceType, LinuxMemoryBuilder,
+    LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder,
 };
 use runtime::cgroup::{Cgroup, Error};
 use runtime::{ExitStatus, Reaper};
@@ -24,13 +24,21 @@ crate::cases![
 
 fn memory(limit: i64) -> LinuxResources {
     let memory = LinuxMemoryBuilder::default().limit(limit).build().unwrap();
-    LinuxResourcesBuilder::default().memory(memory).build().unwrap()
+    LinuxResourcesBuilder::default()
+        .memory(memory)
+        .build()
+        .unwrap()
 }
 
 fn has(controller: &str) -> bool {
     let hierarchies = sys::cgroupfs::detect().unwrap();
-    let v2 = hierarchies.v2.as_ref().map(|mount| crate::world::text(mount.join("cgroup.controllers"))).unwrap_or_default();
-    hierarchies.v1_with(controller).is_some() || v2.split_whitespace().any(|name| name == controller)
+    let v2 = hierarchies
+        .v2
+        .as_ref()
+        .map(|mount| crate::world::text(mount.join("cgroup.controllers")))
+        .unwrap_or_default();
+    hierarchies.v1_with(controller).is_some()
+        || v2.split_whitespace().any(|name| name == controller)
 }
 
 fn memory_limit_kills() {
@@ -38,11 +46,17 @@ fn memory_limit_kills() {
         return;
     }
     let world = World::new();
-    let wish = Wish { resources: Some(memory(32 << 20)), ..Wish::probe(&["eat", "200"]) };
+    let wish = Wish {
+        resources: Some(memory(32 << 20)),
+        ..Wish::probe(&["eat", "200"])
+    };
     let running = world.start(&wish).unwrap();
     assert_eq!(running.end(), ExitStatus::Signal(9));
     assert_eq!(running.cgroup.as_ref().unwrap().oom_count(), 1);
-    assert_eq!(running.cgroup.as_ref().unwrap().stats().memory_limit, Some(32 << 20));
+    assert_eq!(
+        running.cgroup.as_ref().unwrap().stats().memory_limit,
+        Some(32 << 20)
+    );
 }
 
 fn pids_limit() {
@@ -52,12 +66,24 @@ fn pids_limit() {
     let world = World::new();
     let pids = LinuxPidsBuilder::default().limit(10).build().unwrap();
     let resources = LinuxResourcesBuilder::default().pids(pids).build().unwrap();
-    assert_eq!(world.ask(&Wish { resources: Some(resources), ..Wish::probe(&["many", "100"]) }), "9");
+    assert_eq!(
+        world.ask(&Wish {
+            resources: Some(resources),
+            ..Wish::probe(&["many", "100"])
+        }),
+        "9"
+    );
 }
 
 fn counts() {
     let world = World::new();
-    let mut running = world.start(&Wish { cgroup: true, reaper: Reaper::Init, ..Wish::probe(&["sleep"]) }).unwrap();
+    let mut running = world
+        .start(&Wish {
+            cgroup: true,
+            reaper: Reaper::Init,
+            ..Wish::probe(&["sleep"])
+        })
+        .unwrap();
     running.wait_for("ready");
     let cgroup = running.cgroup.as_ref().unwrap();
     assert_eq!(cgroup.pids().unwrap().len(), 2);
@@ -74,37 +100,67 @@ fn updates() {
         return;
     }
     let world = World::new();
-    let mut running = world.start(&Wish { resources: Some(memory(64 << 20)), ..Wish::probe(&["sleep"]) }).unwrap();
+    let mut running = world
+        .start(&Wish {
+            resources: Some(memory(64 << 20)),
+            ..Wish::probe(&["sleep"])
+        })
+        .unwrap();
     running.wait_for("ready");
     let cgroup = running.cgroup.as_mut().unwrap();
     for limit in [128 << 20, 48 << 20] {
         cgroup.update(&memory(limit)).unwrap();
         assert_eq!(cgroup.stats().memory_limit, Some(limit as u64));
     }
-    let cpu = LinuxCpuBuilder::default().quota(50_000).period(100_000u64).cpus("0").build().unwrap();
+    let cpu = LinuxCpuBuilder::default()
+        .quota(50_000)
+        .period(100_000u64)
+        .cpus("0")
+        .build()
+        .unwrap();
     let wanted = LinuxResourcesBuilder::default().cpu(cpu).build().unwrap();
     cgroup.update(&wanted).unwrap();
     let status = crate::world::text(format!("/proc/{}/status", running.started.pid));
-    assert!(!has("cpuset") || status.contains("Cpus_allowed_list:\t0\n"), "{status}");
+    assert!(
+        !has("cpuset") || status.contains("Cpus_allowed_list:\t0\n"),
+        "{status}"
+    );
     // What was not named stays.
-    assert_eq!(running.cgroup.as_ref().unwrap().stats().memory_limit, Some(48 << 20));
+    assert_eq!(
+        running.cgroup.as_ref().unwrap().stats().memory_limit,
+        Some(48 << 20)
+    );
 }
 
 fn freezes_and_kills() {
     let world = World::new();
-    let mut running = world.start(&Wish { cgroup: true, ..Wish::probe(&["until", "TERM"]) }).unwrap();
+    let mut running = world
+        .start(&Wish {
+            cgroup: true,
+            ..Wish::probe(&["until", "TERM"])
+        })
+        .unwrap();
     running.wait_for("ready");
     let cgroup = running.cgroup.as_ref().unwrap();
     cgroup.freeze().unwrap();
     assert!(cgroup.is_frozen().unwrap());
     running.signal(15);
-    assert!(sys::process::try_wait(&running.started.pidfd).unwrap().is_none());
+    assert!(
+        sys::process::try_wait(&running.started.pidfd)
+            .unwrap()
+            .is_none()
+    );
     cgroup.thaw().unwrap();
     assert!(!cgroup.is_frozen().unwrap());
     assert_eq!(running.end(), ExitStatus::Code(0));
     drop(running);
 
-    let mut running = world.start(&Wish { cgroup: true, ..Wish::probe(&["sleep"]) }).unwrap();
+    let mut running = world
+        .start(&Wish {
+            cgroup: true,
+            ..Wish::probe(&["sleep"])
+        })
+        .unwrap();
     running.wait_for("ready");
     let cgroup = running.cgroup.as_ref().unwrap();
     cgroup.freeze().unwrap();
@@ -115,7 +171,12 @@ fn freezes_and_kills() {
 
 fn opens_again() {
     let world = World::new();
-    let mut running = world.start(&Wish { cgroup: true, ..Wish::probe(&["sleep"]) }).unwrap();
+    let mut running = world
+        .start(&Wish {
+            cgroup: true,
+            ..Wish::probe(&["sleep"])
+        })
+        .unwrap();
     running.wait_for("ready");
     let again = Cgroup::open(&world.parent, "c").unwrap();
     assert!(again.exists());
@@ -125,17 +186,35 @@ fn opens_again() {
 }
 
 fn names_stay_below_the_parent() {
-    for (parent, name) in [("..", "x"), ("a/../..", "x"), ("", "x"), ("/", "x"), ("a", "../x"), ("a", ""), ("a", "..")] {
-        assert!(matches!(Cgroup::create(parent, name, None), Err(Error::Name { .. })), "{parent:?} {name:?}");
+    for (parent, name) in [
+        ("..", "x"),
+        ("a/../..", "x"),
+        ("", "x"),
+        ("/", "x"),
+        ("a", "../x"),
+        ("a", ""),
+        ("a", ".."),
+    ] {
+        assert!(
+            matches!(Cgroup::create(parent, name, None), Err(Error::Name { .. })),
+            "{parent:?} {name:?}"
+        );
     }
 }
 
 fn missing_controllers_are_named() {
     let world = World::new();
     let unified = std::collections::HashMap::from([("nosuch.max".to_owned(), "1".to_owned())]);
-    let resources = LinuxResourcesBuilder::default().unified(unified).build().unwrap();
+    let resources = LinuxResourcesBuilder::default()
+        .unified(unified)
+        .build()
+        .unwrap();
     let error = Cgroup::create(&world.parent, "c", Some(&resources)).unwrap_err();
-    assert!(chain(&error).contains("nosuch controller") || chain(&error).contains("nosuch.max"), "{}", chain(&error));
+    assert!(
+        chain(&error).contains("nosuch controller") || chain(&error).contains("nosuch.max"),
+        "{}",
+        chain(&error)
+    );
     // What was made for it is gone again.
     assert!(runtime::cgroup::children(&world.parent).is_empty());
 }
@@ -149,28 +228,77 @@ fn device_rule(major: i64, minor: i64) -> LinuxResources {
         .access("rwm")
         .build()
         .unwrap();
-    LinuxResourcesBuilder::default().devices(vec![rule]).build().unwrap()
+    LinuxResourcesBuilder::default()
+        .devices(vec![rule])
+        .build()
+        .unwrap()
+}
+
+/// A device of the host that is in no default list and that anybody may open: (path, major, minor).
+fn foreign_device() -> Option<(&'static str, u32, u32)> {
+    let known = [
+        ("/dev/net/tun", 10, 200),
+        ("/dev/loop-control", 10, 237),
+        ("/dev/fuse", 10, 229),
+        ("/dev/hwrng", 10, 183),
+    ];
+    known.into_iter().find(|(path, ..)| {
+        std::fs::File::options()
+            .read(true)
+            .write(true)
+            .open(path)
+            .is_ok()
+    })
+}
+
+fn opens(world: &World, path: &str, resources: Option<LinuxResources>) -> String {
+    let mounts = vec![runtime::defaults::bind(
+        std::path::Path::new(path),
+        "/foreign",
+        &[],
+    )];
+    world.ask(&Wish {
+        mounts,
+        cgroup: true,
+        resources,
+        ..Wish::probe(&["open", "/foreign"])
+    })
 }
 
 fn extra_devices() {
-    let world = World::new();
-    // /dev/kmsg is 1:11: in no default list, and opening it needs no more than the device rule and CAP_SYSLOG-free reading.
-    let (plain, extra) = (None, Some(device_rule(1, 11)));
-    let ask = |resources: Option<LinuxResources>| {
-        let kmsg = runtime::defaults::bind(std::path::Path::new("/dev/kmsg"), "/kmsg", &[]);
-        world.ask(&Wish { mounts: vec![kmsg], cgroup: true, resources, ..Wish::probe(&["open", "/kmsg"]) })
+    let Some((path, major, minor)) = foreign_device() else {
+        return;
     };
-    assert_eq!(ask(plain), "errno 1");
-    assert_eq!(ask(extra), "ok");
+    let world = World::new();
+    assert_eq!(opens(&world, path, None), "errno 1");
+    assert_eq!(
+        opens(&world, path, Some(device_rule(major.into(), minor.into()))),
+        "ok"
+    );
+    assert_eq!(
+        opens(
+            &world,
+            path,
+            Some(device_rule(major.into(), i64::from(minor) + 1))
+        ),
+        "errno 1"
+    );
 }
 
 fn no_device_rules_at_all() {
-    let world = World::new();
-    let everything = LinuxDeviceCgroupBuilder::default().allow(true).access("rwm").build().unwrap();
-    let resources = LinuxResourcesBuilder::default().devices(vec![everything]).build().unwrap();
-    let kmsg = runtime::defaults::bind(std::path::Path::new("/dev/kmsg"), "/kmsg", &[]);
-    let wish = Wish { mounts: vec![kmsg], resources: Some(resources), ..Wish::probe(&["open", "/kmsg"]) };
-    assert_eq!(world.ask(&wish), "ok");
+    let Some((path, ..)) = foreign_device() else {
+        return;
+    };
+    let everything = LinuxDeviceCgroupBuilder::default()
+        .allow(true)
+        .access("rwm")
+        .build()
+        .unwrap();
+    let resources = LinuxResourcesBuilder::default()
+        .devices(vec![everything])
+        .build()
+        .unwrap();
+    assert_eq!(opens(&World::new(), path, Some(resources)), "ok");
 }
 
 fn left_over_groups_go() {
@@ -182,6 +310,10 @@ fn left_over_groups_go() {
     again.remove().unwrap();
     runtime::cgroup::remove_parent(&world.parent);
     for hierarchy in &sys::cgroupfs::detect().unwrap().v1 {
-        assert!(!hierarchy.mount.join(&world.parent).exists(), "{}", hierarchy.mount.display());
+        assert!(
+            !hierarchy.mount.join(&world.parent).exists(),
+            "{}",
+            hierarchy.mount.display()
+        );
     }
 }

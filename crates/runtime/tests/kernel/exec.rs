@@ -19,35 +19,58 @@ crate::cases![
 ];
 
 fn process(words: &[&str], cwd: &str) -> Process {
-    let world_spec = World::new().spec(&Wish { cwd, ..Wish::probe(words) });
-    world_spec.process().clone().unwrap()
+    let spec = crate::world::spec(&Wish {
+        cwd,
+        ..Wish::probe(words)
+    });
+    spec.process().clone().unwrap()
 }
 
-fn exec_process(running: &Running, process: &Process, user: Option<&str>) -> Result<(String, ExitStatus), runtime::Error> {
+fn exec_process(
+    running: &Running,
+    process: &Process,
+    user: Option<&str>,
+) -> Result<(String, ExitStatus), runtime::Error> {
     let (mut reader, writer) = std::io::pipe().unwrap();
     let null = std::fs::File::open("/dev/null").unwrap();
     let started = runtime::exec(&ExecRequest {
         pidfd: running.started.pidfd.as_fd(),
         process,
-        user: user.map(|user| UserSpec { user: user.to_owned(), add_groups: Vec::new() }),
-        stdio: Stdio::Fds { stdin: null.as_fd(), stdout: writer.as_fd(), stderr: writer.as_fd() },
+        user: user.map(|user| UserSpec {
+            user: user.to_owned(),
+            add_groups: Vec::new(),
+        }),
+        stdio: Stdio::Fds {
+            stdin: null.as_fd(),
+            stdout: writer.as_fd(),
+            stderr: writer.as_fd(),
+        },
         cgroup: running.cgroup.as_ref(),
         seccomp: Seccomp::Default,
     })?;
     drop(writer);
     let mut out = String::new();
     reader.read_to_string(&mut out).unwrap();
-    Ok((out.trim_end().to_owned(), sys::process::wait(&started.pidfd).unwrap()))
+    Ok((
+        out.trim_end().to_owned(),
+        sys::process::wait(&started.pidfd).unwrap(),
+    ))
 }
 
 fn exec(running: &Running, words: &[&str]) -> String {
-    let (out, status) = exec_process(running, &process(words, "/"), None).unwrap_or_else(|e| panic!("{}", chain(&e)));
+    let (out, status) = exec_process(running, &process(words, "/"), None)
+        .unwrap_or_else(|e| panic!("{}", chain(&e)));
     assert_eq!(status, ExitStatus::Code(0), "{out}");
     out
 }
 
 fn running(world: &World) -> Running {
-    let mut running = world.start(&Wish { cgroup: true, ..Wish::probe(&["sleep"]) }).unwrap();
+    let mut running = world
+        .start(&Wish {
+            cgroup: true,
+            ..Wish::probe(&["sleep"])
+        })
+        .unwrap();
     running.wait_for("ready");
     running
 }
@@ -56,12 +79,23 @@ fn sees_what_the_container_sees() {
     let world = World::new();
     let running = running(&world);
     assert_eq!(exec(&running, &["pids"]), "1 2");
-    assert_eq!(exec(&running, &["cat", "/proc/sys/kernel/hostname"]), "probed");
+    assert_eq!(
+        exec(&running, &["cat", "/proc/sys/kernel/hostname"]),
+        "probed"
+    );
     assert_eq!(exec(&running, &["write", "/etc/x", "x"]), "ok");
     assert_eq!(exec(&running, &["cat", "/etc/x"]), "x");
-    assert_eq!(exec(&running, &["ls", "/sys/class/net"]), exec(&running, &["ls", "/sys/class/net"]));
+    assert_eq!(
+        exec(&running, &["ls", "/sys/class/net"]),
+        exec(&running, &["ls", "/sys/class/net"])
+    );
     // The caller is where it was.
-    assert_ne!(std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap().trim(), "probed");
+    assert_ne!(
+        std::fs::read_to_string("/proc/sys/kernel/hostname")
+            .unwrap()
+            .trim(),
+        "probed"
+    );
 }
 
 fn exit_codes() {
@@ -77,18 +111,40 @@ fn errors_are_told() {
     let mut missing = process(&[], "/");
     missing.set_args(Some(vec!["nope".to_owned()]));
     let error = exec_process(&running, &missing, None).unwrap_err();
-    assert_eq!((chain(&error).as_str(), error.exit_code()), ("exec: \"nope\": executable file not found in $PATH", 127));
+    assert_eq!(
+        (chain(&error).as_str(), error.exit_code()),
+        ("exec: \"nope\": executable file not found in $PATH", 127)
+    );
     missing.set_args(Some(vec!["/bin/plain".to_owned()]));
-    assert_eq!(exec_process(&running, &missing, None).unwrap_err().exit_code(), 126);
+    assert_eq!(
+        exec_process(&running, &missing, None)
+            .unwrap_err()
+            .exit_code(),
+        126
+    );
     let error = exec_process(&running, &process(&[], "/no/such"), None).unwrap_err();
-    assert!(chain(&error).contains("working directory /no/such: no such file or directory"), "{}", chain(&error));
+    assert!(
+        chain(&error).contains("working directory /no/such: no such file or directory"),
+        "{}",
+        chain(&error)
+    );
 }
 
 fn user_and_directory() {
     let world = World::new();
     let running = running(&world);
-    assert_eq!(exec_process(&running, &process(&["id"], "/"), Some("redis")).unwrap().0, "999 1000 50,1000");
-    assert_eq!(exec_process(&running, &process(&["cwd"], "/data"), None).unwrap().0, "/data");
+    assert_eq!(
+        exec_process(&running, &process(&["id"], "/"), Some("redis"))
+            .unwrap()
+            .0,
+        "999 1000 50,1000"
+    );
+    assert_eq!(
+        exec_process(&running, &process(&["cwd"], "/data"), None)
+            .unwrap()
+            .0,
+        "/data"
+    );
 }
 
 fn terminals() {
@@ -98,7 +154,10 @@ fn terminals() {
         pidfd: running.started.pidfd.as_fd(),
         process: &process(&["tty"], "/"),
         user: None,
-        stdio: Stdio::Terminal { rows: 5, columns: 6 },
+        stdio: Stdio::Terminal {
+            rows: 5,
+            columns: 6,
+        },
         cgroup: None,
         seccomp: Seccomp::Default,
     })
@@ -107,7 +166,10 @@ fn terminals() {
     let mut buffer = [0; 256];
     let length = rustix::io::read(&master, &mut buffer).unwrap();
     let text = String::from_utf8_lossy(&buffer[..length]);
-    assert_eq!(text.trim(), "/dev/pts/0 5x6 leader=true foreground=true control=true");
+    assert_eq!(
+        text.trim(),
+        "/dev/pts/0 5x6 leader=true foreground=true control=true"
+    );
     sys::process::wait(&started.pidfd).unwrap();
 }
 
@@ -116,7 +178,10 @@ fn joins_the_groups() {
     let running = running(&world);
     // In the container's cgroup namespace its own groups are the root.
     let groups = exec(&running, &["cat", "/proc/self/cgroup"]);
-    let memory = groups.lines().find(|line| line.contains(":memory:") || line.starts_with("0::")).unwrap();
+    let memory = groups
+        .lines()
+        .find(|line| line.contains(":memory:") || line.starts_with("0::"))
+        .unwrap();
     assert!(memory.ends_with(":/"), "{groups}");
     assert_eq!(groups, exec(&running, &["cat", "/proc/1/cgroup"]));
 }
@@ -132,13 +197,18 @@ fn restrictions_hold() {
     let running = running(&world);
     assert_eq!(exec(&running, &["clone3"]), "errno 38");
     let status = exec(&running, &["status"]);
-    assert!(status.contains("CapEff:\t00000000a80425fb") && status.contains("Seccomp:\t2"), "{status}");
+    assert!(
+        status.contains("CapEff:\t00000000a80425fb") && status.contains("Seccomp:\t2"),
+        "{status}"
+    );
 }
 
 fn container_that_is_gone() {
     let world = World::new();
     let running = running(&world);
     running.signal(9);
-    crate::world::eventually("it ends", || sys::process::peek_exit(&running.started.pidfd).is_ok_and(|status| status.is_some()));
+    crate::world::eventually("it ends", || {
+        sys::process::peek_exit(&running.started.pidfd).is_ok_and(|status| status.is_some())
+    });
     assert!(exec_process(&running, &process(&["exit", "0"], "/"), None).is_err());
 }

@@ -35,7 +35,16 @@ macro_rules! cases {
 }
 
 fn all() -> Vec<Case> {
-    [birth::CASES, cgroups::CASES, errors::CASES, exec::CASES, hostile::CASES, isolation::CASES, mounts::CASES].concat()
+    [
+        birth::CASES,
+        cgroups::CASES,
+        errors::CASES,
+        exec::CASES,
+        hostile::CASES,
+        isolation::CASES,
+        mounts::CASES,
+    ]
+    .concat()
 }
 
 fn main() {
@@ -45,8 +54,15 @@ fn main() {
     }
     match args.get(1).map(String::as_str) {
         Some("--case") => run_case(&args[2]),
-        Some("--list") => all().iter().for_each(|(name, _)| say(&format!("{name}: test"))),
-        _ => run_all(args.iter().skip(1).find(|arg| !arg.starts_with('-')).map_or("", String::as_str)),
+        Some("--list") => all()
+            .iter()
+            .for_each(|(name, _)| say(&format!("{name}: test"))),
+        _ => run_all(
+            args.iter()
+                .skip(1)
+                .find(|arg| !arg.starts_with('-'))
+                .map_or("", String::as_str),
+        ),
     }
 }
 
@@ -62,7 +78,10 @@ fn run_case(name: &str) {
 }
 
 fn run_all(filter: &str) {
-    let chosen: Vec<Case> = all().into_iter().filter(|(name, _)| name.contains(filter)).collect();
+    let chosen: Vec<Case> = all()
+        .into_iter()
+        .filter(|(name, _)| name.contains(filter))
+        .collect();
     say(&format!("running {} tests", chosen.len()));
     let base = world::make_base();
     let queue = Mutex::new(chosen.clone());
@@ -72,7 +91,11 @@ fn run_all(filter: &str) {
             scope.spawn(|| {
                 while let Some((name, _)) = take(&queue) {
                     let (status, output) = run_in_process(name, &base);
-                    let verdict = if status == ExitStatus::Code(0) { "ok" } else { "FAILED" };
+                    let verdict = if status == ExitStatus::Code(0) {
+                        "ok"
+                    } else {
+                        "FAILED"
+                    };
                     say(&format!("test {name} ... {verdict}"));
                     if status != ExitStatus::Code(0)
                         && let Ok(mut failed) = failed.lock()
@@ -86,7 +109,11 @@ fn run_all(filter: &str) {
     let _ = std::fs::remove_dir_all(&base);
     let failed = failed.into_inner().unwrap_or_default();
     failed.iter().for_each(|text| say(text));
-    say(&format!("test result: {} passed; {} failed", chosen.len() - failed.len(), failed.len()));
+    say(&format!(
+        "test result: {} passed; {} failed",
+        chosen.len() - failed.len(),
+        failed.len()
+    ));
     std::process::exit(i32::from(!failed.is_empty()));
 }
 
@@ -96,16 +123,26 @@ fn take(queue: &Mutex<Vec<Case>>) -> Option<Case> {
 
 fn run_in_process(name: &str, base: &Path) -> (ExitStatus, String) {
     let (mut reader, writer) = std::io::pipe().expect("a pipe");
-    let argv = ["kernel", "--case", name].map(|word| CString::new(word).expect("no zero byte")).to_vec();
+    let argv = ["kernel", "--case", name]
+        .map(|word| CString::new(word).expect("no zero byte"))
+        .to_vec();
     let mut env = sys::role::inherited_env();
     env.push(CString::new(format!("{BASE}={}", base.display())).expect("no zero byte"));
-    let role = Role { argv, env, fds: vec![(writer.as_fd(), 1), (writer.as_fd(), 2)], ..Role::default() };
+    let role = Role {
+        argv,
+        env,
+        fds: vec![(writer.as_fd(), 1), (writer.as_fd(), 2)],
+        ..Role::default()
+    };
     let child = sys::role::spawn(&role).expect("the case starts");
     drop(role);
     drop(writer);
     let mut output = String::new();
     let _ = reader.read_to_string(&mut output);
-    (sys::process::wait(&child.pidfd).expect("the case ends"), output)
+    (
+        sys::process::wait(&child.pidfd).expect("the case ends"),
+        output,
+    )
 }
 
 pub(crate) fn base() -> PathBuf {

@@ -1,7 +1,6 @@
 //! The program inside the containers: does one thing and prints what it saw.
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
-use rustix::thread::UnshareFlags;
 use std::io::Write;
 use std::time::Duration;
 
@@ -31,19 +30,38 @@ pub(crate) fn run(args: &[String]) -> i32 {
         "status" => say(std::fs::read_to_string("/proc/self/status").unwrap_or_default()),
         "env" => std::env::vars().for_each(|(key, value)| say(format!("{key}={value}"))),
         "id" => say(identity()),
-        "cwd" => say(std::env::current_dir().map_or("gone".into(), |dir| dir.display().to_string())),
+        "cwd" => {
+            say(std::env::current_dir().map_or("gone".into(), |dir| dir.display().to_string()))
+        }
         "write" => outcome(std::fs::write(word(1), word(2))),
         "mkdir" => outcome(std::fs::create_dir(word(1))),
-        "open" => outcome(std::fs::OpenOptions::new().read(true).write(true).open(word(1))),
+        "open" => outcome(
+            std::fs::OpenOptions::new()
+                .read(true)
+                .write(true)
+                .open(word(1)),
+        ),
         "stat" => stat(word(1)),
         "tty" => terminal(),
-        "unshare" => outcome(rustix::thread::unshare(UnshareFlags::NEWUTS)),
-        "clone3" => outcome(sys::process::clone_single_threaded(0, None).map(|cloned| match cloned {
-            sys::process::Cloned::Child(_) => sys::process::exit_now(0),
-            sys::process::Cloned::Parent(child) => drop(sys::process::wait(child.pidfd)),
-        })),
-        "thread" => outcome(std::thread::Builder::new().spawn(|| ()).map(|thread| thread.join().is_ok())),
-        "mknod" => outcome(rustix::fs::mknodat(CWD, word(1), FileType::BlockDevice, Mode::RUSR, rustix::fs::makedev(8, 0))),
+        "unshare" => outcome(sys::namespace::unshare(sys::namespace::flags::NEWUTS)),
+        "clone3" => outcome(sys::process::clone_single_threaded(0, None).map(
+            |cloned| match cloned {
+                sys::process::Cloned::Child(_) => sys::process::exit_now(0),
+                sys::process::Cloned::Parent(child) => drop(sys::process::wait(child.pidfd)),
+            },
+        )),
+        "thread" => outcome(
+            std::thread::Builder::new()
+                .spawn(|| ())
+                .map(|thread| thread.join().is_ok()),
+        ),
+        "mknod" => outcome(rustix::fs::mknodat(
+            CWD,
+            word(1),
+            FileType::BlockDevice,
+            Mode::RUSR,
+            rustix::fs::makedev(8, 0),
+        )),
         "chroot" => outcome(rustix::process::chroot("/")),
         "pids" => pids(),
         "many" => many(word(1).parse().unwrap_or(1)),
@@ -51,8 +69,12 @@ pub(crate) fn run(args: &[String]) -> i32 {
         "sleep" => sleep(),
         "orphan" => orphan(),
         "until" => until(word(1)),
-        "nofile" => say(sys::rlimit::get(7).map_or("?".into(), |limit| format!("{} {}", limit.soft, limit.hard))),
-        "umask" => say(format!("{:o}", rustix::process::umask(Mode::empty()).bits())),
+        "nofile" => say(sys::rlimit::get(7)
+            .map_or("?".into(), |limit| format!("{} {}", limit.soft, limit.hard))),
+        "umask" => say(format!(
+            "{:o}",
+            rustix::process::umask(Mode::empty()).bits()
+        )),
         "sigpipe" => say(ignored_signals()),
         other => {
             say(format!("unknown {other:?}"));
@@ -63,38 +85,62 @@ pub(crate) fn run(args: &[String]) -> i32 {
 }
 
 fn list(path: &str) -> Vec<String> {
-    let Ok(entries) = std::fs::read_dir(path) else { return vec!["none".into()] };
-    let mut names: Vec<String> = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let Ok(entries) = std::fs::read_dir(path) else {
+        return vec!["none".into()];
+    };
+    let mut names: Vec<String> = entries
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
     names.sort();
     names
 }
 
 fn identity() -> String {
-    let groups: Vec<String> =
-        rustix::process::getgroups().unwrap_or_default().iter().map(|group| group.as_raw().to_string()).collect();
-    format!("{} {} {}", rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw(), groups.join(","))
+    let groups: Vec<String> = rustix::process::getgroups()
+        .unwrap_or_default()
+        .iter()
+        .map(|group| group.as_raw().to_string())
+        .collect();
+    format!(
+        "{} {} {}",
+        rustix::process::getuid().as_raw(),
+        rustix::process::getgid().as_raw(),
+        groups.join(",")
+    )
 }
 
 fn stat(path: &str) {
     match rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(stat) => say(format!("{:o} {} {} {}", stat.st_mode, stat.st_uid, stat.st_gid, stat.st_size)),
+        Ok(stat) => say(format!(
+            "{:o} {} {} {}",
+            stat.st_mode, stat.st_uid, stat.st_gid, stat.st_size
+        )),
         Err(e) => say(format!("errno {}", e.raw_os_error())),
     }
 }
 
 fn terminal() {
     let stdin = rustix::stdio::stdin();
-    let name = rustix::termios::ttyname(stdin, Vec::new()).map_or("none".into(), |n| n.to_string_lossy().into_owned());
+    let name = rustix::termios::ttyname(stdin, Vec::new())
+        .map_or("none".into(), |n| n.to_string_lossy().into_owned());
     let size = sys::tty::size(stdin).unwrap_or((0, 0));
     let leader = rustix::process::getsid(None).is_ok_and(|sid| sid == rustix::process::getpid());
-    let foreground = rustix::termios::tcgetpgrp(stdin).is_ok_and(|group| group == rustix::process::getpgrp());
+    let foreground =
+        rustix::termios::tcgetpgrp(stdin).is_ok_and(|group| group == rustix::process::getpgrp());
     let control = rustix::fs::open("/dev/tty", OFlags::RDWR, Mode::empty()).is_ok();
-    say(format!("{name} {}x{} leader={leader} foreground={foreground} control={control}", size.0, size.1));
+    say(format!(
+        "{name} {}x{} leader={leader} foreground={foreground} control={control}",
+        size.0, size.1
+    ));
 }
 
 /// Numbers under /proc.
 fn pids() {
-    let numbers: Vec<String> = list("/proc").into_iter().filter(|name| name.parse::<u32>().is_ok()).collect();
+    let numbers: Vec<String> = list("/proc")
+        .into_iter()
+        .filter(|name| name.parse::<u32>().is_ok())
+        .collect();
     say(numbers.join(" "));
 }
 
@@ -102,7 +148,9 @@ fn pids() {
 fn many(wanted: usize) {
     let mut started = 0;
     for _ in 0..wanted {
-        let thread = std::thread::Builder::new().stack_size(64 * 1024).spawn(|| std::thread::sleep(Duration::from_secs(30)));
+        let thread = std::thread::Builder::new()
+            .stack_size(64 * 1024)
+            .spawn(|| std::thread::sleep(Duration::from_secs(30)));
         if thread.is_err() {
             break;
         }
@@ -128,14 +176,21 @@ fn sleep() {
 
 /// A child that outlives its parent's child: somebody must reap it.
 fn orphan() {
-    let Ok(sys::process::Cloned::Child(alone)) = sys::process::clone_single_threaded(0, None).inspect(|cloned| {
-        if let sys::process::Cloned::Parent(child) = cloned {
-            let _ = sys::process::wait(&child.pidfd);
-        }
-    }) else {
+    let Ok(sys::process::Cloned::Child(alone)) = sys::process::clone_single_threaded(0, None)
+        .inspect(|cloned| {
+            if let sys::process::Cloned::Parent(child) = cloned {
+                let _ = sys::process::wait(&child.pidfd);
+            }
+        })
+    else {
         // The grandchild now belongs to PID 1; wait until it has been reaped.
         for _ in 0..500 {
-            if list("/proc").iter().filter(|name| name.parse::<u32>().is_ok()).count() <= 2 {
+            if list("/proc")
+                .iter()
+                .filter(|name| name.parse::<u32>().is_ok())
+                .count()
+                <= 2
+            {
                 say("reaped");
                 return;
             }
@@ -151,10 +206,15 @@ fn orphan() {
 /// Waits for a signal by name and says that it came.
 fn until(name: &str) {
     let number = sys::signal::parse(name).unwrap_or(15);
-    let Ok(signals) = sys::signal::Signals::new(&[number]) else { return say("no signals") };
+    let Ok(signals) = sys::signal::Signals::new(&[number]) else {
+        return say("no signals");
+    };
     say("ready");
     loop {
-        let _ = sys::poll::wait(&mut [sys::poll::PollFd::new(&signals, sys::poll::PollFlags::IN)], None);
+        let _ = sys::poll::wait(
+            &mut [sys::poll::PollFd::new(&signals, sys::poll::PollFlags::IN)],
+            None,
+        );
         if let Ok(Some(got)) = signals.read() {
             return say(format!("got {}", sys::signal::name(got)));
         }
@@ -164,6 +224,13 @@ fn until(name: &str) {
 /// The signals this program found ignored, before Rust's start-up could change them: none but SIGPIPE, which is Rust's own doing.
 fn ignored_signals() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("").trim().to_owned();
+    let field = |name: &str| {
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .unwrap_or("")
+            .trim()
+            .to_owned()
+    };
     format!("blocked {} ignored {}", field("SigBlk:"), field("SigIgn:"))
 }

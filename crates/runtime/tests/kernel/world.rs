@@ -1,10 +1,14 @@
 //! A case's surroundings: layers, a spec by a few wishes, and what came out of the container.
 
 use oci_spec::runtime::{
-    Capability, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxNamespace, LinuxNamespaceType, LinuxResources, Mount, PosixRlimit,
-    ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
+    Capability, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxNamespace, LinuxNamespaceType,
+    LinuxResources, Mount, PosixRlimit, ProcessBuilder, RootBuilder, Spec, SpecBuilder,
+    UserBuilder,
 };
-use runtime::{Cgroup, CopyUp, Error, ExitStatus, Netns, Overlay, Pending, Reaper, Request, Rootfs, Seccomp, Started, Stdio, UserSpec};
+use runtime::{
+    Cgroup, CopyUp, Error, ExitStatus, Netns, Overlay, Pending, Reaper, Request, Rootfs, Seccomp,
+    Started, Stdio, UserSpec,
+};
 use std::collections::HashMap;
 use std::io::Read;
 use std::os::fd::AsFd;
@@ -15,16 +19,27 @@ use std::time::{Duration, Instant};
 /// The lower layer all cases share: the probe and the files of a small system.
 pub(crate) fn make_base() -> PathBuf {
     let base = std::env::temp_dir().join(format!("dockless-runtime-base-{}", std::process::id()));
-    for directory in ["bin", "etc", "proc", "sys", "dev", "tmp", "root", "data", "private"] {
+    for directory in [
+        "bin", "etc", "proc", "sys", "dev", "tmp", "root", "data", "private",
+    ] {
         std::fs::create_dir_all(base.join(directory)).expect("a directory");
     }
     std::fs::copy("/proc/self/exe", base.join("bin/probe")).expect("the probe");
     let write = |path: &str, text: &str, mode: u32| {
         std::fs::write(base.join(path), text).expect("a file");
-        std::fs::set_permissions(base.join(path), std::fs::Permissions::from_mode(mode)).expect("a mode");
+        std::fs::set_permissions(base.join(path), std::fs::Permissions::from_mode(mode))
+            .expect("a mode");
     };
-    write("etc/passwd", "root:x:0:0::/root:/bin/sh\nredis:x:999:1000::/data:/bin/sh\n", 0o644);
-    write("etc/group", "root:x:0:\nredis:x:1000:\nstaff:x:50:redis\n", 0o644);
+    write(
+        "etc/passwd",
+        "root:x:0:0::/root:/bin/sh\nredis:x:999:1000::/data:/bin/sh\n",
+        0o644,
+    );
+    write(
+        "etc/group",
+        "root:x:0:\nredis:x:1000:\nstaff:x:50:redis\n",
+        0o644,
+    );
     write("bin/plain", "not a program", 0o644);
     write("bin/garbage", "\x7fELF, but no", 0o755);
     write("bin/orphaned-script", "#!/no/such/interpreter\n", 0o755);
@@ -32,8 +47,10 @@ pub(crate) fn make_base() -> PathBuf {
     chown(base.join("data"), Some(999), Some(1000)).expect("an owner");
     chown(base.join("data/greeting"), Some(999), Some(1000)).expect("an owner");
     std::os::unix::fs::symlink("greeting", base.join("data/link")).expect("a link");
-    std::fs::set_permissions(base.join("private"), std::fs::Permissions::from_mode(0o700)).expect("a mode");
-    std::fs::set_permissions(base.join("tmp"), std::fs::Permissions::from_mode(0o1777)).expect("a mode");
+    std::fs::set_permissions(base.join("private"), std::fs::Permissions::from_mode(0o700))
+        .expect("a mode");
+    std::fs::set_permissions(base.join("tmp"), std::fs::Permissions::from_mode(0o1777))
+        .expect("a mode");
     base
 }
 
@@ -68,7 +85,10 @@ pub(crate) struct Wish<'a> {
 impl<'a> Wish<'a> {
     /// `probe` with these words.
     pub(crate) fn probe(words: &[&'a str]) -> Self {
-        Self { args: ["probe"].iter().chain(words).copied().collect(), ..Self::default() }
+        Self {
+            args: ["probe"].iter().chain(words).copied().collect(),
+            ..Self::default()
+        }
     }
 }
 
@@ -138,57 +158,28 @@ impl World {
         })
     }
 
-    pub(crate) fn spec(&self, wish: &Wish<'_>) -> Spec {
-        let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-        let set: std::collections::HashSet<Capability> = wish.capabilities.iter().copied().collect();
-        let capabilities = LinuxCapabilitiesBuilder::default()
-            .bounding(set.clone())
-            .effective(set.clone())
-            .permitted(set)
-            .inheritable(std::collections::HashSet::new())
-            .ambient(std::collections::HashSet::new())
-            .build()
-            .expect("capabilities");
-        let process = ProcessBuilder::default()
-            .args(owned(&wish.args))
-            .env(owned(&wish.env))
-            .cwd(wish.cwd)
-            .user(UserBuilder::default().uid(0u32).gid(0u32).build().expect("a user"))
-            .capabilities(capabilities)
-            .rlimits(wish.rlimits.clone())
-            .no_new_privileges(wish.no_new_privs)
-            .build()
-            .expect("a process");
-        let mut mounts = runtime::defaults::mounts(64 << 20);
-        mounts.extend(wish.mounts.iter().cloned());
-        let linux = LinuxBuilder::default()
-            .namespaces(wish.namespaces.clone())
-            .masked_paths(owned(&runtime::defaults::MASKED_PATHS))
-            .readonly_paths(owned(&runtime::defaults::READONLY_PATHS))
-            .sysctl(wish.sysctl.clone())
-            .build()
-            .expect("linux");
-        SpecBuilder::default()
-            .process(process)
-            .root(RootBuilder::default().path("/").readonly(wish.read_only).build().expect("a root"))
-            .hostname("probed")
-            .mounts(mounts)
-            .linux(linux)
-            .build()
-            .expect("a spec")
-    }
-
     /// Clones init; the caller may look at it before it starts.
-    pub(crate) fn spawn(&self, wish: &Wish<'_>) -> Result<(Pending, std::io::PipeReader, Option<Cgroup>), Error> {
-        let spec = self.spec(wish);
+    pub(crate) fn spawn(
+        &self,
+        wish: &Wish<'_>,
+    ) -> Result<(Pending, std::io::PipeReader, Option<Cgroup>), Error> {
+        let spec = spec(wish);
         let wanted = wish.cgroup || wish.resources.is_some();
-        let cgroup = wanted.then(|| Cgroup::create(&self.parent, "c", wish.resources.as_ref()).expect("a cgroup"));
+        let cgroup = wanted
+            .then(|| Cgroup::create(&self.parent, "c", wish.resources.as_ref()).expect("a cgroup"));
         let (reader, writer) = std::io::pipe().expect("a pipe");
         let null = std::fs::File::open("/dev/null").expect("/dev/null");
         let stdio = if wish.terminal {
-            Stdio::Terminal { rows: 33, columns: 99 }
+            Stdio::Terminal {
+                rows: 33,
+                columns: 99,
+            }
         } else {
-            Stdio::Fds { stdin: null.as_fd(), stdout: writer.as_fd(), stderr: writer.as_fd() }
+            Stdio::Fds {
+                stdin: null.as_fd(),
+                stdout: writer.as_fd(),
+                stderr: writer.as_fd(),
+            }
         };
         let pending = runtime::spawn(&Request {
             spec: &spec,
@@ -196,7 +187,10 @@ impl World {
             stdio,
             cgroup: cgroup.as_ref(),
             netns: Netns::Spec,
-            user: wish.user.map(|user| UserSpec { user: user.to_owned(), add_groups: Vec::new() }),
+            user: wish.user.map(|user| UserSpec {
+                user: user.to_owned(),
+                add_groups: Vec::new(),
+            }),
             copy_up: wish.copy_up.clone(),
             reaper: wish.reaper,
             seccomp: wish.seccomp,
@@ -206,7 +200,11 @@ impl World {
 
     pub(crate) fn start(&self, wish: &Wish<'_>) -> Result<Running, Error> {
         let (pending, out, cgroup) = self.spawn(wish)?;
-        Ok(Running { started: pending.start()?, out, cgroup })
+        Ok(Running {
+            started: pending.start()?,
+            out,
+            cgroup,
+        })
     }
 
     /// Runs to the end.
@@ -238,6 +236,64 @@ impl World {
     }
 }
 
+/// The spec of a wish.
+pub(crate) fn spec(wish: &Wish<'_>) -> Spec {
+    let owned = |words: &[&str]| {
+        words
+            .iter()
+            .map(|word| (*word).to_owned())
+            .collect::<Vec<_>>()
+    };
+    let set: std::collections::HashSet<Capability> = wish.capabilities.iter().copied().collect();
+    let capabilities = LinuxCapabilitiesBuilder::default()
+        .bounding(set.clone())
+        .effective(set.clone())
+        .permitted(set)
+        .inheritable(std::collections::HashSet::new())
+        .ambient(std::collections::HashSet::new())
+        .build()
+        .expect("capabilities");
+    let process = ProcessBuilder::default()
+        .args(owned(&wish.args))
+        .env(owned(&wish.env))
+        .cwd(wish.cwd)
+        .user(
+            UserBuilder::default()
+                .uid(0u32)
+                .gid(0u32)
+                .build()
+                .expect("a user"),
+        )
+        .capabilities(capabilities)
+        .rlimits(wish.rlimits.clone())
+        .no_new_privileges(wish.no_new_privs)
+        .build()
+        .expect("a process");
+    let mut mounts = runtime::defaults::mounts(64 << 20);
+    mounts.extend(wish.mounts.iter().cloned());
+    let linux = LinuxBuilder::default()
+        .namespaces(wish.namespaces.clone())
+        .masked_paths(owned(&runtime::defaults::MASKED_PATHS))
+        .readonly_paths(owned(&runtime::defaults::READONLY_PATHS))
+        .sysctl(wish.sysctl.clone())
+        .build()
+        .expect("linux");
+    SpecBuilder::default()
+        .process(process)
+        .root(
+            RootBuilder::default()
+                .path("/")
+                .readonly(wish.read_only)
+                .build()
+                .expect("a root"),
+        )
+        .hostname("probed")
+        .mounts(mounts)
+        .linux(linux)
+        .build()
+        .expect("a spec")
+}
+
 /// The whole error as one line.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -265,7 +321,11 @@ impl Running {
         let mut text = String::new();
         let mut byte = [0];
         while !text.contains(words) {
-            assert_eq!(self.out.read(&mut byte).expect("output"), 1, "only {text:?}");
+            assert_eq!(
+                self.out.read(&mut byte).expect("output"),
+                1,
+                "only {text:?}"
+            );
             text.push(byte[0] as char);
         }
         text
@@ -310,7 +370,10 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// Namespaces without one of them, which is then the host's.
 pub(crate) fn namespaces_without(typ: LinuxNamespaceType) -> Vec<LinuxNamespace> {
-    runtime::defaults::namespaces().into_iter().filter(|namespace| namespace.typ() != typ).collect()
+    runtime::defaults::namespaces()
+        .into_iter()
+        .filter(|namespace| namespace.typ() != typ)
+        .collect()
 }
 
 /// A file's text, or nothing.
