@@ -218,7 +218,8 @@ impl Store {
             "Image is up to date for"
         };
         progress.line(&format!("Status: {what} {}", reference.familiar()));
-        let image = self.read(target, &image.config.platform(), &reference.familiar())?;
+        let mut image = image.clone();
+        image.names = self.names_of(&target.digest)?;
         Ok(Pulled { image, newer })
     }
 }

@@ -214,10 +214,19 @@ impl Store {
     ) -> Result<Image, Error> {
         let layout = self.content.layout();
         let mut image = read_image(layout, target, platform, name)?;
-        let all = layout.index()?;
-        let same = all.manifests.iter().filter(|d| d.digest == target.digest);
-        image.names = same.filter_map(content::name_of).collect();
+        image.names = self.names_of(&target.digest)?;
         Ok(image)
+    }
+
+    /// All names an entry has.
+    pub(crate) fn names_of(&self, target: &Digest) -> Result<Vec<Reference>, Error> {
+        let index = self.content.layout().index()?;
+        Ok(index
+            .manifests
+            .iter()
+            .filter(|d| d.digest == *target)
+            .filter_map(content::name_of)
+            .collect())
     }
 
     /// The directories of an image's layers, **lowest first** (the reverse of overlayfs' `lowerdir=`).
