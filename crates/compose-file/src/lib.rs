@@ -6,23 +6,35 @@
 //! is a [`Diagnostic`] with file, line, column and the way out. Source: Compose Specification; where it is
 //! silent, compose-go.
 
+mod assemble;
 mod canonical;
+mod decode;
 pub mod diagnostic;
 mod env_file;
+mod environment;
 mod files;
 mod interpolate;
+mod load;
+mod lookup;
+mod merge;
+mod normalise;
 mod options;
 mod parse;
 mod paths;
+mod profiles;
 pub mod project;
+mod resolve;
 mod scalar;
 mod schema;
 mod template;
 #[cfg(test)]
 mod testing;
 mod tree;
+mod validate;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use files::{Files, MemoryFiles};
+pub use load::{load, load_tree, variables};
 pub use options::{LoadError, Loaded, Options};
 pub use project::{Project, Service};
+pub use template::Variable;

@@ -9,7 +9,6 @@ mod shapes;
 
 pub(crate) use explain::looks_like_service;
 pub(crate) use nearest::nearest;
-pub(crate) use shapes::SERVICE;
 
 use crate::diagnostic::{Diagnostic, Place, Severity, Sources};
 use crate::tree::{Entry, Map, Node, Value, join};

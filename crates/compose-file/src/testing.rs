@@ -35,3 +35,32 @@ pub(crate) fn show(node: &Node) -> String {
     };
     format!("{tag}{value}")
 }
+
+/// Loads `/p/compose.yaml` with this text, in an empty environment.
+pub(crate) fn load_text(text: &str) -> Result<crate::Loaded, crate::LoadError> {
+    load_files(&[("/p/compose.yaml", text)])
+}
+
+/// Loads the project in `/p` from these files.
+pub(crate) fn load_files(files: &[(&str, &str)]) -> Result<crate::Loaded, crate::LoadError> {
+    load_with(&options(), files)
+}
+
+pub(crate) fn load_with(
+    options: &crate::Options,
+    files: &[(&str, &str)],
+) -> Result<crate::Loaded, crate::LoadError> {
+    crate::load(options, &crate::MemoryFiles::new(files.iter().copied()))
+}
+
+pub(crate) fn options() -> crate::Options {
+    crate::Options {
+        current_dir: "/p".into(),
+        ..crate::Options::default()
+    }
+}
+
+/// The bare messages, in order.
+pub(crate) fn messages(diagnostics: &[crate::Diagnostic]) -> Vec<String> {
+    diagnostics.iter().map(|diagnostic| diagnostic.message.clone()).collect()
+}

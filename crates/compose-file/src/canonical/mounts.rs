@@ -49,7 +49,7 @@ impl Canonical<'_> {
             }
         };
         let mut map = Map::new();
-        let mut set = |map: &mut Map, key: &str, value: Value| {
+        let set = |map: &mut Map, key: &str, value: Value| {
             map.insert(key, item.place, Node::new(value, item.place))
         };
         let options: Vec<&str> = options_of(text);

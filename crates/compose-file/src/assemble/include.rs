@@ -1,0 +1,191 @@
+//! `include`: whole Compose files, with their own directory and variables, under this one.
+//! Source: Compose Specification `14-include.md`.
+
+use super::{Loader, Scope};
+use crate::diagnostic::Place;
+use crate::environment::{self, Environment};
+use crate::merge;
+use crate::paths;
+use crate::tree::{Node, Value};
+use std::path::{Path, PathBuf};
+
+/// One entry of `include`.
+#[derive(Debug)]
+struct Include {
+    place: Place,
+    /// How the entry is called in messages.
+    at: String,
+    files: Vec<String>,
+    project_directory: Option<String>,
+    env_files: Option<Vec<String>>,
+}
+
+/// An error was reported.
+#[derive(Debug)]
+pub(super) struct Failed;
+
+impl Loader<'_> {
+    /// Takes `include` out of a document and loads what it names.
+    pub(super) fn include(
+        &mut self,
+        document: &mut Node,
+        scope: Scope<'_>,
+        including: &mut Vec<PathBuf>,
+    ) -> Result<Option<Node>, Failed> {
+        let Some(entry) = document
+            .as_map_mut()
+            .and_then(|root| root.remove("include"))
+        else {
+            return Ok(None);
+        };
+        let Value::List(list) = entry.node.value else {
+            return Ok(None);
+        };
+        let mut merged: Option<Node> = None;
+        let mut failed = false;
+        for (number, item) in list.iter().enumerate() {
+            let include = read(item, format!("include[{number}]"));
+            let Some(included) = self.included(&include, scope, including) else {
+                failed = true;
+                continue;
+            };
+            merged = Some(match merged {
+                Some(base) => merge_different(base, included),
+                None => included,
+            });
+        }
+        if failed { Err(Failed) } else { Ok(merged) }
+    }
+
+    fn included(
+        &mut self,
+        include: &Include,
+        scope: Scope<'_>,
+        including: &mut Vec<PathBuf>,
+    ) -> Option<Node> {
+        let (place, at) = (include.place, include.at.as_str());
+        let Some(first) = include.files.first() else {
+            self.error(place, at, "names no file".into(), "add \"path: FILE\"");
+            return None;
+        };
+        if let Some(remote) = include.files.iter().find(|file| paths::is_remote(file)) {
+            self.error(
+                place,
+                at,
+                format!("the file {remote} is remote"),
+                "fetch it first, and include the local file",
+            );
+            return None;
+        }
+        let resolve = |path: &str| paths::resolve(scope.base_dir, path, None);
+        let files: Vec<PathBuf> = include.files.iter().map(|file| resolve(file)).collect();
+        if let Some(again) = files.iter().find(|file| including.contains(file)) {
+            let mut chain: Vec<_> = including
+                .iter()
+                .map(|file| file.display().to_string())
+                .collect();
+            chain.push(again.display().to_string());
+            let message = format!(
+                "files include each other in a circle: {}",
+                chain.join(" -> ")
+            );
+            self.error(
+                place,
+                at,
+                message,
+                "take the common part into a file of its own",
+            );
+            return None;
+        }
+        let directory = match &include.project_directory {
+            Some(directory) => resolve(directory),
+            None => resolve(first)
+                .parent()
+                .map(Path::to_owned)
+                .unwrap_or_else(|| scope.base_dir.to_owned()),
+        };
+        let environment = self.included_environment(include, &directory, scope)?;
+        let mut parsed = Vec::with_capacity(files.len());
+        for file in files {
+            let documents = self.parse(&file, Some((place, at)))?;
+            parsed.push((file, documents));
+        }
+        let mut node = self.assemble(
+            parsed,
+            Scope {
+                base_dir: &directory,
+                environment: &environment,
+            },
+            including,
+        )?;
+        if let Some(map) = node.as_map_mut() {
+            map.remove("name");
+        }
+        Some(node)
+    }
+
+    /// The included project's `.env` or `env_file`, over which the variables of this project win.
+    fn included_environment(
+        &mut self,
+        include: &Include,
+        directory: &Path,
+        scope: Scope<'_>,
+    ) -> Option<Environment> {
+        let files: Vec<PathBuf> = match &include.env_files {
+            Some(named) => named
+                .iter()
+                .map(|file| paths::resolve(scope.base_dir, file, None))
+                .collect(),
+            None => {
+                let default = directory.join(".env");
+                if self.files.is_file(&default) {
+                    vec![default]
+                } else {
+                    Vec::new()
+                }
+            }
+        };
+        let mut warnings = Vec::new();
+        let loaded = environment::load(
+            &files,
+            scope.environment,
+            self.files,
+            &mut self.sources,
+            &mut warnings,
+        );
+        self.diagnostics.append(&mut warnings);
+        loaded.map_err(|error| self.diagnostics.push(error)).ok()
+    }
+}
+
+fn read(item: &Node, at: String) -> Include {
+    let texts = |node: &Node| match node.as_list() {
+        Some(list) => list.iter().filter_map(Node::scalar_text).collect(),
+        None => node.scalar_text().into_iter().collect::<Vec<_>>(),
+    };
+    Include {
+        place: item.place,
+        at,
+        files: item.get("path").map(texts).unwrap_or_else(|| texts(item)),
+        project_directory: item.get("project_directory").and_then(Node::scalar_text),
+        env_files: item.get("env_file").map(texts),
+    }
+}
+
+/// Merges two included models. What came in twice the same way (two files include a third) stays single.
+fn merge_different(base: Node, mut over: Node) -> Node {
+    if let Some(sections) = over.as_map_mut() {
+        for (section, node) in sections.values_mut() {
+            let Some(known) = base.get(section).and_then(Node::as_map) else {
+                continue;
+            };
+            if let Some(map) = node.as_map_mut() {
+                map.retain(|entry| match known.get(&entry.key) {
+                    Some(same) => merge::value_text(same) != merge::value_text(&entry.node),
+                    None => true,
+                });
+            }
+        }
+    }
+    merge::merge(base, over, &[])
+}

@@ -1,0 +1,137 @@
+//! What services take from outside the Compose file: `env_file`, `label_file`, bare `KEY` entries, and
+//! the variables behind configs and secrets.
+//! Source: Compose Specification `05-services.md` "env_file", "environment", "label_file".
+
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::env_file;
+use crate::environment::{read_text, syntax};
+use crate::files::Files;
+use crate::project::{EnvFile, EnvFormat, FileSource, Project, Service};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+type Variables = BTreeMap<String, Option<String>>;
+
+/// Fills in every active service's environment and labels.
+pub(crate) fn environment(project: &mut Project, files: &dyn Files) -> Vec<Diagnostic> {
+    let mut diagnostics = Vec::new();
+    let mut services = std::mem::take(&mut project.services);
+    for service in &mut services {
+        service_environment(project, service, files, &mut diagnostics);
+        service_labels(project, service, files, &mut diagnostics);
+    }
+    project.services = services;
+    let environment = &project.environment;
+    for object in project
+        .configs
+        .values_mut()
+        .chain(project.secrets.values_mut())
+    {
+        if let FileSource::Environment { variable, value } = &mut object.source {
+            *value = environment.get(variable).cloned();
+        }
+    }
+    diagnostics
+}
+
+fn service_environment(
+    project: &Project,
+    service: &mut Service,
+    files: &dyn Files,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    let mut variables = Variables::new();
+    for (number, env_file) in service.env_file.iter().enumerate() {
+        if !env_file.required && !files.is_file(&env_file.path) {
+            continue;
+        }
+        let path = format!("services.{}.env_file[{number}]", service.name);
+        match read_env_file(project, env_file, files) {
+            Ok((read, mut warnings)) => {
+                variables.extend(read);
+                diagnostics.append(&mut warnings);
+            }
+            Err(error) => diagnostics.push(located(project, error, &path)),
+        }
+    }
+    variables.extend(std::mem::take(&mut service.environment));
+    for (key, value) in &mut variables {
+        if value.is_none() {
+            *value = project.environment.get(key).cloned();
+        }
+    }
+    service.environment = variables;
+}
+
+/// Each file by itself: it sees the project's environment and its own earlier keys, not other env files.
+fn read_env_file(
+    project: &Project,
+    env_file: &EnvFile,
+    files: &dyn Files,
+) -> Result<(Variables, Vec<Diagnostic>), Diagnostic> {
+    let text = read_text(&env_file.path, files, "env file")?;
+    if env_file.format == EnvFormat::Raw {
+        return Ok((env_file::parse_raw(&text).into_iter().collect(), Vec::new()));
+    }
+    let (assignments, warnings) = parse(project, &env_file.path, &text)?;
+    Ok((assignments.into_iter().collect(), warnings))
+}
+
+fn parse(
+    project: &Project,
+    path: &Path,
+    text: &str,
+) -> Result<(Vec<env_file::Assignment>, Vec<Diagnostic>), Diagnostic> {
+    let lookup = |name: &str| project.environment.get(name).cloned();
+    let parsed = env_file::parse(text, &lookup)
+        .map_err(|error| syntax(path, text, &error, &mut project.places.sources.clone()))?;
+    let warn = |name: String| {
+        let message = format!("The \"{name}\" variable is not set. Defaulting to a blank string.");
+        let mut warning = Diagnostic::new(Severity::Warning, message);
+        warning.file = Some(path.to_owned());
+        warning
+    };
+    Ok((
+        parsed.assignments,
+        parsed.unset.into_iter().map(warn).collect(),
+    ))
+}
+
+fn service_labels(
+    project: &Project,
+    service: &mut Service,
+    files: &dyn Files,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    let mut labels = BTreeMap::new();
+    for (number, file) in service.label_file.iter().enumerate() {
+        let read =
+            read_text(file, files, "label file").and_then(|text| parse(project, file, &text));
+        match read {
+            Ok((assignments, mut warnings)) => {
+                labels.extend(
+                    assignments
+                        .into_iter()
+                        .map(|(key, value)| (key, value.unwrap_or_default())),
+                );
+                diagnostics.append(&mut warnings);
+            }
+            Err(error) => {
+                let path = format!("services.{}.label_file[{number}]", service.name);
+                diagnostics.push(located(project, error, &path));
+            }
+        }
+    }
+    labels.extend(std::mem::take(&mut service.labels));
+    service.labels = labels;
+}
+
+/// An error without a place of its own gets the one of the key that asked for the file.
+fn located(project: &Project, error: Diagnostic, path: &str) -> Diagnostic {
+    if error.file.is_some() {
+        return error;
+    }
+    let mut placed = project.error_at(path, error.message);
+    placed.hint = error.hint;
+    placed
+}
