@@ -102,8 +102,10 @@ impl Ignore {
     }
 
     /// Whether something below an excluded directory may be kept, so that it must be walked.
-    pub fn may_keep_below(&self, _directory: &str) -> bool {
-        self.rules.iter().any(|rule| rule.includes)
+    pub fn may_keep_below(&self, directory: &str) -> bool {
+        self.rules
+            .iter()
+            .any(|rule| rule.includes && rule.pattern.may_match_below(directory))
     }
 }
 

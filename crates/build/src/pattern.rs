@@ -58,6 +58,11 @@ impl Pattern {
 
     /// Whether the pattern fits the whole path.
     pub fn matches(&self, path: &str) -> bool {
+        self.after(path)[self.tokens.len()]
+    }
+
+    /// The positions in the pattern that may be reached once the text is read.
+    fn after(&self, path: &str) -> Vec<bool> {
         let mut at = vec![false; self.tokens.len() + 1];
         at[0] = true;
         self.spread(&mut at, true);
@@ -79,7 +84,12 @@ impl Pattern {
             self.spread(&mut next, c == '/');
             at = next;
         }
-        at[self.tokens.len()]
+        at
+    }
+
+    /// Whether the pattern may fit something below the directory.
+    pub fn may_match_below(&self, directory: &str) -> bool {
+        self.after(&format!("{directory}/")).contains(&true)
     }
 
     /// Goes over tokens that may take nothing. `boundary`: at the start of a path component.
@@ -190,6 +200,13 @@ mod tests {
         for bad in ["[", "[]", "[a-]", "a\\", "[-x]"] {
             assert!(Pattern::new(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn directories_that_cannot_lead_to_a_match_are_known() {
+        let below = |pattern: &str, directory: &str| Pattern::new(pattern).unwrap().may_match_below(directory);
+        assert!(below("docs/a/*.md", "docs") && below("docs/a/*.md", "docs/a") && below("**/x", "any"));
+        assert!(!below("docs/a", "node_modules") && !below("docs", "docs") && !below("*.md", "docs"));
     }
 
     #[test]

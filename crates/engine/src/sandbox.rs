@@ -245,6 +245,11 @@ pub fn is_alive(ctx: &Context, id: &str) -> bool {
     path.exists() && matches!(sys::lock::FileLock::try_exclusive(&path), Ok(None))
 }
 
+/// The group above all sandboxes of this data root.
+pub(crate) fn cgroup_parent(ctx: &Context) -> String {
+    role::parent(ctx)
+}
+
 /// Gives back what sandboxes held whose role was killed.
 pub fn sweep(ctx: &Context) -> Result<()> {
     let dir = lock_dir(ctx);

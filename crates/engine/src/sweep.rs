@@ -23,13 +23,16 @@ pub struct Swept {
 pub fn sweep(ctx: &Context) -> Result<Swept> {
     let mut swept = Swept::default();
     remove_autoremoved(ctx)?;
+    crate::sandbox::sweep(ctx)?;
     for id in run_directories(ctx)? {
         swept.runs += usize::from(sweep_run(ctx, &id)?);
     }
     swept.names = sweep_names(ctx)?;
     let active = active_ids(ctx)?;
     // Leases and ports of containers that do not run; errors name what could not be removed, the next sweep tries again.
-    let _ = network::sweep(&ctx.layout, &|id| active.contains(id));
+    let _ = network::sweep(&ctx.layout, &|id| {
+        active.contains(id) || crate::sandbox::is_alive(ctx, id)
+    });
     sweep_cgroups(ctx, &active);
     sweep_locks(ctx);
     swept.bytes = trash::empty(ctx)?;
@@ -158,6 +161,7 @@ fn sweep_cgroups(ctx: &Context, active: &BTreeSet<String>) {
     }
     if active.is_empty() {
         runtime::cgroup::remove_parent(&parent);
+        runtime::cgroup::remove_parent(&crate::sandbox::cgroup_parent(ctx));
     }
 }
 

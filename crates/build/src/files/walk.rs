@@ -168,9 +168,24 @@ impl Walk<'_> {
         match self.source.verdict(path) {
             Verdict::Kept => kind() != Some(FileType::Socket),
             Verdict::Excluded { .. } => {
-                self.source.enters(path) && kind() == Some(FileType::Directory)
+                self.source.enters(path)
+                    && kind() == Some(FileType::Directory)
+                    && self.holds_wanted(dir, name, path)
             }
         }
+    }
+
+    /// Whether a hidden directory has something in it that is not hidden.
+    fn holds_wanted(&self, dir: BorrowedFd<'_>, name: &OsStr, path: &Path) -> bool {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let Ok(below) = rustix::fs::openat(dir, name, flags, Mode::empty()) else {
+            return false;
+        };
+        let children = names(below.as_fd(), path).unwrap_or_default();
+        let mut wanted = children
+            .iter()
+            .map(|child| self.wanted(below.as_fd(), child, &path.join(child)));
+        path.components().count() < DEPTH && wanted.any(|wanted| wanted)
     }
 }
 

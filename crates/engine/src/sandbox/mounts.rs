@@ -39,10 +39,6 @@ impl Scratch {
         })
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
     pub(super) fn write(&self, name: &str, content: &[u8], mode: u32) -> Result<PathBuf> {
         let path = self.path.join(name);
         let mut file = std::fs::File::create(&path).map_err(Error::file("write", &path))?;

@@ -11,6 +11,7 @@ use crate::timestamp::Timestamp;
 use model::container::ContainerSpec;
 use model::network::EndpointSettings;
 use network::Attached;
+use oci_spec::runtime::LinuxResources;
 use runtime::{Cgroup, Netns, Overlay, Reaper, Request, Rootfs, Started, Stdio, UserSpec};
 use std::io::{Read, Write};
 use std::net::IpAddr;
@@ -80,6 +81,7 @@ impl Drop for Held<'_> {
         if let Some(cgroup) = &self.cgroup {
             let _ = cgroup.kill_all();
             let _ = cgroup.remove();
+            runtime::cgroup::remove_parent(&parent(self.ctx));
         }
         let _ = std::fs::remove_file(super::lock_dir(self.ctx).join(&self.id));
     }
@@ -205,8 +207,7 @@ fn start(
         .linux()
         .as_ref()
         .and_then(|linux| linux.resources().as_ref());
-    let cgroup = Cgroup::create(&parent(ctx), &held.id, resources);
-    held.cgroup = Some(cgroup.map_err(group_error("make the cgroup of the sandbox"))?);
+    held.cgroup = Some(make_group(ctx, &held.id, resources)?);
     let (out, err) = (std::io::stdout(), std::io::stderr());
     let null = std::fs::File::open("/dev/null").map_err(Error::file("open", "/dev/null"))?;
     let pending = runtime::spawn(&Request {
@@ -245,12 +246,24 @@ fn start(
     Ok(pending.start()?)
 }
 
+/// The sandbox that ended last takes the parent group along, perhaps just before ours is made in it.
+fn make_group(ctx: &Context, id: &str, resources: Option<&LinuxResources>) -> Result<Cgroup> {
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        match Cgroup::create(&parent(ctx), id, resources) {
+            Err(_) if attempts < 5 => {}
+            other => return other.map_err(group_error("make the cgroup of the sandbox")),
+        }
+    }
+}
+
 fn group_error(action: &'static str) -> impl FnOnce(runtime::cgroup::Error) -> Error {
     move |error| Error::system(action)(std::io::Error::other(error))
 }
 
 /// The group of all sandboxes of this data root: not that of the containers, whose members have records.
-fn parent(ctx: &Context) -> String {
+pub(super) fn parent(ctx: &Context) -> String {
     format!("{}-build", default_parent(ctx))
 }
 
@@ -309,6 +322,7 @@ pub(super) fn give_back(ctx: &Context, id: &str) -> Result<()> {
         cgroup
             .remove()
             .map_err(group_error("remove the cgroup of a dead sandbox"))?;
+        runtime::cgroup::remove_parent(&parent(ctx));
     }
     let swept = network::sweep(&ctx.layout, &|holder| holder != id);
     swept.map(drop).map_err(|mut errors| {
