@@ -180,8 +180,7 @@ impl<'a> Firewall<'a> {
         let claims = ports::claims(self.layout).map_err(|source| Error::Ports {
             source: Box::new(source),
         })?;
-        let mut changes = vec![Change::AddTable, Change::DeleteTable, Change::AddTable];
-        changes.extend(rules::table());
+        let mut changes = rules::table();
         for network in networks
             .iter()
             .filter(|network| bridge::is_set_up(self.layout, network))
@@ -189,7 +188,9 @@ impl<'a> Firewall<'a> {
             changes.extend(add(rules::membership(network)));
         }
         changes.extend(Projection::of(&claims).changes_from(&Projection::default()));
-        self.socket.apply(self.table(), &changes).map_err(netlink)?;
+        self.socket
+            .replace_table(self.table(), changes)
+            .map_err(netlink)?;
         self.write_marker(self.socket.generation().map_err(netlink)?)
     }
 
@@ -210,6 +211,10 @@ impl<'a> Firewall<'a> {
     /// What a map of the table holds now.
     pub(crate) fn elements(&self, set: &str) -> Result<Vec<Element>, Error> {
         self.socket.elements(self.table(), set).map_err(netlink)
+    }
+
+    pub(crate) fn socket(&self) -> &NftSocket {
+        &self.socket
     }
 
     fn table(&self) -> Table<'_> {

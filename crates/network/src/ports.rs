@@ -10,6 +10,7 @@
 //!
 //! Source: Docker's `-p` and its error texts; moby `libnetwork/portallocator`.
 
+mod flows;
 pub(crate) mod holder;
 pub(crate) mod projection;
 mod resolve;
@@ -59,6 +60,8 @@ pub enum Error {
     },
     #[error("cannot read the claimed ports in {}", path.display())]
     Read { path: PathBuf, source: io::Error },
+    #[error("cannot redirect the UDP flows of a published port")]
+    Flows { source: sys::netlink::Error },
     #[error(transparent)]
     Record(#[from] record::Error),
     #[error(transparent)]
@@ -278,10 +281,11 @@ fn change(firewall: &Firewall<'_>, before: &[Claim], after: &[Claim]) -> Result<
         Err(firewall::Error::Netlink { source }) if source.is_missing() || source.is_exists() => {
             firewall.rebuild()?;
             let again = Projection::of(after).changes_from(&Projection::held_by(firewall)?);
-            Ok(firewall.apply(again)?)
+            firewall.apply(again)?;
         }
-        other => Ok(other?),
+        other => other?,
     }
+    flows::settle(firewall.socket(), before, after).map_err(|source| Error::Flows { source })
 }
 
 fn published(claim: &Claim) -> impl Iterator<Item = PublishedPort> + use<> {

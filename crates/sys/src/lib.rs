@@ -6,6 +6,7 @@
 pub mod bpf;
 pub mod capability;
 pub mod cgroupfs;
+pub mod conntrack;
 pub mod helper;
 pub mod inherited;
 pub mod lock;
@@ -17,6 +18,7 @@ pub mod path;
 pub mod pipe;
 pub mod poll;
 pub mod process;
+pub mod program;
 pub mod rlimit;
 pub mod role;
 pub mod seccomp;

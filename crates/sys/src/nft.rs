@@ -7,7 +7,7 @@
 //! numbers of keys as nftables' `include/datatype.h`, so that `nft list table` prints our maps readably.
 
 mod dump;
-mod encode;
+pub(crate) mod encode;
 pub mod expr;
 
 pub use dump::{BaseChain, Element};
@@ -143,6 +143,8 @@ impl Value {
 #[derive(Debug, Clone)]
 pub enum Change<'a> {
     AddTable,
+    /// Fails when the table exists.
+    CreateTable,
     DeleteTable,
     AddChain {
         name: &'a str,
@@ -174,7 +176,7 @@ pub enum Change<'a> {
 /// A netfilter socket in the namespace it was opened in.
 #[derive(Debug)]
 pub struct NftSocket {
-    channel: Channel,
+    pub(crate) channel: Channel,
 }
 
 impl NftSocket {
@@ -199,6 +201,23 @@ impl NftSocket {
         // Begin is 1, the changes follow. The answer to the last change comes after every error of the batch.
         let last = datagram.labels.len() as u32 - 1;
         self.channel.transact(&datagram, last)
+    }
+
+    /// The table with just this in it, in one transaction. Where there was none nothing is deleted, so that nobody has to
+    /// wait for the kernel's grace period after a deletion.
+    pub fn replace_table(&self, table: Table<'_>, content: Vec<Change<'_>>) -> Result<(), Error> {
+        let mut changes = vec![Change::CreateTable];
+        changes.extend(content);
+        match self.apply(table, &changes) {
+            Err(e) if e.is_exists() => {
+                changes.splice(
+                    ..1,
+                    [Change::AddTable, Change::DeleteTable, Change::AddTable],
+                );
+                self.apply(table, &changes)
+            }
+            other => other,
+        }
     }
 }
 
@@ -235,6 +254,20 @@ impl Change<'_> {
                     w.be32(2, 0);
                 },
             ),
+            Self::CreateTable => {
+                const NLM_F_EXCL: u16 = 0x200;
+                let flags = create | NLM_F_EXCL;
+                writer.message(
+                    MSG_NEWTABLE,
+                    flags,
+                    family,
+                    format!("create the table {name}"),
+                    |w| {
+                        w.text(1, name);
+                        w.be32(2, 0);
+                    },
+                );
+            }
             Self::DeleteTable => {
                 writer.message(
                     MSG_DELTABLE,

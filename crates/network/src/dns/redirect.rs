@@ -27,10 +27,7 @@ pub(super) fn lead_here(netns: BorrowedFd<'_>, port: u16) -> Result<(), netlink:
         family: IPV4,
         name: "dockless-dns",
     };
-    let changes = [
-        Change::AddTable,
-        Change::DeleteTable,
-        Change::AddTable,
+    let content = vec![
         Change::AddChain {
             name: "output",
             hook,
@@ -44,7 +41,7 @@ pub(super) fn lead_here(netns: BorrowedFd<'_>, port: u16) -> Result<(), netlink:
             expressions: rule(TCP, port),
         },
     ];
-    NftSocket::open_in(netns)?.apply(table, &changes)
+    NftSocket::open_in(netns)?.replace_table(table, content)
 }
 
 fn rule(protocol: u8, port: u16) -> Vec<Expr> {

@@ -262,3 +262,35 @@ fn ipv6_is_published_on_the_host_s_addresses_and_refused_at_once_on_its_loopback
         "through the host"
     );
 }
+
+#[test]
+fn a_udp_client_that_keeps_talking_follows_the_port_to_its_next_holder() {
+    let world = World::new();
+    let net = world.network("n", |_| {});
+    let binding = PortBinding {
+        protocol: Protocol::Udp,
+        ..tcp(5300, 53)
+    };
+    let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    client
+        .set_read_timeout(Some(std::time::Duration::from_millis(100)))
+        .unwrap();
+    client.connect("127.0.0.1:5300").unwrap();
+    let says = |wanted: &str| {
+        let _ = client.send(b"?");
+        let mut buffer = [0; 64];
+        client
+            .recv(&mut buffer)
+            .is_ok_and(|length| buffer[..length].starts_with(wanted.as_bytes()))
+    };
+    assert!(!says("anything"), "nobody is there yet");
+    for name in ["one", "two"] {
+        let c = world
+            .container_with(name, &[&net], &[binding], None)
+            .unwrap();
+        c.space
+            .serve_udp("0.0.0.0:53", if name == "one" { "one" } else { "two" });
+        eventually(name, || says(name));
+        world.detach(c);
+    }
+}

@@ -25,6 +25,20 @@ impl<'a> Writer<'a> {
         self.finish(start);
     }
 
+    /// One message of another netfilter subsystem, `subsystem << 8 | kind`.
+    pub(crate) fn foreign(
+        &mut self,
+        kind: u16,
+        flags: u16,
+        family: u8,
+        label: &'static str,
+        body: impl FnOnce(&mut Self),
+    ) {
+        let start = self.header(kind, flags, family, 0, label.into());
+        body(self);
+        self.finish(start);
+    }
+
     /// One nf_tables message.
     pub(crate) fn message(
         &mut self,
