@@ -41,7 +41,7 @@ pub fn exec(request: &ExecRequest<'_>) -> Result<Started, Error> {
     };
     let (ours, theirs) = sys::socket::seqpacket_pair().map_err(Error::Socket)?;
     let group = request.cgroup.and_then(|cgroup| cgroup.v2_fd());
-    match clone_beside(Some(request.pidfd), 0, group)? {
+    match clone_into(request, group)? {
         Cloned::Parent(child) => {
             drop(theirs);
             Pending::new(child, ours).start()
@@ -56,6 +56,23 @@ pub fn exec(request: &ExecRequest<'_>) -> Result<Started, Error> {
             let _ = protocol::send_failed(&theirs, &error);
             sys::process::exit_now(error.exit_code())
         }
+    }
+}
+
+/// A v2 group that has handed its controllers on to children of its own (systemd or a runtime inside) takes no process itself
+/// and says EBUSY: then the process goes where the container's init has gone.
+fn clone_into(request: &ExecRequest<'_>, group: Option<BorrowedFd<'_>>) -> Result<Cloned, Error> {
+    match clone_beside(Some(request.pidfd), 0, group) {
+        Err(Error::Clone(e)) if e.raw_os_error() == Some(16) && group.is_some() => {
+            let cgroup = request.cgroup.ok_or(Error::Protocol)?;
+            let moved = sys::process::pid_of(request.pidfd).and_then(|pid| cgroup.open_v2_of(pid));
+            clone_beside(
+                Some(request.pidfd),
+                0,
+                Some(moved.map_err(Error::Gone)?.as_fd()),
+            )
+        }
+        other => other,
     }
 }
 

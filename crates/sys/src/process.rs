@@ -158,6 +158,16 @@ pub fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
     Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
 }
 
+/// The pid behind a handle, in our namespace; `ESRCH` once the process has been reaped.
+pub fn pid_of(pidfd: impl AsFd) -> io::Result<i32> {
+    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_fd().as_raw_fd()))?;
+    let pid = info
+        .lines()
+        .find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok());
+    pid.filter(|pid| *pid > 0)
+        .ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))
+}
+
 /// Opens a process only if it is still the one that started at `start_time`: a pid alone may have been given to another.
 pub fn pidfd_open_verified(pid: i32, start_time: u64) -> io::Result<OwnedFd> {
     let pidfd = pidfd_open(pid)?;
@@ -295,6 +305,17 @@ pub fn start_time(pid: i32) -> io::Result<u64> {
     })
 }
 
+/// Whether this very process still runs. One that has ended and only waits for its parent does not.
+pub fn is_running(pid: i32, start_time: u64) -> bool {
+    let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
+        return false;
+    };
+    let state = text
+        .rsplit_once(')')
+        .and_then(|(_, rest)| rest.split_ascii_whitespace().next());
+    parse_start_time(&text) == Some(start_time) && !matches!(state, Some("Z" | "X"))
+}
+
 /// Field 22; the name in field 2 may hold spaces and parentheses, so counting starts after the last `)`.
 fn parse_start_time(stat: &str) -> Option<u64> {
     let (_, rest) = stat.rsplit_once(')')?;
@@ -310,101 +331,6 @@ pub fn set_dumpable(dumpable: bool) -> io::Result<()> {
         DumpableBehavior::NotDumpable
     };
     Ok(rustix::process::set_dumpable_behavior(behavior)?)
-}
-
-/// Replaces the program of this process; returns only the error.
-pub fn execve(
-    program: &std::ffi::CStr,
-    argv: &[std::ffi::CString],
-    env: &[std::ffi::CString],
-) -> io::Error {
-    let argv = pointers(argv);
-    let env = pointers(env);
-    // SAFETY: both arrays end with a null pointer and point into strings borrowed for the call.
-    unsafe { libc::execve(program.as_ptr(), argv.as_ptr(), env.as_ptr()) };
-    io::Error::last_os_error()
-}
-
-pub(crate) fn pointers(strings: &[std::ffi::CString]) -> Vec<*const libc::c_char> {
-    strings
-        .iter()
-        .map(|s| s.as_ptr())
-        .chain([std::ptr::null()])
-        .collect()
-}
-
-/// Marks every descriptor from `first` on close-on-exec; `ENOSYS` before Linux 5.11 falls back to the list in /proc.
-pub fn cloexec_from(first: i32) -> io::Result<()> {
-    const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
-    // SAFETY: integers only; nothing is closed, so no descriptor owned elsewhere becomes invalid.
-    let done = unsafe {
-        libc::syscall(
-            libc::SYS_close_range,
-            first as libc::c_uint,
-            libc::c_uint::MAX,
-            CLOSE_RANGE_CLOEXEC,
-        )
-    };
-    if done == 0 {
-        return Ok(());
-    }
-    for entry in std::fs::read_dir("/proc/self/fd")? {
-        let name = entry?.file_name();
-        let Some(fd) = name
-            .to_str()
-            .and_then(|n| n.parse::<i32>().ok())
-            .filter(|fd| *fd >= first)
-        else {
-            continue;
-        };
-        // SAFETY: sets a flag on a descriptor number; one that was closed meanwhile answers EBADF.
-        unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
-    }
-    Ok(())
-}
-
-/// Makes `fd` the descriptor number `target`, inherited over execve.
-pub fn dup_onto(fd: BorrowedFd<'_>, target: i32) -> io::Result<()> {
-    if fd.as_raw_fd() == target {
-        rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::empty())?;
-        return Ok(());
-    }
-    // SAFETY: the number `target` is given up by the caller, who is about to execute another program.
-    let done = unsafe { libc::dup2(fd.as_raw_fd(), target) };
-    if done == -1 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
-}
-
-/// A new anonymous session keyring, so that the keys of the host's session stay out of reach; see keyctl(2).
-pub fn join_new_session_keyring() -> io::Result<()> {
-    const KEYCTL_JOIN_SESSION_KEYRING: libc::c_int = 1;
-    // SAFETY: a null name asks for an anonymous keyring; no memory is passed.
-    let done = unsafe {
-        libc::syscall(
-            libc::SYS_keyctl,
-            KEYCTL_JOIN_SESSION_KEYRING,
-            std::ptr::null::<libc::c_char>(),
-        )
-    };
-    if done == -1 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
-}
-
-/// Sets the execution domain (`personality(2)`).
-pub fn set_personality(persona: u64) -> io::Result<()> {
-    // SAFETY: an integer in, an integer out.
-    let done = unsafe { libc::personality(persona as _) };
-    if done == -1 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
 }
 
 /// Sends a signal by pid, for a process without a handle (a child seen only inside a pid namespace).
@@ -448,6 +374,7 @@ mod tests {
     fn own_start_time_verifies_own_pid() {
         let pid = std::process::id() as i32;
         let started = start_time(pid).unwrap();
+        assert_eq!(pid_of(pidfd_open(pid).unwrap()).unwrap(), pid);
         pidfd_open_verified(pid, started).unwrap();
         let wrong = pidfd_open_verified(pid, started + 1).unwrap_err();
         assert_eq!(wrong.raw_os_error(), Some(libc::ESRCH));
@@ -462,7 +389,7 @@ mod tests {
 
     #[test]
     fn threaded_callers_are_refused() {
-        let other = std::thread::spawn(|| std::thread::park());
+        let other = std::thread::spawn(std::thread::park);
         let refused = clone_single_threaded(0, None).unwrap_err();
         other.thread().unpark();
         other.join().unwrap();

@@ -7,7 +7,8 @@
 //! `/proc/PID/exe` of a role (CVE-2019-5736) finds a file on a read-only mount that it cannot remount.
 //! Source: clone(2), execveat(2), open_tree(2).
 
-use crate::process::{Child, pointers};
+use crate::process::Child;
+use crate::program::pointers;
 use rustix::fs::{Mode, OFlags};
 use std::ffi::CString;
 use std::io;

@@ -8,19 +8,24 @@
 
 mod devices;
 mod error;
+mod place;
 mod stats;
 mod v1;
+mod v1_limits;
 mod v2;
+mod view;
 
 pub use error::Error;
+pub use place::{children, hierarchies, limits_swap, remove_parent};
 pub use stats::Stats;
+pub(crate) use view::{attach_v1, make_v1_directory};
 
 use oci_spec::runtime::LinuxResources;
+use place::{check, check_name, child_groups};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use sys::cgroupfs::{self, Hierarchies};
-use sys::mount::Flags;
 
 /// The parent of containers of the default data root.
 pub const DEFAULT_PARENT: &str = "dockless";
@@ -158,6 +163,18 @@ impl Cgroup {
         self.v2.as_ref().map(|group| group.directory.as_fd())
     }
 
+    /// The v2 group a process is in now.
+    pub(crate) fn open_v2_of(&self, pid: i32) -> std::io::Result<OwnedFd> {
+        let missing = || std::io::Error::from_raw_os_error(2);
+        let mount = self.hierarchies.v2.as_ref().ok_or_else(missing)?;
+        let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
+        let path = groups
+            .lines()
+            .find_map(|line| line.strip_prefix("0::/"))
+            .ok_or_else(missing)?;
+        cgroupfs::open(&mount.join(path))
+    }
+
     /// Moves the calling, single-threaded process into the v1 groups.
     pub(crate) fn join_v1_self(&self) -> std::io::Result<()> {
         for group in &self.v1 {
@@ -177,10 +194,10 @@ impl Cgroup {
 
     fn apply(&self, resources: &LinuxResources) -> Result<(), Error> {
         if self.hierarchies.is_empty() {
-            return v1::require_nothing(resources);
+            return v1_limits::require_nothing(resources);
         }
         // On a host with both, each controller is bound to one of the two: v1 takes what it has, v2 the rest.
-        let rest = v1::apply(self, resources)?;
+        let rest = v1_limits::apply(self, resources)?;
         v2::apply(self, &rest)
     }
 
@@ -370,168 +387,4 @@ impl Cgroup {
         };
         cgroupfs::write(&group.directory, file, value).map_err(failed)
     }
-}
-
-/// The names of the groups below a parent, over all hierarchies.
-pub fn children(parent: &str) -> Vec<String> {
-    let mut names: Vec<String> = parents(parent)
-        .iter()
-        .filter_map(|directory| std::fs::read_dir(directory).ok())
-        .flat_map(|entries| entries.flatten())
-        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        // What containers share is not one of them.
-        .filter(|name| name != devices::SHARED)
-        .collect();
-    names.sort_unstable();
-    names.dedup();
-    names
-}
-
-/// Removes the empty group above the containers; one that is in use stays.
-pub fn remove_parent(parent: &str) {
-    for directory in parents(parent) {
-        // EBUSY is the answer for a group that is in use, ENOENT for one that is gone.
-        let _ = std::fs::remove_dir(directory.join(devices::SHARED));
-        let _ = std::fs::remove_dir(directory);
-    }
-}
-
-fn parents(parent: &str) -> Vec<PathBuf> {
-    let Ok(hierarchies) = cgroupfs::detect() else {
-        return Vec::new();
-    };
-    let mounts = hierarchies.v1.iter().map(|v1| v1.mount.clone());
-    mounts
-        .chain(hierarchies.v2.clone())
-        .map(|mount| mount.join(parent.trim_start_matches('/')))
-        .collect()
-}
-
-/// Whether memory and swap together can be limited here.
-pub fn limits_swap() -> bool {
-    let Ok(hierarchies) = cgroupfs::detect() else {
-        return false;
-    };
-    match hierarchies.v1_with("memory") {
-        Some(v1) => v1.mount.join("memory.memsw.limit_in_bytes").exists(),
-        // There the file is in every group but the root's; swap accounting is a part of the controller.
-        None => Path::new("/proc/swaps").exists(),
-    }
-}
-
-/// All groups below, at any depth.
-fn child_groups(path: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut open = vec![path.to_owned()];
-    while let Some(directory) = open.pop() {
-        let Ok(entries) = std::fs::read_dir(&directory) else {
-            continue;
-        };
-        for entry in entries.flatten() {
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                found.push(entry.path());
-                open.push(entry.path());
-            }
-        }
-    }
-    found
-}
-
-/// The hierarchies of this host. With none mounted (a minimal init), v2 is mounted at its usual place for everybody.
-pub fn hierarchies() -> Result<Hierarchies, Error> {
-    let found = cgroupfs::detect().map_err(Error::Detect)?;
-    if !found.is_empty() {
-        return Ok(found);
-    }
-    let place = Path::new("/sys/fs/cgroup");
-    if !place.is_dir() {
-        return Ok(found);
-    }
-    let flags = Flags::MOUNT_ATTR_NOSUID | Flags::MOUNT_ATTR_NODEV | Flags::MOUNT_ATTR_NOEXEC;
-    let mounted = sys::mount::new_filesystem("cgroup2", &[], flags).and_then(|mount| {
-        let place = sys::mount::open_root(place)?;
-        sys::mount::attach(mount.as_fd(), place.as_fd())
-    });
-    mounted.map_err(|source| Error::Mount {
-        path: place.to_owned(),
-        source,
-    })?;
-    cgroupfs::detect().map_err(Error::Detect)
-}
-
-/// A parent is relative and stays below the hierarchy's root.
-fn check(parent: &str) -> Result<PathBuf, Error> {
-    let path = Path::new(parent.trim_start_matches('/'));
-    let plain = path
-        .components()
-        .all(|component| matches!(component, std::path::Component::Normal(_)));
-    if plain && path.components().next().is_some() {
-        return Ok(path.to_owned());
-    }
-    Err(Error::Name {
-        name: parent.to_owned(),
-    })
-}
-
-fn check_name(name: &str) -> Result<String, Error> {
-    let bad = name.is_empty() || name.contains('/') || name == "." || name == "..";
-    if bad {
-        Err(Error::Name {
-            name: name.to_owned(),
-        })
-    } else {
-        Ok(name.to_owned())
-    }
-}
-
-/// Makes the directory of a v1 hierarchy in the container's /sys/fs/cgroup, with links for controllers mounted together.
-pub(crate) fn mount_v1(
-    directory: BorrowedFd<'_>,
-    hierarchy: &cgroupfs::V1,
-    _target: BorrowedFd<'_>,
-    _flags: Flags,
-) -> std::io::Result<()> {
-    let name = directory_name(hierarchy);
-    rustix::fs::mkdirat(
-        directory,
-        name.as_str(),
-        rustix::fs::Mode::from_raw_mode(0o755),
-    )?;
-    for controller in hierarchy
-        .controllers
-        .iter()
-        .filter(|c| **c != name && !c.contains('='))
-    {
-        sys::path::ensure_link(directory, controller, &name)?;
-    }
-    Ok(())
-}
-
-/// Mounts it there. Inside a cgroup namespace it shows the container's group as its root.
-pub(crate) fn attach_v1(
-    directory: BorrowedFd<'_>,
-    hierarchy: &cgroupfs::V1,
-    flags: Flags,
-) -> std::io::Result<()> {
-    let context = sys::mount::FsContext::open("cgroup")?;
-    for controller in &hierarchy.controllers {
-        match controller.split_once('=') {
-            Some((key, value)) => {
-                context.set_flag("none")?;
-                context.set(key, value)?;
-            }
-            None => context.set_flag(controller)?,
-        }
-    }
-    sys::mount::attach_at(
-        context.create(flags)?.as_fd(),
-        directory,
-        &directory_name(hierarchy),
-    )
-}
-
-fn directory_name(hierarchy: &cgroupfs::V1) -> String {
-    let name = hierarchy.controllers.join(",");
-    name.strip_prefix("name=").unwrap_or(&name).to_owned()
 }

@@ -60,7 +60,7 @@ fn enable(path: &Path) -> Result<(), Error> {
 
 pub(super) fn apply(group: &Cgroup, resources: &LinuxResources) -> Result<(), Error> {
     let Some(v2) = &group.v2 else {
-        return super::v1::require_nothing(resources);
+        return super::v1_limits::require_nothing(resources);
     };
     for (controller, file, value) in settings(resources) {
         write(v2, controller, &file, &value)?;

@@ -39,7 +39,7 @@ pub(crate) fn execute(birth: &Birth<'_>) -> Result<Infallible, InitError> {
     identity::set_scheduling(process)?;
     connect_stdio(birth, &identity)?;
     // The keys of the host's session stay on the host. A kernel without keyrings, or a user out of quota, has none to leak.
-    let _ = sys::process::join_new_session_keyring();
+    let _ = sys::program::join_new_session_keyring();
     identity::write_labels(process)?;
 
     let no_new_privs = process.no_new_privileges().unwrap_or(false);
@@ -64,9 +64,9 @@ pub(crate) fn execute(birth: &Birth<'_>) -> Result<Infallible, InitError> {
         process.user().umask().unwrap_or(0o022),
     ));
     // Nothing of ours is inherited: neither host directories (CVE-2024-21626) nor the socket, whose end tells the caller.
-    sys::process::cloexec_from(3).because(|cause| InitError::Prepare { cause })?;
+    sys::program::cloexec_from(3).because(|cause| InitError::Prepare { cause })?;
     if birth.reaper == Reaper::Init {
-        reaper::stay_or_return(birth.alone, birth.terminal.is_some(), birth.socket)?;
+        reaper::stay_or_return(birth.alone, birth.terminal.is_some())?;
     }
     if no_new_privs {
         load(birth.filter)?;
@@ -103,7 +103,7 @@ fn connect_stdio(birth: &Birth<'_>, identity: &Identity) -> Result<(), InitError
         sys::tty::take_control(terminal).because(error)?;
         give_to(terminal, identity.uid).because(error)?;
         for number in 0..3 {
-            sys::process::dup_onto(terminal, number).because(error)?;
+            sys::program::dup_onto(terminal, number).because(error)?;
         }
         return Ok(());
     }
@@ -122,7 +122,7 @@ fn connect_stdio(birth: &Birth<'_>, identity: &Identity) -> Result<(), InitError
     for (number, fd) in moved.into_iter().enumerate() {
         let fd = fd.because(error)?;
         give_to(fd.as_fd(), identity.uid).because(error)?;
-        sys::process::dup_onto(fd.as_fd(), number as i32).because(error)?;
+        sys::program::dup_onto(fd.as_fd(), number as i32).because(error)?;
     }
     Ok(())
 }

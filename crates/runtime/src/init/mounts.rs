@@ -205,7 +205,7 @@ fn mount_cgroup(
     let directory =
         sys::mount::new_filesystem("tmpfs", &[("mode", Some("755"))], writable).because(failed)?;
     for hierarchy in &hierarchies.v1 {
-        cgroup::mount_v1(directory.as_fd(), hierarchy, target.as_fd(), flags).because(failed)?;
+        cgroup::make_v1_directory(directory.as_fd(), hierarchy).because(failed)?;
     }
     sys::mount::attach(directory.as_fd(), target.as_fd()).because(failed)?;
     for hierarchy in &hierarchies.v1 {

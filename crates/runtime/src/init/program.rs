@@ -148,7 +148,7 @@ impl Target {
                 what: "the command".to_owned(),
             };
         };
-        let cause = Errno::from(sys::process::execve(&path, &self.argv, &env));
+        let cause = Errno::from(sys::program::execve(&path, &self.argv, &env));
         InitError::Execute {
             program: self.path.clone(),
             cause,

@@ -3,8 +3,9 @@
 //! Source: tini's and Docker's behaviour for `docker run --init`; signal(7), pid_namespaces(7).
 
 use crate::error::{InitError, OrInit};
+use std::convert::Infallible;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsFd;
 use sys::process::{Alone, ExitStatus};
 use sys::signal::{Set, Signals};
 
@@ -12,11 +13,7 @@ use sys::signal::{Set, Signals};
 const NOT_FORWARDED: [i32; 10] = [4, 5, 6, 7, 8, 9, 11, 17, 19, 31];
 
 /// Forks: returns in the command's process; the other stays as PID 1 and never returns.
-pub(super) fn stay_or_return(
-    alone: &Alone,
-    terminal: bool,
-    socket: &OwnedFd,
-) -> Result<(), InitError> {
+pub(super) fn stay_or_return(alone: &Alone, terminal: bool) -> Result<(), InitError> {
     let error = |cause| InitError::Reaper { cause };
     let caught: Vec<i32> = (1..=sys::signal::MAX)
         .filter(|signal| *signal == 17 || !NOT_FORWARDED.contains(signal))
@@ -26,15 +23,15 @@ pub(super) fn stay_or_return(
     match alone.fork().because(error)? {
         None => become_command(terminal).because(error),
         Some(child) => {
-            // The caller waits for the end of this socket: only the command may hold it now.
-            // Both numbers stay valid; what they refer to is replaced.
-            let _ = replace_with_null(socket);
+            // This process keeps the runtime's memory. Nobody in the container may look into it.
+            let _ = sys::process::set_dumpable(false);
             if terminal {
-                for number in 0..3 {
-                    let _ = replace_number_with_null(number);
-                }
+                // Held here, the terminal would never be seen to close.
+                let _ = drop_stdio();
             }
-            stay(child, &signals)
+            // The caller waits for the end of the socket, which only the command may hold now; and nothing of the host that the
+            // runtime had open may be found under /proc/1/fd.
+            sys::program::keep_only(signals.into_fd(), |fd| stay(child, &Signals::from_fd(fd)))
         }
     }
 }
@@ -50,21 +47,15 @@ fn become_command(terminal: bool) -> io::Result<()> {
     Ok(())
 }
 
-fn replace_with_null(fd: &OwnedFd) -> io::Result<()> {
-    replace_number_with_null(fd.as_raw_fd())
-}
-
-fn replace_number_with_null(number: i32) -> io::Result<()> {
+fn drop_stdio() -> io::Result<()> {
     use rustix::fs::{Mode, OFlags};
-    use std::os::fd::AsFd;
-    // The container's /dev/null; a root without one leaves a directory in its place.
-    let flags = OFlags::RDWR | OFlags::CLOEXEC;
-    let null = rustix::fs::open("/dev/null", flags, Mode::empty())
+    // The container's /dev/null; a root without one leaves its directory in that place.
+    let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
         .or_else(|_| rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()))?;
-    sys::process::dup_onto(null.as_fd(), number)
+    (0..3).try_for_each(|number| sys::program::dup_onto(null.as_fd(), number))
 }
 
-fn stay(command: i32, signals: &Signals) -> ! {
+fn stay(command: i32, signals: &Signals) -> Infallible {
     loop {
         let mut fds = [sys::poll::PollFd::new(signals, sys::poll::PollFlags::IN)];
         let _ = sys::poll::wait(&mut fds, None);

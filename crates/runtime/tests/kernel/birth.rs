@@ -23,6 +23,7 @@ crate::cases![
     signals_are_fresh,
     init_reaps_and_forwards,
     init_passes_the_exit_code,
+    init_holds_nothing_of_the_host,
     dropped_before_start,
     killed_while_building,
 ];
@@ -352,6 +353,32 @@ fn init_passes_the_exit_code() {
         outcome.out.trim(),
         "/dev/pts/0 33x99 leader=false foreground=true control=true"
     );
+}
+
+fn init_holds_nothing_of_the_host() {
+    let world = World::new();
+    let wish = Wish {
+        reaper: Reaper::Init,
+        cgroup: true,
+        ..Wish::probe(&["sleep"])
+    };
+    let mut running = world.start(&wish).unwrap();
+    running.wait_for("ready");
+    let pid = running.started.pid;
+    let held = || {
+        let entries = std::fs::read_dir(format!("/proc/{pid}/fd"))
+            .unwrap()
+            .flatten();
+        let mut links: Vec<String> = entries
+            .filter_map(|entry| Some(std::fs::read_link(entry.path()).ok()?.display().to_string()))
+            .collect();
+        links.sort();
+        links.retain(|link| !link.starts_with("pipe:") && link != "/dev/null");
+        links
+    };
+    crate::world::eventually("only the signals are left", || {
+        held() == ["anon_inode:[signalfd]"]
+    });
 }
 
 fn dropped_before_start() {

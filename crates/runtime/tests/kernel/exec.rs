@@ -13,6 +13,7 @@ crate::cases![
     user_and_directory,
     terminals,
     joins_the_groups,
+    container_in_a_group_of_its_own_making,
     nothing_leaks,
     restrictions_hold,
     container_that_is_gone,
@@ -184,6 +185,22 @@ fn joins_the_groups() {
         .unwrap();
     assert!(memory.ends_with(":/"), "{groups}");
     assert_eq!(groups, exec(&running, &["cat", "/proc/1/cgroup"]));
+}
+
+/// A container that has moved itself into a group below its own.
+fn container_in_a_group_of_its_own_making() {
+    let world = World::new();
+    let running = running(&world);
+    let Some(mount) = sys::cgroupfs::detect().unwrap().v2 else {
+        return;
+    };
+    let inner = mount.join(&world.parent).join("c/inner");
+    std::fs::create_dir(&inner).unwrap();
+    std::fs::write(inner.join("cgroup.procs"), running.started.pid.to_string()).unwrap();
+    // Where init has gone is found by its handle.
+    let pid = sys::process::pid_of(&running.started.pidfd).unwrap();
+    assert!(crate::world::text(format!("/proc/{pid}/cgroup")).contains("/c/inner"));
+    assert_eq!(exec(&running, &["pids"]), "1 2");
 }
 
 fn nothing_leaks() {

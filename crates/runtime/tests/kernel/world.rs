@@ -354,7 +354,7 @@ impl Drop for Running {
 
 impl Drop for World {
     fn drop(&mut self) {
-        let _ = runtime::cgroup::remove_parent(&self.parent);
+        runtime::cgroup::remove_parent(&self.parent);
         let _ = std::fs::remove_dir_all(&self.dir);
     }
 }

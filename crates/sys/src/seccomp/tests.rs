@@ -1,10 +1,11 @@
 //! The compiled filters, run by a small interpreter of classic BPF.
 
+use super::assemble::{AND, JGT};
 use super::*;
 
 /// What the kernel would do: a call of `arch` with `number` and `arguments`.
 fn run(program: &Program, arch: Arch, number: u32, arguments: [u64; 6]) -> u32 {
-    let mut data = vec![0u8; 64];
+    let mut data = [0u8; 64];
     data[0..4].copy_from_slice(&number.to_le_bytes());
     data[4..8].copy_from_slice(&arch.audit().to_le_bytes());
     for (index, argument) in arguments.iter().enumerate() {
@@ -151,7 +152,8 @@ fn foreign_architectures_are_killed() {
 #[test]
 fn comparisons_use_all_64_bits() {
     let big = 0x1_0000_0005u64;
-    let cases: [(Compare, fn(u64, u64) -> bool); 6] = [
+    type Holds = fn(u64, u64) -> bool;
+    let cases: [(Compare, Holds); 6] = [
         (Compare::Eq, |a, b| a == b),
         (Compare::Ne, |a, b| a != b),
         (Compare::Lt, |a, b| a < b),
