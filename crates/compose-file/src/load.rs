@@ -191,6 +191,7 @@ fn run(loader: &mut Loader<'_>) -> Result<Loaded, Stop> {
         .diagnostics
         .extend(profiles::select(&mut project, &options.services));
     if options.resolve_environment {
+        project.environment_resolved = true;
         loader
             .diagnostics
             .extend(resolve::environment(&mut project, loader.files));
@@ -209,3 +210,6 @@ fn run(loader: &mut Loader<'_>) -> Result<Loaded, Stop> {
         }),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,6 +53,8 @@ pub struct Project {
     pub secrets: BTreeMap<String, FileObject>,
     pub models: BTreeMap<String, AiModel>,
     pub extensions: Extensions,
+    /// Whether `env_file`, `label_file` and bare `KEY` entries were looked up.
+    pub environment_resolved: bool,
     /// Where each key stands, for messages of later phases.
     pub places: Places,
 }

@@ -62,5 +62,8 @@ pub(crate) fn options() -> crate::Options {
 
 /// The bare messages, in order.
 pub(crate) fn messages(diagnostics: &[crate::Diagnostic]) -> Vec<String> {
-    diagnostics.iter().map(|diagnostic| diagnostic.message.clone()).collect()
+    diagnostics
+        .iter()
+        .map(|diagnostic| diagnostic.message.clone())
+        .collect()
 }

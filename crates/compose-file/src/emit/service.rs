@@ -1,0 +1,376 @@
+//! One service.
+
+use super::{Object, build, cpus, deploy, mounts};
+use crate::project::{
+    Condition, Dependency, Device, EnvFile, EnvFormat, Hook, InitHook, NamespaceRef,
+    NetworkModeRef, PullPolicy, Service, ServicePort, VolumesFrom, VolumesFromSource,
+};
+use model::health::{HealthTest, Healthcheck};
+use model::limits::{DeviceValue, Resources, Ulimit};
+use model::network::{EndpointSettings, ExtraHost};
+use serde_json::{Map, Value};
+
+pub(super) fn value(service: &Service, with_files: bool) -> Object {
+    let mut object = Object::new();
+    what_runs(&mut object, service, with_files);
+    process(&mut object, service);
+    life(&mut object, service);
+    networking(&mut object, service);
+    files(&mut object, service);
+    limits(&mut object, &service.limits);
+    object.extensions(&service.extensions);
+    object
+}
+
+fn what_runs(object: &mut Object, service: &Service, with_files: bool) {
+    object.text("image", &service.image);
+    object.option(
+        "build",
+        service.build.as_ref().map(|build| build::value(build).0),
+    );
+    let words = |words: &Option<Vec<String>>| words.clone().map_or(Value::Null, Value::from);
+    object.set("command", words(&service.command));
+    object.set("entrypoint", words(&service.entrypoint));
+    if let Some(provider) = &service.provider {
+        let mut inner = Object::new();
+        inner.set("type", provider.kind.as_str());
+        let options = provider
+            .options
+            .iter()
+            .map(|(key, values)| (key.clone(), Value::from(values.clone())));
+        inner.object("options", Object(options.collect()));
+        object.object("provider", inner);
+    }
+    object.text("container_name", &service.container_name);
+    object.texts("profiles", &service.profiles);
+    object.text("platform", &service.platform);
+    object.option("pull_policy", service.pull_policy.map(pull_policy));
+    object.text("pull_refresh_after", &service.pull_refresh_after);
+    object.pairs("environment", &service.environment);
+    object.table("labels", &service.labels);
+    object.table("annotations", &service.annotations);
+    if with_files {
+        object.list("env_file", &service.env_file, env_file);
+        object.list("label_file", &service.label_file, |path| {
+            path.to_string_lossy().into()
+        });
+    }
+    let models = service.models.iter().map(|(name, used)| {
+        let mut inner = Object::new();
+        inner.text("endpoint_var", &used.endpoint_var);
+        inner.text("model_var", &used.model_var);
+        (name.clone(), inner.into_value())
+    });
+    object.object("models", Object(models.collect()));
+}
+
+fn process(object: &mut Object, service: &Service) {
+    object.text("user", &service.user);
+    object.texts("group_add", &service.group_add);
+    object.text("working_dir", &service.working_dir);
+    object.flag("tty", service.tty);
+    object.flag("stdin_open", service.stdin_open);
+    object.option("init", service.init);
+    object.flag("privileged", service.privileged);
+    object.texts("cap_add", &service.cap_add);
+    object.texts("cap_drop", &service.cap_drop);
+    object.texts("security_opt", &service.security_opt);
+    object.table("sysctls", &service.sysctls);
+    object.object("ulimits", ulimits(&service.ulimits));
+    object.list("devices", &service.devices, device);
+    object.texts("device_cgroup_rules", &service.device_cgroup_rules);
+    object.list("gpus", &service.gpus, deploy::device_request);
+    for (key, namespace) in [
+        ("pid", &service.pid),
+        ("ipc", &service.ipc),
+        ("uts", &service.uts),
+        ("cgroup", &service.cgroup),
+        ("userns_mode", &service.userns_mode),
+    ] {
+        let text = match namespace {
+            NamespaceRef::Mode(mode) => mode.to_string(),
+            NamespaceRef::Service(name) => format!("service:{name}"),
+        };
+        object.option(key, (!text.is_empty()).then_some(text));
+    }
+    object.text("cgroup_parent", &service.cgroup_parent);
+    object.option("oom_score_adj", service.oom_score_adj);
+    object.text("runtime", &service.runtime);
+    object.option("cpu_count", service.cpu_count);
+    object.option("cpu_percent", service.cpu_percent);
+    object.text("isolation", &service.isolation);
+    if let Some(spec) = &service.credential_spec {
+        let mut inner = Object::new();
+        inner.text("config", &spec.config);
+        inner.text("file", &spec.file);
+        inner.text("registry", &spec.registry);
+        object.object("credential_spec", inner);
+    }
+}
+
+fn life(object: &mut Object, service: &Service) {
+    object.option("scale", service.scale);
+    object.option(
+        "deploy",
+        service
+            .deploy
+            .as_ref()
+            .map(|deploy| deploy::value(deploy).0),
+    );
+    object.option(
+        "develop",
+        service
+            .develop
+            .as_ref()
+            .map(|develop| deploy::develop(develop).0),
+    );
+    let dependencies = service
+        .depends_on
+        .iter()
+        .map(|(name, dependency)| (name.clone(), depends_on(dependency)));
+    object.object("depends_on", Object(dependencies.collect()));
+    object.option("restart", service.restart.as_ref().map(ToString::to_string));
+    object.option("healthcheck", service.healthcheck.as_ref().map(healthcheck));
+    if let Some(logging) = &service.logging {
+        let mut inner = Object::new();
+        inner.text("driver", &logging.driver);
+        inner.table("options", &logging.options);
+        object.object("logging", inner);
+    }
+    object.text("stop_signal", &service.stop_signal);
+    object.duration("stop_grace_period", service.stop_grace_period);
+    object.option("attach", service.attach);
+    object.list("pre_start", &service.pre_start, init_hook);
+    object.list("post_start", &service.post_start, hook);
+    object.list("pre_stop", &service.pre_stop, hook);
+}
+
+fn networking(object: &mut Object, service: &Service) {
+    object.list("ports", &service.ports, port);
+    object.shown("expose", &service.expose);
+    let mode = service.network_mode.as_ref().map(|mode| match mode {
+        NetworkModeRef::None => "none".to_owned(),
+        NetworkModeRef::Host => "host".to_owned(),
+        NetworkModeRef::Bridge => "bridge".to_owned(),
+        NetworkModeRef::Service(name) => format!("service:{name}"),
+        NetworkModeRef::Container(name) => format!("container:{name}"),
+        NetworkModeRef::Named(name) => name.clone(),
+    });
+    object.option("network_mode", mode);
+    let networks = service
+        .networks
+        .iter()
+        .map(|endpoint| (endpoint.network.clone(), network(endpoint)));
+    object.object("networks", Object(networks.collect()));
+    object.text("mac_address", &service.mac_address);
+    object.shown("dns", &service.dns);
+    object.texts("dns_opt", &service.dns_opt);
+    object.texts("dns_search", &service.dns_search);
+    object.list("extra_hosts", &service.extra_hosts, extra_host);
+    object.text("hostname", &service.hostname);
+    object.text("domainname", &service.domainname);
+    object.texts("links", &service.links);
+    object.texts("external_links", &service.external_links);
+}
+
+fn files(object: &mut Object, service: &Service) {
+    object.list("volumes", &service.volumes, mounts::volume);
+    object.list("tmpfs", &service.tmpfs, mounts::tmpfs);
+    object.list("volumes_from", &service.volumes_from, volumes_from);
+    object.list("configs", &service.configs, mounts::file_reference);
+    object.list("secrets", &service.secrets, mounts::file_reference);
+    object.flag("read_only", service.read_only);
+    object.size("shm_size", service.shm_size);
+    object.table("storage_opt", &service.storage_opt);
+    object.flag("use_api_socket", service.use_api_socket);
+}
+
+fn limits(object: &mut Object, limits: &Resources) {
+    object.size("mem_limit", limits.memory);
+    object.size("mem_reservation", limits.memory_reservation);
+    object.option(
+        "memswap_limit",
+        limits.memory_swap.map(|bytes| bytes.to_string()),
+    );
+    object.option("mem_swappiness", limits.memory_swappiness);
+    object.flag("oom_kill_disable", limits.oom_kill_disable);
+    object.option("cpus", cpus(limits.nano_cpus));
+    object.option("cpu_shares", limits.cpu_shares);
+    object.option("cpu_period", limits.cpu_period);
+    object.option("cpu_quota", limits.cpu_quota);
+    object.option("cpu_rt_period", limits.cpu_rt_period);
+    object.option("cpu_rt_runtime", limits.cpu_rt_runtime);
+    object.text("cpuset", &limits.cpuset_cpus);
+    object.option("pids_limit", limits.pids_limit);
+    let mut blkio = Object::new();
+    blkio.option("weight", limits.blkio_weight);
+    for (key, values, value_key) in [
+        ("weight_device", &limits.blkio_weight_device, "weight"),
+        ("device_read_bps", &limits.device_read_bps, "rate"),
+        ("device_write_bps", &limits.device_write_bps, "rate"),
+        ("device_read_iops", &limits.device_read_iops, "rate"),
+        ("device_write_iops", &limits.device_write_iops, "rate"),
+    ] {
+        blkio.list(key, values, |DeviceValue { path, value }| {
+            let mut inner = Object::new();
+            inner.set("path", path.as_str());
+            inner.set(value_key, *value);
+            inner.into_value()
+        });
+    }
+    object.object("blkio_config", blkio);
+}
+
+fn depends_on(dependency: &Dependency) -> Value {
+    let mut object = Object::new();
+    let condition = match dependency.condition {
+        Condition::Started => "service_started",
+        Condition::Healthy => "service_healthy",
+        Condition::CompletedSuccessfully => "service_completed_successfully",
+    };
+    object.set("condition", condition);
+    object.set("required", dependency.required);
+    object.flag("restart", dependency.restart);
+    object.into_value()
+}
+
+fn env_file(file: &EnvFile) -> Value {
+    let mut object = Object::new();
+    object.set("path", file.path.to_string_lossy());
+    object.set("required", file.required);
+    object.option("format", (file.format == EnvFormat::Raw).then_some("raw"));
+    object.into_value()
+}
+
+fn healthcheck(check: &Healthcheck) -> Map<String, Value> {
+    let mut object = Object::new();
+    match &check.test {
+        HealthTest::Inherit => {}
+        HealthTest::None => object.set("disable", true),
+        HealthTest::Cmd(words) => {
+            let all: Vec<String> = std::iter::once("CMD".to_owned())
+                .chain(words.iter().cloned())
+                .collect();
+            object.set("test", all);
+        }
+        HealthTest::Shell(text) => object.set("test", vec!["CMD-SHELL".to_owned(), text.clone()]),
+    }
+    object.duration("timeout", check.timeout);
+    object.duration("interval", check.interval);
+    object.option("retries", check.retries);
+    object.duration("start_period", check.start_period);
+    object.duration("start_interval", check.start_interval);
+    object.0
+}
+
+fn port(port: &ServicePort) -> Value {
+    let mut object = Object::new();
+    object.text("name", &port.name);
+    object.set("mode", port.mode.as_deref().unwrap_or("ingress"));
+    object.option("host_ip", port.binding.host_ip.map(|ip| ip.to_string()));
+    object.set("target", port.binding.container_port);
+    let published = port.binding.host_port.to_string();
+    object.option("published", (!published.is_empty()).then_some(published));
+    object.set("protocol", port.binding.protocol.to_string());
+    object.text("app_protocol", &port.app_protocol);
+    object.into_value()
+}
+
+fn network(endpoint: &EndpointSettings) -> Value {
+    let mut object = Object::new();
+    object.texts("aliases", &endpoint.aliases);
+    object.option(
+        "ipv4_address",
+        endpoint.ipv4_address.map(|ip| ip.to_string()),
+    );
+    object.option(
+        "ipv6_address",
+        endpoint.ipv6_address.map(|ip| ip.to_string()),
+    );
+    object.shown("link_local_ips", &endpoint.link_local_ips);
+    object.text("mac_address", &endpoint.mac_address);
+    object.text("interface_name", &endpoint.interface_name);
+    object.table("driver_opts", &endpoint.driver_opts);
+    object.option(
+        "gw_priority",
+        Some(endpoint.gw_priority).filter(|n| *n != 0),
+    );
+    object.option("priority", Some(endpoint.priority).filter(|n| *n != 0));
+    object.into_value()
+}
+
+pub(super) fn extra_host(host: &ExtraHost) -> Value {
+    format!("{}={}", host.name, host.address).into()
+}
+
+pub(super) fn ulimits(ulimits: &[Ulimit]) -> Object {
+    let entries = ulimits.iter().map(|ulimit| {
+        let value = match ulimit.soft == ulimit.hard {
+            true => ulimit.soft.into(),
+            false => {
+                let mut inner = Object::new();
+                inner.set("soft", ulimit.soft);
+                inner.set("hard", ulimit.hard);
+                inner.into_value()
+            }
+        };
+        (ulimit.name.clone(), value)
+    });
+    Object(entries.collect())
+}
+
+fn device(device: &Device) -> Value {
+    let mut object = Object::new();
+    match device {
+        Device::Cdi(name) => object.set("source", name.as_str()),
+        Device::Path(mapping) => {
+            object.set("source", mapping.host.as_str());
+            object.set("target", mapping.container.as_str());
+            object.set("permissions", mapping.permissions.as_str());
+        }
+    }
+    object.into_value()
+}
+
+fn volumes_from(from: &VolumesFrom) -> Value {
+    let source = match &from.source {
+        VolumesFromSource::Service(name) => name.clone(),
+        VolumesFromSource::Container(name) => format!("container:{name}"),
+    };
+    if from.read_only {
+        format!("{source}:ro").into()
+    } else {
+        source.into()
+    }
+}
+
+fn pull_policy(policy: PullPolicy) -> String {
+    match policy {
+        PullPolicy::Always => "always".into(),
+        PullPolicy::Never => "never".into(),
+        PullPolicy::Missing => "missing".into(),
+        PullPolicy::Build => "build".into(),
+        PullPolicy::Every(period) => format!("every_{}", model::duration::format(period)),
+    }
+}
+
+pub(super) fn hook(hook: &Hook) -> Value {
+    hook_object(hook).into_value()
+}
+
+fn hook_object(hook: &Hook) -> Object {
+    let mut object = Object::new();
+    object.texts("command", &hook.command);
+    object.text("user", &hook.user);
+    object.flag("privileged", hook.privileged);
+    object.text("working_dir", &hook.working_dir);
+    object.pairs("environment", &hook.environment);
+    object
+}
+
+fn init_hook(init: &InitHook) -> Value {
+    let mut object = hook_object(&init.hook);
+    object.text("image", &init.image);
+    object.flag("per_replica", init.per_replica);
+    object.into_value()
+}

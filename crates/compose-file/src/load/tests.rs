@@ -1,0 +1,733 @@
+use crate::testing::{load_files, load_text, load_with, messages, options};
+use crate::{LoadError, Loaded, MemoryFiles, Options};
+
+fn ok(result: Result<Loaded, LoadError>) -> Loaded {
+    result.unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn image(loaded: &Loaded, service: &str) -> String {
+    loaded
+        .project
+        .service(service)
+        .unwrap()
+        .image
+        .clone()
+        .unwrap_or_default()
+}
+
+fn with_env(pairs: &[(&str, &str)]) -> Options {
+    Options {
+        environment: pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect(),
+        ..options()
+    }
+}
+
+#[test]
+fn an_obsolete_version_is_one_warning_whatever_it_says() {
+    for version in ["'3'", "3.8", "'2.4'", "\"9.99\"", "latest", "[1]"] {
+        let loaded = ok(load_text(&format!(
+            "version: {version}\nservices: {{a: {{image: x}}}}"
+        )));
+        assert_eq!(
+            messages(&loaded.warnings),
+            [
+                "the attribute `version` is obsolete, it will be ignored, please remove it to avoid potential confusion"
+            ]
+        );
+    }
+    let two = [
+        ("/p/compose.yaml", "version: '3'\nservices: {a: {image: x}}"),
+        ("/p/compose.override.yaml", "version: '3'\nservices: {}"),
+    ];
+    assert_eq!(ok(load_files(&two)).warnings.len(), 1);
+    let mixed =
+        "version: '2.4'\nservices: {a: {image: x, mem_limit: 1g, deploy: {replicas: 2}, cpus: 1}}";
+    assert_eq!(ok(load_text(mixed)).project.services[0].replicas(), 2);
+}
+
+#[test]
+fn version_one_files_are_read() {
+    let loaded = ok(load_text(
+        "web:\n  image: nginx\n  links: [db]\ndb:\n  image: postgres\n",
+    ));
+    assert_eq!(loaded.project.service("web").unwrap().depends_on.len(), 1);
+    assert!(loaded.warnings[0].message.contains("version 1"));
+}
+
+#[test]
+fn names_and_the_default_network() {
+    let loaded = ok(load_text(
+        "services: {a: {image: x, volumes: ['v:/v']}, b: {image: y, network_mode: host}}\nvolumes: {v: , w: {name: own}, e: {external: true}}\nnetworks: {unused: }",
+    ));
+    let project = &loaded.project;
+    assert_eq!(project.name, "p");
+    assert_eq!(project.networks["default"].spec.name, "p_default");
+    assert_eq!(
+        (
+            project.volumes["v"].name.as_str(),
+            project.volumes["w"].name.as_str(),
+            project.volumes["e"].name.as_str()
+        ),
+        ("p_v", "own", "e")
+    );
+    let none = ok(load_text("services: {b: {image: y, network_mode: none}}"));
+    assert!(none.project.networks.is_empty());
+}
+
+#[test]
+fn builds_get_their_defaults() {
+    let loaded = ok(load_files(&[(
+        "/p/docker/compose.yml",
+        "services: {a: {build: ../}, b: {build: {dockerfile_inline: FROM x}}}",
+    )])
+    .or_else(|_| {
+        load_with(
+            &Options {
+                current_dir: "/p/docker".into(),
+                ..options()
+            },
+            &[(
+                "/p/docker/compose.yml",
+                "services: {a: {build: ../}, b: {build: {dockerfile_inline: FROM x}}}",
+            )],
+        )
+    }));
+    let build = |name: &str| loaded.project.service(name).unwrap().build.clone().unwrap();
+    assert_eq!(
+        (
+            build("a").context.as_str(),
+            build("a").dockerfile.as_deref()
+        ),
+        ("/p", Some("Dockerfile"))
+    );
+    assert_eq!(
+        (build("b").context.as_str(), build("b").dockerfile),
+        ("/p/docker", None)
+    );
+    assert_eq!(
+        loaded.project.service("a").unwrap().image_name("docker"),
+        "docker-a"
+    );
+}
+
+#[test]
+fn variables_from_the_process_the_env_file_and_the_project() {
+    let files = [
+        (
+            "/p/compose.yaml",
+            "name: n-${WHERE}\nservices: {a: {image: \"$IMG:${TAG:-1}\", labels: {p: $COMPOSE_PROJECT_NAME}}}",
+        ),
+        ("/p/.env", "IMG=redis\nTAG=7\nWHERE=here\n"),
+    ];
+    let loaded = ok(load_files(&files));
+    assert_eq!(image(&loaded, "a"), "redis:7");
+    assert_eq!(loaded.project.name, "n-here");
+    assert_eq!(loaded.project.services[0].labels["p"], "n-here");
+    assert_eq!(
+        image(&ok(load_with(&with_env(&[("TAG", "8")]), &files)), "a"),
+        "redis:8"
+    );
+    let mut options = with_env(&[]);
+    options.env_files = vec!["other.env".into()];
+    let files = [files[0], files[1], ("/p/other.env", "IMG=x\nWHERE=there")];
+    assert_eq!(image(&ok(load_with(&options, &files)), "a"), "x:1");
+}
+
+#[test]
+fn an_unset_variable_warns_and_a_required_one_fails() {
+    let loaded = ok(load_text("services: {a: {image: x, command: [$NOPE]}}"));
+    assert_eq!(
+        messages(&loaded.warnings),
+        ["The \"NOPE\" variable is not set. Defaulting to a blank string."]
+    );
+    let error = load_text("services:\n  a:\n    image: \"x:${TAG:?tell me}\"\n")
+        .unwrap_err()
+        .to_string();
+    assert_eq!(
+        error,
+        "/p/compose.yaml:3:12: services.a.image: required variable TAG is missing a value: tell me\n  3 |     image: \"x:${TAG:?tell me}\"\n    |            ^\n  Hint: set it in the environment or in the .env file: TAG=…"
+    );
+}
+
+#[test]
+fn a_quoted_variable_becomes_what_the_key_wants() {
+    let loaded = ok(load_with(
+        &with_env(&[("N", "3"), ("T", "true"), ("M", "1g"), ("P", "8080")]),
+        &[(
+            "/p/compose.yaml",
+            "services: {a: {image: x, scale: $N, tty: '$T', mem_limit: \"${M}\", ports: ['$P:80'], deploy: {resources: {limits: {cpus: \"$N\"}}}}}",
+        )],
+    ));
+    let service = &loaded.project.services[0];
+    assert_eq!(
+        (service.scale, service.tty, service.limits.memory),
+        (Some(3), true, Some(1 << 30))
+    );
+    assert_eq!(service.ports[0].binding.to_string(), "8080:80/tcp");
+}
+
+#[test]
+fn the_environment_of_containers() {
+    let files = [
+        (
+            "/p/compose.yaml",
+            "services: {a: {image: x, env_file: [a.env, {path: none.env, required: false}, {path: raw.env, format: raw}], environment: {B: own, FROM: , GONE: }}}",
+        ),
+        ("/p/a.env", "A=1\nB=file\nC=${OUTER}-$A\n"),
+        ("/p/raw.env", "R='$A'\n"),
+    ];
+    let loaded = ok(load_with(
+        &with_env(&[("OUTER", "o"), ("FROM", "process")]),
+        &files,
+    ));
+    let shown: Vec<_> = loaded.project.services[0]
+        .environment
+        .iter()
+        .map(|(k, v)| format!("{k}={}", v.as_deref().unwrap_or("~")))
+        .collect();
+    assert_eq!(
+        shown,
+        ["A=1", "B=own", "C=o-1", "FROM=process", "GONE=~", "R='$A'"]
+    );
+    let missing = load_text("services:\n  a:\n    image: x\n    env_file: none.env\n")
+        .unwrap_err()
+        .to_string();
+    assert!(
+        missing.starts_with(
+            "/p/compose.yaml:4:15: services.a.env_file[0]: env file /p/none.env not found"
+        ),
+        "{missing}"
+    );
+    let broken = load_files(&[
+        ("/p/compose.yaml", "services: {a: {image: x, env_file: b}}"),
+        ("/p/b", "X=1\nY='\n"),
+    ])
+    .unwrap_err()
+    .to_string();
+    assert!(
+        broken.starts_with("/p/b:2:1: unterminated quoted value"),
+        "{broken}"
+    );
+}
+
+#[test]
+fn label_files() {
+    let loaded = ok(load_files(&[
+        (
+            "/p/compose.yaml",
+            "services: {a: {image: x, label_file: l, labels: [b=own]}}",
+        ),
+        ("/p/l", "a=1\nb=2\n"),
+    ]));
+    let labels = &loaded.project.services[0].labels;
+    assert_eq!((labels["a"].as_str(), labels["b"].as_str()), ("1", "own"));
+}
+
+#[test]
+fn several_files_merge_in_order() {
+    let files = [
+        (
+            "/p/compose.yaml",
+            "services: {a: {image: x, ports: ['80:80'], volumes: ['./a:/a']}}",
+        ),
+        (
+            "/q/over.yaml",
+            "services: {a: {image: y, volumes: ['./b:/b']}, b: {image: z}}",
+        ),
+    ];
+    let loaded = ok(load_with(
+        &Options {
+            files: vec!["compose.yaml".into(), "/q/over.yaml".into()],
+            ..options()
+        },
+        &files,
+    ));
+    assert_eq!(image(&loaded, "a"), "y");
+    let sources = format!("{:?}", loaded.project.service("a").unwrap().volumes);
+    assert!(
+        sources.contains("/p/a") && sources.contains("/p/b"),
+        "{sources}"
+    );
+}
+
+#[test]
+fn several_documents_of_one_file_merge() {
+    let loaded = ok(load_text(
+        "services: {a: {image: x}}\n---\nservices: {a: {image: y}}\n",
+    ));
+    assert_eq!(image(&loaded, "a"), "y");
+}
+
+#[test]
+fn standard_input_is_a_file() {
+    let files = MemoryFiles {
+        stdin: b"services: {a: {image: x, build: .}}".to_vec(),
+        ..MemoryFiles::default()
+    };
+    let loaded = ok(crate::load(
+        &Options {
+            files: vec!["-".into()],
+            ..options()
+        },
+        &files,
+    ));
+    assert_eq!(
+        loaded.project.services[0].build.as_ref().unwrap().context,
+        "/p"
+    );
+}
+
+#[test]
+fn profiles() {
+    let text = "services: {a: {image: x}, b: {image: x, profiles: [debug]}, c: {image: x, profiles: [other]}}";
+    let names = |profiles: &[&str], services: &[&str], env: &[(&str, &str)]| {
+        let owned = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
+        let options = Options {
+            profiles: owned(profiles),
+            services: owned(services),
+            ..with_env(env)
+        };
+        let loaded = ok(load_with(&options, &[("/p/compose.yaml", text)]));
+        loaded.project.service_names().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(names(&[], &[], &[]), "a");
+    assert_eq!(names(&["debug"], &[], &[]), "a b");
+    assert_eq!(names(&["*"], &[], &[]), "a b c");
+    assert_eq!(names(&[], &["c"], &[]), "a c");
+    assert_eq!(
+        names(&[], &[], &[("COMPOSE_PROFILES", "debug,other")]),
+        "a b c"
+    );
+    let error =
+        load_text("services: {a: {image: x, depends_on: [b]}, b: {image: x, profiles: [debug]}}")
+            .unwrap_err()
+            .to_string();
+    assert!(
+        error.contains("service \"a\" depends on \"b\", whose profile is not active"),
+        "{error}"
+    );
+    assert!(error.contains("--profile debug"), "{error}");
+    let optional = ok(load_text(
+        "services: {a: {image: x, depends_on: {b: {condition: service_started, required: false}}}, b: {image: x, profiles: [debug]}}",
+    ));
+    assert!(optional.project.services[0].depends_on.is_empty());
+}
+
+#[test]
+fn extends_from_here_and_elsewhere() {
+    let files = [
+        (
+            "/p/compose.yaml",
+            "services:\n  base: {image: x, environment: {A: 1, B: 1}}\n  a: {extends: base, environment: {B: 2}}\n  b: {extends: {service: web, file: lib/common.yaml}, command: c}\n",
+        ),
+        (
+            "/p/lib/common.yaml",
+            "services:\n  root: {image: y, volumes: ['./data:/d'], env_file: [e.env]}\n  web: {extends: root, ports: ['80']}\n",
+        ),
+        ("/p/lib/e.env", "FROM_LIB=1"),
+    ];
+    let loaded = ok(load_files(&files));
+    let a = loaded.project.service("a").unwrap();
+    assert_eq!(
+        (a.environment["A"].as_deref(), a.environment["B"].as_deref()),
+        (Some("1"), Some("2"))
+    );
+    let b = loaded.project.service("b").unwrap();
+    assert_eq!((b.image.as_deref(), b.ports.len()), (Some("y"), 1));
+    assert!(format!("{:?}", b.volumes).contains("/p/lib/data"));
+    assert_eq!(b.environment["FROM_LIB"].as_deref(), Some("1"));
+    assert!(loaded.project.service("root").is_none());
+}
+
+#[test]
+fn extends_that_cannot_be() {
+    let error = |files: &[(&str, &str)]| load_files(files).unwrap_err().to_string();
+    assert!(
+        error(&[(
+            "/p/compose.yaml",
+            "services: {web: {extends: bass}, base: {image: x}}"
+        )])
+        .contains("cannot extend service \"bass\": it is not in /p/compose.yaml\n")
+    );
+    assert!(
+        error(&[(
+            "/p/compose.yaml",
+            "services: {web: {extends: bass}, base: {image: x}}"
+        )])
+        .contains("did you mean \"base\"?")
+    );
+    assert!(
+        error(&[(
+            "/p/compose.yaml",
+            "services: {a: {extends: b}, b: {extends: c}, c: {extends: a}}"
+        )])
+        .contains("services extend each other in a circle: a -> b -> c -> a")
+    );
+    assert!(
+        error(&[("/p/compose.yaml", "services: {a: {extends: a}}")]).contains("circle: a -> a")
+    );
+    let other = (
+        "/p/o.yaml",
+        "services: {b: {extends: {service: a, file: compose.yaml}}}",
+    );
+    assert!(
+        error(&[
+            (
+                "/p/compose.yaml",
+                "services: {a: {extends: {service: b, file: o.yaml}}}"
+            ),
+            other
+        ])
+        .contains("circle")
+    );
+    assert!(
+        error(&[(
+            "/p/compose.yaml",
+            "services: {a: {extends: {service: b, file: none.yaml}}}"
+        )])
+        .starts_with(
+            "/p/compose.yaml:1:25: services.a.extends: Compose file /p/none.yaml not found"
+        )
+    );
+    let mut chain = String::from("services:\n  s0: {image: x}\n");
+    for n in 1..200 {
+        chain.push_str(&format!("  s{n}: {{extends: s{}}}\n", n - 1));
+    }
+    assert!(error(&[("/p/compose.yaml", &chain)]).contains("extend each other"));
+}
+
+#[test]
+fn includes_bring_their_own_directory_and_variables() {
+    let files = [
+        (
+            "/p/compose.yaml",
+            "include: [db/compose.yaml, {path: [m/a.yaml, m/b.yaml], project_directory: root, env_file: m/vars}]\nservices: {a: {image: x, depends_on: [db]}, db: {labels: [local=1]}}",
+        ),
+        (
+            "/p/db/compose.yaml",
+            "name: ignored\nservices: {db: {image: \"pg:${PG}\", volumes: ['./data:/d', 'v:/v']}}\nvolumes: {v: }",
+        ),
+        ("/p/db/.env", "PG=15"),
+        ("/p/m/a.yaml", "services: {m: {image: \"$WHO\", build: .}}"),
+        ("/p/m/b.yaml", "services: {m: {command: c}}"),
+        ("/p/m/vars", "WHO=mm"),
+    ];
+    let loaded = ok(load_files(&files));
+    assert_eq!(image(&loaded, "db"), "pg:15");
+    let db = loaded.project.service("db").unwrap();
+    assert_eq!(db.labels["local"], "1");
+    assert!(format!("{:?}", db.volumes).contains("/p/db/data"));
+    assert_eq!(loaded.project.volumes["v"].name, "p_v");
+    let m = loaded.project.service("m").unwrap();
+    assert_eq!(
+        (
+            m.image.as_deref(),
+            m.build.as_ref().unwrap().context.as_str()
+        ),
+        (Some("mm"), "/p/root")
+    );
+    assert_eq!(loaded.project.name, "p");
+    assert_eq!(
+        image(&ok(load_with(&with_env(&[("PG", "16")]), &files)), "db"),
+        "pg:16"
+    );
+}
+
+#[test]
+fn included_services_can_be_extended() {
+    let files = [
+        (
+            "/p/compose.yaml",
+            "include: [i.yaml]\nservices: {a: {extends: base}}",
+        ),
+        ("/p/i.yaml", "services: {base: {image: x}}"),
+    ];
+    assert_eq!(image(&ok(load_files(&files)), "a"), "x");
+}
+
+#[test]
+fn a_file_included_twice_counts_once() {
+    let files = [
+        (
+            "/p/compose.yaml",
+            "include: [b.yaml, c.yaml]\nservices: {a: {image: x}}",
+        ),
+        ("/p/b.yaml", "include: [d.yaml]\n"),
+        ("/p/c.yaml", "include: [d.yaml]\n"),
+        (
+            "/p/d.yaml",
+            "services: {d: {image: y, post_start: [{command: once}]}}",
+        ),
+    ];
+    assert_eq!(
+        ok(load_files(&files))
+            .project
+            .service("d")
+            .unwrap()
+            .post_start
+            .len(),
+        1
+    );
+}
+
+#[test]
+fn includes_that_cannot_be() {
+    let error = |files: &[(&str, &str)]| load_files(files).unwrap_err().to_string();
+    let circle = [
+        ("/p/compose.yaml", "include: [b.yaml]"),
+        ("/p/b.yaml", "include: [compose.yaml]"),
+    ];
+    assert!(error(&circle).contains(
+        "files include each other in a circle: /p/compose.yaml -> /p/b.yaml -> /p/compose.yaml"
+    ));
+    assert!(error(&[("/p/compose.yaml", "include: [compose.yaml]")]).contains("circle"));
+    assert!(
+        error(&[("/p/compose.yaml", "include: [none.yaml]")])
+            .starts_with("/p/compose.yaml:1:11: include[0]: Compose file /p/none.yaml not found")
+    );
+    assert!(error(&[("/p/compose.yaml", "include: ['https://x/y.git']")]).contains("is remote"));
+    assert!(error(&[("/p/compose.yaml", "include: [{env_file: x}]")]).contains("names no file"));
+    let wide: Vec<(String, String)> = (0..12)
+        .map(|n| {
+            (
+                format!("/p/i{n}.yaml"),
+                format!("include: [i{0}.yaml, i{0}.yaml]", n + 1),
+            )
+        })
+        .collect();
+    let mut files: Vec<(&str, &str)> = wide.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+    files.extend([
+        ("/p/compose.yaml", "include: [i0.yaml]"),
+        ("/p/i12.yaml", "services: {a: {image: x}}"),
+    ]);
+    assert!(error(&files).contains("more than 500 files are included"));
+}
+
+#[test]
+fn anchors_and_extensions_make_fragments() {
+    let loaded = ok(load_text(
+        "x-env: &env {A: 1, B: 2}\nx-base: &base\n  image: x\n  environment: {<<: *env, B: 3}\nservices:\n  a: *base\n  b:\n    <<: *base\n    image: y\n",
+    ));
+    assert_eq!(image(&loaded, "b"), "y");
+    assert_eq!(
+        loaded.project.service("a").unwrap().environment["B"].as_deref(),
+        Some("3")
+    );
+    assert_eq!(loaded.project.extensions["x-env"]["A"], 1);
+}
+
+#[test]
+fn no_file_and_empty_files() {
+    assert!(
+        load_files(&[])
+            .unwrap_err()
+            .to_string()
+            .starts_with("no configuration file provided: not found")
+    );
+    assert!(
+        load_text("")
+            .unwrap_err()
+            .to_string()
+            .starts_with("/p/compose.yaml: empty compose file")
+    );
+    assert!(
+        load_text("# only a comment\n")
+            .unwrap_err()
+            .to_string()
+            .contains("empty compose file")
+    );
+    let error = load_with(
+        &Options {
+            files: vec!["x.yml".into()],
+            ..options()
+        },
+        &[],
+    )
+    .unwrap_err()
+    .to_string();
+    assert!(error.contains("Compose file /p/x.yml not found"), "{error}");
+    assert!(ok(load_text("name: n")).project.services.is_empty());
+}
+
+#[test]
+fn later_phases_find_places() {
+    let project = ok(load_text(
+        "services:\n  web:\n    image: nginx\n    ports:\n      - \"80:80\"\n",
+    ))
+    .project;
+    let error = project
+        .error_at("services.web.ports[0]", "port is taken")
+        .with_hint("use another")
+        .render();
+    assert_eq!(
+        error,
+        "/p/compose.yaml:5:9: services.web.ports[0]: port is taken\n  5 |       - \"80:80\"\n    |         ^\n  Hint: use another"
+    );
+    assert!(
+        project
+            .error_at("services.web.networks.default", "x")
+            .render()
+            .starts_with("/p/compose.yaml:2:3: ")
+    );
+}
+
+#[test]
+fn services_come_in_dependency_order() {
+    let project = ok(load_text("services: {a: {image: x, depends_on: [b, c]}, b: {image: x, depends_on: [c]}, c: {image: x}}")).project;
+    let order: Vec<_> = project
+        .in_dependency_order()
+        .iter()
+        .map(|s| s.name.as_str())
+        .collect();
+    assert_eq!(order, ["c", "b", "a"]);
+}
+
+#[test]
+fn switches_of_config() {
+    let text =
+        "services: {a: {image: \"x:$TAG\", ports: ['$P:80'], volumes: ['./a:/a'], env_file: none}}";
+    let files = MemoryFiles::new([("/p/compose.yaml", text)]);
+    let options = Options {
+        interpolate: false,
+        resolve_paths: false,
+        ..options()
+    };
+    let (tree, warnings) = crate::load_tree(&options, &files).unwrap();
+    assert_eq!(tree["services"]["a"]["image"], "x:$TAG");
+    assert_eq!(tree["services"]["a"]["ports"][0], "$P:80");
+    assert_eq!(tree["services"]["a"]["volumes"][0]["source"], "./a");
+    assert!(warnings.is_empty());
+    let unresolved = Options {
+        resolve_environment: false,
+        normalize: false,
+        ..self::options()
+    };
+    let loaded = ok(load_with(
+        &unresolved,
+        &[(
+            "/p/compose.yaml",
+            "services: {a: {image: x, env_file: none, networks: [default]}}",
+        )],
+    )
+    .or_else(|_| {
+        load_with(
+            &Options {
+                check_consistency: false,
+                ..unresolved.clone()
+            },
+            &[(
+                "/p/compose.yaml",
+                "services: {a: {image: x, env_file: none}}",
+            )],
+        )
+    }));
+    assert!(loaded.project.networks.is_empty());
+    let names: Vec<_> = crate::variables(&self::options(), &files)
+        .unwrap()
+        .into_iter()
+        .map(|v| v.name)
+        .collect();
+    assert_eq!(names, ["TAG"]);
+}
+
+mod hostile {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Words that lead deep into the loader.
+    const WORDS: [&str; 40] = [
+        "services:",
+        "  web:",
+        "    image: x",
+        "    build: .",
+        "    ports:",
+        "      - 80:80",
+        "    environment:",
+        "      A: 1",
+        "      - B=2",
+        "volumes:",
+        "  v:",
+        "networks:",
+        "  n: {external: true}",
+        "include: [compose.yaml]",
+        "    extends: web",
+        "    depends_on: [web]",
+        "<<: *a",
+        "&a",
+        "*a",
+        "!reset",
+        "!override",
+        "${X:-${Y}}",
+        "$",
+        "${",
+        "{",
+        "}",
+        "[",
+        "]",
+        "'",
+        "\"",
+        "|",
+        ">-",
+        "\t",
+        "# c",
+        "---",
+        "? [a]",
+        ": ",
+        "- ",
+        "0755",
+        "~",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+        #[test]
+        fn arbitrary_text_never_panics(text in "\\PC{0,200}") {
+            let _ = load_text(&text);
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let mut files = MemoryFiles::default();
+            files.files.insert("/p/compose.yaml".into(), bytes.clone());
+            files.files.insert("/p/.env".into(), bytes);
+            let _ = crate::load(&options(), &files);
+        }
+
+        #[test]
+        fn shuffled_words_of_compose_files_never_panic(lines in proptest::collection::vec((0usize..4, proptest::sample::select(&WORDS[..])), 0..30)) {
+            let text: String = lines.iter().map(|(deep, word)| format!("{}{word}\n", "  ".repeat(*deep))).collect();
+            let _ = load_text(&text);
+        }
+
+        #[test]
+        fn arbitrary_values_of_known_keys_never_panic(key in proptest::sample::select(vec!["ports", "volumes", "healthcheck", "deploy", "command", "extra_hosts", "ulimits", "gpus", "devices", "secrets", "tmpfs", "networks", "cpus", "mem_limit"]), value in "[\\[\\]{}:,'0-9a-z/.~ -]{0,40}") {
+            let _ = load_text(&format!("services: {{a: {{image: x, {key}: {value}}}}}"));
+        }
+    }
+
+    #[test]
+    fn a_huge_scalar_is_read_or_refused_but_quick() {
+        let text = format!(
+            "services: {{a: {{image: x, command: [\"{}\"]}}}}",
+            "y".repeat(8 << 20)
+        );
+        assert!(load_text(&text).is_ok());
+    }
+
+    #[test]
+    fn merge_keys_that_point_at_themselves_are_refused() {
+        assert!(load_text("services: &s {a: {<<: *s}}").is_err());
+    }
+
+    #[test]
+    fn control_characters_do_not_reach_the_terminal() {
+        let error = load_text("services:\n  a:\n    image: x\n    \"imag\\e[31me\": y\n")
+            .unwrap_err()
+            .to_string();
+        assert!(!error.contains('\u{1b}'), "{error:?}");
+    }
+}
