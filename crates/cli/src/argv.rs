@@ -197,12 +197,14 @@ fn truth(text: &[u8]) -> Option<bool> {
     }
 }
 
-/// The known word that is at most two edits away from `word`.
+/// The known word that is one edit away from `word`, two from a long one.
 pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let length = word.chars().count();
+    let allowed = if length < 6 { 1 } else { 2 };
     known
         .into_iter()
         .map(|candidate| (distance(word, candidate), candidate))
-        .filter(|(edits, candidate)| *edits <= 2 && *edits < candidate.chars().count().max(2) - 1)
+        .filter(|(edits, _)| *edits <= allowed && *edits < length)
         .min()
         .map(|(_, candidate)| candidate)
 }
@@ -293,5 +295,6 @@ mod tests {
         assert_eq!(nearest("rnu", ["run", "rm"]), Some("run"));
         assert_eq!(nearest("imgaes", ["images", "image"]), Some("images"));
         assert_eq!(nearest("frobnicate", ["run", "rm"]), None);
+        assert_eq!(nearest("foo", ["boot"]), None);
     }
 }

@@ -6,6 +6,7 @@ use crate::output::{self, terminal};
 use anstyle::AnsiColor;
 use engine::context::{Context, Options};
 use std::cell::OnceCell;
+use std::path::PathBuf;
 
 /// The name the binary was called by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,9 +59,16 @@ impl Session {
             run_root: self.globals.run_root.clone(),
             image_dirs: self.globals.image_dirs.clone(),
             config: self.globals.engine_config.clone(),
+            docker_config: self.docker_config(),
         };
         let opened = Context::open(&options)?;
         Ok(self.engine.get_or_init(|| opened))
+    }
+
+    /// Docker's `config.json`: of `--config`, DOCKER_CONFIG, or the home directory. Only registry credentials are there.
+    fn docker_config(&self) -> Option<PathBuf> {
+        let home = || std::env::var_os("HOME").filter(|home| !home.is_empty()).map(|home| PathBuf::from(home).join(".docker"));
+        self.globals.docker_config.clone().or_else(home).map(|dir| dir.join("config.json"))
     }
 
     /// Does one thing for each name, goes on after an error, and exits with 1 when there was one.
@@ -93,7 +101,9 @@ impl Session {
         match (self.program, failure) {
             (_, Failure::Usage { .. }) => output::note(&chain),
             (Program::Docker, Failure::Engine(_)) => output::note(format_args!("Error response from daemon: {chain}")),
-            (Program::Docker, Failure::Start(_)) => output::note(format_args!("docker: Error response from daemon: {chain}")),
+            (Program::Docker, Failure::Start(_)) => output::note(format_args!(
+                "docker: Error response from daemon: {chain}\n\nRun 'docker run --help' for more information"
+            )),
             (Program::Docker, _) => output::note(&chain),
             _ => output::note(format_args!("{} {chain}", terminal::paint("Error:", AnsiColor::Red, colour))),
         }

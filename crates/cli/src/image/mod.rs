@@ -1,5 +1,6 @@
 //! `docker image …`: what lies in the store. Registries are `registry`'s.
 
+mod archive;
 mod history;
 mod list;
 mod remove;
@@ -22,6 +23,8 @@ pub(crate) const VERBS: &[Verb] = &[
     tag::TAG,
     tag::EXISTS,
     history::VERB,
+    archive::SAVE,
+    archive::LOAD,
 ];
 
 /// Every container with its image and layers: what removal leaves alone.

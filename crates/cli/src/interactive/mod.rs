@@ -125,13 +125,6 @@ impl Far {
             },
         }
     }
-
-    /// No more input comes. A monitor that is gone says so on its channel; no need to fail here.
-    fn close_input(&mut self) {
-        if let Self::Container(attached) = self {
-            let _ = attached.close_stdin();
-        }
-    }
 }
 
 /// Stays until the container exits, the user leaves, or the monitor is gone.
@@ -290,9 +283,9 @@ impl<'a> Sitter<'a> {
                 }
             }
         }
-        if self.input_ended && self.seat.input.is_some() {
+        if self.input_ended && self.pending.is_empty() {
+            // The monitor reads what is left in the pipe, then its end: a message could overtake it.
             self.seat.input = None;
-            self.seat.far.close_input();
         }
         Ok(())
     }

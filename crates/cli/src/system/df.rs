@@ -1,6 +1,6 @@
 //! `system df`.
 
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Outcome, chain};
 use crate::inspect::sizes;
 use crate::output::listing::{self, Field, Format, field};
 use crate::output::{self, units};
@@ -85,7 +85,7 @@ impl Run for DiskUsage {
             ("Images", images(session, &containers)?),
             ("Containers", of_containers(ctx, &containers)),
             ("Local Volumes", volumes(ctx)?),
-            ("Build Cache", build_cache(ctx)),
+            ("Build Cache", build_cache(ctx)?),
         ];
         if self.verbose {
             for (kind, sum) in &kinds {
@@ -133,7 +133,9 @@ fn volumes(ctx: &engine::Context) -> Result<Sum, Failure> {
     Ok(sum)
 }
 
-fn build_cache(ctx: &engine::Context) -> Sum {
-    let bytes = usage::disk_usage(&ctx.layout.build());
-    Sum { bytes, reclaimable: bytes, ..Default::default() }
+/// The records and cache mounts of builds; the layers they made are counted with the images.
+fn build_cache(ctx: &engine::Context) -> Result<Sum, Failure> {
+    let steps = build::cache::list(&ctx.layout).map_err(|cause| Failure::said(chain(&cause)))?;
+    let bytes = usage::apparent_size(&ctx.layout.build());
+    Ok(Sum { total: steps.len(), bytes, reclaimable: bytes, ..Default::default() })
 }

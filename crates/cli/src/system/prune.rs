@@ -1,6 +1,6 @@
 //! What the `prune` verbs share: asking, filters, sums.
 
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Outcome, chain};
 use crate::output::{self, units};
 use crate::session::Session;
 use crate::verb::{Run, Verb, verb};
@@ -77,12 +77,22 @@ pub(crate) fn images(session: &Session, all: bool, flags: &PruneFlags) -> Result
         prune::fits(&filters, &image.config.config.labels, created).unwrap_or(false)
     };
     let removed = store.prune_images(all, &users, &wanted).map_err(engine::Error::from)?;
-    store.prune(Keep { in_use: &users, ..Default::default() }).map_err(engine::Error::from)?;
+    unreferenced(session)?;
     let lines = removed.iter().map(|step| match step {
         Removed::Untagged(name) => format!("untagged: {name}"),
         Removed::Deleted(id) => format!("deleted: {id}"),
     });
     Ok((lines.collect(), size_before.saturating_sub(store_size(ctx))))
+}
+
+/// Deletes the layers and blobs that neither an image, a container nor the build cache reaches; the bytes freed.
+pub(crate) fn unreferenced(session: &Session) -> Result<u64, Failure> {
+    let ctx = session.engine()?;
+    let users = crate::image::in_use(session)?;
+    let (layers, blobs) = build::cache::roots(&ctx.layout).map_err(|cause| Failure::said(chain(&cause)))?;
+    let keep = Keep { in_use: &users, layers: &layers, blobs: &blobs };
+    let found = ctx.images()?.prune(keep).map_err(engine::Error::from)?;
+    Ok(found.map_or(0, |found| found.bytes))
 }
 
 fn store_size(ctx: &engine::Context) -> u64 {

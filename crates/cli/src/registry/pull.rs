@@ -1,4 +1,4 @@
-//! `pull`: what speaks to registries.
+//! `pull`.
 
 use crate::failure::{Failure, Outcome};
 use crate::image::reference;
@@ -7,14 +7,13 @@ use crate::session::Session;
 use crate::verb::{Run, Verb, verb};
 use clap::Args;
 
-/// Every verb that speaks to a registry.
-pub(crate) const VERBS: &[Verb] = &[verb::<Pull>(
+pub(crate) const VERB: Verb = verb::<Pull>(
     &["pull", "image pull"],
     "[OPTIONS] NAME[:TAG|@DIGEST]",
     "Download an image from a registry",
 )
 .exactly(1)
-.examples("pull redis:7\npull --platform linux/arm64 debian:12")];
+.examples("pull redis:7\npull --platform linux/arm64 debian:12");
 
 #[derive(Debug, Args)]
 struct Pull {

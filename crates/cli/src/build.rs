@@ -1,6 +1,0 @@
-//! `build`.
-
-use crate::verb::Verb;
-
-/// Every verb that builds.
-pub(crate) const VERBS: &[Verb] = &[];

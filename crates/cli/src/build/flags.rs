@@ -1,0 +1,277 @@
+//! The flags of `build`, and how they become a build's options.
+//!
+//! Source: Docker CLI reference (`docker build`, `docker buildx build`).
+
+use crate::args::{key_value, parse_all, parse_some};
+use crate::failure::Failure;
+use crate::output;
+use build::dockerfile::RunNetwork;
+use build::{ContextSource, DockerfileSource, NamedContext, Options, Secret};
+use clap::Args;
+use std::collections::BTreeMap;
+use std::io::Read;
+
+#[derive(Debug, Default, Args)]
+pub(super) struct BuildFlags {
+    /// Add a custom host-to-IP mapping (format: "host:ip")
+    #[arg(long, value_name = "strings")]
+    add_host: Vec<String>,
+    /// Set build-time variables
+    #[arg(long, value_name = "stringArray")]
+    build_arg: Vec<String>,
+    /// Additional build contexts (e.g., name=path)
+    #[arg(long, value_name = "stringArray")]
+    build_context: Vec<String>,
+    /// Name of the Dockerfile (default: "PATH/Dockerfile")
+    #[arg(short, long, value_name = "string")]
+    file: Option<String>,
+    /// Set metadata for an image
+    #[arg(long, value_name = "stringArray")]
+    label: Vec<String>,
+    /// Set the networking mode for the "RUN" instructions during build
+    #[arg(long, value_name = "string", default_value = "default")]
+    network: String,
+    /// Do not use cache when building the image
+    #[arg(long)]
+    no_cache: bool,
+    /// Set target platform for build
+    #[arg(long, value_name = "string")]
+    platform: Option<String>,
+    /// Always attempt to pull all referenced images
+    #[arg(long)]
+    pull: bool,
+    /// Secret to expose to the build (format: "id=mysecret[,src=/local/secret]")
+    #[arg(long, value_name = "stringArray")]
+    secret: Vec<String>,
+    /// Shared memory size for build containers
+    #[arg(long, value_name = "bytes")]
+    shm_size: Option<String>,
+    /// Name and optionally a tag (format: "name:tag")
+    #[arg(short, long, value_name = "stringArray")]
+    tag: Vec<String>,
+    /// Set the target build stage to build
+    #[arg(long, value_name = "string")]
+    target: Option<String>,
+    #[command(flatten)]
+    accepted: AcceptedFlags,
+    #[command(flatten)]
+    refused: RefusedFlags,
+}
+
+/// Flags that ask for what happens anyway.
+#[derive(Debug, Default, Args)]
+struct AcceptedFlags {
+    #[arg(long, hide = true)]
+    compress: bool,
+    #[arg(long, hide = true)]
+    disable_content_trust: bool,
+    #[arg(long, hide = true)]
+    force_rm: bool,
+    #[arg(long, hide = true)]
+    load: bool,
+    #[arg(long, hide = true)]
+    rm: bool,
+    #[arg(long, value_name = "string", hide = true)]
+    builder: Option<String>,
+    #[arg(long, value_name = "string", hide = true)]
+    isolation: Option<String>,
+    #[arg(long, value_name = "string", hide = true)]
+    provenance: Option<String>,
+    #[arg(long, value_name = "string", hide = true)]
+    sbom: Option<String>,
+    /// External cache sources
+    #[arg(long, value_name = "stringArray", hide = true)]
+    cache_from: Vec<String>,
+    /// Cache export destinations
+    #[arg(long, value_name = "stringArray", hide = true)]
+    cache_to: Vec<String>,
+    #[arg(short, long, value_name = "stringArray", hide = true)]
+    output: Vec<String>,
+}
+
+/// Flags that mean something this builder does not do.
+#[derive(Debug, Default, Args)]
+struct RefusedFlags {
+    #[arg(long, value_name = "v", hide = true)]
+    allow: Vec<String>,
+    #[arg(long, value_name = "v", hide = true)]
+    annotation: Vec<String>,
+    #[arg(long, value_name = "v", hide = true)]
+    attest: Vec<String>,
+    #[arg(long, value_name = "v", hide = true)]
+    call: Option<String>,
+    #[arg(long, hide = true)]
+    check: bool,
+    #[arg(long, value_name = "v", hide = true)]
+    cgroup_parent: Option<String>,
+    #[arg(long, value_name = "v", hide = true)]
+    cpu_period: Option<String>,
+    #[arg(long, value_name = "v", hide = true)]
+    cpu_quota: Option<String>,
+    #[arg(short = 'c', long, value_name = "v", hide = true)]
+    cpu_shares: Option<String>,
+    #[arg(long, value_name = "v", hide = true)]
+    cpuset_cpus: Option<String>,
+    #[arg(long, value_name = "v", hide = true)]
+    cpuset_mems: Option<String>,
+    #[arg(short, long, value_name = "v", hide = true)]
+    memory: Option<String>,
+    #[arg(long, value_name = "v", hide = true)]
+    memory_swap: Option<String>,
+    #[arg(long, value_name = "v", hide = true)]
+    no_cache_filter: Vec<String>,
+    #[arg(long, value_name = "v", hide = true)]
+    security_opt: Vec<String>,
+    #[arg(long, hide = true)]
+    squash: bool,
+    #[arg(long, value_name = "v", hide = true)]
+    ssh: Vec<String>,
+    #[arg(long, value_name = "v", hide = true)]
+    ulimit: Vec<String>,
+}
+
+impl RefusedFlags {
+    /// The first one that was given.
+    fn given(&self) -> Option<&'static str> {
+        let some = |value: &Option<String>| value.is_some();
+        let any = |values: &Vec<String>| !values.is_empty();
+        [
+            (any(&self.allow), "allow"),
+            (any(&self.annotation), "annotation"),
+            (any(&self.attest), "attest"),
+            (some(&self.call), "call"),
+            (self.check, "check"),
+            (some(&self.cgroup_parent), "cgroup-parent"),
+            (some(&self.cpu_period), "cpu-period"),
+            (some(&self.cpu_quota), "cpu-quota"),
+            (some(&self.cpu_shares), "cpu-shares"),
+            (some(&self.cpuset_cpus), "cpuset-cpus"),
+            (some(&self.cpuset_mems), "cpuset-mems"),
+            (some(&self.memory), "memory"),
+            (some(&self.memory_swap), "memory-swap"),
+            (any(&self.no_cache_filter), "no-cache-filter"),
+            (any(&self.security_opt), "security-opt"),
+            (self.squash, "squash"),
+            (any(&self.ssh), "ssh"),
+            (any(&self.ulimit), "ulimit"),
+        ]
+        .into_iter()
+        .find_map(|(given, name)| given.then_some(name))
+    }
+}
+
+impl AcceptedFlags {
+    fn check(&self) -> Result<(), Failure> {
+        let into_store = |text: &&String| matches!(text.as_str(), "type=docker" | "type=image");
+        if let Some(other) = self.output.iter().find(|text| !into_store(text)) {
+            return Err(Failure::said(format!("--output {other} is not supported: images go into the store"))
+                .hint("build it, then use `save`, or `cp` from a container made of it"));
+        }
+        for (flag, value) in [("provenance", &self.provenance), ("sbom", &self.sbom)] {
+            if value.as_deref().is_some_and(|value| !matches!(value, "false" | "0")) {
+                return Err(Failure::said(format!("--{flag} is not supported: no attestations are made")));
+            }
+        }
+        if !self.cache_from.is_empty() || !self.cache_to.is_empty() {
+            output::warn("--cache-from and --cache-to are not used: the build cache of this data root is the only one");
+        }
+        Ok(())
+    }
+}
+
+impl BuildFlags {
+    /// The build these flags and a context ask for.
+    pub(super) fn options(&self, context: &str) -> Result<Options, Failure> {
+        if let Some(flag) = self.refused.given() {
+            return Err(Failure::said(format!("--{flag} is not supported by this builder")).code(125));
+        }
+        self.accepted.check()?;
+        let mut options = Options::new(self.context(context)?);
+        options.dockerfile = match self.file.as_deref() {
+            None | Some("") => match context {
+                "-" => options.dockerfile,
+                _ => DockerfileSource::InContext,
+            },
+            Some("-") => DockerfileSource::Text(text_of_stdin()?),
+            Some(path) => DockerfileSource::Path(path.into()),
+        };
+        options.tags = self.tag.clone();
+        options.build_args = build_args(&self.build_arg);
+        options.target = self.target.clone();
+        options.no_cache = self.no_cache;
+        options.pull = self.pull;
+        options.labels = key_value::map(&self.label);
+        options.platform = self.platform.clone();
+        options.network = match self.network.as_str() {
+            "" | "default" | "bridge" => RunNetwork::Default,
+            "none" => RunNetwork::None,
+            "host" => RunNetwork::Host,
+            other => {
+                return Err(Failure::said(format!("network mode {other:?} not supported by the builder"))
+                    .hint("use default, none or host"));
+            }
+        };
+        options.extra_hosts = parse_all("add-host", &self.add_host, str::parse)?;
+        let env = |name: &str| std::env::var(name).ok();
+        options.secrets = parse_all("secret", &self.secret, |text| Secret::parse(text, &env))?;
+        options.build_contexts = parse_all("build-context", &self.build_context, NamedContext::parse)?.into_iter().collect();
+        options.shm_size = parse_some("shm-size", self.shm_size.as_ref(), model::size::parse)?;
+        options.source_date_epoch = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|text| text.parse().ok());
+        Ok(options)
+    }
+
+    /// `-` is an archive, or with neither `-f` nor an archive's magic a Dockerfile alone.
+    fn context(&self, path: &str) -> Result<ContextSource, Failure> {
+        if path == "-" && self.file.as_deref() == Some("-") {
+            return Err(Failure::said("invalid argument: can't use stdin for both build context and dockerfile"));
+        }
+        ContextSource::parse(path, || Box::new(std::io::stdin())).map_err(|error| Failure::said(error.to_string()))
+    }
+}
+
+fn text_of_stdin() -> Result<String, Failure> {
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).map_err(Failure::system("read the Dockerfile from standard input"))?;
+    Ok(text)
+}
+
+/// `KEY=value`; a bare `KEY` takes the caller's value, and is left out where there is none.
+fn build_args(given: &[String]) -> BTreeMap<String, String> {
+    given
+        .iter()
+        .filter_map(|entry| match entry.split_once('=') {
+            Some((key, value)) => Some((key.to_owned(), value.to_owned())),
+            None => Some((entry.clone(), std::env::var(entry).ok()?)),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{Command, FromArgMatches};
+
+    fn options(words: &[&str]) -> Result<Options, String> {
+        let command = BuildFlags::augment_args(Command::new("").no_binary_name(true).args_override_self(true));
+        let matches = command.try_get_matches_from(words).map_err(|error| error.to_string())?;
+        BuildFlags::from_arg_matches(&matches).unwrap().options(".").map_err(|failure| failure.chain())
+    }
+
+    #[test]
+    fn flags_become_options() {
+        let built = options(&["-t", "a:1", "-t", "b", "--build-arg", "X=1", "--build-arg", "DOCKLESS_UNSET", "--target", "t", "--no-cache", "--network=none", "--label", "k=v", "-f", "D"]).unwrap();
+        assert_eq!(built.tags, ["a:1", "b"]);
+        assert_eq!(built.build_args, BTreeMap::from([("X".into(), "1".into())]));
+        assert_eq!(built.network, RunNetwork::None);
+        assert_eq!(built.dockerfile, DockerfileSource::Path("D".into()));
+        assert!(built.no_cache);
+    }
+
+    #[test]
+    fn what_is_not_done_is_said() {
+        for words in [&["--squash"][..], &["--memory", "1g"], &["--output", "type=local,dest=x"], &["--sbom", "true"], &["--ssh", "default"], &["--network", "mynet"], &["--secret", "src=x"]] {
+            assert!(!options(words).unwrap_err().is_empty(), "{words:?}");
+        }
+        assert!(options(&["--load", "--provenance=false", "--rm", "--output=type=docker"]).is_ok());
+    }
+}

@@ -1,0 +1,106 @@
+//! `build`, and `builder prune`.
+
+mod flags;
+mod progress;
+mod prune;
+
+use crate::failure::{Failure, Outcome, chain};
+use crate::output;
+use crate::session::Session;
+use crate::verb::{Run, Verb, verb};
+use clap::Args;
+use flags::BuildFlags;
+pub(crate) use progress::{Style, Teller};
+use std::io::Write;
+use std::path::PathBuf;
+
+/// Every verb that builds.
+pub(crate) const VERBS: &[Verb] = &[
+    verb::<Build>(
+        &["build", "image build", "builder build", "buildx build"],
+        "[OPTIONS] PATH | -",
+        "Build an image from a Dockerfile",
+    )
+    .exactly(1)
+    .examples("build -t app .\nbuild -f docker/Dockerfile --target test --build-arg VERSION=2 .\nbuild --secret id=token,src=token.txt -t app ."),
+    prune::VERB,
+];
+
+#[derive(Debug, Args)]
+struct Build {
+    #[command(flatten)]
+    flags: BuildFlags,
+    /// Write the image ID to a file
+    #[arg(long, value_name = "string")]
+    iidfile: Option<PathBuf>,
+    /// Write build result metadata to a file
+    #[arg(long, value_name = "string")]
+    metadata_file: Option<PathBuf>,
+    /// Set type of progress output ("auto", "plain", "tty", "quiet")
+    #[arg(long, value_name = "string", default_value = "auto")]
+    progress: String,
+    /// Shorthand for pushing the result
+    #[arg(long)]
+    push: bool,
+    /// Suppress the build output and print image ID on success
+    #[arg(short, long)]
+    quiet: bool,
+    #[arg(required = true)]
+    path: String,
+}
+
+impl Run for Build {
+    fn run(self, session: &Session) -> Outcome {
+        let style = if self.quiet { Style::Quiet } else { Style::parse(&self.progress)? };
+        let options = self.flags.options(&self.path)?;
+        let ctx = session.engine()?;
+        let teller = Teller::new(style);
+        let built = match build::build(ctx, options, &teller) {
+            Ok(built) => built,
+            Err(error) => {
+                teller.failed(&error);
+                return Err(Failure::said(format!("ERROR: {}", chain(&error))));
+            }
+        };
+        let names: Vec<String> = built.names.iter().map(ToString::to_string).collect();
+        teller.done(&built.image.id.to_string(), &names);
+        self.write_files(&built)?;
+        for name in &built.names {
+            engine::images::emit(ctx, "tag", &built.image.id.to_string(), &name.familiar());
+        }
+        if self.quiet {
+            output::line(&built.image.id)?;
+        }
+        if self.push {
+            let progress = output::progress::PullProgress::on_stderr(self.quiet);
+            for name in &built.names {
+                ctx.images()?.push(name, &progress).map_err(engine::Error::from)?;
+            }
+            progress.finish();
+        }
+        Ok(0)
+    }
+}
+
+impl Build {
+    fn write_files(&self, built: &build::Built) -> Result<(), Failure> {
+        let write = |path: &PathBuf, text: String| {
+            std::fs::File::create(path)
+                .and_then(|mut file| file.write_all(text.as_bytes()))
+                .map_err(Failure::system(format!("write {}", path.display())))
+        };
+        if let Some(path) = &self.iidfile {
+            write(path, built.image.id.to_string())?;
+        }
+        if let Some(path) = &self.metadata_file {
+            let names: Vec<String> = built.names.iter().map(ToString::to_string).collect();
+            let metadata = serde_json::json!({
+                "containerimage.config.digest": built.image.id.to_string(),
+                "containerimage.digest": built.image.manifest_digest.to_string(),
+                "image.name": names.join(","),
+            });
+            write(path, format!("{metadata:#}\n"))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,115 @@
+//! `save` and `load`.
+
+use crate::failure::{Failure, Outcome};
+use crate::output::{self, progress::PullProgress};
+use crate::session::Session;
+use crate::verb::{Run, Verb, verb};
+use clap::Args;
+use std::fs::File;
+use std::io::{BufWriter, IsTerminal, Read, Write};
+use std::path::PathBuf;
+
+pub(crate) const SAVE: Verb = verb::<Save>(
+    &["save", "image save"],
+    "[OPTIONS] IMAGE [IMAGE...]",
+    "Save one or more images to a tar archive (streamed to STDOUT by default)",
+)
+.at_least(1)
+.examples("save -o redis.tar redis:7\nsave app | ssh host docker load");
+
+pub(crate) const LOAD: Verb = verb::<Load>(
+    &["load", "image load"],
+    "[OPTIONS]",
+    "Load an image from a tar archive or STDIN",
+)
+.examples("load -i redis.tar\nload < redis.tar.gz");
+
+#[derive(Debug, Args)]
+struct Save {
+    /// Write to a file, instead of STDOUT
+    #[arg(short, long, value_name = "string")]
+    output: Option<PathBuf>,
+    /// Save only the given platform(s)
+    #[arg(long, value_name = "strings", hide = true)]
+    platform: Vec<String>,
+    #[arg(required = true)]
+    images: Vec<String>,
+}
+
+impl Run for Save {
+    fn run(self, session: &Session) -> Outcome {
+        if !self.platform.is_empty() {
+            return Err(Failure::said("--platform is not supported by save: what the store has of an image is saved"));
+        }
+        let store = session.engine()?.images()?;
+        let names: Vec<&str> = self.images.iter().map(String::as_str).collect();
+        let Some(path) = &self.output else {
+            let stdout = std::io::stdout();
+            if stdout.is_terminal() {
+                return Err(Failure::said("cowardly refusing to save to a terminal").hint("use the -o flag or redirect"));
+            }
+            store.save(&names, &mut stdout.lock()).map_err(engine::Error::from)?;
+            return Ok(0);
+        };
+        // Beside its place first: what has the name is whole.
+        let partial = PathBuf::from(format!("{}.partial", path.display()));
+        let saved = self.save_to(&store, &names, &partial, path);
+        if saved.is_err() {
+            let _ = std::fs::remove_file(&partial);
+        }
+        saved
+    }
+}
+
+impl Save {
+    fn save_to(&self, store: &image::Store, names: &[&str], partial: &PathBuf, path: &PathBuf) -> Outcome {
+        let failed = |path: &PathBuf| Failure::system(format!("write {}", path.display()));
+        let mut file = BufWriter::with_capacity(1 << 20, File::create(partial).map_err(failed(path))?);
+        store.save(names, &mut file).map_err(engine::Error::from)?;
+        file.flush().map_err(failed(path))?;
+        std::fs::rename(partial, path).map_err(failed(path))?;
+        Ok(0)
+    }
+}
+
+#[derive(Debug, Args)]
+struct Load {
+    /// Read from tar archive file, instead of STDIN
+    #[arg(short, long, value_name = "string")]
+    input: Option<PathBuf>,
+    /// Load only the given platform(s)
+    #[arg(long, value_name = "string")]
+    platform: Option<String>,
+    /// Suppress the load output
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+impl Run for Load {
+    fn run(self, session: &Session) -> Outcome {
+        let platform = self
+            .platform
+            .as_deref()
+            .map(|text| text.parse::<oci::Platform>().map_err(|error| Failure::said(error.to_string())))
+            .transpose()?;
+        let stream: Box<dyn Read + Send> = match &self.input {
+            Some(path) => Box::new(File::open(path).map_err(Failure::system(format!("open {}", path.display())))?),
+            None if std::io::stdin().is_terminal() => {
+                return Err(Failure::said("requested load from stdin, but stdin is empty").hint("use -i FILE or redirect"));
+            }
+            None => Box::new(std::io::stdin()),
+        };
+        let ctx = session.engine()?;
+        let progress = PullProgress::on_stdout(self.quiet);
+        let loaded = ctx.images()?.load(stream, platform.as_ref(), &progress).map_err(engine::Error::from)?;
+        progress.finish();
+        for one in &loaded {
+            engine::images::emit(ctx, "load", &one.image.id.to_string(), &one.image.id.to_string());
+            match one.names.as_slice() {
+                [] => output::line(format_args!("Loaded image ID: {}", one.image.id))?,
+                names => names.iter().try_for_each(|name| output::line(format_args!("Loaded image: {}", name.familiar())))?,
+            }
+        }
+        Ok(0)
+    }
+}
