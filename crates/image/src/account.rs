@@ -1,7 +1,7 @@
 //! `login`, `logout`, `search`: what is asked of a registry besides images.
 
 use crate::error::Error;
-use crate::registry::api::Registry;
+use crate::registry::Registry;
 use crate::registry::credentials::{Credential, DockerConfig, Error as CredentialsError};
 use crate::registry::{Error as RegistryError, RegistryOptions};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};

@@ -26,7 +26,8 @@ pub mod store;
 pub mod tarball;
 
 pub use account::{SearchResult, login, logout, search};
-pub use bundle::{BundleError, Loaded};
+pub use bundle::BundleError;
+pub use bundle::load::Loaded;
 pub use collect::{Fault, Keep, Unreferenced};
 pub use commit::Layer;
 pub use error::{Error, NotFound, Place};

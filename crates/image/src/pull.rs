@@ -4,7 +4,7 @@ use crate::content::{self, ImageLayout};
 use crate::error::{Error, NotFound, Place};
 use crate::fetch::Source;
 use crate::progress::Progress;
-use crate::registry::api::{self, Registry};
+use crate::registry::{self, Registry};
 use crate::store::{self, Image, Store};
 use oci::manifest::{CONTAINERD_NAME, REF_NAME};
 use oci::{Descriptor, Digest, Document, Index, Manifest, Platform, Reference};
@@ -248,7 +248,7 @@ impl Source for RegistrySource<'_> {
 
     fn again(&self, failure: &Error, attempt: u32) -> Option<Duration> {
         match failure {
-            Error::Registry(error) => api::pause(error, attempt),
+            Error::Registry(error) => registry::pause(error, attempt),
             // The body broke off: the connection, not the registry.
             Error::Fetch { .. } if attempt < 5 => Some(Duration::from_millis(250 << attempt)),
             _ => None,

@@ -4,7 +4,7 @@
 use crate::commit::json;
 use crate::error::Error;
 use crate::progress::{LayerEvent, Progress, Status};
-use crate::registry::api::{Payload, Registry, pause};
+use crate::registry::{Payload, Registry, pause};
 use crate::store::{Image, Store};
 use oci::{Descriptor, Digest, Document, Index, Manifest, Reference};
 use std::io::{self, Read};

@@ -10,6 +10,8 @@
 //! [`LayerStore`] is the seam at which a store of EROFS images can stand beside this one: callers see
 //! chain ids, records and what to give to overlayfs as `lowerdir+`.
 
+mod attributes;
+pub mod inherit;
 pub(crate) mod pack;
 pub(crate) mod root;
 pub(crate) mod store;

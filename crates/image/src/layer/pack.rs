@@ -272,7 +272,7 @@ fn entry(path: Vec<u8>, kind: Kind, stat: &Stat) -> Entry {
         uid: stat.st_uid,
         gid: stat.st_gid,
         mtime: (
-            stat.st_mtime as i64,
+            stat.st_mtime,
             u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
         ),
         device: (0, 0),

@@ -1,6 +1,7 @@
 //! Handles beneath the directory of one layer: every look-up is resolved by the kernel with the layer as
 //! root, so that no path, link or `..` in an archive leads outside. Source: openat2(2), xattr(7).
 
+use crate::tarball::Xattr;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
@@ -153,10 +154,7 @@ pub(crate) fn xattr_allowed(name: &[u8]) -> bool {
 }
 
 /// The attributes of the thing at `name` that belong into an archive, sorted.
-pub(crate) fn read_xattrs(
-    dir: BorrowedFd<'_>,
-    name: &[u8],
-) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Errno> {
+pub(crate) fn read_xattrs(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Vec<Xattr>, Errno> {
     let path = proc_path(dir, name);
     let mut names = [0u8; 8192];
     let length = match rustix::fs::llistxattr(path.as_slice(), &mut names[..]) {

@@ -1,15 +1,15 @@
 //! The store of unpacked layers: staging, commit, look-up, removal.
 
-use crate::layer::root::{self, as_path, components};
 use crate::layer::unpack::Unpacked;
+use crate::layer::{inherit, root};
 use oci::Digest;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Timestamps, XattrFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use state::{Durability, Layout};
 use std::fs::{DirBuilder, File};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -26,10 +26,8 @@ pub enum Error {
     },
     #[error(transparent)]
     Record(#[from] state::Error),
-    #[error("hard link {} of the layer points at {}, which neither this layer nor one below has", path.display(), target.display())]
-    DanglingLink { path: PathBuf, target: PathBuf },
-    #[error("cannot complete {} of the layer from the layers below", path.display())]
-    Inherit { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Inherit(#[from] inherit::Error),
 }
 
 /// What is known of one unpacked layer.
@@ -144,7 +142,12 @@ impl LayerStore {
         below: &[Digest],
     ) -> Result<(), Error> {
         if !unpacked.links.is_empty() || !unpacked.implied.is_empty() {
-            self.inherit(&staging, unpacked, below)?;
+            let lower = below
+                .iter()
+                .rev()
+                .map(|c| open_dir(&self.diff(c)))
+                .collect::<Result<Vec<_>, _>>()?;
+            inherit::complete(staging.open_diff()?.as_fd(), unpacked, &lower)?;
         }
         state::record::write(
             &staging.path.join("layer.json"),
@@ -176,69 +179,6 @@ impl LayerStore {
                 path: layers,
                 source,
             })
-    }
-
-    /// Completes what the archive left to the layers below: attributes of directories it only implied,
-    /// and targets of hard links it did not bring along.
-    fn inherit(
-        &self,
-        staging: &Staging,
-        unpacked: &Unpacked,
-        below: &[Digest],
-    ) -> Result<(), Error> {
-        let diff = staging.open_diff()?;
-        let lower: Vec<OwnedFd> = below
-            .iter()
-            .rev()
-            .map(|c| open_dir(&self.diff(c)))
-            .collect::<Result<_, _>>()?;
-        for path in &unpacked.implied {
-            let failed = |e: Errno| Error::Inherit {
-                path: as_path(path).into(),
-                source: e.into(),
-            };
-            for layer in &lower {
-                match find(layer.as_fd(), path).map_err(failed)? {
-                    Found::Entry(dir, name) => {
-                        inherit_attributes(dir.as_fd(), &name, diff.as_fd(), path)
-                            .map_err(failed)?;
-                        break;
-                    }
-                    Found::Hidden => break,
-                    Found::Nothing => {}
-                }
-            }
-        }
-        for (path, target) in &unpacked.links {
-            self.copy_link_target(diff.as_fd(), &lower, path, target)?;
-        }
-        Ok(())
-    }
-
-    fn copy_link_target(
-        &self,
-        diff: BorrowedFd<'_>,
-        lower: &[OwnedFd],
-        path: &[u8],
-        target: &[u8],
-    ) -> Result<(), Error> {
-        let failed = |e: Errno| Error::Inherit {
-            path: as_path(path).into(),
-            source: e.into(),
-        };
-        for layer in lower {
-            match find(layer.as_fd(), target).map_err(failed)? {
-                Found::Entry(dir, name) => {
-                    return copy_file(dir.as_fd(), &name, diff, path).map_err(failed);
-                }
-                Found::Hidden => break,
-                Found::Nothing => {}
-            }
-        }
-        Err(Error::DanglingLink {
-            path: as_path(path).into(),
-            target: as_path(target).into(),
-        })
     }
 
     /// The chain ids of all committed layers.
@@ -317,116 +257,6 @@ impl LayerStore {
         }
         Ok(())
     }
-}
-
-enum Found {
-    /// A handle of the directory, and the name in it.
-    Entry(OwnedFd, Vec<u8>),
-    /// A whiteout or an opaque directory: what lies lower does not count.
-    Hidden,
-    Nothing,
-}
-
-/// Looks a path up in one layer the way overlayfs would.
-fn find(layer: BorrowedFd<'_>, path: &[u8]) -> Result<Found, Errno> {
-    let parts = components(path).unwrap_or_default();
-    let Some((name, parents)) = parts.split_last() else {
-        return Ok(Found::Nothing);
-    };
-    let mut dir = root::open_dir(layer, b"")?;
-    let mut opaque = false;
-    for parent in parents {
-        match root::kind_at(&dir, parent)? {
-            None => {
-                return Ok(if opaque {
-                    Found::Hidden
-                } else {
-                    Found::Nothing
-                });
-            }
-            Some(FileType::Directory) => {}
-            Some(_) => return Ok(Found::Hidden),
-        }
-        opaque |= root::is_opaque(dir.as_fd(), parent);
-        dir = root::open_dir(&dir, parent)?;
-    }
-    match root::kind_at(&dir, name)? {
-        None if opaque => Ok(Found::Hidden),
-        None => Ok(Found::Nothing),
-        Some(FileType::CharacterDevice) if root::is_whiteout(&dir, name)? => Ok(Found::Hidden),
-        Some(_) => Ok(Found::Entry(dir, name.to_vec())),
-    }
-}
-
-fn inherit_attributes(
-    from: BorrowedFd<'_>,
-    name: &[u8],
-    diff: BorrowedFd<'_>,
-    path: &[u8],
-) -> Result<(), Errno> {
-    let stat = rustix::fs::statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
-        return Ok(());
-    }
-    let to = root::open_dir_rw(diff, path)?;
-    copy_attributes(from, name, &stat, to.as_fd())
-}
-
-fn copy_attributes(
-    from: BorrowedFd<'_>,
-    name: &[u8],
-    stat: &rustix::fs::Stat,
-    to: BorrowedFd<'_>,
-) -> Result<(), Errno> {
-    let (uid, gid) = (
-        rustix::fs::Uid::from_raw(stat.st_uid),
-        rustix::fs::Gid::from_raw(stat.st_gid),
-    );
-    rustix::fs::fchown(to, Some(uid), Some(gid))?;
-    rustix::fs::fchmod(to, Mode::from_raw_mode(stat.st_mode & 0o7777))?;
-    for (attribute, value) in root::read_xattrs(from, name)? {
-        rustix::fs::fsetxattr(to, attribute.as_slice(), &value, XattrFlags::empty())?;
-    }
-    let time = rustix::fs::Timespec {
-        tv_sec: stat.st_mtime as _,
-        tv_nsec: stat.st_mtime_nsec as _,
-    };
-    rustix::fs::futimens(
-        to,
-        &Timestamps {
-            last_access: time,
-            last_modification: time,
-        },
-    )
-}
-
-fn copy_file(
-    from: BorrowedFd<'_>,
-    name: &[u8],
-    diff: BorrowedFd<'_>,
-    path: &[u8],
-) -> Result<(), Errno> {
-    let stat = rustix::fs::statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return Err(Errno::NOTSUP);
-    }
-    let source = rustix::fs::openat(
-        from,
-        name,
-        OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?;
-    let parts = components(path).unwrap_or_default();
-    let Some((last, parents)) = parts.split_last() else {
-        return Err(Errno::INVAL);
-    };
-    let dir = root::open_dir(diff, &parents.join(&b'/'))?;
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let target = rustix::fs::openat(&dir, *last, flags, Mode::from_raw_mode(0o600))?;
-    let (mut reader, mut writer) = (File::from(source), File::from(target));
-    io::copy(&mut reader, &mut writer)
-        .map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
-    copy_attributes(from, name, &stat, writer.as_fd())
 }
 
 pub(crate) fn open_dir(path: &Path) -> Result<OwnedFd, Error> {

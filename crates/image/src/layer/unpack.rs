@@ -5,9 +5,10 @@
 //! layer brings. Directory times are set last, since filling a directory changes them.
 //! Source: OCI image-spec `layer.md`; kernel `overlayfs.rst`; Docker `pkg/archive/diff.go`.
 
+use crate::layer::attributes;
 use crate::layer::root::{self, OPAQUE, as_path, components};
 use crate::tarball::{self, Entry, Kind, Limits, Reader};
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -119,7 +120,7 @@ impl Unpacker<'_> {
             });
         }
         let fd = root::open_dir_rw(self.root, b"").map_err(|e| failed("open", b".", e))?;
-        self.set_on_fd(fd.as_fd(), entry, b".")?;
+        attributes::set_on_fd(fd.as_fd(), entry, b".")?;
         self.directories.insert(Vec::new(), entry.mtime);
         Ok(())
     }
@@ -213,7 +214,7 @@ impl Unpacker<'_> {
                 rustix::fs::mknodat(dir, name, file_type, mode, device)
             }
         })?;
-        self.set_at(dir, name, entry, path)
+        attributes::set_at(dir, name, entry, path)
     }
 
     /// Makes something at `name`; what is there already is removed first.
@@ -259,7 +260,7 @@ impl Unpacker<'_> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(dir, name, flags, Mode::empty())
             .map_err(|e| failed("open", path, e))?;
-        self.set_on_fd(fd.as_fd(), entry, path)?;
+        attributes::set_on_fd(fd.as_fd(), entry, path)?;
         if hid_lower {
             self.set_opaque(path)?;
         }
@@ -294,8 +295,9 @@ impl Unpacker<'_> {
             }
         }
         self.done.size += entry.size;
-        self.set_on_fd(fd.as_fd(), entry, path)?;
-        set_times(fd.as_fd(), entry.mtime).map_err(|e| failed("set the times of", path, e))
+        attributes::set_on_fd(fd.as_fd(), entry, path)?;
+        attributes::set_times(fd.as_fd(), entry.mtime)
+            .map_err(|e| failed("set the times of", path, e))
     }
 
     fn copy<R: Read>(
@@ -410,57 +412,6 @@ impl Unpacker<'_> {
             .map_err(|e| failed("make opaque", path, e))
     }
 
-    /// Owner, mode and attributes of an open file or directory. The owner first: chown(2) clears set-id
-    /// bits and `security.capability`.
-    fn set_on_fd(&self, fd: BorrowedFd<'_>, entry: &Entry, path: &[u8]) -> Result<(), Error> {
-        let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
-        rustix::fs::fchown(fd, Some(uid), Some(gid))
-            .map_err(|e| failed("set the owner of", path, e))?;
-        rustix::fs::fchmod(fd, Mode::from_raw_mode(entry.mode))
-            .map_err(|e| failed("set the mode of", path, e))?;
-        for (name, value) in entry.xattrs.iter().filter(|(n, _)| root::xattr_allowed(n)) {
-            match rustix::fs::fsetxattr(fd, name.as_slice(), value, XattrFlags::empty()) {
-                Ok(()) | Err(Errno::OPNOTSUPP) => {} // as Docker: the filesystem cannot, the image still runs
-                Err(e) => return Err(failed("set an extended attribute of", path, e)),
-            }
-        }
-        Ok(())
-    }
-
-    /// The same for what cannot be opened: links, devices, fifos.
-    fn set_at(
-        &self,
-        dir: BorrowedFd<'_>,
-        name: &[u8],
-        entry: &Entry,
-        path: &[u8],
-    ) -> Result<(), Error> {
-        let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
-        rustix::fs::chownat(dir, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(|e| failed("set the owner of", path, e))?;
-        if entry.kind != Kind::Symlink {
-            // Nothing in this private tree can turn the node just made into a link.
-            rustix::fs::chmodat(dir, name, Mode::from_raw_mode(entry.mode), AtFlags::empty())
-                .map_err(|e| failed("set the mode of", path, e))?;
-        }
-        for (attribute, value) in entry.xattrs.iter().filter(|(n, _)| root::xattr_allowed(n)) {
-            let at = root::proc_path(dir, name);
-            match rustix::fs::lsetxattr(
-                at.as_slice(),
-                attribute.as_slice(),
-                value,
-                XattrFlags::empty(),
-            ) {
-                // EPERM: user.* is for files and directories only (xattr(7)).
-                Ok(()) | Err(Errno::OPNOTSUPP | Errno::PERM) => {}
-                Err(e) => return Err(failed("set an extended attribute of", path, e)),
-            }
-        }
-        let times = timestamps(entry.mtime);
-        rustix::fs::utimensat(dir, name, &times, AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(|e| failed("set the times of", path, e))
-    }
-
     fn finish(mut self) -> Result<Unpacked, Error> {
         self.parent = None;
         for (path, time) in &self.directories {
@@ -468,29 +419,15 @@ impl Unpacker<'_> {
             let Ok(fd) = root::open_dir_rw(self.root, path) else {
                 continue;
             };
-            set_times(fd.as_fd(), *time).map_err(|e| failed("set the times of", path, e))?;
+            attributes::set_times(fd.as_fd(), *time)
+                .map_err(|e| failed("set the times of", path, e))?;
         }
         self.done.implied = self.implied.into_keys().collect();
         Ok(self.done)
     }
 }
 
-fn timestamps((seconds, nanos): (i64, u32)) -> Timestamps {
-    let time = Timespec {
-        tv_sec: seconds,
-        tv_nsec: nanos.into(),
-    };
-    Timestamps {
-        last_access: time,
-        last_modification: time,
-    }
-}
-
-fn set_times(fd: BorrowedFd<'_>, time: (i64, u32)) -> Result<(), Errno> {
-    rustix::fs::futimens(fd, &timestamps(time))
-}
-
-fn failed(step: &'static str, path: &[u8], source: Errno) -> Error {
+pub(super) fn failed(step: &'static str, path: &[u8], source: Errno) -> Error {
     Error::Apply {
         step,
         path: as_path(path).into(),

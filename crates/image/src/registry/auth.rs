@@ -164,7 +164,7 @@ fn read_token(
         });
     }
     if status != 200 {
-        return Err(super::api::status_error(response, realm));
+        return Err(super::answer::status_error(response, realm));
     }
     let bytes = http::text(response, realm)?;
     let answer: TokenAnswer = serde_json::from_slice(&bytes).map_err(|source| Error::Answer {

@@ -1,12 +1,17 @@
-//! The registry client. One [`api::Registry`] per registry and process; HTTP, TLS and trust in `http`,
+//! The registry client. One [`Registry`] per registry and process (`connection`), its calls in `api`; HTTP, TLS and trust in `http`,
 //! tokens in `auth`, names to addresses in `resolver`, credentials on disk in `credentials`.
 //! Source: OCI distribution-spec 1.1, Docker `registry/spec`.
 
+mod answer;
 pub(crate) mod api;
 pub(crate) mod auth;
+mod connection;
 pub mod credentials;
 pub(crate) mod http;
 pub mod resolver;
+
+pub(crate) use answer::pause;
+pub(crate) use connection::{Payload, Registry};
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -5,9 +5,12 @@
 //! headers of any size into memory, and knows no PAX sparse files. Source: POSIX pax(1) "ustar
 //! Interchange Format", "pax Extended Header"; GNU tar manual "Sparse Formats".
 
+use super::pax::Pax;
+use super::sparse::PaxSparse;
+use super::{SparseMap, Xattr};
 use std::io::{self, Read};
 
-const BLOCK: usize = 512;
+pub(super) const BLOCK: usize = 512;
 
 /// How much one layer may ask for before it is taken for an attack.
 #[derive(Debug, Clone, Copy)]
@@ -75,36 +78,19 @@ pub(crate) struct Entry {
     /// Bytes of the file as unpacked.
     pub(crate) size: u64,
     /// Where the data of a sparse file goes: offset and length, in order.
-    pub(crate) sparse: Option<Vec<(u64, u64)>>,
-    pub(crate) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-}
-
-/// What a PAX header says about the entry that follows it.
-#[derive(Debug, Default)]
-struct Pax {
-    path: Option<Vec<u8>>,
-    link: Option<Vec<u8>>,
-    size: Option<u64>,
-    uid: Option<u64>,
-    gid: Option<u64>,
-    mtime: Option<(i64, u32)>,
-    xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-    sparse_name: Option<Vec<u8>>,
-    sparse_size: Option<u64>,
-    sparse_map: Option<Vec<(u64, u64)>>,
-    sparse_major: u64,
-    sparse_offset: Option<u64>,
+    pub(crate) sparse: Option<SparseMap>,
+    pub(crate) xattrs: Vec<Xattr>,
 }
 
 /// Yields the entries of a stream; between two calls of [`Reader::next`] the entry's data can be read.
 #[derive(Debug)]
 pub(crate) struct Reader<R> {
     inner: R,
-    limits: Limits,
+    pub(super) limits: Limits,
     /// Bytes of data of the current entry that are still in the stream.
-    data_left: u64,
+    pub(super) data_left: u64,
     padding: u64,
-    position: u64,
+    pub(super) position: u64,
     entries: u64,
     bytes: u64,
 }
@@ -138,7 +124,7 @@ impl<R: Read> Reader<R> {
                 b'K' => long_link = Some(self.extension(trim_nul)?),
                 b'x' | b'X' => {
                     let records = self.extension(|bytes| bytes)?;
-                    self.read_pax(&records, &mut pax)?;
+                    pax.read(&records).map_err(|what| self.bad(what))?;
                 }
                 // Global headers carry comments (git archive); volume labels and the like are no files.
                 b'g' | b'V' | b'M' | b'N' | b'D' => {}
@@ -164,7 +150,7 @@ impl<R: Read> Reader<R> {
         Ok(got)
     }
 
-    fn read_some(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+    pub(super) fn read_some(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
         loop {
             match self.inner.read(buffer) {
                 Ok(got) => {
@@ -268,48 +254,11 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    fn bad(&self, what: &'static str) -> Error {
+    pub(super) fn bad(&self, what: &'static str) -> Error {
         Error::Field {
             what,
             at: self.position,
         }
-    }
-
-    fn read_pax(&self, records: &[u8], pax: &mut Pax) -> Result<(), Error> {
-        for record in PaxRecords(records) {
-            let (key, value) = record.ok_or_else(|| self.bad("PAX record"))?;
-            let number = || decimal(value).ok_or_else(|| self.bad("PAX number"));
-            match key {
-                b"path" => pax.path = Some(value.to_vec()),
-                b"linkpath" => pax.link = Some(value.to_vec()),
-                b"size" => pax.size = Some(number()?),
-                b"uid" => pax.uid = Some(number()?),
-                b"gid" => pax.gid = Some(number()?),
-                b"mtime" => pax.mtime = Some(timestamp(value).ok_or_else(|| self.bad("PAX time"))?),
-                b"GNU.sparse.name" => pax.sparse_name = Some(value.to_vec()),
-                b"GNU.sparse.realsize" | b"GNU.sparse.size" => pax.sparse_size = Some(number()?),
-                b"GNU.sparse.major" => pax.sparse_major = number()?,
-                b"GNU.sparse.map" => {
-                    pax.sparse_map = Some(comma_map(value).ok_or_else(|| self.bad("sparse map"))?)
-                }
-                b"GNU.sparse.offset" => pax.sparse_offset = Some(number()?),
-                b"GNU.sparse.numbytes" => {
-                    let offset = pax
-                        .sparse_offset
-                        .take()
-                        .ok_or_else(|| self.bad("sparse map"))?;
-                    pax.sparse_map
-                        .get_or_insert_default()
-                        .push((offset, number()?));
-                }
-                _ => {
-                    if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
-                        pax.xattrs.push((name.to_vec(), value.to_vec()));
-                    }
-                }
-            }
-        }
-        Ok(())
     }
 
     fn entry(
@@ -376,12 +325,12 @@ impl<R: Read> Reader<R> {
         if entry.path.contains(&0) || entry.link.contains(&0) {
             return Err(self.bad("path (it holds a zero byte)"));
         }
-        self.apply_sparse(
-            header,
-            kind_byte,
-            (pax.sparse_map, pax.sparse_major, pax.sparse_size),
-            &mut entry,
-        )?;
+        let sparse = PaxSparse {
+            map: pax.sparse_map,
+            major: pax.sparse_major,
+            real: pax.sparse_size,
+        };
+        self.apply_sparse(header, kind_byte, sparse, &mut entry)?;
         if entry.kind != Kind::File {
             entry.size = 0; // a hard link may repeat its target's size; its data, if any, is skipped
         }
@@ -393,138 +342,6 @@ impl<R: Read> Reader<R> {
             });
         }
         Ok(entry)
-    }
-
-    fn apply_sparse(
-        &mut self,
-        header: &tar::Header,
-        kind_byte: u8,
-        (map, major, real): (Option<Vec<(u64, u64)>>, u64, Option<u64>),
-        entry: &mut Entry,
-    ) -> Result<(), Error> {
-        let map = if kind_byte == b'S' {
-            let gnu = header.as_gnu().ok_or_else(|| self.bad("sparse header"))?;
-            entry.size = gnu.real_size().map_err(|_| self.bad("sparse size"))?;
-            self.gnu_map(gnu)?
-        } else if major == 1 && real.is_some() {
-            entry.size = real.unwrap_or(0);
-            self.map_in_data()?
-        } else if let Some(map) = map {
-            entry.size = real.unwrap_or(entry.size);
-            map
-        } else {
-            return Ok(());
-        };
-        let mut end = 0u64;
-        let mut total = 0u64;
-        for (offset, length) in &map {
-            if *offset < end {
-                return Err(self.bad("sparse map"));
-            }
-            end = offset
-                .checked_add(*length)
-                .ok_or_else(|| self.bad("sparse map"))?;
-            total += length;
-        }
-        if end > entry.size || total > self.data_left {
-            return Err(self.bad("sparse map"));
-        }
-        entry.sparse = Some(map);
-        Ok(())
-    }
-
-    /// GNU's old format: four pieces in the header, 21 in every extension block.
-    fn gnu_map(&mut self, header: &tar::GnuHeader) -> Result<Vec<(u64, u64)>, Error> {
-        let mut map = Vec::new();
-        let mut add = |piece: &tar::GnuSparseHeader| -> io::Result<()> {
-            if !piece.is_empty() {
-                map.push((piece.offset()?, piece.length()?));
-            }
-            Ok(())
-        };
-        let bad = Error::Field {
-            what: "sparse map",
-            at: self.position,
-        };
-        if header.sparse.iter().try_for_each(&mut add).is_err() {
-            return Err(bad);
-        }
-        let mut more = header.is_extended();
-        let mut read = 0;
-        while more {
-            let mut block = tar::GnuExtSparseHeader::new();
-            let bytes = block.as_mut_bytes();
-            let mut filled = 0;
-            while filled < BLOCK {
-                match self.read_some(&mut bytes[filled..])? {
-                    0 => return Err(Error::Truncated),
-                    got => filled += got,
-                }
-            }
-            read += BLOCK as u64;
-            if read > self.limits.extension {
-                return Err(Error::Limit {
-                    what: "bytes in one extension header",
-                    limit: self.limits.extension,
-                });
-            }
-            if block.sparse().iter().try_for_each(&mut add).is_err() {
-                return Err(bad);
-            }
-            more = block.is_extended();
-        }
-        Ok(map)
-    }
-
-    /// PAX format 1.0: the map stands in decimal lines before the data, padded to a block.
-    fn map_in_data(&mut self) -> Result<Vec<(u64, u64)>, Error> {
-        let mut numbers: Vec<u64> = Vec::new();
-        let mut current: Option<u64> = None;
-        let mut want: Option<u64> = None;
-        let mut read = 0u64;
-        loop {
-            let mut block = [0u8; BLOCK];
-            let mut filled = 0;
-            while filled < BLOCK {
-                match self.read_data(&mut block[filled..])? {
-                    0 => return Err(self.bad("sparse map")),
-                    got => filled += got,
-                }
-            }
-            read += BLOCK as u64;
-            if read > self.limits.extension {
-                return Err(Error::Limit {
-                    what: "bytes in one extension header",
-                    limit: self.limits.extension,
-                });
-            }
-            for byte in block {
-                match byte {
-                    b'0'..=b'9' => {
-                        let digit = u64::from(byte - b'0');
-                        let next = current
-                            .unwrap_or(0)
-                            .checked_mul(10)
-                            .and_then(|v| v.checked_add(digit));
-                        current = Some(next.ok_or_else(|| self.bad("sparse map"))?);
-                    }
-                    b'\n' => {
-                        let value = current.take().ok_or_else(|| self.bad("sparse map"))?;
-                        match want {
-                            None => want = Some(value),
-                            Some(_) => numbers.push(value),
-                        }
-                    }
-                    _ => return Err(self.bad("sparse map")),
-                }
-                if want.is_some_and(|count| numbers.len() as u64 == count.saturating_mul(2)) {
-                    return Ok(numbers
-                        .chunks_exact(2)
-                        .map(|pair| (pair[0], pair[1]))
-                        .collect());
-                }
-            }
-        }
     }
 }
 
@@ -548,69 +365,4 @@ fn trim_nul(mut bytes: Vec<u8>) -> Vec<u8> {
         bytes.truncate(end);
     }
     bytes
-}
-
-fn decimal(text: &[u8]) -> Option<u64> {
-    std::str::from_utf8(text).ok()?.parse().ok()
-}
-
-/// `seconds[.fraction]`, possibly negative.
-fn timestamp(text: &[u8]) -> Option<(i64, u32)> {
-    let text = std::str::from_utf8(text).ok()?;
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let mut seconds: i64 = whole.parse().ok()?;
-    if !fraction.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    let digits: String = fraction
-        .chars()
-        .chain(std::iter::repeat('0'))
-        .take(9)
-        .collect();
-    let mut nanos: u32 = digits.parse().ok()?;
-    if text.starts_with('-') && nanos > 0 {
-        seconds -= 1;
-        nanos = 1_000_000_000 - nanos;
-    }
-    Some((seconds, nanos))
-}
-
-fn comma_map(text: &[u8]) -> Option<Vec<(u64, u64)>> {
-    let numbers: Option<Vec<u64>> = text.split(|b| *b == b',').map(decimal).collect();
-    let numbers = numbers.filter(|n| n.len() % 2 == 0)?;
-    Some(
-        numbers
-            .chunks_exact(2)
-            .map(|pair| (pair[0], pair[1]))
-            .collect(),
-    )
-}
-
-/// `LENGTH KEY=VALUE\n` records; the value may hold any byte. `None` for a broken one.
-struct PaxRecords<'a>(&'a [u8]);
-
-impl<'a> Iterator for PaxRecords<'a> {
-    type Item = Option<(&'a [u8], &'a [u8])>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.0.iter().all(|b| *b == 0) {
-            return None;
-        }
-        let record = self.record();
-        if record.is_none() {
-            self.0 = &[];
-        }
-        Some(record)
-    }
-}
-
-impl<'a> PaxRecords<'a> {
-    fn record(&mut self) -> Option<(&'a [u8], &'a [u8])> {
-        let space = self.0.iter().take(20).position(|b| *b == b' ')?;
-        let length = usize::try_from(decimal(&self.0[..space])?).ok()?;
-        let body = self.0.get(space + 1..length)?.strip_suffix(b"\n")?;
-        self.0 = &self.0[length..];
-        let equals = body.iter().position(|b| *b == b'=')?;
-        Some((&body[..equals], &body[equals + 1..]))
-    }
 }
