@@ -249,10 +249,8 @@ impl Responder {
         if !self.config.forward {
             return Some(query.refuse(Rcode::ServerFailure));
         }
-        self.forwarder
-            .ask(Asked::new(message, client, &query))
-            .then_some(())
-            .map_or_else(|| Some(query.refuse(Rcode::ServerFailure)), |()| None)
+        let asked = self.forwarder.ask(Asked::new(message, client, &query));
+        (!asked).then(|| query.refuse(Rcode::ServerFailure))
     }
 }
 
@@ -273,9 +271,11 @@ fn listen() -> io::Result<(UdpSocket, TcpListener)> {
     }
 }
 
-/// Reads what is there; `None` when nothing is, or the other end refused.
-fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Option<usize> {
-    rustix::net::recv(fd, buffer, RecvFlags::DONTWAIT)
-        .ok()
-        .map(|(length, _)| length)
+/// Reads one packet: `Ok(None)` when there is none, an error when the other end refused.
+fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    match rustix::net::recv(fd, buffer, RecvFlags::DONTWAIT) {
+        Ok((length, _)) => Ok(Some(length)),
+        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(None),
+        Err(e) => Err(e.into()),
+    }
 }

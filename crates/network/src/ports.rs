@@ -308,6 +308,17 @@ pub(crate) fn claims(layout: &Layout) -> Result<Vec<Claim>, Error> {
     Ok(found)
 }
 
+/// Drops all claims: their table is gone.
+pub(crate) fn forget_all(layout: &Layout) -> Result<(), Error> {
+    let path = directory(layout);
+    match std::fs::remove_dir_all(&path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(Error::Read { path, source })
+        }
+        _ => Ok(()),
+    }
+}
+
 fn names(layout: &Layout) -> Result<Vec<String>, Error> {
     let path = directory(layout);
     let entries = match std::fs::read_dir(&path) {

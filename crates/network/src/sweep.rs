@@ -127,6 +127,9 @@ pub fn tear_down(layout: &Layout) -> Result<(), Vec<Error>> {
     if let Err(source) = firewall::remove_table(layout) {
         errors.push(Error::Firewall { source });
     }
+    if let Err(source) = ports::forget_all(layout) {
+        errors.push(Error::Ports { source });
+    }
     if errors.is_empty() {
         Ok(())
     } else {

@@ -137,13 +137,12 @@ impl Forwarder {
             Socket::Udp(socket) => {
                 let mut buffer = [0; 4096];
                 match receive(socket.as_fd(), &mut buffer) {
-                    Some(length) => judge(
-                        &[buffer[..length].to_vec()],
-                        pending.id,
-                        &pending.asked.question,
-                        true,
-                    ),
-                    None => Outcome::Failed, // nobody listens there
+                    Ok(Some(length)) => {
+                        let message = buffer[..length].to_vec();
+                        judge(&[message], pending.id, &pending.asked.question, true)
+                    }
+                    Ok(None) => Outcome::Wait,
+                    Err(_) => Outcome::Failed, // nobody listens there
                 }
             }
             Socket::Tcp(stream) => {

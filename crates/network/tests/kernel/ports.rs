@@ -10,7 +10,21 @@ fn local(port: u16) -> std::net::SocketAddr {
 
 #[test]
 fn a_published_port_answers_outside_localhost_and_containers() {
+    answers_everywhere("0");
+}
+
+/// Where bridged frames pass the packet filter (as Docker and Kubernetes set it) other paths through it are taken.
+#[test]
+fn and_so_it_does_where_bridged_frames_are_filtered() {
+    answers_everywhere("1");
+}
+
+fn answers_everywhere(bridge_nf: &str) {
     let world = World::new();
+    let switch = "/proc/sys/net/bridge/bridge-nf-call-iptables";
+    if std::fs::write(switch, bridge_nf).is_err() && bridge_nf == "1" {
+        return; // a kernel without br_netfilter has no such path
+    }
     let neighbour = world.neighbour();
     let (front, back) = (
         world.network("front", |_| {}),
