@@ -204,9 +204,15 @@ mod tests {
 
     #[test]
     fn directories_that_cannot_lead_to_a_match_are_known() {
-        let below = |pattern: &str, directory: &str| Pattern::new(pattern).unwrap().may_match_below(directory);
-        assert!(below("docs/a/*.md", "docs") && below("docs/a/*.md", "docs/a") && below("**/x", "any"));
-        assert!(!below("docs/a", "node_modules") && !below("docs", "docs") && !below("*.md", "docs"));
+        let below = |pattern: &str, directory: &str| {
+            Pattern::new(pattern).unwrap().may_match_below(directory)
+        };
+        assert!(
+            below("docs/a/*.md", "docs") && below("docs/a/*.md", "docs/a") && below("**/x", "any")
+        );
+        assert!(
+            !below("docs/a", "node_modules") && !below("docs", "docs") && !below("*.md", "docs")
+        );
     }
 
     #[test]

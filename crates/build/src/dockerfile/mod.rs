@@ -4,6 +4,8 @@
 //! takes more than time and memory in proportion to the text (fuzzed by `fuzz/fuzz_targets/dockerfile.rs`).
 
 mod error;
+mod flags;
+mod health;
 mod heredoc;
 mod instruction;
 mod line;
@@ -11,6 +13,7 @@ mod mount;
 mod parse;
 #[cfg(test)]
 mod tests;
+mod warnings;
 mod words;
 
 pub use error::{Mistake, SyntaxError};

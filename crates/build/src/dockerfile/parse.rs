@@ -3,12 +3,13 @@
 //! Source: BuildKit `frontend/dockerfile/instructions/parse.go`.
 
 use super::error::{Mistake, SyntaxError, nearest};
+use super::flags::Flags;
+use super::health::healthcheck;
 use super::instruction::{CommandLine, Copy, CopyVerb, From, Instruction, Run, RunNetwork};
 use super::line::{self, LogicalLine};
+use super::warnings::warnings;
 use super::words::{self, Flag};
 use super::{Dockerfile, Heredoc, Lines, Placed, Stage, heredoc, mount};
-use model::health::{HealthTest, Healthcheck};
-use std::time::Duration;
 
 const INSTRUCTIONS: [&str; 18] = [
     "ADD",
@@ -208,7 +209,7 @@ fn single(instruction: &'static str, rest: &str) -> Result<String, Mistake> {
     }
 }
 
-fn command(rest: &str) -> Result<CommandLine, Mistake> {
+pub(super) fn command(rest: &str) -> Result<CommandLine, Mistake> {
     Ok(match words::json(rest)? {
         Some(words) => CommandLine::Exec(words),
         None => CommandLine::Shell(rest.to_owned()),
@@ -361,72 +362,6 @@ fn volume(rest: &str, escape: char) -> Result<Instruction, Mistake> {
     Ok(Instruction::Volume(paths))
 }
 
-fn healthcheck(flags: &[Flag], rest: &str) -> Result<Healthcheck, Mistake> {
-    let names = [
-        "interval",
-        "timeout",
-        "start-period",
-        "start-interval",
-        "retries",
-    ];
-    let mut known = Flags::of("HEALTHCHECK", flags, &names)?;
-    let (kind, rest) = words::first(rest);
-    let test = match kind.to_ascii_uppercase().as_str() {
-        "NONE" if !rest.is_empty() => return Err(Mistake::HealthNone),
-        "NONE" => HealthTest::None,
-        "CMD" => match command(rest)? {
-            CommandLine::Exec(words) if !words.is_empty() => HealthTest::Cmd(words),
-            CommandLine::Shell(text) if !text.is_empty() => HealthTest::Shell(text),
-            _ => {
-                return Err(Mistake::Arguments {
-                    instruction: "HEALTHCHECK CMD",
-                    need: "a command",
-                });
-            }
-        },
-        "" => {
-            return Err(Mistake::Arguments {
-                instruction: "HEALTHCHECK",
-                need: "at least one argument",
-            });
-        }
-        _ => return Err(Mistake::HealthType(kind.to_owned())),
-    };
-    let mut time = |flag: &'static str| -> Result<Option<Duration>, Mistake> {
-        let Some(text) = known.take(flag)? else {
-            return Ok(None);
-        };
-        let bad = |cause: &str| Mistake::FlagValue {
-            flag,
-            value: text.clone(),
-            cause: cause.to_owned(),
-        };
-        let duration = model::duration::parse(&text).map_err(|error| bad(&error.cause))?;
-        if !duration.is_zero() && duration < Duration::from_millis(1) {
-            return Err(bad("cannot be less than 1ms"));
-        }
-        Ok(Some(duration))
-    };
-    let (interval, timeout) = (time("interval")?, time("timeout")?);
-    let (start_period, start_interval) = (time("start-period")?, time("start-interval")?);
-    let retries = match known.take("retries")? {
-        None => None,
-        Some(text) => Some(text.parse().map_err(|_| Mistake::FlagValue {
-            flag: "retries",
-            value: text,
-            cause: "not a number that is 0 or more".to_owned(),
-        })?),
-    };
-    Ok(Healthcheck {
-        test,
-        interval,
-        timeout,
-        start_period,
-        start_interval,
-        retries,
-    })
-}
-
 fn onbuild(rest: &str, heredocs: &[Heredoc], escape: char) -> Result<Instruction, Mistake> {
     let (word, arguments) = words::first(rest);
     match word.to_ascii_uppercase().as_str() {
@@ -450,108 +385,4 @@ fn onbuild(rest: &str, heredocs: &[Heredoc], escape: char) -> Result<Instruction
         text.push_str(&heredoc.name);
     }
     Ok(Instruction::Onbuild(text))
-}
-
-/// The flags an instruction was given, checked against those it knows.
-struct Flags<'a> {
-    flags: &'a [Flag],
-}
-
-impl<'a> Flags<'a> {
-    fn of(
-        instruction: &'static str,
-        flags: &'a [Flag],
-        known: &[&'static str],
-    ) -> Result<Self, Mistake> {
-        for (index, flag) in flags.iter().enumerate() {
-            if !known.contains(&flag.name.as_str()) {
-                let nearest = nearest(&flag.name, known);
-                return Err(Mistake::UnknownFlag {
-                    instruction,
-                    flag: flag.name.clone(),
-                    nearest,
-                });
-            }
-            let repeats = ["mount", "exclude", "device"].contains(&flag.name.as_str());
-            if !repeats
-                && flags[..index]
-                    .iter()
-                    .any(|earlier| earlier.name == flag.name)
-            {
-                return Err(Mistake::DuplicateFlag(flag.name.clone()));
-            }
-        }
-        Ok(Self { flags })
-    }
-
-    fn take_all(&mut self, name: &str) -> Result<Vec<String>, Mistake> {
-        let named = self.flags.iter().filter(|flag| flag.name == name);
-        let value = |flag: &Flag| {
-            flag.value
-                .clone()
-                .ok_or_else(|| Mistake::FlagWithoutValue(name.to_owned()))
-        };
-        named.map(value).collect()
-    }
-
-    fn take(&mut self, name: &str) -> Result<Option<String>, Mistake> {
-        Ok(self.take_all(name)?.pop())
-    }
-
-    fn take_bool(&mut self, name: &str) -> Result<Option<bool>, Mistake> {
-        let Some(flag) = self.flags.iter().find(|flag| flag.name == name) else {
-            return Ok(None);
-        };
-        match flag
-            .value
-            .as_deref()
-            .map(str::to_ascii_lowercase)
-            .as_deref()
-        {
-            None | Some("true") => Ok(Some(true)),
-            Some("false") => Ok(Some(false)),
-            Some(other) => Err(Mistake::FlagNotBoolean {
-                flag: name.to_owned(),
-                value: other.to_owned(),
-            }),
-        }
-    }
-}
-
-/// Things that are allowed and mostly mistakes.
-fn warnings(stages: &[Stage]) -> Vec<(Lines, String)> {
-    let mut found = Vec::new();
-    for (index, stage) in stages.iter().enumerate() {
-        let name = stage.from.what.name.as_deref();
-        if let Some(name) = name.filter(|n| {
-            stages[..index]
-                .iter()
-                .any(|s| s.from.what.name.as_deref() == Some(n))
-        }) {
-            found.push((
-                stage.from.lines,
-                format!("duplicate stage name {name:?}, stage names should be unique"),
-            ));
-        }
-        for kind in ["CMD", "ENTRYPOINT", "HEALTHCHECK"] {
-            let all: Vec<_> = stage
-                .instructions
-                .iter()
-                .filter(|i| i.what.name() == kind)
-                .collect();
-            if let [.., extra, _] = all.as_slice() {
-                found.push((
-                    extra.lines,
-                    format!("multiple {kind} instructions: only the last one has an effect"),
-                ));
-            }
-        }
-        for placed in &stage.instructions {
-            if matches!(placed.what, Instruction::Maintainer(_)) {
-                let text = "MAINTAINER is deprecated: use LABEL org.opencontainers.image.authors";
-                found.push((placed.lines, text.to_owned()));
-            }
-        }
-    }
-    found
 }

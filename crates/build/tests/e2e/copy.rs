@@ -7,7 +7,10 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 pub(crate) const TESTS: &[Test] = &[
-    ("files_land_where_docker_puts_them", files_land_where_docker_puts_them),
+    (
+        "files_land_where_docker_puts_them",
+        files_land_where_docker_puts_them,
+    ),
     ("owners_and_modes", owners_and_modes),
     ("links_stay_in_the_context", links_stay_in_the_context),
     ("ignored_files_do_not_exist", ignored_files_do_not_exist),
@@ -47,16 +50,33 @@ fn files_land_where_docker_puts_them() {
     ] {
         assert_eq!(image.read(path), content, "{path}");
     }
-    let over = site.failure(site.options("FROM busybox\nCOPY dir /bin/busybox\n")).0;
-    assert!(describe(&over).contains("/bin/busybox"), "{}", describe(&over));
-    let several = site.failure(site.options("FROM busybox\nCOPY x*.txt /y\n")).0;
-    assert!(several.to_string().contains("must be a directory and end with a /"), "{several}");
+    let over = site
+        .failure(site.options("FROM busybox\nCOPY dir /bin/busybox\n"))
+        .0;
+    assert!(
+        describe(&over).contains("/bin/busybox"),
+        "{}",
+        describe(&over)
+    );
+    let several = site
+        .failure(site.options("FROM busybox\nCOPY x*.txt /y\n"))
+        .0;
+    assert!(
+        several
+            .to_string()
+            .contains("must be a directory and end with a /"),
+        "{several}"
+    );
 }
 
 fn owners_and_modes() {
     let site = Site::new();
     site.write("dir/f", "f");
-    fs::set_permissions(site.context_dir().join("dir/f"), PermissionsExt::from_mode(0o640)).unwrap();
+    fs::set_permissions(
+        site.context_dir().join("dir/f"),
+        PermissionsExt::from_mode(0o640),
+    )
+    .unwrap();
     std::os::unix::fs::chown(site.context_dir().join("dir/f"), Some(77), Some(88)).unwrap();
     let (image, _) = site.build(
         "FROM busybox\nRUN echo app:x:1000:1001::/:/bin/sh >> /etc/passwd && echo staff:x:50: >> /etc/group\n\
@@ -69,8 +89,13 @@ fn owners_and_modes() {
     assert_eq!(image.attributes("/n"), "751 7:7");
     assert_eq!(image.attributes("/s"), "700 0:0");
     assert_eq!(image.attributes("/home/app"), "755 1000:1001");
-    let error = site.failure(site.options("FROM busybox\nCOPY --chown=nobodyhere dir /x\n")).0;
-    assert!(error.to_string().contains("no user \"nobodyhere\""), "{error}");
+    let error = site
+        .failure(site.options("FROM busybox\nCOPY --chown=nobodyhere dir /x\n"))
+        .0;
+    assert!(
+        error.to_string().contains("no user \"nobodyhere\""),
+        "{error}"
+    );
 }
 
 fn links_stay_in_the_context() {
@@ -81,40 +106,72 @@ fn links_stay_in_the_context() {
     symlink("secret.txt", site.context_dir().join("fine")).unwrap();
     let (image, _) = site.build("FROM busybox\nCOPY fine /f\nCOPY . /all/\n");
     assert_eq!(image.read("/f"), "inside");
-    assert!(image.path("/all/absolute").unwrap().is_symlink(), "a link below a directory stays a link");
+    assert!(
+        image.path("/all/absolute").unwrap().is_symlink(),
+        "a link below a directory stays a link"
+    );
     for source in ["absolute", "up/passwd", "../context/secret.txt/x"] {
-        let error = site.failure(site.options(&format!("FROM busybox\nCOPY {source} /x\n"))).0;
-        assert!(error.to_string().contains("not found in the build context"), "{source}: {error}");
+        let error = site
+            .failure(site.options(&format!("FROM busybox\nCOPY {source} /x\n")))
+            .0;
+        assert!(
+            error.to_string().contains("not found in the build context"),
+            "{source}: {error}"
+        );
     }
     // A link in the image may not lead the copy out of it either.
     let target = site.dir.join("outside");
-    let file = format!("FROM busybox\nRUN ln -s {} /out\nCOPY secret.txt /out\n", target.display());
+    let file = format!(
+        "FROM busybox\nRUN ln -s {} /out\nCOPY secret.txt /out\n",
+        target.display()
+    );
     site.build(&file);
     assert!(!target.exists());
 }
 
 fn ignored_files_do_not_exist() {
     let site = Site::new();
-    for path in ["keep", "log.tmp", "node_modules/a", "docs/a.md", "docs/README.md"] {
+    for path in [
+        "keep",
+        "log.tmp",
+        "node_modules/a",
+        "docs/a.md",
+        "docs/README.md",
+    ] {
         site.write(path, path);
     }
-    site.write(".dockerignore", "*.tmp\nnode_modules\ndocs\n!docs/README.md\n");
+    site.write(
+        ".dockerignore",
+        "*.tmp\nnode_modules\ndocs\n!docs/README.md\n",
+    );
     let (image, _) = site.build("FROM busybox\nCOPY . /c/\n");
     assert!(image.path("/c/keep").is_some() && image.path("/c/docs/README.md").is_some());
     assert!(image.path("/c/log.tmp").is_none() && image.path("/c/node_modules").is_none());
     assert!(image.path("/c/docs/a.md").is_none());
     let (error, _) = site.failure(site.options("FROM busybox\nCOPY node_modules/a /x\n"));
     let text = error.to_string();
-    assert!(text.contains("\"/node_modules/a\" not found") && text.contains(".dockerignore:2"), "{text}");
+    assert!(
+        text.contains("\"/node_modules/a\" not found") && text.contains(".dockerignore:2"),
+        "{text}"
+    );
     assert_eq!(error.excerpt.unwrap().lines.first, 2);
     let file = "FROM busybox\nRUN --mount=type=bind,target=/m ls -R /m > /list\n";
     let list = site.build(file).0.read("/list");
-    assert!(list.contains("README.md") && !list.contains("a.md") && !list.contains("node_modules"), "{list}");
+    assert!(
+        list.contains("README.md") && !list.contains("a.md") && !list.contains("node_modules"),
+        "{list}"
+    );
 }
 
 fn excludes_and_parents() {
     let site = Site::new();
-    for path in ["src/a.rs", "src/deep/b.rs", "src/deep/c.txt", "one/x/f", "two/x/f"] {
+    for path in [
+        "src/a.rs",
+        "src/deep/b.rs",
+        "src/deep/c.txt",
+        "one/x/f",
+        "two/x/f",
+    ] {
         site.write(path, path);
     }
     let (image, _) = site.build(
@@ -122,7 +179,10 @@ fn excludes_and_parents() {
          COPY --parents one/./x/f /pivot/\n",
     );
     assert!(image.path("/e/deep/b.rs").is_some() && image.path("/e/deep/c.txt").is_none());
-    assert_eq!(image.read("/p/one/x/f") + &image.read("/p/two/x/f"), "one/x/ftwo/x/f");
+    assert_eq!(
+        image.read("/p/one/x/f") + &image.read("/p/two/x/f"),
+        "one/x/ftwo/x/f"
+    );
     assert!(image.path("/r/src/a.rs").is_some() && image.path("/r/src/deep/b.rs").is_some());
     assert!(image.path("/r/src/deep/c.txt").is_none());
     assert!(image.path("/pivot/x/f").is_some());
@@ -161,10 +221,17 @@ fn archives_are_unpacked_by_add() {
     );
     assert_eq!(image.read("/p/in/a") + &image.read("/g/in/b"), "ab");
     assert_eq!(image.attributes("/p/in/a"), "644 5:0");
-    assert!(image.path("/kept.tar").unwrap().is_file() && image.path("/c/plain.tar").unwrap().is_file());
+    assert!(
+        image.path("/kept.tar").unwrap().is_file() && image.path("/c/plain.tar").unwrap().is_file()
+    );
     assert_eq!(image.read("/t/text"), "t");
-    let error = site.failure(site.options("FROM busybox\nADD other.tar.xz /x/\n")).0;
-    assert!(error.to_string().contains("cannot be unpacked yet"), "{error}");
+    let error = site
+        .failure(site.options("FROM busybox\nADD other.tar.xz /x/\n"))
+        .0;
+    assert!(
+        error.to_string().contains("cannot be unpacked yet"),
+        "{error}"
+    );
 }
 
 fn heredocs_become_files() {
@@ -173,7 +240,10 @@ fn heredocs_become_files() {
         "FROM busybox\nENV who=me\nCOPY <<one <<'two' /h/\nI am $who\none\nnot $who\ntwo\nCOPY --chmod=755 <<s /run.sh\n\
          #!/bin/sh\necho ran\ns\nRUN /run.sh > /out\n",
     );
-    assert_eq!(image.read("/h/one") + &image.read("/h/two"), "I am me\nnot $who\n");
+    assert_eq!(
+        image.read("/h/one") + &image.read("/h/two"),
+        "I am me\nnot $who\n"
+    );
     assert_eq!(image.read("/out"), "ran\n");
 }
 
@@ -184,8 +254,14 @@ fn the_context_may_be_a_stream() {
     let (image, _) = site.build_with(options);
     assert_eq!(image.read("/x/b"), "b");
     let mut options = site.options("FROM busybox\n");
-    options.context = ContextSource::Tar(Box::new(std::io::Cursor::new(b"not an archive".to_vec())));
-    assert!(site.failure(options).0.to_string().contains("unable to prepare context"));
+    options.context =
+        ContextSource::Tar(Box::new(std::io::Cursor::new(b"not an archive".to_vec())));
+    assert!(
+        site.failure(options)
+            .0
+            .to_string()
+            .contains("unable to prepare context")
+    );
 }
 
 fn other_contexts_and_images() {
@@ -195,19 +271,32 @@ fn other_contexts_and_images() {
     fs::write(other.join("o"), "o").unwrap();
     let file = "FROM base\nCOPY --from=other o /o\nCOPY --from=busybox:1.36 /bin/busybox /new/busybox\nRUN /new/busybox true\n";
     let mut options = site.options(file);
-    options.build_contexts.insert("other".into(), NamedContext::Directory(other));
-    options.build_contexts.insert("base".into(), NamedContext::Image("busybox".into()));
+    options
+        .build_contexts
+        .insert("other".into(), NamedContext::Directory(other));
+    options
+        .build_contexts
+        .insert("base".into(), NamedContext::Image("busybox".into()));
     let (image, _) = site.build_with(options);
     assert_eq!(image.read("/o"), "o");
-    let error = site.failure(site.options("FROM busybox\nCOPY --from=nowhere:1 /a /b\n")).0;
+    let error = site
+        .failure(site.options("FROM busybox\nCOPY --from=nowhere:1 /a /b\n"))
+        .0;
     let text = describe(&error);
-    assert!(text.contains("nowhere:1") && text.contains("image directory"), "{text}");
+    assert!(
+        text.contains("nowhere:1") && text.contains("image directory"),
+        "{text}"
+    );
 }
 
 fn special_files_and_hard_links() {
     let site = Site::new();
     site.write("d/one", "1");
-    fs::hard_link(site.context_dir().join("d/one"), site.context_dir().join("d/two")).unwrap();
+    fs::hard_link(
+        site.context_dir().join("d/one"),
+        site.context_dir().join("d/two"),
+    )
+    .unwrap();
     std::os::unix::net::UnixListener::bind(site.context_dir().join("d/socket")).unwrap();
     sys::pipe::make_fifo(&site.context_dir().join("d/fifo"), 0o600).unwrap();
     let (image, _) = site.build("FROM busybox\nCOPY d /d\n");

@@ -12,7 +12,10 @@ use std::time::{Duration, Instant};
 /// `argv[1]` of the process that is killed.
 pub(crate) const ROLE: &str = "slow-build";
 
-pub(crate) const TESTS: &[Test] = &[("a_killed_build_leaves_nothing", a_killed_build_leaves_nothing)];
+pub(crate) const TESTS: &[Test] = &[(
+    "a_killed_build_leaves_nothing",
+    a_killed_build_leaves_nothing,
+)];
 
 const FILE: &str = "FROM busybox\nRUN echo first > /first\nRUN echo second > /second; sleep 1000\n";
 
@@ -30,23 +33,34 @@ pub(crate) fn slow_build() -> ExitCode {
 fn eventually(what: &str, test: impl Fn() -> bool) {
     let since = Instant::now();
     while !test() {
-        assert!(since.elapsed() < Duration::from_secs(60), "{what} did not happen");
+        assert!(
+            since.elapsed() < Duration::from_secs(60),
+            "{what} did not happen"
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
 fn entries(dir: &PathBuf) -> Vec<String> {
-    let list = fs::read_dir(dir).map(|list| list.flatten().collect::<Vec<_>>()).unwrap_or_default();
-    list.iter().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    let list = fs::read_dir(dir)
+        .map(|list| list.flatten().collect::<Vec<_>>())
+        .unwrap_or_default();
+    list.iter()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect()
 }
 
 /// Upper directories of steps under way.
 fn second_runs(site: &Site) -> bool {
     let build = site.ctx.layout.build();
-    let works = entries(&build).into_iter().filter(|name| name.starts_with("work-"));
+    let works = entries(&build)
+        .into_iter()
+        .filter(|name| name.starts_with("work-"));
     works.into_iter().any(|work| {
         let layers = entries(&build.join(&work));
-        layers.iter().any(|layer| build.join(&work).join(layer).join("upper/second").exists())
+        layers
+            .iter()
+            .any(|layer| build.join(&work).join(layer).join("upper/second").exists())
     })
 }
 
@@ -54,7 +68,11 @@ fn a_killed_build_leaves_nothing() {
     let site = Site::new();
     let word = |text: &str| CString::new(text).unwrap();
     let argv = vec![word("e2e"), word(ROLE), word(site.dir.to_str().unwrap())];
-    let role = sys::role::Role { argv, env: sys::role::inherited_env(), ..Default::default() };
+    let role = sys::role::Role {
+        argv,
+        env: sys::role::inherited_env(),
+        ..Default::default()
+    };
     let child = sys::role::spawn(&role).unwrap();
     eventually("the second step", || second_runs(&site));
     let sandboxes = site.ctx.layout.run_root().join("sandboxes");
@@ -64,10 +82,22 @@ fn a_killed_build_leaves_nothing() {
     sys::process::wait(&child.pidfd).unwrap();
     // Its sandbox notices by itself.
     eventually("the end of the sandbox", || entries(&sandboxes).is_empty());
-    assert!(network::leases(&site.ctx.layout, "bridge").unwrap().is_empty());
+    assert!(
+        network::leases(&site.ctx.layout, "bridge")
+            .unwrap()
+            .is_empty()
+    );
     let (image, told) = site.build(&FILE.replace("; sleep 1000", ""));
     assert_eq!(image.read("/second"), "second\n");
-    assert_eq!(told.count("cached"), 1, "what was finished before is kept: {:#?}", told.lines());
-    let left: Vec<String> = entries(&site.ctx.layout.build()).into_iter().filter(|name| name.starts_with("work-")).collect();
+    assert_eq!(
+        told.count("cached"),
+        1,
+        "what was finished before is kept: {:#?}",
+        told.lines()
+    );
+    let left: Vec<String> = entries(&site.ctx.layout.build())
+        .into_iter()
+        .filter(|name| name.starts_with("work-"))
+        .collect();
     assert!(left.is_empty(), "{left:?}");
 }

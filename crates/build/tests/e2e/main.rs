@@ -24,15 +24,42 @@ fn main() -> ExitCode {
         Some(killed::ROLE) => return killed::slow_build(),
         _ => {}
     }
-    let word = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
+    let word = std::env::args()
+        .skip(1)
+        .find(|argument| !argument.starts_with('-'))
+        .unwrap_or_default();
     let flags = sys::namespace::flags::NEWNS | sys::namespace::flags::NEWNET;
     sys::namespace::unshare(flags).expect("these tests need root");
     sys::mount::set_root_propagation(sys::mount::Propagation::Slave).unwrap();
-    let groups = [cache::TESTS, copy::TESTS, killed::TESTS, run::TESTS, stages::TESTS];
-    let wanted: Vec<&Test> = groups.iter().copied().flatten().filter(|(name, _)| name.contains(&word)).collect();
-    let failed: Vec<&str> = wanted.iter().filter(|(name, test)| !passes(name, *test)).map(|(name, _)| *name).collect();
-    println!("\n{} passed; {} failed: {}", wanted.len() - failed.len(), failed.len(), failed.join(", "));
-    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let groups = [
+        cache::TESTS,
+        copy::TESTS,
+        killed::TESTS,
+        run::TESTS,
+        stages::TESTS,
+    ];
+    let wanted: Vec<&Test> = groups
+        .iter()
+        .copied()
+        .flatten()
+        .filter(|(name, _)| name.contains(&word))
+        .collect();
+    let failed: Vec<&str> = wanted
+        .iter()
+        .filter(|(name, test)| !passes(name, *test))
+        .map(|(name, _)| *name)
+        .collect();
+    println!(
+        "\n{} passed; {} failed: {}",
+        wanted.len() - failed.len(),
+        failed.len(),
+        failed.join(", ")
+    );
+    if failed.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn passes(name: &str, test: fn()) -> bool {

@@ -6,26 +6,55 @@ use build::{Secret, SecretSource};
 use std::io::{Read, Write};
 
 pub(crate) const TESTS: &[Test] = &[
-    ("a_command_leaves_its_files_and_nothing_else", a_command_leaves_its_files_and_nothing_else),
-    ("user_shell_environment_and_directory", user_shell_environment_and_directory),
+    (
+        "a_command_leaves_its_files_and_nothing_else",
+        a_command_leaves_its_files_and_nothing_else,
+    ),
+    (
+        "user_shell_environment_and_directory",
+        user_shell_environment_and_directory,
+    ),
     ("failures_say_where", failures_say_where),
     ("heredocs_run", heredocs_run),
-    ("mounts_show_and_stay_out_of_the_layer", mounts_show_and_stay_out_of_the_layer),
-    ("caches_survive_and_secrets_do_not", caches_survive_and_secrets_do_not),
+    (
+        "mounts_show_and_stay_out_of_the_layer",
+        mounts_show_and_stay_out_of_the_layer,
+    ),
+    (
+        "caches_survive_and_secrets_do_not",
+        caches_survive_and_secrets_do_not,
+    ),
     ("networks", networks),
     ("deleting_what_is_below", deleting_what_is_below),
-    ("a_command_cannot_touch_the_host", a_command_cannot_touch_the_host),
+    (
+        "a_command_cannot_touch_the_host",
+        a_command_cannot_touch_the_host,
+    ),
 ];
 
 fn a_command_leaves_its_files_and_nothing_else() {
     let site = Site::new();
-    let (image, told) = site.build("FROM busybox\nRUN echo hello && echo oops >&2 && echo made > /made\n");
+    let (image, told) =
+        site.build("FROM busybox\nRUN echo hello && echo oops >&2 && echo made > /made\n");
     assert_eq!(image.read("/made"), "made\n");
     assert!(told.says("| hello") && told.says("| oops"));
-    assert!(told.says("finished [2/2] RUN echo hello"), "{:#?}", told.lines());
-    let extra: Vec<String> = image.top_names().into_iter().filter(|name| name != "made" && name != "etc").collect();
-    assert!(extra.is_empty(), "mount points are left in the layer: {extra:?}");
-    let (image, _) = site.build("FROM scratch\nCOPY --from=busybox /bin/busybox /busybox\nRUN [\"/busybox\", \"true\"]\n");
+    assert!(
+        told.says("finished [2/2] RUN echo hello"),
+        "{:#?}",
+        told.lines()
+    );
+    let extra: Vec<String> = image
+        .top_names()
+        .into_iter()
+        .filter(|name| name != "made" && name != "etc")
+        .collect();
+    assert!(
+        extra.is_empty(),
+        "mount points are left in the layer: {extra:?}"
+    );
+    let (image, _) = site.build(
+        "FROM scratch\nCOPY --from=busybox /bin/busybox /busybox\nRUN [\"/busybox\", \"true\"]\n",
+    );
     assert!(image.top_names().is_empty(), "{:?}", image.top_names());
 }
 
@@ -37,30 +66,53 @@ fn user_shell_environment_and_directory() {
          echo $HOME > h; hostname > n\n",
     );
     let read = |name: &str| image.read(&format!("/w/{name}")).trim().to_owned();
-    assert_eq!([read("u"), read("g"), read("p"), read("v"), read("h")], ["1000", "1001", "/w", "12", "/home/app"]);
+    assert_eq!(
+        [read("u"), read("g"), read("p"), read("v"), read("h")],
+        ["1000", "1001", "/w", "12", "/home/app"]
+    );
     assert_eq!(image.attributes("/w/u"), "644 1000:1001");
     assert_eq!(image.built.image.config.config.user, "app");
 }
 
 fn failures_say_where() {
     let site = Site::new();
-    let (error, told) = site.failure(site.options("FROM busybox\n\nRUN echo before; \\\n  exit 3\n"));
+    let (error, told) =
+        site.failure(site.options("FROM busybox\n\nRUN echo before; \\\n  exit 3\n"));
     assert_eq!(
         error.to_string(),
         "failed to solve: process \"/bin/sh -c echo before;   exit 3\" did not complete successfully: exit code: 3"
     );
     let shown = error.excerpt.unwrap().to_string();
-    assert!(shown.starts_with("Dockerfile:3-4\n") && shown.contains("   4 | >>>   exit 3"), "{shown}");
+    assert!(
+        shown.starts_with("Dockerfile:3-4\n") && shown.contains("   4 | >>>   exit 3"),
+        "{shown}"
+    );
     assert!(told.says("failed [2/2] RUN echo before"));
-    let error = site.failure(site.options("FROM busybox\nRUN nosuchthing\n")).0;
+    let error = site
+        .failure(site.options("FROM busybox\nRUN nosuchthing\n"))
+        .0;
     assert!(error.to_string().ends_with("exit code: 127"), "{error}");
-    let error = site.failure(site.options("FROM busybox\nRUN [\"/no/such\"]\n")).0;
-    assert!(describe(&error).contains("/no/such"), "{}", describe(&error));
+    let error = site
+        .failure(site.options("FROM busybox\nRUN [\"/no/such\"]\n"))
+        .0;
+    assert!(
+        describe(&error).contains("/no/such"),
+        "{}",
+        describe(&error)
+    );
     let error = site.failure(site.options("FROM nowhere/at-all:1\n")).0;
-    assert!(describe(&error).contains("nowhere/at-all:1") && describe(&error).contains("image directory"));
+    assert!(
+        describe(&error).contains("nowhere/at-all:1")
+            && describe(&error).contains("image directory")
+    );
     let mut options = site.options("FROM busybox\n");
     options.platform = Some("windows/arm64".into());
-    assert!(site.failure(options).0.to_string().contains("cannot be built here"));
+    assert!(
+        site.failure(options)
+            .0
+            .to_string()
+            .contains("cannot be built here")
+    );
 }
 
 fn heredocs_run() {
@@ -85,34 +137,53 @@ fn mounts_show_and_stay_out_of_the_layer() {
          df /scratch | tail -1 | grep -q 1024\n",
     );
     assert_eq!(image.read("/out"), "ftool\n");
-    assert!(!site.context_dir().join("src/y").exists(), "writes to a bind are dropped");
-    let names: Vec<String> = image.top_names().into_iter().filter(|name| name != "etc").collect();
+    assert!(
+        !site.context_dir().join("src/y").exists(),
+        "writes to a bind are dropped"
+    );
+    let names: Vec<String> = image
+        .top_names()
+        .into_iter()
+        .filter(|name| name != "etc")
+        .collect();
     assert_eq!(names, ["out"]);
     site.write("src/f", "changed");
     let file = "FROM busybox\nRUN --mount=source=src,target=/src cat /src/f > /out\n";
     assert_eq!(site.build(file).0.read("/out"), "changed");
     site.write("src/f", "again");
-    assert_eq!(site.build(file).0.read("/out"), "again", "the content of a bind mount counts");
+    assert_eq!(
+        site.build(file).0.read("/out"),
+        "again",
+        "the content of a bind mount counts"
+    );
 }
 
 fn caches_survive_and_secrets_do_not() {
     let site = Site::new();
     let file = |n: u32| {
-        format!("FROM busybox\nRUN --mount=type=cache,target=/cache,uid=7 echo {n} >> /cache/f; cat /cache/f > /out\n")
+        format!(
+            "FROM busybox\nRUN --mount=type=cache,target=/cache,uid=7 echo {n} >> /cache/f; cat /cache/f > /out\n"
+        )
     };
     site.build(&file(1));
     assert_eq!(site.build(&file(2)).0.read("/out"), "1\n2\n");
     let secret = "FROM busybox\nRUN --mount=type=secret,id=key,required --mount=type=secret,id=key,env=KEY \
                   wc -c < /run/secrets/key > /out; stat -c %a /run/secrets/key >> /out; echo $KEY | wc -c >> /out\n";
     let mut options = site.options(secret);
-    options.secrets.push(Secret { id: "key".into(), source: SecretSource::Value(b"12345".to_vec()) });
+    options.secrets.push(Secret {
+        id: "key".into(),
+        source: SecretSource::Value(b"12345".to_vec()),
+    });
     let (image, _) = site.build_with(options);
     assert_eq!(image.read("/out"), "5\n400\n6\n");
     assert!(image.path("/run/secrets").is_none());
     let mut again = site.options(secret);
     again.no_cache = true;
     let missing = site.failure(again).0;
-    assert!(missing.to_string().contains("secret key: not found"), "{missing}");
+    assert!(
+        missing.to_string().contains("secret key: not found"),
+        "{missing}"
+    );
 }
 
 fn networks() {
@@ -121,12 +192,18 @@ fn networks() {
                 RUN cat /etc/hosts > /hosts; ip route > /route\n";
     let mut options = site.options(file);
     let extra = model::network::HostAddress::Ip("10.9.8.7".parse().unwrap());
-    options.extra_hosts.push(model::network::ExtraHost { name: "db".into(), address: extra });
+    options.extra_hosts.push(model::network::ExtraHost {
+        name: "db".into(),
+        address: extra,
+    });
     let (image, _) = site.build_with(options);
     assert_eq!(image.read("/none").trim(), "lo");
     assert!(image.read("/hosts").contains("10.9.8.7\tdb"));
     let route = image.read("/route");
-    let gateway = route.lines().find_map(|line| line.strip_prefix("default via ")?.split(' ').next()).expect("a way out");
+    let gateway = route
+        .lines()
+        .find_map(|line| line.strip_prefix("default via ")?.split(' ').next())
+        .expect("a way out");
     // Something of this host, reached by the address of the bridge.
     let listener = std::net::TcpListener::bind((gateway, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -68,7 +68,10 @@ impl Told {
     }
 
     pub(crate) fn count(&self, start: &str) -> usize {
-        self.lines().iter().filter(|line| line.starts_with(start)).count()
+        self.lines()
+            .iter()
+            .filter(|line| line.starts_with(start))
+            .count()
     }
 }
 
@@ -76,9 +79,15 @@ impl Site {
     pub(crate) fn new() -> Self {
         static SERIAL: AtomicU32 = AtomicU32::new(0);
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-        let dir = std::env::temp_dir().join(format!("dockless-build-test-{}-{serial}", std::process::id()));
+        let dir = std::env::temp_dir().join(format!(
+            "dockless-build-test-{}-{serial}",
+            std::process::id()
+        ));
         fs::create_dir_all(dir.join("context")).unwrap();
-        Self { ctx: context(&dir), dir }
+        Self {
+            ctx: context(&dir),
+            dir,
+        }
     }
 
     pub(crate) fn context_dir(&self) -> PathBuf {
@@ -107,7 +116,13 @@ impl Site {
     pub(crate) fn build_with(&self, options: Options) -> (Image, Told) {
         let (result, told) = self.try_build(options);
         match result {
-            Ok(built) => (Image { dirs: self.ctx.images().unwrap().layer_dirs(&built.image).unwrap(), built }, told),
+            Ok(built) => (
+                Image {
+                    dirs: self.ctx.images().unwrap().layer_dirs(&built.image).unwrap(),
+                    built,
+                },
+                told,
+            ),
             Err(error) => panic!("{}\n{:#?}", describe(&error), told.lines()),
         }
     }
@@ -149,7 +164,9 @@ impl Image {
     pub(crate) fn path(&self, path: &str) -> Option<PathBuf> {
         for dir in self.dirs.iter().rev() {
             let found = dir.join(path.trim_start_matches('/'));
-            let Ok(meta) = found.symlink_metadata() else { continue };
+            let Ok(meta) = found.symlink_metadata() else {
+                continue;
+            };
             let whiteout = std::os::unix::fs::FileTypeExt::is_char_device(&meta.file_type());
             return (!whiteout).then_some(found);
         }
@@ -158,7 +175,9 @@ impl Image {
 
     #[track_caller]
     pub(crate) fn read(&self, path: &str) -> String {
-        let found = self.path(path).unwrap_or_else(|| panic!("{path} is not in the image"));
+        let found = self
+            .path(path)
+            .unwrap_or_else(|| panic!("{path} is not in the image"));
         fs::read_to_string(found).unwrap()
     }
 
@@ -166,7 +185,9 @@ impl Image {
     #[track_caller]
     pub(crate) fn attributes(&self, path: &str) -> String {
         use std::os::unix::fs::MetadataExt;
-        let found = self.path(path).unwrap_or_else(|| panic!("{path} is not in the image"));
+        let found = self
+            .path(path)
+            .unwrap_or_else(|| panic!("{path} is not in the image"));
         let meta = found.symlink_metadata().unwrap();
         format!("{:o} {}:{}", meta.mode() & 0o7777, meta.uid(), meta.gid())
     }
@@ -174,8 +195,10 @@ impl Image {
     /// Whether the path is in the layers made by the build, `below` layers up.
     pub(crate) fn top_names(&self) -> Vec<String> {
         let top = self.dirs.last().unwrap();
-        let mut names: Vec<String> =
-            fs::read_dir(top).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        let mut names: Vec<String> = fs::read_dir(top)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+            .collect();
         names.sort();
         names
     }

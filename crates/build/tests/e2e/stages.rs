@@ -5,8 +5,14 @@ use crate::site::Site;
 
 pub(crate) const TESTS: &[Test] = &[
     ("only_needed_stages_are_built", only_needed_stages_are_built),
-    ("a_failing_stage_ends_the_others", a_failing_stage_ends_the_others),
-    ("the_image_says_what_was_asked", the_image_says_what_was_asked),
+    (
+        "a_failing_stage_ends_the_others",
+        a_failing_stage_ends_the_others,
+    ),
+    (
+        "the_image_says_what_was_asked",
+        the_image_says_what_was_asked,
+    ),
     ("triggers_of_the_base_run", triggers_of_the_base_run),
     ("tags_labels_and_times", tags_labels_and_times),
     ("a_built_image_is_a_base", a_built_image_is_a_base),
@@ -18,7 +24,10 @@ fn only_needed_stages_are_built() {
     let file = "FROM busybox AS base\nRUN echo base > /base\nFROM base AS broken\nRUN false\nFROM busybox AS b\n\
                 RUN echo b > /b\nFROM base\nCOPY --from=b /b /from-b\nCOPY --from=0 /base /again\n";
     let (image, told) = site.build(file);
-    assert_eq!(image.read("/from-b") + &image.read("/base") + &image.read("/again"), "b\nbase\nbase\n");
+    assert_eq!(
+        image.read("/from-b") + &image.read("/base") + &image.read("/again"),
+        "b\nbase\nbase\n"
+    );
     assert!(!told.says("broken"), "{:#?}", told.lines());
     let mut options = site.options(file);
     options.target = Some("b".into());
@@ -43,23 +52,35 @@ fn the_image_says_what_was_asked() {
     let config = &image.built.image.config;
     assert!(config.config.env.contains(&"a=1".to_owned()));
     assert_eq!(config.config.stop_signal.as_deref(), Some("SIGQUIT"));
-    assert_eq!(config.config.healthcheck.as_ref().unwrap().test, ["CMD-SHELL", "true"]);
+    assert_eq!(
+        config.config.healthcheck.as_ref().unwrap().test,
+        ["CMD-SHELL", "true"]
+    );
     assert_eq!(config.config.on_build, ["RUN true"]);
     assert_eq!(config.config.cmd.as_deref().unwrap_or_default(), ["x"]);
-    let layers = config.history.iter().filter(|entry| !entry.empty_layer).count();
+    let layers = config
+        .history
+        .iter()
+        .filter(|entry| !entry.empty_layer)
+        .count();
     assert_eq!(layers, config.rootfs.diff_ids.len());
 }
 
 fn triggers_of_the_base_run() {
     let site = Site::new();
     site.write("file", "f");
-    let mut options = site.options("FROM busybox\nONBUILD COPY file /copied\nONBUILD RUN echo triggered > /t\n");
+    let mut options =
+        site.options("FROM busybox\nONBUILD COPY file /copied\nONBUILD RUN echo triggered > /t\n");
     options.tags.push("trigger-base".into());
     site.build_with(options);
     let (image, told) = site.build("FROM trigger-base\nRUN cat /t /copied > /both\n");
     assert_eq!(image.read("/both"), "triggered\nf");
     assert!(image.built.image.config.config.on_build.is_empty());
-    assert!(told.says("ONBUILD RUN echo triggered"), "{:#?}", told.lines());
+    assert!(
+        told.says("ONBUILD RUN echo triggered"),
+        "{:#?}",
+        told.lines()
+    );
 }
 
 fn tags_labels_and_times() {
@@ -75,7 +96,10 @@ fn tags_labels_and_times() {
     assert!(created.starts_with("1970-01-02T00:00:00"), "{created}");
     let store = site.ctx.images().unwrap();
     assert_eq!(store.find("app").unwrap().id, image.built.image.id);
-    assert_eq!(store.find("registry.local:5000/app:2").unwrap().id, image.built.image.id);
+    assert_eq!(
+        store.find("registry.local:5000/app:2").unwrap().id,
+        image.built.image.id
+    );
     let mut options = site.options("FROM busybox\n");
     options.tags.push("Not Valid".into());
     assert!(site.failure(options).0.to_string().contains("Not Valid"));
@@ -83,7 +107,8 @@ fn tags_labels_and_times() {
 
 fn a_built_image_is_a_base() {
     let site = Site::new();
-    let mut options = site.options("FROM scratch\nCOPY --from=busybox / /\nENV from=below\nRUN echo 1 > /1\n");
+    let mut options =
+        site.options("FROM scratch\nCOPY --from=busybox / /\nENV from=below\nRUN echo 1 > /1\n");
     options.tags.push("mine:1".into());
     site.build_with(options);
     let (image, _) = site.build("FROM mine:1\nRUN echo $from > /2\n");
@@ -94,7 +119,11 @@ fn dockerfiles_are_found() {
     let site = Site::new();
     let in_context = || build::Options::new(build::ContextSource::Directory(site.context_dir()));
     let error = site.failure(in_context()).0;
-    assert!(error.to_string().contains("failed to read dockerfile") && error.to_string().contains("Dockerfile"), "{error}");
+    assert!(
+        error.to_string().contains("failed to read dockerfile")
+            && error.to_string().contains("Dockerfile"),
+        "{error}"
+    );
     site.write("Dockerfile", "FROM busybox\nENV d=1\n");
     site.build_with(in_context());
     site.write("sub/Other", "FROM busybox\nCOPY . /c/\n");
@@ -105,5 +134,10 @@ fn dockerfiles_are_found() {
     let (image, _) = site.build_with(options);
     assert!(image.path("/c/Dockerfile").is_some() && image.path("/c/sub").is_none());
     let missing = build::Options::new(build::ContextSource::Directory(site.dir.join("none")));
-    assert!(site.failure(missing).0.to_string().contains("unable to prepare context"));
+    assert!(
+        site.failure(missing)
+            .0
+            .to_string()
+            .contains("unable to prepare context")
+    );
 }
