@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 pub struct Context {
     pub layout: Layout,
     pub config: Config,
+    /// Docker's `config.json`, where registry credentials are.
+    pub docker_config: Option<PathBuf>,
 }
 
 /// What the command line or the environment says about the context.
@@ -20,7 +22,12 @@ pub struct Options {
     /// Looked through before those of the configuration file.
     pub image_dirs: Vec<PathBuf>,
     pub config: Option<PathBuf>,
+    /// Docker's `config.json`; `None`: registries are asked without credentials.
+    pub docker_config: Option<PathBuf>,
 }
+
+/// Docker's directories of registry certificates.
+const CERTS_DIRS: [&str; 2] = ["/etc/dockless/certs.d", "/etc/docker/certs.d"];
 
 impl Context {
     /// Reads the configuration and makes the directories of the data root.
@@ -45,17 +52,28 @@ impl Context {
         layout
             .prepare()
             .map_err(Error::file("prepare the data root at", layout.data_root()))?;
-        Ok(Self { layout, config })
+        Ok(Self {
+            layout,
+            config,
+            docker_config: options.docker_config.clone(),
+        })
+    }
+
+    /// How registries are reached.
+    pub fn registries(&self) -> image::RegistryOptions {
+        image::RegistryOptions {
+            insecure: self.config.insecure_registries.clone(),
+            docker_config: self.docker_config.clone(),
+            certs_dirs: CERTS_DIRS.iter().map(PathBuf::from).collect(),
+            ..Default::default()
+        }
     }
 
     /// The image store; opened where it is needed, so that verbs without images do not pay for it.
     pub fn images(&self) -> Result<image::Store> {
         let options = image::StoreOptions {
             image_dirs: self.config.image_dirs.clone(),
-            registries: image::RegistryOptions {
-                insecure: self.config.insecure_registries.clone(),
-                ..Default::default()
-            },
+            registries: self.registries(),
             ..Default::default()
         };
         Ok(image::Store::open(&self.layout, options)?)

@@ -8,7 +8,7 @@ use crate::run::Run;
 use engine::Context;
 use engine::channel::{self, Channel};
 use engine::container::record::{ContainerRecord, Lifecycle};
-use engine::container::state::{HealthStatus, Phase, ProcessRef, RunState};
+use engine::container::state::{HealthStatus, Phase, ProcessRef, RunState, State};
 use engine::logs::{Settings, Writer};
 use engine::protocol::{Reply, Request};
 use engine::timestamp::Timestamp;
@@ -16,6 +16,7 @@ use engine::{Error, Result, events};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use sys::lock::FileLock;
 
 /// One container's monitor.
 pub(crate) struct Monitor {
@@ -49,31 +50,52 @@ pub(crate) enum Stage {
 
 /// The monitor from its first to its last step.
 pub(crate) fn main(ctx: &Context, id: &str, command: Channel, adopting: bool) -> ExitCode {
-    let prepared = if adopting {
-        crate::adopt::adopt(ctx, id)
+    let monitor = if adopting {
+        adopted(ctx, id, &command)
     } else {
-        Monitor::prepare(ctx, id)
+        launched(ctx, id, command)
     };
-    let mut monitor = match prepared {
-        Ok(monitor) => monitor,
-        Err(e) => {
-            let _ = command.send(&failure(&e), &[]);
-            return ExitCode::from(125);
-        }
-    };
-    let begun = if adopting {
-        let _ = command.send(&Reply::Done, &[]);
-        Ok(())
-    } else {
-        monitor.launch(command)
-    };
-    if begun.is_err() {
+    let Some(mut monitor) = monitor else {
         return ExitCode::from(125);
-    }
+    };
     match monitor.run_loop() {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::from(125),
     }
+}
+
+fn adopted(ctx: &Context, id: &str, command: &Channel) -> Option<Monitor> {
+    match crate::adopt::adopt(ctx, id) {
+        Ok(monitor) => {
+            let _ = command.send(&Reply::Done, &[]);
+            Some(monitor)
+        }
+        Err(e) => {
+            let _ = command.send(&failure(&e), &[]);
+            None
+        }
+    }
+}
+
+/// `None`: there is nothing to watch over, and the command knows why.
+fn launched(ctx: &Context, id: &str, command: Channel) -> Option<Monitor> {
+    match prepare_launch(ctx, id) {
+        // Held until it runs: of two commands that start it at once, the second finds it running.
+        Ok((mut monitor, _lock)) => monitor.launch(command).ok().map(|()| monitor),
+        Err(e) => {
+            let _ = command.send(&failure(&e), &[]);
+            None
+        }
+    }
+}
+
+fn prepare_launch(ctx: &Context, id: &str) -> Result<(Monitor, FileLock)> {
+    let lock = ContainerRecord::lock(ctx, id)?;
+    if State::load(ctx, id)?.is_active() {
+        return Err(Error::Refused("the container was started meanwhile".into()));
+    }
+    engine::sweep::sweep_run(ctx, id)?;
+    Ok((Monitor::prepare(ctx, id)?, lock))
 }
 
 /// An error as the command tells it: the whole chain, and Docker's exit code.
@@ -147,8 +169,6 @@ impl Monitor {
         };
         let client = self.clients.add(command);
         self.clients.attach(client, streams, fds);
-        // Held while it starts: of two commands that start it at once, the second finds it running.
-        let _lock = ContainerRecord::lock(&self.ctx, self.id())?;
         match self.begin(size) {
             Ok(pid) => {
                 self.answer(client, &Reply::Started { pid });

@@ -147,8 +147,13 @@ impl Lifecycle {
         ctx.layout.container(id).join("exit.json")
     }
 
+    /// Written without `fsync` where nothing hangs on it, so a power cut may leave it empty: then the last run is
+    /// simply not known.
     pub fn load(ctx: &Context, id: &str) -> Result<Option<Self>> {
-        Ok(record::read(&Self::path(ctx, id))?)
+        match record::read(&Self::path(ctx, id)) {
+            Err(state::Error::Parse { .. }) => Ok(None),
+            other => Ok(other?),
+        }
     }
 
     pub fn save(&self, ctx: &Context, id: &str, durability: Durability) -> Result<()> {

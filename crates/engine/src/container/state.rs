@@ -29,7 +29,7 @@ pub struct ProcessRef {
 
 impl ProcessRef {
     pub fn is_alive(self) -> bool {
-        sys::process::start_time(self.pid).is_ok_and(|t| t == self.start_time)
+        sys::process::is_running(self.pid, self.start_time)
     }
 
     pub fn current() -> std::io::Result<Self> {
@@ -184,8 +184,10 @@ impl State {
         let Some(run) = RunState::load(ctx, id)? else {
             return Ok(exited(last));
         };
+        // A process that has ended while its monitor lives is about to be written down; until then it runs.
+        let alive = |process: ProcessRef| process.is_alive() || run.monitor.is_alive();
         match run.phase {
-            Phase::Running { process } if process.is_alive() => {
+            Phase::Running { process } if alive(process) => {
                 let health = HealthState::load(ctx, id)?;
                 Ok(Self::Running {
                     process,
@@ -193,7 +195,7 @@ impl State {
                     health,
                 })
             }
-            Phase::Paused { process } if process.is_alive() => {
+            Phase::Paused { process } if alive(process) => {
                 let health = HealthState::load(ctx, id)?;
                 Ok(Self::Paused {
                     process,
