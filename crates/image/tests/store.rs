@@ -295,8 +295,8 @@ fn prune_keeps_what_it_is_told_to_keep() {
         .import_layer(&tar_of(&[("x", b"x")])[..], None)
         .unwrap();
     let keep = Keep {
-        layers: &[layer.chain_id.clone()],
-        blobs: &[layer.blob.digest.clone()],
+        layers: std::slice::from_ref(&layer.chain_id),
+        blobs: std::slice::from_ref(&layer.blob.digest),
         in_use: &[],
     };
     assert!(store.prune(keep).unwrap().unwrap().is_empty());

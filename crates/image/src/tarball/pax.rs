@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn records_may_hold_any_byte_and_times_any_sign() {
         let mut pax = Pax::default();
-        pax.read(b"20 path=a\nb=c\0\xff\xfed\n22 mtime=-1.5000000000\n")
+        pax.read(b"18 path=a\nb=c\0\xff\xfed\n23 mtime=-1.5000000000\n")
             .unwrap();
         assert_eq!(pax.path.as_deref(), Some(&b"a\nb=c\0\xff\xfed"[..]));
         assert_eq!(pax.mtime, Some((-2, 500_000_000)));
