@@ -158,7 +158,7 @@ fn single(key: &str, value: Node) -> Value {
 /// `x` becomes `[x]`.
 fn to_list(node: &mut Node, key: &str) {
     if let Some(child) = child(node, key)
-        && !matches!(child.value, Value::List(_))
+        && child.scalar_text().is_some()
     {
         let inner = Node::new(
             std::mem::replace(&mut child.value, Value::Null),

@@ -105,8 +105,20 @@ impl Diagnostic {
         if let Some(hint) = &self.hint {
             let _ = write!(text, "\n  Hint: {hint}");
         }
-        text
+        without_controls(&text)
     }
+}
+
+/// What a file says must not move the terminal's cursor.
+fn without_controls(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c.is_control() && c != '\n' {
+            true => shown.extend(c.escape_default()),
+            false => shown.push(c),
+        }
+    }
+    shown
 }
 
 impl fmt::Display for Diagnostic {

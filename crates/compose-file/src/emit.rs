@@ -34,7 +34,10 @@ pub fn to_json(project: &Project) -> Result<String, EmitError> {
 
 /// Any tree as YAML (for [`crate::load_tree`]).
 pub fn yaml(value: &Value) -> Result<String, EmitError> {
-    serde_saphyr::to_string(value).map_err(|error| EmitError::Yaml(error.to_string()))
+    let options =
+        serde_saphyr::ser_options! { compact_list_indent: false, folded_wrap_chars: usize::MAX };
+    serde_saphyr::to_string_with_options(value, options)
+        .map_err(|error| EmitError::Yaml(error.to_string()))
 }
 
 /// The canonical form as data. Active services are sorted by name, as docker compose prints them.

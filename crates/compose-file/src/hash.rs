@@ -35,7 +35,7 @@ pub fn hash(project: &Project, service: &Service, files: &dyn Files) -> String {
         {
             deploy.retain(|key, _| DEPLOYED.contains(&key.as_str()));
             if deploy.is_empty() {
-                map.remove("deploy");
+                map.shift_remove("deploy");
             }
         }
     }

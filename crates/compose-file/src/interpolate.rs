@@ -2,7 +2,7 @@
 //! Source: Compose Specification `12-interpolation.md`.
 
 use crate::diagnostic::{Diagnostic, Severity, Sources};
-use crate::template::{self, Lookup, TemplateError, Variable};
+use crate::template::{self, Lookup, Substituted, TemplateError, Variable};
 use crate::tree::{Node, Value, join};
 use std::collections::BTreeSet;
 
@@ -24,31 +24,34 @@ impl Interpolation {
         sources: &Sources,
     ) {
         match &mut node.value {
-            Value::String(text) if text.contains('$') => match template::substitute(text, lookup) {
-                Ok(result) => {
-                    *text = result.text;
-                    self.variables.extend(result.variables);
-                    let place = node.place;
-                    for name in result.unset {
-                        if self.warned.insert(name.clone()) {
-                            let message = format!(
-                                "The \"{name}\" variable is not set. Defaulting to a blank string."
-                            );
-                            self.diagnostics.push(sources.diagnostic(
-                                Severity::Warning,
-                                place,
-                                path,
-                                message,
-                            ));
-                        }
+            Value::String(text) if text.contains('$') => {
+                let mut seen = Substituted::default();
+                let result = template::substitute_noting(text, lookup, &mut seen);
+                self.variables.extend(seen.variables);
+                match result {
+                    Ok(()) => *text = seen.text,
+                    Err(error) => {
+                        let diagnostic = sources.diagnostic(
+                            Severity::Error,
+                            node.place,
+                            path,
+                            error.to_string(),
+                        );
+                        self.diagnostics.push(diagnostic.with_hint(hint(&error)));
+                        return;
                     }
                 }
-                Err(error) => {
-                    let diagnostic =
-                        sources.diagnostic(Severity::Error, node.place, path, error.to_string());
-                    self.diagnostics.push(diagnostic.with_hint(hint(&error)));
+                for name in seen.unset {
+                    if self.warned.insert(name.clone()) {
+                        let message = format!(
+                            "The \"{name}\" variable is not set. Defaulting to a blank string."
+                        );
+                        let warning =
+                            sources.diagnostic(Severity::Warning, node.place, path, message);
+                        self.diagnostics.push(warning);
+                    }
                 }
-            },
+            }
             Value::List(list) => {
                 for (number, child) in list.iter_mut().enumerate() {
                     self.document(child, &format!("{path}[{number}]"), lookup, sources);

@@ -49,11 +49,14 @@ pub fn load_tree(
     }
 }
 
-/// Every variable the project's files use, by name (`config --variables`).
+/// Every variable the project's files use, by name (`config --variables`). What else is wrong does not matter here.
 pub fn variables(options: &Options, files: &dyn Files) -> Result<Vec<Variable>, LoadError> {
     let mut loader = Loader::new(options, files);
-    match ready(&mut loader).and_then(|ready| merged(&mut loader, ready)) {
-        Ok(_) => Ok(loader.interpolation.variables.into_iter().collect()),
+    match ready(&mut loader) {
+        Ok(ready) => {
+            let _ = merged(&mut loader, ready);
+            Ok(loader.interpolation.variables.into_iter().collect())
+        }
         Err(Stop) => Err(LoadError {
             diagnostics: loader.diagnostics,
         }),

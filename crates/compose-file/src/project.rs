@@ -60,10 +60,17 @@ pub struct Project {
 }
 
 /// Where each key of the merged project was written, by path (`services.web.ports[0]`).
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Places {
     pub(crate) sources: Sources,
     pub(crate) by_path: BTreeMap<String, Place>,
+}
+
+/// The texts of whole files do not belong in a log.
+impl std::fmt::Debug for Places {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Places").finish_non_exhaustive()
+    }
 }
 
 /// Two projects are the same whatever files they were written in.

@@ -42,15 +42,21 @@ pub(crate) struct Substituted {
 
 /// Replaces every variable in `text`.
 pub(crate) fn substitute(text: &str, lookup: Lookup<'_>) -> Result<Substituted, TemplateError> {
-    let mut result = Substituted::default();
-    if !text.contains('$') {
-        text.clone_into(&mut result.text);
-        return Ok(result);
-    }
+    let mut seen = Substituted::default();
+    substitute_noting(text, lookup, &mut seen)?;
+    Ok(seen)
+}
+
+/// As [`substitute`]; what was used is noted even when there is an error.
+pub(crate) fn substitute_noting(
+    text: &str,
+    lookup: Lookup<'_>,
+    seen: &mut Substituted,
+) -> Result<(), TemplateError> {
     let mut output = String::with_capacity(text.len());
-    expand(text, lookup, &mut output, &mut result, 0)?;
-    result.text = output;
-    Ok(result)
+    expand(text, lookup, &mut output, seen, 0)?;
+    seen.text = output;
+    Ok(())
 }
 
 fn expand(

@@ -194,10 +194,7 @@ fn ports_short_and_long() {
 
 #[test]
 fn mounts_of_every_type() {
-    let s = service("volumes: ['v:/v', './b:/b:ro', /a, {type: bind, source: ./c, target: /c, bind: {create_host_path: false, propagation: rshared, recursive: disabled}}, {type: tmpfs, target: /t, tmpfs: {size: 1m, mode: 01777}}, {type: image, source: alpine, target: /i, image: {subpath: etc}}, {type: volume, source: v, target: /w, volume: {nocopy: true, subpath: sub, labels: [a=b]}}], tmpfs: ['/run:size=1m']
-    }, u: {image: z}}
-volumes: {v: }
-x-end: {a: {b: c");
+    let s = project("volumes: ['v:/v', './b:/b:ro', /a, {type: bind, source: ./c, target: /c, bind: {create_host_path: false, propagation: rshared, recursive: disabled}}, {type: tmpfs, target: /t, tmpfs: {size: 1m, mode: 01777}}, {type: image, source: alpine, target: /i, image: {subpath: etc}}, {type: volume, source: v, target: /w, volume: {nocopy: true, subpath: sub, labels: [a=b]}}], tmpfs: ['/run:size=1m']", "volumes: {v: }").service("s").unwrap().clone();
     let kinds: Vec<_> = s.volumes.iter().map(|v| v.mount.target.as_str()).collect();
     assert_eq!(kinds, ["/v", "/b", "/a", "/c", "/t", "/i", "/w"]);
     assert!(s.volumes[1].mount.read_only && s.volumes[5].mount.read_only);
@@ -330,10 +327,7 @@ fn devices_and_gpus() {
 
 #[test]
 fn the_remaining_keys() {
-    let s = service("pull_policy: every_12h, restart: on-failure:3, logging: {driver: json-file, options: {max-size: 10m, max-file: 3}}, ulimits: {nofile: {soft: 1, hard: 2}, nproc: 65535}, sysctls: [net.core.somaxconn=1024], extra_hosts: {a: 1.2.3.4}, volumes_from: ['t:ro', 'container:c'], links: ['t:alias'], dns: [8.8.8.8], storage_opt: {size: 1G}, cap_add: [ALL], group_add: [1, wheel], annotations: [a=b], provider: {type: model, options: {a: 1, b: [x, y]}}, develop: {watch: [{path: ./src, action: sync+restart, target: /app, ignore: [a]}]}, post_start: [{command: echo hi, user: root}], pre_start: [{command: [a], per_replica: false}], use_api_socket: true, attach: false, models: {m: {endpoint_var: U}}, x-foo: {bar: [1]}
-    }}
-models: {m: {model: ai/x, context_size: 4096}}
-x-end: {a: {b: c");
+    let s = project("pull_policy: every_12h, restart: on-failure:3, logging: {driver: json-file, options: {max-size: 10m, max-file: 3}}, ulimits: {nofile: {soft: 1, hard: 2}, nproc: 65535}, sysctls: [net.core.somaxconn=1024], extra_hosts: {a: 1.2.3.4}, volumes_from: ['t:ro', 'container:c'], links: ['t:alias'], dns: [8.8.8.8], storage_opt: {size: 1G}, cap_add: [ALL], group_add: [1, wheel], annotations: [a=b], provider: {type: model, options: {a: 1, b: [x, y]}}, develop: {watch: [{path: ./src, action: sync+restart, target: /app, ignore: [a]}]}, post_start: [{command: echo hi, user: root}], pre_start: [{command: [a], per_replica: false}], use_api_socket: true, attach: false, models: {m: {endpoint_var: U}}, x-foo: {bar: [1]}", "models: {m: {model: ai/x, context_size: 4096}}").service("s").unwrap().clone();
     assert_eq!(
         s.pull_policy,
         Some(PullPolicy::Every(Duration::from_secs(12 * 3600)))

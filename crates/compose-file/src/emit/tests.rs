@@ -122,13 +122,12 @@ fn what_is_printed_means_the_same() {
     let first = load(EVERYTHING);
     let yaml = to_yaml(&first).unwrap();
     let again = load(&yaml);
-    for (one, two) in comparable(first.clone())
-        .services
-        .iter()
-        .zip(&comparable(again.clone()).services)
-    {
-        assert_eq!(format!("{one:#?}"), format!("{two:#?}"));
-    }
+    let (one, two) = (
+        format!("{:#?}", comparable(first.clone())),
+        format!("{:#?}", comparable(again.clone())),
+    );
+    let different = one.lines().zip(two.lines()).find(|(one, two)| one != two);
+    assert_eq!(different, None);
     assert_eq!(comparable(again.clone()), comparable(first.clone()));
     assert_eq!(to_yaml(&again).unwrap(), yaml);
     assert_eq!(
@@ -213,4 +212,14 @@ fn strings_that_look_like_something_else_stay_strings() {
         again.services[0].environment,
         project.services[0].environment
     );
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_text_survives_printing(text in "[ -~\\n\\té€#:{}\\[\\]'\"$&*!|>%@`-]{0,60}") {
+        let mut project = load("services: {a: {image: x, environment: {A: 1}}}");
+        project.services[0].environment.insert("A".into(), Some(text.clone()));
+        let again = load(&to_yaml(&project).unwrap());
+        proptest::prop_assert_eq!(again.services[0].environment["A"].as_deref(), Some(text.as_str()));
+    }
 }

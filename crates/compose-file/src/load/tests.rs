@@ -630,7 +630,7 @@ fn switches_of_config() {
         .into_iter()
         .map(|v| v.name)
         .collect();
-    assert_eq!(names, ["TAG"]);
+    assert_eq!(names, ["P", "TAG"]);
 }
 
 mod hostile {
