@@ -5,6 +5,7 @@
 
 mod default;
 mod json;
+mod usual;
 
 pub use default::docker_default;
 pub use json::parse_docker_profile;
@@ -68,13 +69,18 @@ pub(crate) fn effective_of(process: &Process) -> Vec<String> {
         .unwrap_or_default()
 }
 
-/// Docker's default profile for a set of capabilities, compiled.
+/// Docker's default profile for a set of capabilities, compiled. For the usual set it was compiled long ago.
 pub fn default_program(capabilities: &[String]) -> Result<Program, Error> {
     let has = |name: &str| {
         capabilities
             .iter()
             .any(|known| known.strip_prefix("CAP_").unwrap_or(known) == name)
     };
+    if default::is_usual(&has)
+        && let Some(program) = usual::program()
+    {
+        return Ok(program);
+    }
     sys::seccomp::compile(&default::profile(&has)).map_err(Error::TooLong)
 }
 

@@ -103,7 +103,7 @@ impl Cgroup {
     fn make(&mut self, resources: Option<&LinuxResources>) -> Result<(), Error> {
         let default = LinuxResources::default();
         let resources = resources.unwrap_or(&default);
-        v2::make(self, resources)?;
+        v2::make(self)?;
         v1::make(self, resources)?;
         self.apply(resources)?;
         devices::apply(self, resources)

@@ -87,13 +87,20 @@ fn make_in(group: &mut Cgroup, wanted: &[&str]) -> Result<(), Error> {
         if known || !wanted.iter().any(has) {
             continue;
         }
-        let parent = hierarchy.mount.join(&group.parent);
-        make_parents(&hierarchy.mount, &group.parent, has(&"cpuset"))?;
-        let path = parent.join(&group.name);
-        let (directory, _) = cgroupfs::make(&path).map_err(|source| Error::Make {
+        let path = hierarchy.mount.join(&group.parent).join(&group.name);
+        let failed = |source| Error::Make {
             path: path.clone(),
             source,
-        })?;
+        };
+        let directory = match cgroupfs::make(&path) {
+            Ok((directory, _)) => directory,
+            // The first container of this parent.
+            Err(e) if e.raw_os_error() == Some(2) => {
+                make_parents(&hierarchy.mount, &group.parent, has(&"cpuset"))?;
+                cgroupfs::make(&path).map_err(failed)?.0
+            }
+            Err(e) => return Err(failed(e)),
+        };
         if has(&"cpuset") {
             inherit_cpuset(&path)?;
         }
@@ -155,8 +162,14 @@ fn join_shared_devices(group: &mut Cgroup) -> Result<(), Error> {
     let Some(hierarchy) = group.hierarchies.v1_with("devices").cloned() else {
         return Ok(());
     };
-    make_parents(&hierarchy.mount, &group.parent, false)?;
     let parent = hierarchy.mount.join(&group.parent);
-    group.v1_shared.push(super::devices::shared_v1(&parent)?);
+    let shared = match super::devices::shared_v1(&parent) {
+        Err(Error::Make { source, .. }) if source.raw_os_error() == Some(2) => {
+            make_parents(&hierarchy.mount, &group.parent, false)?;
+            super::devices::shared_v1(&parent)?
+        }
+        other => other?,
+    };
+    group.v1_shared.push(shared);
     Ok(())
 }

@@ -7,13 +7,33 @@ use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxResources, Lin
 use std::path::Path;
 use sys::cgroupfs;
 
-pub(super) fn make(group: &mut Cgroup, _resources: &LinuxResources) -> Result<(), Error> {
+pub(super) fn make(group: &mut Cgroup) -> Result<(), Error> {
     let Some(mount) = group.hierarchies.v2.clone() else {
         return Ok(());
     };
-    let mut path = mount;
+    let path = mount.join(&group.parent).join(&group.name);
+    let failed = |source| Error::Make {
+        path: path.clone(),
+        source,
+    };
+    let directory = match cgroupfs::make(&path) {
+        Ok((directory, _)) => directory,
+        // The first container of this parent.
+        Err(e) if e.raw_os_error() == Some(2) => {
+            make_parents(&mount, &group.parent)?;
+            cgroupfs::make(&path).map_err(failed)?.0
+        }
+        Err(e) => return Err(failed(e)),
+    };
+    group.v2 = Some(V2Group { path, directory });
+    Ok(())
+}
+
+/// Makes what is missing from the hierarchy's root to the parent, with all controllers handed down.
+fn make_parents(mount: &Path, parent: &Path) -> Result<(), Error> {
+    let mut path = mount.to_owned();
     enable(&path)?;
-    for component in group.parent.components() {
+    for component in parent.components() {
         path.push(component);
         cgroupfs::make(&path).map_err(|source| Error::Make {
             path: path.clone(),
@@ -21,12 +41,6 @@ pub(super) fn make(group: &mut Cgroup, _resources: &LinuxResources) -> Result<()
         })?;
         enable(&path)?;
     }
-    path.push(&group.name);
-    let (directory, _) = cgroupfs::make(&path).map_err(|source| Error::Make {
-        path: path.clone(),
-        source,
-    })?;
-    group.v2 = Some(V2Group { path, directory });
     Ok(())
 }
 
@@ -62,6 +76,19 @@ pub(super) fn apply(group: &Cgroup, resources: &LinuxResources) -> Result<(), Er
     let Some(v2) = &group.v2 else {
         return super::v1_limits::require_nothing(resources);
     };
+    match write_all(v2, resources) {
+        // Somebody (systemd) may have taken a controller away since the parent was made: hand it down again.
+        Err(Error::Controller { .. }) => {
+            if let Some(mount) = &group.hierarchies.v2 {
+                make_parents(mount, &group.parent)?;
+            }
+            write_all(v2, resources)
+        }
+        other => other,
+    }
+}
+
+fn write_all(v2: &V2Group, resources: &LinuxResources) -> Result<(), Error> {
     for (controller, file, value) in settings(resources) {
         write(v2, controller, &file, &value)?;
     }

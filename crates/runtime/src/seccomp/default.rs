@@ -168,6 +168,13 @@ fn unconditional(has: &dyn Fn(&str) -> bool) -> Vec<&'static str> {
     names
 }
 
+/// Whether these are, as far as the profile asks, Docker's default capabilities.
+pub(super) fn is_usual(has: &dyn Fn(&str) -> bool) -> bool {
+    BY_CAPABILITY
+        .iter()
+        .all(|(capability, _)| has(capability) == (*capability == "SYS_CHROOT"))
+}
+
 /// The profile for the compiler. `has` is asked for capabilities without their prefix.
 pub(super) fn profile(has: &dyn Fn(&str) -> bool) -> Profile<'static> {
     let allow = |name, conditions| Rule {
