@@ -1,11 +1,9 @@
 //! What makes a container differ from what the file wants, in a word a person understands.
 //!
-//! The hash covers the container's whole specification and the contents of the files handed to it, in JSON with sorted
-//! keys and without what is not said: a new version that knows one key more does not change old hashes. When hashes
-//! differ, the two specifications are compared key by key, for the reason that the plan prints.
+//! That it differs is known by the hash of its service ([`compose_file::hash`]). Then the two specifications are compared
+//! key by key, in JSON with sorted keys and without what is not said, for the reason that the plan prints.
 
 use crate::labels;
-use crate::spec::Material;
 use model::container::ContainerSpec;
 use model::mount::{Mount, MountKind};
 use serde_json::{Map, Value};
@@ -15,18 +13,6 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// The value of the label `config-hash`.
-pub(crate) fn hash(spec: &ContainerSpec, files: &[Material]) -> String {
-    let mut hash = Sha256::new();
-    hash.update(Value::Object(canonical(spec)).to_string());
-    for file in files {
-        // The path is made from content, mode and owner.
-        hash.update([0]);
-        hash.update(file.path.as_os_str().as_encoded_bytes());
-    }
-    hex(&hash.finalize())
 }
 
 /// The hash of a network or volume as the file wants it.
@@ -162,7 +148,6 @@ fn word(key: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::PathBuf;
 
     fn spec(env: &[&str]) -> ContainerSpec {
         ContainerSpec {
@@ -189,37 +174,15 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_is_of_what_is_said() {
-        let plain = hash(&spec(&["A=1"]), &[]);
-        assert_eq!(plain.len(), 64);
-        assert_ne!(plain, hash(&spec(&["A=2"]), &[]));
-        let mut labelled = spec(&["A=1"]);
-        labelled.labels.insert(labels::NUMBER.into(), "3".into());
-        assert_eq!(
-            plain,
-            hash(&labelled, &[]),
-            "Compose's own labels are not part of the wish"
-        );
+    fn only_what_is_said_is_compared() {
         let text = Value::Object(canonical(&spec(&[]))).to_string();
         assert!(
             !text.contains("null") && !text.contains("false") && !text.contains("[]"),
             "{text}"
         );
-    }
-
-    #[test]
-    fn the_content_of_a_config_is_part_of_the_hash() {
-        let file = |name: &str| Material {
-            path: PathBuf::from(name),
-            content: crate::spec::Content::Bytes(vec![]),
-            mode: 0o444,
-            uid: 0,
-            gid: 0,
-        };
-        assert_ne!(
-            hash(&spec(&[]), &[file("a")]),
-            hash(&spec(&[]), &[file("b")])
-        );
+        let mut cleared = spec(&[]);
+        cleared.command = Some(Vec::new());
+        assert_eq!(differences(&spec(&[]), &cleared), ["command"]);
     }
 
     #[test]

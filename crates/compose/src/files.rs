@@ -56,7 +56,7 @@ fn failed(step: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
 }
 
 /// Writes a file, unless it is there: what has this name has this content. One from the host is read each time.
-pub(crate) fn write(file: &Material) -> Result<(), Error> {
+pub fn write(file: &Material) -> Result<(), Error> {
     let dir = file.path.parent().unwrap_or(Path::new("/"));
     if let Some(root) = dir.parent() {
         // Nobody but root may look in from the host; a container sees only what is mounted.

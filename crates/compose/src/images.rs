@@ -164,7 +164,7 @@ pub fn ensure(
     if !refused.is_empty() {
         return Err(Error::Unavailable(refused));
     }
-    pull(ctx, &store, project, &pulls, progress)?;
+    pull(ctx, project, &pulls, progress)?;
     if !builds.is_empty() {
         crate::build::all(ctx, project, &builds, build, progress)?;
     }
@@ -257,13 +257,13 @@ fn at(project: &Project, service: &Service, message: String) -> Diagnostic {
 }
 
 /// Pulls several images at once, each once; all that cannot be had are told together.
-pub(crate) fn pull(
+pub fn pull(
     ctx: &Context,
-    store: &Store,
     project: &Project,
     wanted: &[(&Service, PullPolicy)],
     progress: &dyn Progress,
 ) -> Result<(), Error> {
+    let store = &ctx.images().map_err(engine::Error::from)?;
     let mut unique: Vec<(&Service, PullPolicy)> = Vec::new();
     for (service, policy) in wanted {
         let name = service.image_name(&project.name);

@@ -3,6 +3,7 @@
 //! All under the project's lock, so that two commands never plan against each other.
 
 use crate::condition::{self, Goal};
+use crate::files::HostFiles;
 use crate::execute::{self, Failed, Run};
 use crate::images;
 use crate::observe::{self, Observed};
@@ -71,7 +72,8 @@ pub fn specs(
     let mut specs = BTreeMap::new();
     let mut errors = Vec::new();
     for service in services {
-        match spec::convert(project, service, around) {
+        let hash = compose_file::hash(project, service, &HostFiles);
+        match spec::convert(project, service, hash, around) {
             Ok(spec) => drop(specs.insert(service.name.clone(), spec)),
             Err(wrong) => errors.extend(wrong),
         }
@@ -134,6 +136,17 @@ fn make(
     })
 }
 
+/// The networks and volumes that a service's containers need and that are not there, for `run`.
+pub fn resources(ctx: &Context, project: &Project, request: &Request) -> Result<Plan, Error> {
+    let services = planner::selected(project, &request.options);
+    let specs = specs(ctx, project, &services, &request.options)?;
+    let observed = Observed::read(ctx, &project.name)?;
+    refuse(preflight::externals(project, &services, &observed))?;
+    let (images, node) = (BTreeMap::new(), Node::local());
+    let input = Input { project, observed: &observed, specs: &specs, images: &images, node: &node, options: &request.options };
+    Ok(planner::resources(input))
+}
+
 fn refuse(errors: Vec<Diagnostic>) -> Result<(), Error> {
     if errors.is_empty() {
         Ok(())
@@ -180,7 +193,7 @@ pub fn up(
 }
 
 /// Removes files of configs and secrets that no container of the project mounts.
-pub(crate) fn sweep(ctx: &Context, project: &str) -> Result<(), Error> {
+pub fn sweep(ctx: &Context, project: &str) -> Result<(), Error> {
     let root = files::root(&ctx.layout).join(project);
     if !root.exists() {
         return Ok(());

@@ -77,11 +77,12 @@ impl World {
     }
 
     fn specs(&self) -> BTreeMap<String, ServiceSpec> {
+        let files = compose_file::MemoryFiles::default();
         let around = Surroundings {
             files_root: Path::new("/data/compose"),
             separator: Separator::Hyphen,
         };
-        let convert = |s: &Service| (s.name.clone(), convert(&self.project, s, around).unwrap());
+        let convert = |s: &Service| (s.name.clone(), convert(&self.project, s, compose_file::hash(&self.project, s, &files), around).unwrap());
         self.project.services.iter().map(convert).collect()
     }
 

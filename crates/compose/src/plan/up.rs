@@ -81,17 +81,7 @@ pub struct Input<'a> {
 
 /// Makes the plan.
 pub fn plan(input: Input<'_>) -> Plan {
-    let mut planner = Planner {
-        input,
-        plan: Plan::default(),
-        resources: BTreeMap::new(),
-        ready: BTreeMap::new(),
-        made: BTreeMap::new(),
-        replaced: BTreeSet::new(),
-        stopped: BTreeMap::new(),
-        touched: BTreeSet::new(),
-        pending: BTreeSet::new(),
-    };
+    let mut planner = Planner::new(input);
     let services = selected(input.project, input.options);
     planner.networks(&services);
     planner.volumes(&services);
@@ -101,6 +91,22 @@ pub fn plan(input: Input<'_>) -> Plan {
     planner.orphans();
     planner.free_ports_first();
     planner.plan
+}
+
+/// Only what must be made before a container can be: networks and volumes that are not there.
+pub fn resources(input: Input<'_>) -> Plan {
+    let mut planner = Planner::new(input);
+    let services = selected(input.project, input.options);
+    planner.networks(&services);
+    planner.volumes(&services);
+    let missing = planner.plan.steps.into_iter().filter(|step| {
+        step.needs.is_empty() && matches!(step.action, Action::CreateNetwork { .. } | Action::CreateVolume { .. })
+    });
+    let mut plan = Plan { warnings: planner.plan.warnings, ..Plan::default() };
+    for step in missing {
+        plan.add(Vec::new(), step.resource, step.action, step.cause);
+    }
+    plan
 }
 
 /// The services a command is about, in dependency order: those named and what they need.
@@ -142,6 +148,20 @@ struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
+    fn new(input: Input<'a>) -> Self {
+        Self {
+            input,
+            plan: Plan::default(),
+            resources: BTreeMap::new(),
+            ready: BTreeMap::new(),
+            made: BTreeMap::new(),
+            replaced: BTreeSet::new(),
+            stopped: BTreeMap::new(),
+            touched: BTreeSet::new(),
+            pending: BTreeSet::new(),
+        }
+    }
+
     fn networks(&mut self, services: &[&Service]) {
         let project = self.input.project;
         let used: BTreeSet<&str> = services
@@ -427,6 +447,9 @@ impl<'a> Planner<'a> {
                 0 => "configuration changed".to_owned(),
                 _ => format!("configuration changed ({})", differences.join(", ")),
             });
+        }
+        if container.config_hash == spec.hash && moved(&container.spec, &spec.spec) {
+            return Some("a network or volume has another name".to_owned());
         }
         match self.input.images.get(&service.name) {
             Some(ImageState::Present { id, .. }) if *id != container.image_id => {
@@ -859,6 +882,21 @@ impl<'a> Planner<'a> {
             self.plan.also_needs(start, stop);
         }
     }
+}
+
+/// Whether what the service calls by its key has got another real name.
+fn moved(old: &model::ContainerSpec, new: &model::ContainerSpec) -> bool {
+    let networks = |spec: &model::ContainerSpec| -> BTreeSet<String> {
+        spec.networks.iter().map(|n| n.network.clone()).collect()
+    };
+    let volume = |spec: &model::ContainerSpec, target: &str| {
+        spec.mounts.iter().find(|m| m.target == target).map(|m| m.kind.clone())
+    };
+    let renamed = |mount: &model::mount::Mount| match (&mount.kind, volume(old, &mount.target)) {
+        (MountKind::Volume { name: Some(new), .. }, Some(MountKind::Volume { name: Some(old), .. })) => *new != old,
+        _ => false,
+    };
+    networks(old) != networks(new) || new.mounts.iter().any(renamed)
 }
 
 /// Containers of services that the file does not have, `run`'s excepted.

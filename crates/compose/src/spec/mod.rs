@@ -10,7 +10,6 @@ mod network;
 pub use ignored::warnings;
 pub use mounts::{Content, Material};
 
-use crate::change;
 use crate::labels;
 use crate::names::Separator;
 use compose_file::project::{Condition, Device, NamespaceRef};
@@ -26,7 +25,7 @@ pub struct ServiceSpec {
     pub spec: ContainerSpec,
     /// Files that must be written before a container is made.
     pub files: Vec<Material>,
-    /// Of everything that makes a container of this service what it is.
+    /// Of everything in the file that makes a container of this service what it is.
     pub hash: String,
 }
 
@@ -38,10 +37,11 @@ pub struct Surroundings<'a> {
     pub separator: Separator,
 }
 
-/// Converts one service.
+/// Converts one service, whose hash ([`compose_file::hash`]) is given.
 pub fn convert(
     project: &Project,
     service: &Service,
+    hash: String,
     around: Surroundings<'_>,
 ) -> Result<ServiceSpec, Vec<Diagnostic>> {
     let mut errors = Vec::new();
@@ -77,7 +77,6 @@ pub fn convert(
     if !errors.is_empty() {
         return Err(errors);
     }
-    let hash = change::hash(&spec, &files);
     add_labels(project, service, &hash, &mut spec);
     Ok(ServiceSpec { spec, files, hash })
 }
