@@ -246,14 +246,16 @@ impl Worker<'_> {
                 id: &id,
                 text,
                 state,
-            })
+            });
         };
         tell(working, State::Working);
         let outcome = self.act(&step.action);
         match &outcome {
+            // One of several steps to the same end: that is told by the last.
+            Ok(()) if done == working => {}
             Ok(()) => tell(done, State::Done),
             Err(Cause::Dependency(condition::Error::Interrupted)) => {
-                tell("Interrupted", State::Warning)
+                tell("Interrupted", State::Warning);
             }
             Err(_) => tell("Error", State::Failed),
         }

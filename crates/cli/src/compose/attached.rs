@@ -1,0 +1,191 @@
+//! Staying with a project: the output of all its containers, those that come later and those that start again too,
+//! until they have ended or the user has had enough.
+//!
+//! One thread reads each container's log, one the events, one the signals; they all report here.
+
+use super::printer::{Printer, short_name};
+use crate::failure::Failure;
+use compose::labels;
+use compose::observe::{self, Container};
+use engine::container::names;
+use engine::container::state::State;
+use engine::logs::{Query, Reader};
+use engine::{Context, Timestamp, events};
+use std::collections::BTreeMap;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::Scope;
+use std::time::Duration;
+use sys::signal::Signals;
+
+/// How often threads look whether they are to end.
+const TURN: Duration = Duration::from_millis(200);
+
+/// What is heard of.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// Ctrl-C, or SIGTERM.
+    Signal,
+    /// A container of the project was started.
+    Started(String),
+    /// A container's output is over: its name, service and exit code (`None`: it was removed).
+    Ended { container: String, service: String, code: Option<u8> },
+    /// Output cannot be shown any more.
+    Broken(Failure),
+}
+
+/// Which containers are listened to.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Choice {
+    /// Empty: all.
+    pub(crate) services: Vec<String>,
+    pub(crate) except: Vec<String>,
+}
+
+impl Choice {
+    pub(crate) fn takes(&self, container: &Container) -> bool {
+        !container.oneoff
+            && (self.services.is_empty() || self.services.contains(&container.service))
+            && !self.except.contains(&container.service)
+    }
+}
+
+/// What all threads share.
+#[derive(Debug)]
+pub(crate) struct Shared<'a> {
+    pub(crate) ctx: &'a Context,
+    pub(crate) project: &'a str,
+    pub(crate) printer: &'a Printer,
+    pub(crate) over: &'a AtomicBool,
+}
+
+/// Listens to containers and hears of new ones.
+#[derive(Debug)]
+pub(crate) struct Listener<'scope, 'env> {
+    scope: &'scope Scope<'scope, 'env>,
+    shared: &'env Shared<'env>,
+    choice: Choice,
+    /// Name of each container that is listened to, and whether its reader is at work.
+    known: BTreeMap<String, bool>,
+    sender: Sender<News>,
+    pub(crate) news: Receiver<News>,
+}
+
+impl<'scope, 'env> Listener<'scope, 'env> {
+    pub(crate) fn new(scope: &'scope Scope<'scope, 'env>, shared: &'env Shared<'env>, choice: Choice) -> Self {
+        let (sender, news) = channel();
+        Self { scope, shared, choice, known: BTreeMap::new(), sender, news }
+    }
+
+    /// Reports signals.
+    pub(crate) fn hear_signals(&self, signals: &'env Signals) {
+        let (sender, over) = (self.sender.clone(), self.shared.over);
+        self.scope.spawn(move || {
+            while !over.load(Ordering::Relaxed) {
+                let readable = sys::poll::readable(signals.as_fd(), TURN);
+                if readable.is_ok_and(|ready| ready) && signals.read().is_ok_and(|signal| signal.is_some()) {
+                    let _ = sender.send(News::Signal);
+                }
+            }
+        });
+    }
+
+    /// Reports containers of the project that start from now on.
+    pub(crate) fn hear_events(&self, mut reader: events::Reader) {
+        let (sender, over, project) = (self.sender.clone(), self.shared.over, self.shared.project);
+        self.scope.spawn(move || {
+            while !over.load(Ordering::Relaxed) {
+                while let Ok(Some(event)) = reader.next_ready() {
+                    let ours = event.actor.attributes.get(labels::PROJECT).is_some_and(|p| p == project);
+                    if ours && event.kind == "container" && event.action == "start" {
+                        let _ = sender.send(News::Started(event.actor.id));
+                    }
+                }
+                if reader.wait(Some(TURN)).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// How many containers are being listened to.
+    pub(crate) fn active(&self) -> usize {
+        self.known.values().filter(|active| **active).count()
+    }
+
+    /// Listens to the containers that run now.
+    pub(crate) fn join_all(&mut self, query: Query) -> Result<Vec<String>, Failure> {
+        let containers = observe::containers(self.shared.ctx, self.shared.project)?;
+        let mut names = Vec::new();
+        for container in containers.iter().filter(|c| self.choice.takes(c)) {
+            self.shared.printer.introduce(&short_name(container, self.shared.project));
+        }
+        for container in &containers {
+            if self.choice.takes(container) {
+                names.push(short_name(container, self.shared.project));
+                self.join(container, query);
+            }
+        }
+        Ok(names)
+    }
+
+    /// A container that was started is listened to, unless it is already.
+    pub(crate) fn started(&mut self, id: &str) -> Result<(), Failure> {
+        let containers = observe::containers(self.shared.ctx, self.shared.project)?;
+        let Some(container) = containers.into_iter().find(|c| c.id == id) else { return Ok(()) };
+        if !self.choice.takes(&container) || self.known.get(&container.name) == Some(&true) {
+            return Ok(());
+        }
+        self.shared.printer.introduce(&short_name(&container, self.shared.project));
+        // From the run that has just begun.
+        let since = State::load(self.shared.ctx, id)?.run().map(|run| run.started_at);
+        self.join(&container, Query { since: since.map(before), follow: true, ..Query::default() });
+        Ok(())
+    }
+
+    pub(crate) fn ended(&mut self, container: &str) {
+        self.known.insert(container.to_owned(), false);
+    }
+
+    fn join(&mut self, container: &Container, query: Query) {
+        self.known.insert(container.name.clone(), true);
+        let (shared, sender, container) = (self.shared, self.sender.clone(), container.clone());
+        self.scope.spawn(move || {
+            let shown = show(shared, &container, query);
+            let code = match State::load(shared.ctx, &container.id) {
+                Ok(State::Exited(last)) => Some(last.exit_code),
+                _ => None,
+            };
+            let _ = match shown {
+                Ok(()) => sender.send(News::Ended { container: container.name, service: container.service, code }),
+                Err(failure) => sender.send(News::Broken(failure)),
+            };
+        });
+    }
+}
+
+/// A moment earlier: the first bytes may carry the very time of the start.
+fn before(time: Timestamp) -> Timestamp {
+    Timestamp(time.0.saturating_sub(1_000_000))
+}
+
+fn show(shared: &Shared<'_>, container: &Container, query: Query) -> Result<(), Failure> {
+    let record = match names::resolve(shared.ctx, &container.id) {
+        Ok(record) => record,
+        Err(engine::Error::NoSuchContainer(_)) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    if record.spec.log.driver == model::log::LogDriver::None {
+        return Ok(());
+    }
+    let name = short_name(container, shared.project);
+    let mut reader = Reader::open(shared.ctx, &record, query)?;
+    while let Some(line) = reader.next_line()? {
+        if shared.over.load(Ordering::Relaxed) {
+            break;
+        }
+        shared.printer.line(&name, &line)?;
+    }
+    Ok(())
+}

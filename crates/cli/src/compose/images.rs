@@ -1,0 +1,216 @@
+//! `build`, `pull`, `push`.
+
+use super::delegated::delegate;
+use super::display::Display;
+use super::verb::{Run, Verb, usage, verb};
+use super::{Call, failed};
+use crate::build::{Style, Teller};
+use crate::failure::{Failure, Outcome};
+use clap::Args;
+use compose::build::Settings;
+use compose::plan::up::{Options, selected};
+use compose_file::{Project, Service};
+use image::PullPolicy;
+use std::collections::BTreeMap;
+
+pub(crate) const VERBS: &[Verb] = &[
+    verb::<Build>(&["build"], "[OPTIONS] [SERVICE...]", "Build or rebuild services"),
+    verb::<Pull>(&["pull"], "[OPTIONS] [SERVICE...]", "Pull service images"),
+    verb::<Push>(&["push"], "[OPTIONS] [SERVICE...]", "Push service images"),
+];
+
+/// `always`, `missing`, `never`.
+pub(super) fn pull_policy(text: &str) -> Result<PullPolicy, Failure> {
+    match text {
+        "always" => Ok(PullPolicy::Always),
+        "missing" | "if_not_present" => Ok(PullPolicy::Missing),
+        "never" => Ok(PullPolicy::Never),
+        _ => Err(usage(format!("invalid --pull value {text:?}: use always, missing or never"))),
+    }
+}
+
+type Output = dyn Fn(&str) -> Box<dyn build::Progress> + Sync;
+
+/// Where a service's build is told.
+pub(super) fn build_output(quiet: bool) -> Box<Output> {
+    Box::new(move |_service: &str| -> Box<dyn build::Progress> {
+        match quiet {
+            true => Box::new(build::Silent),
+            false => Box::new(Teller::new(Style::auto())),
+        }
+    })
+}
+
+pub(super) fn settings(output: &Output) -> Settings<'_> {
+    Settings { args: BTreeMap::new(), no_cache: false, pull: false, output }
+}
+
+#[derive(Debug, Args)]
+struct Build {
+    /// Set build-time variables for services
+    #[arg(long, value_name = "stringArray")]
+    build_arg: Vec<String>,
+    /// Do not use cache when building the image
+    #[arg(long)]
+    no_cache: bool,
+    /// Always attempt to pull a newer version of the image
+    #[arg(long)]
+    pull: bool,
+    /// Push service images
+    #[arg(long)]
+    push: bool,
+    /// Suppress the build output
+    #[arg(short, long)]
+    quiet: bool,
+    /// Also build dependencies (transitively)
+    #[arg(long)]
+    with_dependencies: bool,
+    /// Accepted as Docker's; every build goes the same way here
+    #[arg(long, value_name = "string", hide = true)]
+    builder: Option<String>,
+    #[arg(short, long, value_name = "bytes", hide = true)]
+    memory: Option<String>,
+    #[arg(long, hide = true)]
+    force_rm: bool,
+    #[arg(long, hide = true)]
+    no_rm: bool,
+    #[arg(long, hide = true)]
+    compress: bool,
+    #[arg(long, hide = true)]
+    parallel: bool,
+    #[arg(long, value_name = "string", hide = true)]
+    progress: Option<String>,
+    service: Vec<String>,
+}
+
+/// The services named, with what they need on request.
+fn chosen<'a>(project: &'a Project, services: &[String], with_dependencies: bool) -> Result<Vec<&'a Service>, Failure> {
+    if let Some(unknown) = services.iter().find(|name| project.service(name).is_none()) {
+        return Err(super::project::no_such_service(Some(project), unknown));
+    }
+    let options = Options { services: services.to_vec(), no_dependencies: !with_dependencies, ..Options::default() };
+    Ok(selected(project, &options))
+}
+
+impl Run for Build {
+    fn run(self, call: &Call<'_>) -> Outcome {
+        let project = call.load(&self.service)?;
+        call.tell(&compose::build::ignored(&project, &project.services));
+        let mut services = chosen(&project, &self.service, self.with_dependencies)?;
+        services.retain(|service| service.build.is_some());
+        if services.is_empty() {
+            call.warn("No services to build");
+            return Ok(0);
+        }
+        let output = build_output(self.quiet);
+        let argument = |text: &String| match text.split_once('=') {
+            Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
+            None => (text.clone(), None),
+        };
+        let settings = Settings {
+            args: self.build_arg.iter().map(argument).collect(),
+            no_cache: self.no_cache,
+            pull: self.pull,
+            output: &output,
+        };
+        let display = Display::new(&call.globals, self.quiet);
+        compose::build::all(call.ctx()?, &project, &services, &settings, &display).map_err(build_failure)?;
+        display.finish();
+        if self.push {
+            return push(call, &project, &services, false, self.quiet);
+        }
+        Ok(0)
+    }
+}
+
+/// With the lines of the Dockerfile it is about.
+fn build_failure(error: compose::build::Error) -> Failure {
+    if let compose::build::Error::Build { source, .. } = &error
+        && let Some(excerpt) = &source.excerpt
+    {
+        crate::output::note(format_args!("{}", excerpt.to_string().trim_end()));
+    }
+    failed(error)
+}
+
+#[derive(Debug, Args)]
+struct Pull {
+    /// Ignore images that can be built
+    #[arg(long)]
+    ignore_buildable: bool,
+    /// Pull what it can and ignores images with pull failures
+    #[arg(long)]
+    ignore_pull_failures: bool,
+    /// Also pull services declared as dependencies
+    #[arg(long)]
+    include_deps: bool,
+    /// Apply pull policy ("missing"|"always")
+    #[arg(long, value_name = "string")]
+    policy: Option<String>,
+    /// Pull without printing progress information
+    #[arg(short, long)]
+    quiet: bool,
+    #[arg(long, hide = true)]
+    parallel: bool,
+    #[arg(long, hide = true)]
+    no_parallel: bool,
+    service: Vec<String>,
+}
+
+impl Run for Pull {
+    fn run(self, call: &Call<'_>) -> Outcome {
+        let policy = self.policy.as_deref().map(pull_policy).transpose()?.unwrap_or(PullPolicy::Always);
+        let project = call.load(&self.service)?;
+        let services = chosen(&project, &self.service, self.include_deps)?;
+        let wanted: Vec<(&Service, PullPolicy)> = services
+            .into_iter()
+            // What has no name but the one it is built under is nowhere to be had.
+            .filter(|s| s.image.is_some() && !(self.ignore_buildable && s.build.is_some()))
+            .map(|s| (s, policy))
+            .collect();
+        let display = Display::new(&call.globals, self.quiet);
+        match compose::images::pull(call.ctx()?, &project, &wanted, &display) {
+            Err(error) if self.ignore_pull_failures => call.warn(&crate::failure::chain(&error)),
+            other => other.map_err(failed)?,
+        }
+        Ok(0)
+    }
+}
+
+#[derive(Debug, Args)]
+struct Push {
+    /// Push what it can and ignores images with push failures
+    #[arg(long)]
+    ignore_push_failures: bool,
+    /// Also push images of services declared as dependencies
+    #[arg(long)]
+    include_deps: bool,
+    /// Push without printing progress information
+    #[arg(short, long)]
+    quiet: bool,
+    service: Vec<String>,
+}
+
+impl Run for Push {
+    fn run(self, call: &Call<'_>) -> Outcome {
+        let project = call.load(&self.service)?;
+        let mut services = chosen(&project, &self.service, self.include_deps)?;
+        services.retain(|service| service.build.is_some());
+        push(call, &project, &services, self.ignore_push_failures, self.quiet)
+    }
+}
+
+fn push(call: &Call<'_>, project: &Project, services: &[&Service], ignore: bool, quiet: bool) -> Outcome {
+    for service in services {
+        let mut words = Vec::new();
+        if quiet {
+            words.push("-q".into());
+        }
+        words.push(service.image_name(&project.name).into());
+        match delegate(call, "push", words) {
+            Err(failure) if ignore => call.warn(&failure.chain()),
+            other => drop(other?),
+        }
+    }
+    Ok(0)
+}

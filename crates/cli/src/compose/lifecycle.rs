@@ -1,0 +1,260 @@
+//! `start`, `stop`, `restart`, `kill`, `rm`, `pause`, `unpause`, `wait`.
+
+use super::project::Target;
+use super::verb::{Run, Verb, verb};
+use super::{Call, down};
+use crate::failure::{Failure, Outcome};
+use crate::output;
+use clap::Args;
+use compose::observe::Container;
+use compose::plan::{Plan, lifecycle};
+use std::io::{BufRead, IsTerminal, Write};
+use std::time::Duration;
+
+pub(crate) const VERBS: &[Verb] = &[
+    verb::<Start>(&["start"], "[OPTIONS] [SERVICE...]", "Start services"),
+    verb::<Stop>(&["stop"], "[OPTIONS] [SERVICE...]", "Stop services"),
+    verb::<Restart>(&["restart"], "[OPTIONS] [SERVICE...]", "Restart service containers"),
+    verb::<Kill>(&["kill"], "[OPTIONS] [SERVICE...]", "Force stop service containers"),
+    verb::<Remove>(&["rm"], "[OPTIONS] [SERVICE...]", "Removes stopped service containers"),
+    verb::<Pause>(&["pause"], "[SERVICE...]", "Pause services"),
+    verb::<Unpause>(&["unpause"], "[SERVICE...]", "Unpause services"),
+    verb::<Wait>(&["wait"], "[OPTIONS] SERVICE [SERVICE...]", "Block until containers of all (or specified) services stop."),
+];
+
+#[derive(Debug, Args)]
+struct Start {
+    /// Wait for services to be running|healthy. Implies detached mode
+    #[arg(long)]
+    wait: bool,
+    /// Maximum duration in seconds to wait for the project to be running|healthy
+    #[arg(long, value_name = "int")]
+    wait_timeout: Option<u64>,
+    service: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+struct Stop {
+    /// Specify a shutdown timeout in seconds
+    #[arg(short, long, value_name = "int")]
+    timeout: Option<u64>,
+    service: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+struct Restart {
+    /// Don't restart dependent services
+    #[arg(long)]
+    no_deps: bool,
+    /// Specify a shutdown timeout in seconds
+    #[arg(short, long, value_name = "int")]
+    timeout: Option<u64>,
+    service: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+struct Kill {
+    /// Remove containers for services not defined in the Compose file
+    #[arg(long)]
+    remove_orphans: bool,
+    /// SIGNAL to send to the container
+    #[arg(short, long, value_name = "string", default_value = "SIGKILL")]
+    signal: String,
+    service: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+struct Remove {
+    /// Don't ask to confirm removal
+    #[arg(short, long)]
+    force: bool,
+    /// Stop the containers, if required, before removing
+    #[arg(short, long)]
+    stop: bool,
+    /// Remove any anonymous volumes attached to containers
+    #[arg(short, long)]
+    volumes: bool,
+    /// Deprecated, no effect
+    #[arg(short, long, hide = true)]
+    all: bool,
+    service: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+struct Pause {
+    service: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+struct Unpause {
+    service: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+struct Wait {
+    /// Drops project when the first container stops
+    #[arg(long)]
+    down_project: bool,
+    #[arg(required = true)]
+    service: Vec<String>,
+}
+
+impl Call<'_> {
+    /// Makes a plan from what exists and carries it out, under the project's lock.
+    fn change(
+        &self,
+        target: &Target,
+        services: &[String],
+        plan: impl FnOnce(&[&Container]) -> Result<Plan, Failure>,
+    ) -> Outcome {
+        let _lock = compose::up::lock(self.ctx()?, &target.name).map_err(super::project::up_failure)?;
+        let containers = self.containers(target, services, false)?;
+        let all: Vec<&Container> = containers.iter().collect();
+        let plan = plan(&all)?;
+        if self.globals.dry_run {
+            output::line(&plan)?;
+            return Ok(0);
+        }
+        self.carry_out(&plan)?;
+        Ok(0)
+    }
+}
+
+/// `start` of what was never made is an error, as Docker's.
+fn require(target: &Target, services: &[String], all: &[&Container]) -> Result<(), Failure> {
+    let wanted: Vec<&String> = services.iter().filter(|name| !all.iter().any(|c| c.service == **name)).collect();
+    let none = all.is_empty() && target.project.as_ref().is_some_and(|p| !p.services.is_empty());
+    match wanted.first() {
+        Some(name) => Err(Failure::said(format!("service {name:?} has no container to start")).hint("make it with `up -d`")),
+        None if none => Err(Failure::said(format!("project {:?} has no container to start", target.name)).hint("make them with `up -d`")),
+        None => Ok(()),
+    }
+}
+
+impl Run for Start {
+    fn run(self, call: &Call<'_>) -> Outcome {
+        let target = call.target(&self.service)?;
+        call.change(&target, &self.service, |all| {
+            require(&target, &self.service, all)?;
+            Ok(lifecycle::start(target.project.as_ref(), all))
+        })?;
+        if !self.wait {
+            return Ok(0);
+        }
+        let timeout = self.wait_timeout.map(Duration::from_secs);
+        let interrupted = std::sync::atomic::AtomicBool::new(false);
+        for container in call.containers(&target, &self.service, false)? {
+            compose::condition::wait(call.ctx()?, &container.name, compose::condition::Goal::Up, timeout, &interrupted)
+                .map_err(super::failed)?;
+        }
+        Ok(0)
+    }
+}
+
+impl Run for Stop {
+    fn run(self, call: &Call<'_>) -> Outcome {
+        let target = call.target(&self.service)?;
+        call.change(&target, &self.service, |all| Ok(lifecycle::stop(all, self.timeout)))
+    }
+}
+
+impl Run for Restart {
+    fn run(self, call: &Call<'_>) -> Outcome {
+        let target = call.target(&self.service)?;
+        // Those who asked to be restarted along are not among the services named: look at all.
+        let everyone = call.containers(&target, &[], false)?;
+        call.containers(&target, &self.service, false)?;
+        let all: Vec<&Container> = everyone.iter().collect();
+        let concerned = match self.no_deps {
+            true => all.into_iter().filter(|c| self.service.is_empty() || self.service.contains(&c.service)).collect(),
+            false => lifecycle::restarted_with(&all, &self.service),
+        };
+        let names: Vec<String> = concerned.iter().map(|c| c.service.clone()).collect();
+        call.change(&target, &names, |all| {
+            require(&target, &self.service, all)?;
+            Ok(lifecycle::restart(all, self.timeout))
+        })
+    }
+}
+
+impl Run for Kill {
+    fn run(self, call: &Call<'_>) -> Outcome {
+        let target = call.target(&self.service)?;
+        let code = call.change(&target, &self.service, |all| Ok(lifecycle::kill(all, &self.signal)))?;
+        if self.remove_orphans {
+            call.warn("--remove-orphans has no effect here; use `down --remove-orphans`");
+        }
+        Ok(code)
+    }
+}
+
+impl Run for Remove {
+    fn run(self, call: &Call<'_>) -> Outcome {
+        let target = call.target(&self.service)?;
+        if self.stop {
+            call.change(&target, &self.service, |all| Ok(lifecycle::stop(all, None)))?;
+        }
+        let containers = call.containers(&target, &self.service, self.service.is_empty())?;
+        let stopped: Vec<&Container> = containers.iter().filter(|c| !c.status.is_active()).collect();
+        if stopped.is_empty() {
+            output::note("No stopped containers");
+            return Ok(0);
+        }
+        let names: Vec<&str> = stopped.iter().map(|c| c.name.as_str()).collect();
+        if !self.force && !confirmed(&names)? {
+            return Ok(0);
+        }
+        call.carry_out(&lifecycle::remove(&stopped, self.volumes))?;
+        Ok(0)
+    }
+}
+
+/// Asks on a terminal; without one nobody can say yes.
+fn confirmed(names: &[&str]) -> Result<bool, Failure> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::said("cannot ask whether to remove: the input device is not a TTY").hint("use rm -f"));
+    }
+    let mut out = std::io::stderr().lock();
+    let _ = write!(out, "? Going to remove {} (y/N) ", names.join(", "));
+    let _ = out.flush();
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).map_err(Failure::system("read the answer"))?;
+    Ok(super::globals::is_true(answer.trim()))
+}
+
+impl Run for Pause {
+    fn run(self, call: &Call<'_>) -> Outcome {
+        let target = call.target(&self.service)?;
+        call.change(&target, &self.service, |all| Ok(lifecycle::pause(all)))
+    }
+}
+
+impl Run for Unpause {
+    fn run(self, call: &Call<'_>) -> Outcome {
+        let target = call.target(&self.service)?;
+        call.change(&target, &self.service, |all| Ok(lifecycle::unpause(all)))
+    }
+}
+
+impl Run for Wait {
+    fn run(self, call: &Call<'_>) -> Outcome {
+        use engine::container::wait::{Condition, wait};
+        let target = call.target(&self.service)?;
+        let containers = call.containers(&target, &self.service, false)?;
+        if containers.is_empty() {
+            return Err(Failure::said(format!("no containers for project {:?}", target.name)));
+        }
+        let mut code = 0;
+        for container in &containers {
+            let record = engine::container::names::resolve(call.ctx()?, &container.id)?;
+            let exit = wait(call.ctx()?, &record, Condition::NotRunning, None)?.unwrap_or(0);
+            output::line(format_args!("container {:?} exited with status code {exit}", container.name))?;
+            code = exit;
+            if self.down_project {
+                down::take_down(call, &target, &Default::default())?;
+                break;
+            }
+        }
+        Ok(code)
+    }
+}

@@ -1,0 +1,167 @@
+//! Finding the project a call is about: from its files, or by name alone from what exists.
+
+use super::{Call, failed};
+use crate::failure::Failure;
+use crate::output::{self, terminal};
+use anstyle::AnsiColor;
+use compose::files::HostFiles;
+use compose::observe::{self, Container};
+use compose_file::{Diagnostic, Options, Project, Severity};
+use engine::Context;
+use std::collections::BTreeMap;
+
+/// The project by its name, with its file where there is one.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) name: String,
+    pub(crate) project: Option<Project>,
+}
+
+impl Call<'_> {
+    pub(crate) fn ctx(&self) -> Result<&Context, Failure> {
+        self.session.engine()
+    }
+
+    /// How the loader is called. Naming services makes them active.
+    pub(crate) fn options(&self, services: &[String]) -> Result<Options, Failure> {
+        let current_dir = std::env::current_dir().map_err(Failure::system("find the current directory"))?;
+        let text = |(key, value): (std::ffi::OsString, std::ffi::OsString)| Some((key.into_string().ok()?, value.into_string().ok()?));
+        Ok(Options {
+            current_dir,
+            files: self.globals.files.clone(),
+            project_directory: self.globals.project_directory.clone(),
+            project_name: self.globals.project_name.clone(),
+            profiles: self.globals.profiles.clone(),
+            env_files: self.globals.env_files.clone(),
+            environment: std::env::vars_os().filter_map(text).collect::<BTreeMap<_, _>>(),
+            services: services.to_vec(),
+            ..Options::default()
+        })
+    }
+
+    /// Loads the project; its warnings are told.
+    pub(crate) fn load(&self, services: &[String]) -> Result<Project, Failure> {
+        self.load_with(&self.options(services)?)
+    }
+
+    pub(crate) fn load_with(&self, options: &Options) -> Result<Project, Failure> {
+        match compose_file::load(options, &HostFiles) {
+            Ok(loaded) => {
+                self.tell(&loaded.warnings);
+                Ok(loaded.project)
+            }
+            Err(error) => Err(self.refused(error.diagnostics)),
+        }
+    }
+
+    /// Warnings are told, errors become the failure.
+    pub(crate) fn refused(&self, diagnostics: Vec<Diagnostic>) -> Failure {
+        let (warnings, errors): (Vec<_>, Vec<_>) = diagnostics.into_iter().partition(|d| d.severity == Severity::Warning);
+        self.tell(&warnings);
+        Failure::said(errors.iter().map(Diagnostic::render).collect::<Vec<_>>().join("\n"))
+    }
+
+    /// Tells warnings on standard error.
+    pub(crate) fn tell(&self, warnings: &[Diagnostic]) {
+        for warning in warnings {
+            self.warn(&warning.render());
+        }
+    }
+
+    pub(crate) fn warn(&self, text: &str) {
+        let colour = self.globals.colour.unwrap_or_else(terminal::stderr_has_colour);
+        output::note(format_args!("{} {text}", terminal::paint("Warning:", AnsiColor::Yellow, colour)));
+    }
+
+    /// The project by its files; without a file, by the name that was given.
+    pub(crate) fn target(&self, services: &[String]) -> Result<Target, Failure> {
+        let options = self.options(services)?;
+        let named = options.project_name.clone().or_else(|| options.environment.get("COMPOSE_PROJECT_NAME").cloned());
+        match compose_file::load(&options, &HostFiles) {
+            Ok(loaded) => {
+                self.tell(&loaded.warnings);
+                Ok(Target { name: loaded.project.name.clone(), project: Some(loaded.project) })
+            }
+            Err(error) => match named {
+                Some(name) if error.diagnostics.iter().any(is_missing_file) => Ok(Target { name, project: None }),
+                _ => Err(self.refused(error.diagnostics)),
+            },
+        }
+    }
+
+    /// The project's containers, those of `run` only on request; of the services named, or all.
+    pub(crate) fn containers(&self, target: &Target, services: &[String], oneoff: bool) -> Result<Vec<Container>, Failure> {
+        let mut containers = observe::containers(self.ctx()?, &target.name)?;
+        self.check_services(target, services, &containers)?;
+        containers.retain(|c| (oneoff || !c.oneoff) && (services.is_empty() || services.contains(&c.service)));
+        Ok(containers)
+    }
+
+    fn check_services(&self, target: &Target, services: &[String], containers: &[Container]) -> Result<(), Failure> {
+        let known = |name: &String| match &target.project {
+            Some(project) => project.services.iter().chain(&project.disabled_services).any(|s| s.name == *name),
+            None => false,
+        };
+        match services.iter().find(|name| !known(name) && !containers.iter().any(|c| c.service == **name)) {
+            Some(unknown) => Err(no_such_service(target.project.as_ref(), unknown)),
+            None => Ok(()),
+        }
+    }
+
+    /// The container of a service with an index (`--index`), or its first.
+    pub(crate) fn one(&self, service: &str, index: Option<u32>) -> Result<Container, Failure> {
+        let names = [service.to_owned()];
+        let target = self.target(&names)?;
+        let containers = self.containers(&target, &names, false)?;
+        let found = containers.into_iter().find(|c| index.is_none_or(|index| index == 0 || c.number == index));
+        found.ok_or_else(|| match index.filter(|index| *index > 0) {
+            Some(index) => Failure::said(format!("service {service:?} has no container with index {index}")),
+            None => Failure::said(format!("service {service:?} is not running")).hint("start it with `up -d`"),
+        })
+    }
+}
+
+pub(crate) fn no_such_service(project: Option<&Project>, name: &str) -> Failure {
+    let failure = Failure::said(format!("no such service: {name}"));
+    match project.and_then(|p| crate::argv::nearest(name, p.service_names())) {
+        Some(near) => failure.hint(format!("did you mean {near}?")),
+        None => failure,
+    }
+}
+
+fn is_missing_file(diagnostic: &Diagnostic) -> bool {
+    diagnostic.message.starts_with("no configuration file provided")
+}
+
+/// The failure of a step of `up`, with a hint where the engine has one.
+pub(crate) fn up_failure(error: compose::up::Error) -> Failure {
+    use compose::up::Error;
+    match error {
+        Error::Engine(error) => error.into(),
+        Error::Failed(failed) => steps_failure(failed),
+        other => failed(other),
+    }
+}
+
+/// Every step that failed, one line each.
+pub(crate) fn steps_failure(failed: compose::execute::Failed) -> Failure {
+    if failed.errors.is_empty() {
+        return Failure::Silent(130);
+    }
+    let mut lines: Vec<String> = Vec::new();
+    let mut hint = None;
+    for error in &failed.errors {
+        let line = crate::failure::chain(error);
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+        if let compose::execute::Cause::Engine { source, .. } = &error.source {
+            hint = hint.or_else(|| source.hint());
+        }
+    }
+    let failure = Failure::said(lines.join("\n"));
+    match hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}

@@ -1,0 +1,249 @@
+//! `run`: a service's container for one task.
+
+use super::delegated::{Words, delegate};
+use super::display::Display;
+use super::project::up_failure;
+use super::up::MakeFlags;
+use super::verb::{Run, Verb, verb};
+use super::{Call, failed, images};
+use crate::args::key_value;
+use crate::failure::{Failure, Outcome};
+use crate::output;
+use clap::Args;
+use compose::oneoff::{self, Changes};
+use compose::plan::up::{ImageState, Options};
+use compose_file::{Project, Service};
+use std::io::IsTerminal;
+
+pub(crate) const VERBS: &[Verb] = &[verb::<RunVerb>(&["run"], "[OPTIONS] SERVICE [COMMAND] [ARGS...]", "Run a one-off command on a service")
+    .flags_first()
+    .examples("run --rm web python manage.py migrate\nrun --service-ports web")];
+
+#[derive(Debug, Args)]
+struct RunVerb {
+    /// Build image before starting container
+    #[arg(long)]
+    build: bool,
+    /// Add Linux capabilities
+    #[arg(long, value_name = "list")]
+    cap_add: Vec<String>,
+    /// Drop Linux capabilities
+    #[arg(long, value_name = "list")]
+    cap_drop: Vec<String>,
+    /// Run container in background and print container ID
+    #[arg(short, long)]
+    detach: bool,
+    /// Override the entrypoint of the image
+    #[arg(long, value_name = "string")]
+    entrypoint: Option<String>,
+    /// Set environment variables
+    #[arg(short, long, value_name = "stringArray")]
+    env: Vec<String>,
+    /// Set environment variables from file
+    #[arg(long, value_name = "stringArray")]
+    env_from_file: Vec<String>,
+    /// Keep STDIN open even if not attached
+    #[arg(short, long, num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", action = clap::ArgAction::Set)]
+    interactive: bool,
+    /// Add or override a label
+    #[arg(short, long, value_name = "stringArray")]
+    label: Vec<String>,
+    /// Assign a name to the container
+    #[arg(long, value_name = "string")]
+    name: Option<String>,
+    /// Disable pseudo-TTY allocation (default: auto-detected)
+    #[arg(short = 'T', long = "no-tty", alias = "no-TTY")]
+    no_tty: bool,
+    #[arg(short = 't', long, hide = true)]
+    tty: bool,
+    /// Don't start linked services
+    #[arg(long)]
+    no_deps: bool,
+    /// Publish a container's port(s) to the host
+    #[arg(short, long, value_name = "stringArray")]
+    publish: Vec<String>,
+    /// Pull image before running ("always"|"missing"|"never")
+    #[arg(long, value_name = "string")]
+    pull: Option<String>,
+    /// Don't print anything to STDOUT
+    #[arg(short, long)]
+    quiet: bool,
+    /// Suppress progress output from the build process
+    #[arg(long)]
+    quiet_build: bool,
+    /// Pull without printing progress information
+    #[arg(long)]
+    quiet_pull: bool,
+    /// Remove containers for services not defined in the Compose file
+    #[arg(long)]
+    remove_orphans: bool,
+    /// Automatically remove the container when it exits
+    #[arg(long)]
+    rm: bool,
+    /// Run command with all service's ports enabled and mapped to the host
+    #[arg(short = 'P', long)]
+    service_ports: bool,
+    /// Use the service's network useAliases in the network(s) the container connects to
+    #[arg(long)]
+    use_aliases: bool,
+    /// Run as specified username or uid
+    #[arg(short, long, value_name = "string")]
+    user: Option<String>,
+    /// Bind mount a volume
+    #[arg(short, long, value_name = "stringArray")]
+    volume: Vec<String>,
+    /// Working directory inside the container
+    #[arg(short, long, value_name = "string")]
+    workdir: Option<String>,
+    #[arg(required = true)]
+    service: String,
+    command: Vec<String>,
+}
+
+impl Run for RunVerb {
+    fn run(self, call: &Call<'_>) -> Outcome {
+        let names = [self.service.clone()];
+        let project = call.load(&names)?;
+        let service = project.service(&self.service).ok_or_else(|| super::project::no_such_service(Some(&project), &self.service))?;
+        call.tell_ignored(&Project { services: vec![service.clone()], ..project.clone() });
+        self.start_dependencies(call, &project, service)?;
+        let id = self.create(call, &project, service)?;
+        if self.detach {
+            delegate_quietly(call, &id)?;
+            output::line(&id)?;
+            return Ok(0);
+        }
+        let mut words = Words::default();
+        words.push("-a");
+        words.switch(self.interactive, "-i");
+        words.push(&id);
+        delegate(call, "start", words.0)
+    }
+}
+
+/// `start` without the name it would print.
+fn delegate_quietly(call: &Call<'_>, id: &str) -> Result<(), Failure> {
+    let record = engine::container::names::resolve(call.ctx()?, id)?;
+    engine::container::start::start(call.ctx()?, &record, Default::default())?;
+    Ok(())
+}
+
+impl RunVerb {
+    fn start_dependencies(&self, call: &Call<'_>, project: &Project, service: &Service) -> Result<(), Failure> {
+        let needed: Vec<String> = service.depends_on.keys().filter(|name| project.service(name).is_some()).cloned().collect();
+        if self.no_deps || needed.is_empty() {
+            return Ok(());
+        }
+        let make = MakeFlags::default();
+        let mut request = make.request(call, &needed)?;
+        request.options.ignore_orphans = true;
+        request.options.remove_orphans = self.remove_orphans;
+        call.make(project, &make, &request)?;
+        // `up` starts them as each other want them; what this service wants of them is waited for here.
+        let interrupted = std::sync::atomic::AtomicBool::new(false);
+        for (name, how) in &service.depends_on {
+            use compose::condition::Goal;
+            use compose_file::project::Condition;
+            let goal = match how.condition {
+                Condition::Started => continue,
+                Condition::Healthy => Goal::Healthy,
+                Condition::CompletedSuccessfully => Goal::CompletedSuccessfully,
+            };
+            let target = super::project::Target { name: project.name.clone(), project: Some(project.clone()) };
+            for container in call.containers(&target, std::slice::from_ref(name), false)? {
+                let waited = compose::condition::wait(call.ctx()?, &container.name, goal, None, &interrupted);
+                match waited {
+                    Err(error) if how.required => {
+                        return Err(Failure::said(format!("dependency failed to start: {}", crate::failure::chain(&error))));
+                    }
+                    Err(error) => call.warn(&format!("optional dependency failed to start: {error}")),
+                    Ok(()) => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the container, and with it the networks and volumes it needs.
+    fn create(&self, call: &Call<'_>, project: &Project, service: &Service) -> Result<String, Failure> {
+        let ctx = call.ctx()?;
+        let options = Options { separator: call.globals.separator, ..Options::default() };
+        let image_options = compose::images::Options {
+            build: if self.build { compose::images::Build::Always } else { compose::images::Build::Missing },
+            pull: self.pull.as_deref().map(images::pull_policy).transpose()?,
+            quiet: self.quiet_pull,
+        };
+        let display = Display::new(&call.globals, self.quiet);
+        let output = images::build_output(self.quiet_build || self.quiet);
+        let settings = images::settings(&output);
+        let specs = compose::up::specs(ctx, project, &[service], &options).map_err(up_failure)?;
+        let states = compose::images::ensure(ctx, project, &[service], image_options, &settings, &display).map_err(failed)?;
+        self.make_resources(call, project, service)?;
+        display.finish();
+        let (Some(base), Some(ImageState::Present { id: image, .. })) = (specs.get(&service.name), states.get(&service.name)) else {
+            return Err(Failure::said(format!("service {:?} has no image", service.name)));
+        };
+        let slug: String = engine::random_id().as_str().chars().take(12).collect();
+        let changes = self.changes(service)?;
+        let (name, spec) = oneoff::container(project, service, base, &changes, &slug, call.globals.separator);
+        for file in &base.files {
+            compose::files::write(file).map_err(failed)?;
+        }
+        let platform = spec.platform.clone();
+        let _hold = ctx.images()?.hold().map_err(engine::Error::from)?;
+        let image = engine::images::base(ctx, image, image::PullPolicy::Never, platform.as_deref(), &image::Silent)?;
+        let record = engine::container::create::create(ctx, spec, Some(&name), &image)?;
+        Ok(record.id.to_string())
+    }
+
+    /// Networks and volumes: a plan of which only those steps are kept.
+    fn make_resources(&self, call: &Call<'_>, project: &Project, service: &Service) -> Result<(), Failure> {
+        let make = MakeFlags::default();
+        let mut request = make.request(call, std::slice::from_ref(&service.name))?;
+        request.options.no_dependencies = true;
+        request.options.ignore_orphans = true;
+        request.options.scale.insert(service.name.clone(), 0);
+        let _lock = compose::up::lock(call.ctx()?, &project.name).map_err(up_failure)?;
+        let plan = compose::up::resources(call.ctx()?, project, &request).map_err(up_failure)?;
+        call.carry_out(&plan)
+    }
+
+    fn changes(&self, service: &Service) -> Result<Changes, Failure> {
+        let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+        let split = |text: &String| {
+            shell_words::split(text).map_err(|error| Failure::said(format!("--entrypoint {text:?}: {error}")))
+        };
+        let mut mounts = Vec::new();
+        for volume in &self.volume {
+            mounts.push(self.mount(volume)?);
+        }
+        let mut ports = Vec::new();
+        for port in &self.publish {
+            ports.extend(model::port::parse(port)?);
+        }
+        Ok(Changes {
+            command: self.command.clone(),
+            entrypoint: self.entrypoint.as_ref().map(split).transpose()?,
+            environment: key_value::environment(&self.env_from_file, &self.env)?,
+            labels: key_value::map(&self.label),
+            mounts,
+            user: self.user.clone(),
+            working_dir: self.workdir.clone(),
+            cap_add: self.cap_add.clone(),
+            cap_drop: self.cap_drop.clone(),
+            ports,
+            service_ports: self.service_ports,
+            use_aliases: self.use_aliases,
+            remove: self.rm,
+            tty: !self.no_tty && !self.detach && terminal || service.tty && terminal && !self.no_tty,
+            interactive: self.interactive && !self.detach,
+            name: self.name.clone(),
+        })
+    }
+
+    /// A relative source begins in the current directory.
+    fn mount(&self, text: &str) -> Result<model::mount::Mount, Failure> {
+        let here = std::env::current_dir().map_err(Failure::system("find the current directory"))?;
+        Ok(model::mount::parse_volume(text, &here)?)
+    }
+}

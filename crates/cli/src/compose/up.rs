@@ -1,0 +1,467 @@
+//! `up`, `create`.
+
+use super::attached::{Choice, Listener, News, Shared};
+use super::display::Display;
+use super::globals::is_true;
+use super::printer::{Manner, Printer, colour};
+use super::project::{steps_failure, up_failure};
+use super::verb::{Run, Verb, usage, verb};
+use super::{Call, images};
+use crate::failure::{Failure, Outcome};
+use crate::output;
+use clap::Args;
+use compose::execute::{self, PARALLEL};
+use compose::plan::up::{Options, Recreate, Start};
+use compose::plan::{Plan, lifecycle};
+use compose::up::Request;
+use compose::{observe, spec};
+use compose_file::Project;
+use engine::logs::Query;
+use engine::{Timestamp, events};
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+use sys::signal::Signals;
+
+pub(crate) const VERBS: &[Verb] = &[
+    verb::<Up>(&["up"], "[OPTIONS] [SERVICE...]", "Create and start containers")
+        .examples("up -d\nup -d --build web\nup --scale web=3\nup --plan              # what would be done, and why"),
+    verb::<Create>(&["create"], "[OPTIONS] [SERVICE...]", "Creates containers for a service"),
+];
+
+/// The flags of everything that makes containers.
+#[derive(Debug, Default, Args)]
+pub(crate) struct MakeFlags {
+    /// Build images before starting containers
+    #[arg(long)]
+    build: bool,
+    /// Don't build an image, even if it's policy
+    #[arg(long)]
+    no_build: bool,
+    /// Pull image before running ("always"|"missing"|"never")
+    #[arg(long, value_name = "string")]
+    pull: Option<String>,
+    /// Pull without printing progress information
+    #[arg(long)]
+    quiet_pull: bool,
+    /// Suppress the build output
+    #[arg(long)]
+    quiet_build: bool,
+    /// Recreate containers even if their configuration and image haven't changed
+    #[arg(long)]
+    force_recreate: bool,
+    /// If containers already exist, don't recreate them
+    #[arg(long)]
+    no_recreate: bool,
+    /// Remove containers for services not defined in the Compose file
+    #[arg(long)]
+    remove_orphans: bool,
+    /// Scale SERVICE to NUM instances
+    #[arg(long, value_name = "scale")]
+    scale: Vec<String>,
+    /// Assume "yes" as answer to all prompts
+    #[arg(short = 'y', long)]
+    yes: bool,
+}
+
+#[derive(Debug, Default, Args)]
+pub(crate) struct Up {
+    #[command(flatten)]
+    make: MakeFlags,
+    /// Detached mode: Run containers in the background
+    #[arg(short, long)]
+    detach: bool,
+    /// Stops all containers if any container was stopped
+    #[arg(long)]
+    abort_on_container_exit: bool,
+    /// Stops all containers if any container exited with failure
+    #[arg(long)]
+    abort_on_container_failure: bool,
+    /// Recreate dependent containers
+    #[arg(long)]
+    always_recreate_deps: bool,
+    /// Restrict attaching to the specified services
+    #[arg(long, value_name = "stringArray")]
+    attach: Vec<String>,
+    /// Automatically attach to log output of dependent services
+    #[arg(long)]
+    attach_dependencies: bool,
+    /// Do not attach (stream logs) to the specified services
+    #[arg(long, value_name = "stringArray")]
+    no_attach: Vec<String>,
+    /// Return the exit code of the selected service container
+    #[arg(long, value_name = "string")]
+    exit_code_from: Option<String>,
+    /// Produce monochrome output
+    #[arg(long)]
+    no_color: bool,
+    /// Don't start linked services
+    #[arg(long)]
+    no_deps: bool,
+    /// Don't print prefix in logs
+    #[arg(long)]
+    no_log_prefix: bool,
+    /// Don't start the services after creating them
+    #[arg(long)]
+    no_start: bool,
+    /// Show what would be done and why, and do nothing; exit code 2 when something would change
+    #[arg(long)]
+    plan: bool,
+    /// With --plan: "text" or "json"
+    #[arg(long, value_name = "string", default_value = "text")]
+    format: String,
+    /// Recreate anonymous volumes instead of retrieving data from the previous containers
+    #[arg(short = 'V', long)]
+    renew_anon_volumes: bool,
+    /// Use this timeout in seconds for container shutdown
+    #[arg(short, long, value_name = "int")]
+    timeout: Option<u64>,
+    /// Show timestamps
+    #[arg(long)]
+    timestamps: bool,
+    /// Wait for services to be running|healthy. Implies detached mode
+    #[arg(long)]
+    wait: bool,
+    /// Maximum duration in seconds to wait for the project to be running|healthy
+    #[arg(long, value_name = "int")]
+    wait_timeout: Option<u64>,
+    /// Accepted as Docker's; there is no menu
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide = true)]
+    menu: Option<String>,
+    service: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+struct Create {
+    #[command(flatten)]
+    make: MakeFlags,
+    service: Vec<String>,
+}
+
+/// `web=3`, and how version 1 was also typed: `web = 3`.
+pub(crate) fn parse_scale(words: &[String]) -> Result<BTreeMap<String, u32>, Failure> {
+    let mut scale = BTreeMap::new();
+    let joined = words.join(" ").replace(" =", "=").replace("= ", "=");
+    for entry in joined.split_whitespace() {
+        let (service, count) =
+            entry.split_once('=').ok_or_else(|| usage(format!("invalid scale specifier: {entry}: write SERVICE=NUM, as in web=3")))?;
+        let count: u32 = count.parse().map_err(|_| usage(format!("invalid scale specifier: {entry}: {count:?} is no number")))?;
+        scale.insert(service.to_owned(), count);
+    }
+    Ok(scale)
+}
+
+impl MakeFlags {
+    pub(crate) fn request(&self, call: &Call<'_>, services: &[String]) -> Result<Request, Failure> {
+        let said = |name: &str| std::env::var(name).is_ok_and(|value| is_true(&value));
+        if self.force_recreate && self.no_recreate {
+            return Err(usage("--force-recreate and --no-recreate are incompatible"));
+        }
+        if self.build && self.no_build {
+            return Err(usage("--build and --no-build are incompatible"));
+        }
+        let recreate = match (self.force_recreate, self.no_recreate) {
+            (true, _) => Recreate::Always,
+            (_, true) => Recreate::Never,
+            _ => Recreate::Diverged,
+        };
+        let options = Options {
+            services: services.to_vec(),
+            scale: parse_scale(&self.scale)?,
+            recreate,
+            recreate_dependencies: if self.no_recreate { Recreate::Never } else { Recreate::Diverged },
+            remove_orphans: self.remove_orphans || said("COMPOSE_REMOVE_ORPHANS"),
+            ignore_orphans: said("COMPOSE_IGNORE_ORPHANS"),
+            separator: call.globals.separator,
+            ..Options::default()
+        };
+        let images = compose::images::Options {
+            build: match (self.build, self.no_build) {
+                (true, _) => compose::images::Build::Always,
+                (_, true) => compose::images::Build::Never,
+                _ => compose::images::Build::Missing,
+            },
+            pull: self.pull.as_deref().map(images::pull_policy).transpose()?,
+            quiet: self.quiet_pull,
+        };
+        Ok(Request { options, images })
+    }
+}
+
+impl Call<'_> {
+    /// Tells which keys of the services nothing acts upon.
+    pub(crate) fn tell_ignored(&self, project: &Project) {
+        self.tell(&spec::warnings(project, &project.services));
+        self.tell(&compose::build::ignored(project, &project.services));
+    }
+
+    pub(crate) fn parallel(&self) -> usize {
+        self.globals.parallel.unwrap_or(PARALLEL)
+    }
+
+    /// Carries a plan out with its progress shown.
+    pub(crate) fn carry_out(&self, plan: &Plan) -> Result<(), Failure> {
+        for warning in &plan.warnings {
+            self.warn(warning);
+        }
+        let display = Display::new(&self.globals, false);
+        let interrupted = AtomicBool::new(false);
+        let run = execute::Run { ctx: self.ctx()?, progress: &display, parallel: self.parallel(), interrupted: &interrupted };
+        execute::execute(run, plan).map_err(steps_failure)
+    }
+
+    /// Brings the project to what the file says and shows it.
+    pub(crate) fn make(&self, project: &Project, make: &MakeFlags, request: &Request) -> Result<Plan, Failure> {
+        let display = Display::new(&self.globals, false);
+        let interrupted = AtomicBool::new(false);
+        let run = execute::Run { ctx: self.ctx()?, progress: &display, parallel: self.parallel(), interrupted: &interrupted };
+        let output = images::build_output(make.quiet_build);
+        let settings = images::settings(&output);
+        let mut tell = |plan: &Plan| {
+            for warning in &plan.warnings {
+                compose::progress::Progress::warning(&display, warning);
+            }
+            for pending in &plan.pending {
+                compose::progress::Progress::warning(&display, &format!("service {} is pending: {}", pending.service, pending.why));
+            }
+        };
+        compose::up::up(run, project, request, &settings, &mut tell).map_err(up_failure)
+    }
+}
+
+impl Run for Create {
+    fn run(self, call: &Call<'_>) -> Outcome {
+        let mut request = self.make.request(call, &self.service)?;
+        request.options.start = Start::No;
+        let project = call.load(&self.service)?;
+        call.tell_ignored(&project);
+        call.make(&project, &self.make, &request)?;
+        Ok(0)
+    }
+}
+
+impl Run for Up {
+    fn run(self, call: &Call<'_>) -> Outcome {
+        self.check()?;
+        let mut request = self.make.request(call, &self.service)?;
+        let options = &mut request.options;
+        options.no_dependencies = self.no_deps;
+        options.renew_anonymous_volumes = self.renew_anon_volumes;
+        options.timeout = self.timeout;
+        if self.always_recreate_deps {
+            options.recreate_dependencies = Recreate::Always;
+        }
+        if self.no_start {
+            options.start = Start::No;
+        }
+        let mut named = self.service.clone();
+        named.extend(options.scale.keys().cloned());
+        let project = call.load(if self.service.is_empty() { &[] } else { &named })?;
+        call.tell_ignored(&project);
+        if self.plan || call.globals.dry_run {
+            return self.show_plan(call, &project, &request);
+        }
+        if self.detach || self.wait || self.no_start {
+            call.make(&project, &self.make, &request)?;
+            return if self.wait { self.wait_for(call, &project) } else { Ok(0) };
+        }
+        self.stay(call, &project, &request)
+    }
+}
+
+impl Up {
+    /// `scale` is `up -d --no-deps`-like: everything else stays as it is.
+    pub(crate) fn scaled(words: &[String]) -> Self {
+        let make = MakeFlags { scale: words.to_vec(), no_recreate: true, ..MakeFlags::default() };
+        Self { make, detach: true, format: "text".into(), ..Self::default() }
+    }
+
+    pub(crate) fn only(mut self, services: Vec<String>, no_deps: bool) -> Self {
+        self.service = services;
+        self.no_deps = no_deps;
+        self
+    }
+
+    fn check(&self) -> Result<(), Failure> {
+        let attached_only = self.abort_on_container_exit || self.abort_on_container_failure || self.exit_code_from.is_some();
+        if self.detach && (attached_only || !self.attach.is_empty() || self.attach_dependencies) {
+            return Err(usage(
+                "--detach cannot be combined with --abort-on-container-exit, --abort-on-container-failure, --exit-code-from, --attach or --attach-dependencies",
+            ));
+        }
+        if self.wait && attached_only {
+            return Err(usage("--wait cannot be combined with --abort-on-container-exit"));
+        }
+        Ok(())
+    }
+
+    fn show_plan(&self, call: &Call<'_>, project: &Project, request: &Request) -> Outcome {
+        let plan = compose::up::preview(call.ctx()?, project, request).map_err(up_failure)?;
+        match self.format.as_str() {
+            "json" => output::line(serde_json::to_string_pretty(&plan.to_json()).unwrap_or_default())?,
+            "text" => {
+                for warning in &plan.warnings {
+                    call.warn(warning);
+                }
+                output::line(&plan)?;
+            }
+            other => return Err(usage(format!("unknown --format {other:?}: use text or json"))),
+        }
+        Ok(if plan.is_empty() || call.globals.dry_run { 0 } else { 2 })
+    }
+
+    fn wait_for(&self, call: &Call<'_>, project: &Project) -> Outcome {
+        let display = Display::new(&call.globals, false);
+        let interrupted = AtomicBool::new(false);
+        let run = execute::Run { ctx: call.ctx()?, progress: &display, parallel: call.parallel(), interrupted: &interrupted };
+        let timeout = self.wait_timeout.map(Duration::from_secs);
+        compose::up::wait_until_up(run, project, &self.service, timeout).map_err(up_failure)?;
+        Ok(0)
+    }
+
+    /// Starts everything and stays with it.
+    fn stay(&self, call: &Call<'_>, project: &Project, request: &Request) -> Outcome {
+        let since = Timestamp::now();
+        call.make(project, &self.make, request)?;
+        let ctx = call.ctx()?;
+        let reader = events::Reader::from_now(ctx)?;
+        // From here on Ctrl-C stops the containers instead of us.
+        let numbers: Vec<i32> = ["INT", "TERM", "HUP"].into_iter().filter_map(sys::signal::parse).collect();
+        let signals = Signals::new(&numbers).map_err(Failure::system("listen for signals"))?;
+        let over = AtomicBool::new(false);
+        let manner = Manner { colour: colour(call, self.no_color), prefix: !self.no_log_prefix, timestamps: self.timestamps };
+        let printer = Printer::new(manner);
+        let shared = Shared { ctx, project: &project.name, printer: &printer, over: &over };
+        std::thread::scope(|scope| {
+            let mut listener = Listener::new(scope, &shared, self.choice(project));
+            listener.hear_events(reader);
+            listener.hear_signals(&signals);
+            let outcome = self.listen(call, project, &mut listener, Query { since: Some(since), follow: true, ..Query::default() });
+            over.store(true, std::sync::atomic::Ordering::Relaxed);
+            outcome
+        })
+    }
+
+    fn choice(&self, project: &Project) -> Choice {
+        let mut services = if self.attach.is_empty() { self.service.clone() } else { self.attach.clone() };
+        if self.attach_dependencies && !services.is_empty() {
+            let options = Options { services: services.clone(), ..Options::default() };
+            services = compose::plan::up::selected(project, &options).iter().map(|s| s.name.clone()).collect();
+        }
+        let silent = project.services.iter().filter(|s| s.attach == Some(false)).map(|s| s.name.clone());
+        let except = self.no_attach.iter().cloned().chain(silent.filter(|name| !self.attach.contains(name))).collect();
+        Choice { services, except }
+    }
+
+    fn listen(&self, call: &Call<'_>, project: &Project, listener: &mut Listener<'_, '_>, query: Query) -> Outcome {
+        let names = listener.join_all(query)?;
+        if names.is_empty() {
+            return Ok(0);
+        }
+        output::note(format_args!("Attaching to {}", names.join(", ")));
+        let mut stopping = Stopping::No;
+        let mut code = 0;
+        let mut first = true;
+        while listener.active() > 0 || stopping.is_going_on() {
+            if let Stopping::Going(thread) = &stopping
+                && thread.is_finished()
+            {
+                stopping = Stopping::Done;
+                continue;
+            }
+            let news = match listener.news.recv_timeout(Duration::from_millis(200)) {
+                Ok(news) => news,
+                Err(std::sync::mpsc::RecvTimeoutError::Timeout) => continue,
+                Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => break,
+            };
+            match news {
+                News::Started(id) => listener.started(&id)?,
+                News::Broken(failure) => return Err(failure),
+                News::Signal => {
+                    code = 130;
+                    first = false;
+                    stopping = stopping.further(call, &project.name, self.timeout)?;
+                }
+                News::Ended { container, service, code: exit } => {
+                    listener.ended(&container);
+                    self.tell_end(&container, exit);
+                    let failure = exit.is_some_and(|exit| exit != 0);
+                    let wanted = self.exit_code_from.as_ref();
+                    if first && wanted.is_none_or(|name| *name == service) && self.aborts(failure) {
+                        code = exit.unwrap_or(0);
+                        first = wanted.is_some() && wanted != Some(&service);
+                    }
+                    if self.aborts(failure) && matches!(stopping, Stopping::No) {
+                        output::note("Aborting on container exit...");
+                        stopping = stopping.further(call, &project.name, self.timeout)?;
+                    }
+                }
+            }
+        }
+        Ok(code)
+    }
+
+    fn aborts(&self, failure: bool) -> bool {
+        self.abort_on_container_exit || self.exit_code_from.is_some() || (self.abort_on_container_failure && failure)
+    }
+
+    fn tell_end(&self, container: &str, exit: Option<u8>) {
+        if let Some(exit) = exit {
+            output::note(format_args!("{container} exited with code {exit}"));
+        }
+    }
+}
+
+/// How far the stopping of everything is.
+enum Stopping {
+    No,
+    Going(std::thread::JoinHandle<()>),
+    Done,
+}
+
+impl Stopping {
+    fn is_going_on(&self) -> bool {
+        matches!(self, Self::Going(_))
+    }
+
+    /// The first wish stops gracefully, the second kills.
+    fn further(self, call: &Call<'_>, project: &str, timeout: Option<u64>) -> Result<Self, Failure> {
+        let ctx = call.ctx()?.clone();
+        let globals = call.globals.clone();
+        let (project, parallel) = (project.to_owned(), call.parallel());
+        let gracefully = matches!(self, Self::No);
+        output::note(if gracefully { "Gracefully stopping... (press Ctrl+C again to force)" } else { "Killing..." });
+        let thread = std::thread::spawn(move || {
+            let Ok(all) = observe::containers(&ctx, &project) else { return };
+            let containers: Vec<_> = all.iter().filter(|c| !c.oneoff).collect();
+            let plan = match gracefully {
+                true => lifecycle::stop(&containers, timeout),
+                false => lifecycle::kill(&containers, "SIGKILL"),
+            };
+            let display = Display::new(&globals, false);
+            let interrupted = AtomicBool::new(false);
+            let run = execute::Run { ctx: &ctx, progress: &display, parallel, interrupted: &interrupted };
+            // A step that fails is shown by the display; the containers' own ends tell the rest.
+            let _ = execute::execute(run, &plan);
+        });
+        Ok(Self::Going(thread))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scale_is_read_as_it_was_ever_typed() {
+        let of = |words: &[&str]| parse_scale(&words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>());
+        let web = BTreeMap::from([("web".to_owned(), 5)]);
+        assert_eq!(of(&["web=5"]).unwrap(), web);
+        assert_eq!(of(&["web", "=", "5"]).unwrap(), web);
+        assert_eq!(of(&["web=", "5"]).unwrap(), web);
+        assert_eq!(of(&["web", "=5"]).unwrap(), web);
+        assert_eq!(of(&["a=1", "b=2"]).unwrap().len(), 2);
+        assert!(of(&["web"]).unwrap_err().chain().contains("SERVICE=NUM"));
+        assert!(of(&["web=many"]).unwrap_err().chain().contains("no number"));
+    }
+}
