@@ -7,6 +7,7 @@ use oci_spec::runtime::{
 };
 use runtime::cgroup::{Cgroup, Error};
 use runtime::{ExitStatus, Reaper};
+use sys::cgroupfs::Hierarchies;
 
 crate::cases![
     memory_limit_kills,
@@ -20,6 +21,9 @@ crate::cases![
     extra_devices,
     no_device_rules_at_all,
     left_over_groups_go,
+    as_on_a_host_with_v2_alone,
+    as_on_a_host_with_v1_alone,
+    as_on_a_host_with_nothing,
 ];
 
 fn memory(limit: i64) -> LinuxResources {
@@ -316,4 +320,100 @@ fn left_over_groups_go() {
             hierarchy.mount.display()
         );
     }
+}
+
+/// The same container on a part of this host's hierarchies.
+fn lives_in(hierarchies: &Hierarchies) {
+    let world = World::new();
+    let wish = |words: &[&'static str]| Wish {
+        cgroup: true,
+        hierarchies: Some(hierarchies.clone()),
+        ..Wish::probe(words)
+    };
+    if let Some((path, major, minor)) = foreign_device() {
+        let with_device = |resources| {
+            let mounts = vec![runtime::defaults::bind(
+                std::path::Path::new(path),
+                "/foreign",
+                &[],
+            )];
+            world.ask(&Wish {
+                mounts,
+                resources,
+                ..wish(&["open", "/foreign"])
+            })
+        };
+        assert_eq!(with_device(None), "errno 1");
+        // Once more: now the program or the list is there already.
+        assert_eq!(with_device(None), "errno 1");
+        assert_eq!(
+            with_device(Some(device_rule(major.into(), minor.into()))),
+            "ok"
+        );
+    }
+    assert_eq!(world.ask(&wish(&["open", "/dev/null"])), "ok");
+    let mut running = world.start(&wish(&["sleep"])).unwrap();
+    running.wait_for("ready");
+    let cgroup = running.cgroup.as_ref().unwrap();
+    assert_eq!(cgroup.pids().unwrap(), [running.started.pid]);
+    cgroup.freeze().unwrap();
+    assert!(cgroup.is_frozen().unwrap());
+    cgroup.kill_all().unwrap();
+    assert_eq!(running.end(), ExitStatus::Signal(9));
+}
+
+fn as_on_a_host_with_v2_alone() {
+    let Some(v2) = sys::cgroupfs::detect().unwrap().v2 else {
+        return;
+    };
+    let hierarchies = Hierarchies {
+        v2: Some(v2.clone()),
+        v1: Vec::new(),
+    };
+    lives_in(&hierarchies);
+    let world = World::new();
+    let inside = world.ask(&Wish {
+        cgroup: true,
+        hierarchies: Some(hierarchies.clone()),
+        ..Wish::probe(&["cat", "/sys/fs/cgroup/cgroup.procs"])
+    });
+    assert_eq!(inside, "1");
+    if crate::world::text(v2.join("cgroup.controllers")).contains("memory") {
+        return;
+    }
+    let error =
+        Cgroup::create_on(hierarchies, &world.parent, "d", Some(&memory(1 << 20))).unwrap_err();
+    assert!(
+        chain(&error).contains("offers no memory controller"),
+        "{}",
+        chain(&error)
+    );
+}
+
+fn as_on_a_host_with_v1_alone() {
+    let found = sys::cgroupfs::detect().unwrap();
+    if found.v1_with("freezer").is_some() && found.v1_with("pids").is_some() {
+        lives_in(&Hierarchies {
+            v2: None,
+            v1: found.v1,
+        });
+    }
+}
+
+fn as_on_a_host_with_nothing() {
+    let world = World::new();
+    let nothing = Hierarchies::default();
+    let error =
+        Cgroup::create_on(nothing.clone(), &world.parent, "c", Some(&memory(1 << 20))).unwrap_err();
+    assert!(
+        chain(&error).contains("offers no memory controller"),
+        "{}",
+        chain(&error)
+    );
+    let wish = Wish {
+        cgroup: true,
+        hierarchies: Some(nothing),
+        ..Wish::probe(&["pids"])
+    };
+    assert_eq!(world.ask(&wish), "1");
 }

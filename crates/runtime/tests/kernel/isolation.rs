@@ -18,6 +18,7 @@ crate::cases![
     sysctls,
     deferred_network,
     keys_and_kernel_memory_stay_hidden,
+    privileged,
 ];
 
 const KINDS: [&str; 6] = ["mnt", "uts", "ipc", "pid", "net", "cgroup"];
@@ -328,4 +329,35 @@ fn keys_and_kernel_memory_stay_hidden() {
     // Some kernels are built without it.
     assert!(kcore.is_empty() || kcore == "errno 2", "{kcore}");
     assert_eq!(world.ask(&Wish::probe(&["chroot"])), "ok");
+}
+
+/// Privileged is the caller's spec: nothing masked, all capabilities, no filter, its own groups writable.
+fn privileged() {
+    use oci_spec::runtime::Capability;
+    let world = World::new();
+    let all = [
+        Capability::SysAdmin,
+        Capability::NetAdmin,
+        Capability::SysPtrace,
+        Capability::Mknod,
+    ]
+    .into();
+    let wish = |words: &[&'static str]| Wish {
+        privileged: true,
+        capabilities: Vec::clone(&all),
+        seccomp: runtime::Seccomp::Spec,
+        cgroup: true,
+        ..Wish::probe(words)
+    };
+    assert_eq!(world.ask(&wish(&["unshare"])), "ok");
+    assert_eq!(
+        world.ask(&wish(&["mkdir", "/sys/fs/cgroup/pids/inner"])),
+        "ok"
+    );
+    assert_eq!(
+        world.ask(&wish(&["write", "/proc/sys/kernel/domainname", "x"])),
+        "ok"
+    );
+    let status = world.ask(&wish(&["status"]));
+    assert!(status.contains("Seccomp:\t0"), "{status}");
 }

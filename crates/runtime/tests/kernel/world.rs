@@ -79,7 +79,9 @@ pub(crate) struct Wish<'a> {
     pub(crate) seccomp: Seccomp<'a>,
     pub(crate) rootfs: Option<Rootfs>,
     pub(crate) copy_up: Vec<CopyUp>,
+    pub(crate) privileged: bool,
     pub(crate) cgroup: bool,
+    pub(crate) hierarchies: Option<sys::cgroupfs::Hierarchies>,
 }
 
 impl<'a> Wish<'a> {
@@ -112,7 +114,9 @@ impl Default for Wish<'_> {
             seccomp: Seccomp::Default,
             rootfs: None,
             copy_up: Vec::new(),
+            privileged: false,
             cgroup: false,
+            hierarchies: None,
         }
     }
 }
@@ -165,8 +169,14 @@ impl World {
     ) -> Result<(Pending, std::io::PipeReader, Option<Cgroup>), Error> {
         let spec = spec(wish);
         let wanted = wish.cgroup || wish.resources.is_some();
-        let cgroup = wanted
-            .then(|| Cgroup::create(&self.parent, "c", wish.resources.as_ref()).expect("a cgroup"));
+        let resources = wish.resources.as_ref();
+        let cgroup = wanted.then(|| match &wish.hierarchies {
+            Some(hierarchies) => {
+                Cgroup::create_on(hierarchies.clone(), &self.parent, "c", resources)
+            }
+            None => Cgroup::create(&self.parent, "c", resources),
+        });
+        let cgroup = cgroup.transpose().expect("a cgroup");
         let (reader, writer) = std::io::pipe().expect("a pipe");
         let null = std::fs::File::open("/dev/null").expect("/dev/null");
         let stdio = if wish.terminal {
@@ -270,11 +280,27 @@ pub(crate) fn spec(wish: &Wish<'_>) -> Spec {
         .build()
         .expect("a process");
     let mut mounts = runtime::defaults::mounts(64 << 20);
+    let mut paths = (
+        owned(&runtime::defaults::MASKED_PATHS),
+        owned(&runtime::defaults::READONLY_PATHS),
+    );
+    if wish.privileged {
+        paths = (Vec::new(), Vec::new());
+        for mount in &mut mounts {
+            let options = mount.options().clone().unwrap_or_default();
+            mount.set_options(Some(
+                options
+                    .into_iter()
+                    .filter(|option| option != "ro")
+                    .collect(),
+            ));
+        }
+    }
     mounts.extend(wish.mounts.iter().cloned());
     let linux = LinuxBuilder::default()
         .namespaces(wish.namespaces.clone())
-        .masked_paths(owned(&runtime::defaults::MASKED_PATHS))
-        .readonly_paths(owned(&runtime::defaults::READONLY_PATHS))
+        .masked_paths(paths.0)
+        .readonly_paths(paths.1)
         .sysctl(wish.sysctl.clone())
         .build()
         .expect("linux");
