@@ -71,14 +71,6 @@ impl ContainerFlags {
         self.health.apply(&mut spec)?;
         Ok(spec)
     }
-
-    pub(crate) fn tty(&self) -> bool {
-        self.process.tty
-    }
-
-    pub(crate) fn platform(&self) -> Option<&str> {
-        self.process.platform.as_deref()
-    }
 }
 
 /// pflag's words for a value that does not fit its flag.

@@ -44,7 +44,7 @@ pub(crate) struct ProcessFlags {
     annotation: Vec<String>,
     /// Allocate a pseudo-TTY
     #[arg(short, long)]
-    pub(super) tty: bool,
+    tty: bool,
     /// Keep STDIN open even if not attached
     #[arg(short, long)]
     interactive: bool,
@@ -65,7 +65,7 @@ pub(crate) struct ProcessFlags {
     rm: bool,
     /// Set platform if server is multi-platform capable
     #[arg(long, value_name = "string")]
-    pub(super) platform: Option<String>,
+    platform: Option<String>,
     /// Runtime to use for this container
     #[arg(long, value_name = "string")]
     runtime: Option<String>,

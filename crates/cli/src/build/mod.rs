@@ -6,7 +6,7 @@ mod prune;
 
 use crate::failure::{Failure, Outcome, chain};
 use crate::output;
-use crate::session::Session;
+use crate::session::{Program, Session};
 use crate::verb::{Run, Verb, verb};
 use clap::Args;
 use flags::BuildFlags;
@@ -59,7 +59,9 @@ impl Run for Build {
             Ok(built) => built,
             Err(error) => {
                 teller.failed(&error);
-                return Err(Failure::said(format!("ERROR: {}", chain(&error))));
+                // BuildKit's opening word, where scripts look for it.
+                let opening = if session.program == Program::Docker { "ERROR: " } else { "" };
+                return Err(Failure::said(format!("{opening}{}", chain(&error))));
             }
         };
         let names: Vec<String> = built.names.iter().map(ToString::to_string).collect();

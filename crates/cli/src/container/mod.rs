@@ -1,6 +1,7 @@
 //! `docker container …`: one file per verb or pair of verbs.
 
 mod attach;
+mod copy;
 mod create;
 mod exec;
 mod list;
@@ -22,6 +23,7 @@ use crate::session::Session;
 use crate::verb::Verb;
 use engine::container::record::ContainerRecord;
 
+pub(crate) use list::rows as list_rows;
 pub(crate) use logs::time;
 
 /// Every verb of this noun.
@@ -47,6 +49,7 @@ pub(crate) const VERBS: &[Verb] = &[
     stats::VERB,
     ports::VERB,
     update::VERB,
+    copy::VERB,
 ];
 
 /// The container of a name, id or unique id prefix.

@@ -1,6 +1,5 @@
 //! Progress of pulls, pushes and loads: bars on a terminal, Docker's lines elsewhere.
 
-use super::terminal;
 use image::{LayerEvent, Progress, Status};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::BTreeMap;
@@ -127,9 +126,4 @@ fn show(bar: &ProgressBar, event: LayerEvent<'_>) {
     }
     bar.set_length(event.total);
     bar.set_position(event.current);
-}
-
-/// Whether bars may be drawn for this user at all; for those who draw their own.
-pub(crate) fn is_fancy() -> bool {
-    std::io::stderr().is_terminal() && terminal::width().is_some()
 }

@@ -10,9 +10,6 @@ use crate::verb::{Run, Verb, verb};
 use api::wire::system::{ClientInfo, IndexConfig, Info as Shape, Plugin, Plugins, RegistryConfig, Runtime, Swarm};
 use clap::Args;
 use engine::Timestamp;
-use engine::container::list::{self, Listed};
-use engine::container::state::State;
-use model::filter::Filters;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -44,23 +41,15 @@ impl Run for Info {
 
 fn shape(session: &Session) -> Result<Shape, Failure> {
     let ctx = session.engine()?;
-    let containers = list::list(ctx, true, &Filters::default())?;
-    let count = |fits: fn(&Listed) -> bool| containers.iter().filter(|container| fits(container)).count();
-    let images = ctx.images()?.list().map_err(engine::Error::from)?.len();
-    let uname = rustix::system::uname();
-    let text = |part: &std::ffi::CStr| part.to_string_lossy().into_owned();
-    let (operating_system, os_version) = os_release();
-    let v2 = std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
+    let host = engine::info::info(ctx)?;
     let proxy = |name: &str| std::env::var(name).or_else(|_| std::env::var(name.to_uppercase())).unwrap_or_default();
-    let running = count(|c| matches!(c.state, State::Running { .. } | State::Restarting { .. }));
-    let paused = count(|c| matches!(c.state, State::Paused { .. }));
     Ok(Shape {
-        id: machine_id(),
-        containers: containers.len(),
-        containers_running: running,
-        containers_paused: paused,
-        containers_stopped: containers.len() - running - paused,
-        images,
+        id: host.id,
+        containers: host.containers,
+        containers_running: host.running,
+        containers_paused: host.paused,
+        containers_stopped: host.stopped,
+        images: host.images,
         driver: "overlay2",
         driver_status: vec![["Backing Filesystem".into(), "overlayfs, in the container's mount namespace".into()]],
         plugins: Plugins {
@@ -70,7 +59,7 @@ fn shape(session: &Session) -> Result<Shape, Failure> {
             log: vec!["json-file", "local", "none"],
         },
         memory_limit: true,
-        swap_limit: true,
+        swap_limit: host.swap_limit,
         cpu_cfs_period: true,
         cpu_cfs_quota: true,
         cpu_shares: true,
@@ -78,25 +67,25 @@ fn shape(session: &Session) -> Result<Shape, Failure> {
         pids_limit: true,
         ipv4_forwarding: std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward").is_ok_and(|text| text.trim() == "1"),
         debug: false,
-        oom_kill_disable: !v2,
+        oom_kill_disable: host.cgroup_version == 1,
         system_time: Timestamp::now().to_string(),
         logging_driver: ctx.config.log_driver.unwrap_or_default().to_string(),
         cgroup_driver: "cgroupfs",
-        cgroup_version: if v2 { "2" } else { "1" },
-        kernel_version: text(uname.release()),
-        operating_system,
-        os_version,
+        cgroup_version: if host.cgroup_version == 2 { "2" } else { "1" },
+        kernel_version: host.kernel,
+        operating_system: host.operating_system,
+        os_version: host.os_version,
         os_type: "linux",
-        architecture: text(uname.machine()),
-        ncpu: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-        mem_total: engine::container::stats::host_memory(),
+        architecture: host.architecture,
+        ncpu: host.cpus,
+        mem_total: host.memory,
         index_server_address: "https://index.docker.io/v1/",
         registry_config: registries(ctx),
-        docker_root_dir: ctx.layout.data_root().display().to_string(),
+        docker_root_dir: host.data_root,
         http_proxy: proxy("http_proxy"),
         https_proxy: proxy("https_proxy"),
         no_proxy: proxy("no_proxy"),
-        name: text(uname.nodename()),
+        name: host.hostname,
         labels: Vec::new(),
         experimental_build: false,
         server_version: DOCKER_VERSION.into(),
@@ -106,7 +95,7 @@ fn shape(session: &Session) -> Result<Shape, Failure> {
         live_restore_enabled: true,
         init_binary: "dockless",
         security_options: vec!["name=seccomp,profile=builtin", "name=cgroupns"],
-        warnings: None,
+        warnings: (!host.warnings.is_empty()).then_some(host.warnings),
         client_info: ClientInfo { debug: false, context: "default", plugins: vec![compose_plugin()], warnings: None },
     })
 }
@@ -132,21 +121,6 @@ fn registries(ctx: &engine::Context) -> RegistryConfig {
         index_configs: std::iter::once(("docker.io".to_owned(), hub)).chain(insecure).collect(),
         mirrors: None,
     }
-}
-
-/// Name and version of the host's system, os-release(5).
-fn os_release() -> (String, String) {
-    let text = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
-    let value = |key: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-        line.map(|value| value.trim_matches('"').to_owned()).unwrap_or_default()
-    };
-    let name = value("PRETTY_NAME");
-    (if name.is_empty() { "Linux".into() } else { name }, value("VERSION_ID"))
-}
-
-fn machine_id() -> String {
-    std::fs::read_to_string("/etc/machine-id").map(|id| id.trim().to_owned()).unwrap_or_default()
 }
 
 fn plain(info: &Shape) -> String {
