@@ -10,16 +10,20 @@
 //!
 //! Source: Docker's `-p` and its error texts; moby `libnetwork/portallocator`.
 
+mod claim;
 mod flows;
 pub(crate) mod holder;
 pub(crate) mod projection;
 mod resolve;
 
 use crate::firewall::{self, Firewall};
+pub(crate) use claim::{Claim, claims, forget_all};
+use claim::{claims_where, could_meet, names};
 use model::port::{PortBinding, Protocol};
 use projection::Projection;
 use serde::{Deserialize, Serialize};
-use state::{Durability, Layout, record};
+use state::{Layout, record};
+use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
@@ -85,65 +89,6 @@ pub struct PublishedPort {
     pub protocol: Protocol,
 }
 
-/// A run of consecutive ports that one container has.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Claim {
-    pub(crate) container: String,
-    pub(crate) container_name: String,
-    pub(crate) protocol: Protocol,
-    pub(crate) host_ip: Option<IpAddr>,
-    pub(crate) first: u16,
-    pub(crate) last: u16,
-    /// What `first` leads to; the others follow.
-    pub(crate) container_first: u16,
-    /// Claims of one group share a port.
-    pub(crate) group: Option<String>,
-    /// Where it leads.
-    pub(crate) v4: Option<Ipv4Addr>,
-    pub(crate) v6: Option<Ipv6Addr>,
-    /// Nanoseconds since the epoch: members of a group keep their order.
-    pub(crate) since: u64,
-    /// Whether new connections may come here while other members of the group serve.
-    pub(crate) serving: bool,
-}
-
-impl Claim {
-    pub(crate) fn meets(&self, other: &Self) -> bool {
-        self.protocol == other.protocol
-            && self.first <= other.last
-            && other.first <= self.last
-            && addresses_meet(self.host_ip, other.host_ip)
-    }
-
-    /// Replicas of one service have exactly the same port in common.
-    fn may_share(&self, other: &Self) -> bool {
-        let same =
-            (self.first, self.last, self.host_ip) == (other.first, other.last, other.host_ip);
-        same && self.group.is_some() && self.group == other.group
-    }
-
-    fn file_name(&self) -> String {
-        let address = self
-            .host_ip
-            .map_or("any".into(), |address| address.to_string());
-        let protocol = projection::protocol_name(self.protocol);
-        format!(
-            "{protocol}-{}-{}-{address}-{}",
-            self.first, self.last, self.container
-        )
-    }
-}
-
-/// Whether one packet could be meant for both. No address: all of both families.
-fn addresses_meet(a: Option<IpAddr>, b: Option<IpAddr>) -> bool {
-    match (a, b) {
-        (Some(a), Some(b)) => {
-            a == b || (a.is_ipv4() == b.is_ipv4() && (a.is_unspecified() || b.is_unspecified()))
-        }
-        _ => true,
-    }
-}
-
 /// Where a container's ports lead.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Target<'a> {
@@ -165,7 +110,7 @@ pub fn check_ports(
     if ports.is_empty() {
         return Ok(());
     }
-    let claims: Vec<Claim> = claims(layout)?
+    let claims: Vec<Claim> = claims_where(layout, |claim| could_meet(claim, ports))?
         .into_iter()
         .filter(|c| Some(c.container.as_str()) != own)
         .collect();
@@ -186,7 +131,8 @@ pub(crate) fn publish(
     target: &Target<'_>,
 ) -> Result<Vec<PublishedPort>, Error> {
     let firewall = Firewall::open(layout)?;
-    let before = claims(layout)?;
+    let concern = |claim: &Claim| claim.container == target.container || could_meet(claim, ports);
+    let before = claims_where(layout, concern)?;
     let others: Vec<Claim> = before
         .iter()
         .filter(|c| c.container != target.container)
@@ -195,20 +141,12 @@ pub(crate) fn publish(
     let new = resolve::resolve(ports, target, &others)?;
     let mut after = others;
     after.extend(new.iter().cloned());
-    std::fs::create_dir_all(directory(layout)).map_err(|source| Error::Read {
-        path: directory(layout),
-        source,
-    })?;
     for claim in &new {
-        record::write(
-            &directory(layout).join(claim.file_name()),
-            claim,
-            Durability::Volatile,
-        )?;
+        claim::write(layout, claim)?;
     }
-    if let Err(error) = change(&firewall, &before, &after) {
+    if let Err(error) = change(layout, &firewall, &before, &after) {
         for claim in &new {
-            let _ = record::remove(&directory(layout).join(claim.file_name()));
+            let _ = claim::remove(layout, claim);
         }
         return Err(error);
     }
@@ -217,7 +155,7 @@ pub(crate) fn publish(
             .iter()
             .any(|kept| kept.file_name() == claim.file_name())
     }) {
-        record::remove(&directory(layout).join(gone.file_name()))?;
+        claim::remove(layout, gone)?;
     }
     Ok(new.iter().flat_map(published).collect())
 }
@@ -231,14 +169,19 @@ pub(crate) fn unpublish(layout: &Layout, gone: impl Fn(&str) -> bool) -> Result<
         return Ok(0);
     }
     let firewall = Firewall::open(layout)?;
-    let before = claims(layout)?;
+    let outlines = claims_where(layout, |_| false)?;
+    let leaving: Vec<Claim> = outlines
+        .into_iter()
+        .filter(|c| gone(&c.container))
+        .collect();
+    let before = claims_where(layout, |claim| leaving.iter().any(|gone| gone.meets(claim)))?;
     let (leaving, after): (Vec<Claim>, Vec<Claim>) = before
         .iter()
         .cloned()
         .partition(|claim| gone(&claim.container));
-    change(&firewall, &before, &after)?;
+    change(layout, &firewall, &before, &after)?;
     for claim in &leaving {
-        record::remove(&directory(layout).join(claim.file_name()))?;
+        claim::remove(layout, claim)?;
     }
     Ok(leaving.len())
 }
@@ -264,23 +207,28 @@ pub fn set_serving(layout: &Layout, container: &str, serving: bool) -> Result<()
     };
     let after: Vec<Claim> = before.iter().map(turned).collect();
     for claim in after.iter().filter(|claim| claim.container == container) {
-        record::write(
-            &directory(layout).join(claim.file_name()),
-            claim,
-            Durability::Volatile,
-        )?;
+        claim::write(layout, claim)?;
     }
-    change(&firewall, &before, &after)
+    change(layout, &firewall, &before, &after)
 }
 
 /// Moves the kernel's maps from one set of claims to another, touching only what differs. When they turn out not to be
-/// what the claims say (somebody flushed a map), the table is rebuilt.
-fn change(firewall: &Firewall<'_>, before: &[Claim], after: &[Claim]) -> Result<(), Error> {
+/// what the claims say (somebody flushed a map), the table is rebuilt, and the maps are compared as they really are.
+fn change(
+    layout: &Layout,
+    firewall: &Firewall<'_>,
+    before: &[Claim],
+    after: &[Claim],
+) -> Result<(), Error> {
     let changes = Projection::of(after).changes_from(&Projection::of(before));
     match firewall.apply(changes) {
         Err(firewall::Error::Netlink { source }) if source.is_missing() || source.is_exists() => {
             firewall.rebuild()?;
-            let again = Projection::of(after).changes_from(&Projection::held_by(firewall)?);
+            // `after` may hold outlines only: what stays is read whole. Claims that come are written already.
+            let stays: HashSet<String> = after.iter().map(Claim::file_name).collect();
+            let mut whole = claims(layout)?;
+            whole.retain(|claim| stays.contains(&claim.file_name()));
+            let again = Projection::of(&whole).changes_from(&Projection::held_by(firewall)?);
             firewall.apply(again)?;
         }
         other => other?,
@@ -297,52 +245,4 @@ fn published(claim: &Claim) -> impl Iterator<Item = PublishedPort> + use<> {
         container_port: host_port.wrapping_add(shift),
         protocol,
     })
-}
-
-pub(crate) fn claims(layout: &Layout) -> Result<Vec<Claim>, Error> {
-    let mut found = Vec::new();
-    for name in names(layout)? {
-        // One that vanished since was given up.
-        found.extend(record::read::<Claim>(&directory(layout).join(name))?);
-    }
-    Ok(found)
-}
-
-/// Drops all claims: their table is gone.
-pub(crate) fn forget_all(layout: &Layout) -> Result<(), Error> {
-    let path = directory(layout);
-    match std::fs::remove_dir_all(&path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(Error::Read { path, source })
-        }
-        _ => Ok(()),
-    }
-}
-
-fn names(layout: &Layout) -> Result<Vec<String>, Error> {
-    let path = directory(layout);
-    let entries = match std::fs::read_dir(&path) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(source) => return Err(Error::Read { path, source }),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(|source| Error::Read {
-            path: path.clone(),
-            source,
-        })?;
-        names.extend(
-            entry
-                .file_name()
-                .into_string()
-                .ok()
-                .filter(|name| !name.starts_with('.')),
-        );
-    }
-    Ok(names)
-}
-
-fn directory(layout: &Layout) -> PathBuf {
-    layout.run_networks().join(".ports")
 }

@@ -6,7 +6,7 @@
 //!
 //! Source: moby `libnetwork/iptables/conntrack.go`, which solves the same.
 
-use super::{Claim, addresses_meet};
+use super::claim::{Claim, addresses_meet};
 use model::port::Protocol;
 use std::net::IpAddr;
 use sys::conntrack::{Conntrack, Flow};
@@ -15,12 +15,13 @@ use sys::nft::NftSocket;
 
 /// Forgets the flows to ports whose claims came or went.
 pub(super) fn settle(socket: &NftSocket, before: &[Claim], after: &[Claim]) -> Result<(), Error> {
+    // Outlines do not concern us, and do not say where they lead.
+    let whole = |claim: &&Claim| claim.v4.is_some() || claim.v6.is_some();
     let udp = |claims: &[Claim]| -> Vec<Claim> {
-        claims
+        let udp = claims
             .iter()
-            .filter(|claim| claim.protocol == Protocol::Udp)
-            .cloned()
-            .collect()
+            .filter(|claim| claim.protocol == Protocol::Udp);
+        udp.filter(whole).cloned().collect()
     };
     let (before, after) = (udp(before), udp(after));
     if before == after {

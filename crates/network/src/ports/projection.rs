@@ -254,6 +254,12 @@ pub(crate) fn protocol_name(protocol: Protocol) -> &'static str {
     }
 }
 
+pub(crate) fn protocol_of(name: &str) -> Option<Protocol> {
+    [Protocol::Tcp, Protocol::Udp, Protocol::Sctp]
+        .into_iter()
+        .find(|p| protocol_name(*p) == name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

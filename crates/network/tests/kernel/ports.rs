@@ -308,3 +308,30 @@ fn a_udp_client_that_keeps_talking_follows_the_port_to_its_next_holder() {
         world.detach(c);
     }
 }
+
+#[test]
+fn a_flushed_map_is_filled_again_with_everybody_s_ports() {
+    let world = World::new();
+    let net = world.network("n", |_| {});
+    let a = world
+        .container_with("a", &[&net], &[tcp(8080, 80)], None)
+        .unwrap();
+    let b = world
+        .container_with("b", &[&net], &[tcp(9090, 80)], None)
+        .unwrap();
+    a.space.serve("0.0.0.0:80", "a");
+    let name = format!("dockless-{}", world.layout.instance());
+    let table = sys::nft::Table {
+        family: sys::nft::INET,
+        name: &name,
+    };
+    let flush = sys::nft::Change::FlushSet { set: "publish4" };
+    sys::nft::NftSocket::open()
+        .unwrap()
+        .apply(table, &[flush])
+        .unwrap();
+    assert_eq!(ask(local(8080)), None);
+    world.detach(b);
+    assert!(ask(local(8080)).is_some());
+    assert_eq!(ask(local(9090)), None);
+}
