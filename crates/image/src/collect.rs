@@ -135,8 +135,24 @@ impl Store {
                 source,
             })?;
         }
+        self.remove_lock_files();
         self.layers.empty_trash()?;
         Ok(Some(found))
+    }
+
+    /// Locks of single layers and blobs are only taken under the shared lock whose exclusive side is held
+    /// here: nobody holds or waits for one, so their files may go. One that stays does no harm.
+    fn remove_lock_files(&self) {
+        let Ok(entries) = std::fs::read_dir(self.paths.locks()) else {
+            return;
+        };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let name = name.as_encoded_bytes();
+            if name.starts_with(b"layer-") || name.starts_with(b"blob-") {
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
     }
 
     /// All blobs with their sizes.

@@ -206,11 +206,16 @@ impl Store {
         image: &Image,
         progress: &dyn Progress,
     ) -> Result<Pulled, Error> {
+        // With tag and digest, the digest is what was asked for; the tag may mean something else by now.
+        let name = match reference.digest() {
+            Some(digest) => reference.with_digest(digest.clone()),
+            None => reference.clone(),
+        };
         let mut entry = Descriptor::new(&target.media_type, target.digest.clone(), target.size);
         entry.platform = target.platform.clone();
         let newer = self
             .content
-            .update_index(|index| set_name(index, reference, entry))?;
+            .update_index(|index| set_name(index, &name, entry))?;
         progress.line(&format!("Digest: {}", target.digest));
         let what = if newer {
             "Downloaded newer image for"

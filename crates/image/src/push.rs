@@ -136,7 +136,13 @@ impl Upload<'_> {
     fn manifest(&self, manifest: &Manifest) -> Result<(), Error> {
         let next = AtomicUsize::new(0);
         let failed: Mutex<Option<Error>> = Mutex::new(None);
-        let blobs: Vec<&Descriptor> = manifest.layers.iter().collect();
+        let mut blobs: Vec<&Descriptor> = Vec::new();
+        for layer in &manifest.layers {
+            // An image may have one layer twice; it is sent once.
+            if !blobs.iter().any(|b| b.digest == layer.digest) {
+                blobs.push(layer);
+            }
+        }
         for blob in &blobs {
             self.tell(blob, Status::Preparing, 0);
         }

@@ -86,6 +86,12 @@ impl Store {
     /// Opens the image store of a data root, made where it is missing. Reads no registry configuration
     /// and makes no connection.
     pub fn open(layout: &Layout, options: StoreOptions) -> Result<Self, Error> {
+        let prepared = layout.prepare();
+        prepared.map_err(|source| StoreError::Io {
+            step: "prepare",
+            path: layout.data_root().into(),
+            source,
+        })?;
         let content = ContentStore::open(layout.clone())?;
         Ok(Self {
             content,

@@ -288,6 +288,29 @@ fn nothing_is_collected_while_somebody_holds_the_store() {
 }
 
 #[test]
+fn a_name_with_tag_and_digest_is_kept_by_its_digest() {
+    let root = Root::new();
+    let fixture = small();
+    fixture.write_layout(&root.path("images"), "small:1");
+    let store = root.store_with(StoreOptions {
+        image_dirs: vec![root.path("images")],
+        ..Default::default()
+    });
+    let both = format!("small:1@{}", fixture.descriptor().digest);
+    let image = store
+        .ensure(&both, PullPolicy::Missing, None, &Silent)
+        .unwrap();
+    assert_eq!(image.repo_tags(), Vec::<String>::new());
+    assert_eq!(
+        image.repo_digests(),
+        [format!("small@{}", fixture.descriptor().digest)]
+    );
+    assert_eq!(store.find(&both).unwrap().id, image.id);
+    let wrong = format!("small:1@{}", Digest::sha256(b"other"));
+    assert!(store.find(&wrong).is_err());
+}
+
+#[test]
 fn prune_keeps_what_it_is_told_to_keep() {
     let root = Root::new();
     let store = root.store();
@@ -302,6 +325,15 @@ fn prune_keeps_what_it_is_told_to_keep() {
     assert!(store.prune(keep).unwrap().unwrap().is_empty());
     let pruned = store.prune(Keep::default()).unwrap().unwrap();
     assert_eq!((pruned.layers.len(), pruned.blobs.len()), (1, 1));
+    let locks = std::fs::read_dir(root.path("run/locks")).unwrap();
+    let left = locks.filter(|l| {
+        !l.as_ref()
+            .unwrap()
+            .file_name()
+            .to_string_lossy()
+            .starts_with("image-")
+    });
+    assert_eq!(left.count(), 0, "no lock file of a layer or blob stays");
 }
 
 #[test]
