@@ -11,7 +11,8 @@ use std::path::PathBuf;
 /// A build that failed.
 #[derive(Debug)]
 pub struct Error {
-    pub cause: Cause,
+    /// Boxed: it has room for every way to fail.
+    pub cause: Box<Cause>,
     pub excerpt: Option<Excerpt>,
 }
 
@@ -38,7 +39,7 @@ pub enum Cause {
     #[error("unable to prepare context: cannot open {}", path.display())]
     OpenContext { path: PathBuf, source: io::Error },
     #[error("unable to prepare context: the archive cannot be unpacked")]
-    UnpackContext { source: image::archive::Error },
+    UnpackContext { source: Box<image::archive::Error> },
     #[error("{0}")]
     Syntax(SyntaxError),
     #[error("{0}")]
@@ -62,21 +63,21 @@ pub enum Cause {
     #[error("{name}: failed to resolve source metadata: {source}{}", similar(.stage))]
     Image {
         name: String,
-        source: image::Error,
+        source: Box<image::Error>,
         stage: Option<String>,
     },
     #[error("cannot open the image store")]
-    OpenStore(#[source] engine::Error),
+    OpenStore(#[source] Box<engine::Error>),
     #[error("cannot clean up after builds that were killed")]
-    Sweep(#[source] engine::Error),
+    Sweep(#[source] Box<engine::Error>),
     #[error("the image store failed")]
-    Store(#[source] image::Error),
+    Store(#[source] Box<image::Error>),
     #[error("process {command:?} did not complete successfully: exit code: {code}")]
     Process { command: String, code: i32 },
     #[error("process {command:?} could not be run")]
     Sandbox {
         command: String,
-        source: engine::Error,
+        source: Box<engine::Error>,
     },
     #[error("failed to compute cache key: {0}")]
     Select(#[source] crate::files::Error),
@@ -85,7 +86,7 @@ pub enum Cause {
     #[error("cannot unpack {archive}")]
     Unpack {
         archive: String,
-        source: image::archive::Error,
+        source: Box<image::archive::Error>,
     },
     #[error("secret {0}: not found: hand it over with --secret id={0},src=PATH")]
     NoSecret(String),
@@ -104,7 +105,7 @@ pub enum Cause {
         source: io::Error,
     },
     #[error("cannot mount the layers so far")]
-    Overlay(#[source] runtime::Error),
+    Overlay(#[source] Box<runtime::Error>),
     #[error(transparent)]
     Record(#[from] state::Error),
     /// Another stage has failed; its error is the one to be shown.
@@ -121,7 +122,7 @@ fn similar(stage: &Option<String>) -> String {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.cause {
+        match &*self.cause {
             // These are told before anything is solved, as Docker's client does.
             Cause::NoContext { .. } | Cause::OpenContext { .. } | Cause::UnpackContext { .. } => {
                 self.cause.fmt(f)
@@ -140,9 +141,16 @@ impl std::error::Error for Error {
 impl From<Cause> for Error {
     fn from(cause: Cause) -> Self {
         Self {
-            cause,
+            cause: Box::new(cause),
             excerpt: None,
         }
+    }
+}
+
+/// A cause that comes from another crate, boxed: those are large.
+impl From<image::Error> for Cause {
+    fn from(error: image::Error) -> Self {
+        Self::Store(Box::new(error))
     }
 }
 
@@ -150,7 +158,7 @@ impl Cause {
     /// The failure at its place in the Dockerfile.
     pub(crate) fn at(self, file: &str, source: &str, lines: Lines) -> Error {
         Error {
-            cause: self,
+            cause: Box::new(self),
             excerpt: Some(Excerpt::of(file, source, lines)),
         }
     }

@@ -45,8 +45,11 @@ impl ContextRoot {
             ContextSource::Tar(stream) => {
                 let path = workspace.directory("context")?;
                 let root = open_directory(&path)?;
-                image::archive::extract(stream, root.as_fd())
-                    .map_err(|source| Cause::UnpackContext { source })?;
+                image::archive::extract(stream, root.as_fd()).map_err(|source| {
+                    Cause::UnpackContext {
+                        source: Box::new(source),
+                    }
+                })?;
                 Ok(Self {
                     root,
                     path,

@@ -24,7 +24,8 @@ pub(crate) fn mount(
         // No syncing here: the layer is synced once, when it is committed.
         volatile: true,
     };
-    let mount = runtime::mount_detached(&overlay).map_err(Cause::Overlay)?;
+    let mount =
+        runtime::mount_detached(&overlay).map_err(|error| Cause::Overlay(Box::new(error)))?;
     // An O_PATH handle of the mount: opened, it is a directory to read.
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::openat(&mount, ".", flags, Mode::empty())

@@ -5,7 +5,7 @@
 //! ARG exists in a stage only once it is declared there; the proxy arguments need no declaration and are part
 //! of neither cache keys nor history.
 
-use crate::dockerfile::{Placed, SyntaxError};
+use crate::dockerfile::{Declarations, Placed, SyntaxError};
 use crate::expand;
 use std::collections::BTreeMap;
 
@@ -40,7 +40,7 @@ pub struct Globals {
 impl Globals {
     /// Evaluates the ARGs before the first FROM.
     pub fn new(
-        args: &[Placed<Vec<(String, Option<String>)>>],
+        args: &[Placed<Declarations>],
         build_args: BTreeMap<String, String>,
         automatic: BTreeMap<String, String>,
         escape: char,

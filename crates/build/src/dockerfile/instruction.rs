@@ -6,11 +6,14 @@ use super::Heredoc;
 use model::health::Healthcheck;
 use serde::Serialize;
 
+/// What an ARG declares: names with their defaults.
+pub type Declarations = Vec<(String, Option<String>)>;
+
 /// One instruction of a stage.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Instruction {
     /// Names with their defaults.
-    Arg(Vec<(String, Option<String>)>),
+    Arg(Declarations),
     Env(Vec<(String, String)>),
     Label(Vec<(String, String)>),
     Run(Run),

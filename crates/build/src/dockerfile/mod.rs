@@ -18,7 +18,9 @@ mod words;
 
 pub use error::{Mistake, SyntaxError};
 pub use heredoc::Heredoc;
-pub use instruction::{CommandLine, Copy, CopyVerb, From, Instruction, Run, RunNetwork};
+pub use instruction::{
+    CommandLine, Copy, CopyVerb, Declarations, From, Instruction, Run, RunNetwork,
+};
 pub use line::Directives;
 pub use mount::{CacheMount, RunMount, RunMountKind, SecretMount, Sharing};
 
@@ -62,7 +64,7 @@ pub struct Stage {
 pub struct Dockerfile {
     pub directives: Directives,
     /// The ARGs before the first FROM.
-    pub args: Vec<Placed<Vec<(String, Option<String>)>>>,
+    pub args: Vec<Placed<Declarations>>,
     pub stages: Vec<Stage>,
     /// What is allowed but probably not meant.
     pub warnings: Vec<(Lines, String)>,

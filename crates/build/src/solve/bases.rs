@@ -48,7 +48,7 @@ impl Solver<'_> {
         };
         let failed = |source| Cause::Image {
             name: name.to_owned(),
-            source,
+            source: Box::new(source),
             stage: graph::similar_stage(&self.file.stages, name).map(str::to_owned),
         };
         let pulling = Pulling {

@@ -251,6 +251,6 @@ fn unpack(
     let unpacked = archive::extract(file, target.as_fd());
     unpacked.map(drop).map_err(|source| Cause::Unpack {
         archive: selected.named.display().to_string(),
-        source,
+        source: Box::new(source),
     })
 }

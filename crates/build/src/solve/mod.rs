@@ -66,8 +66,8 @@ pub fn build(
         .images()
         .map_err(|error| Error::from(engine_images(error)))?;
     check_platform(&options, &store)?;
-    let _held = store.hold().map_err(Cause::Store)?;
-    engine::sandbox::sweep(ctx).map_err(Cause::Sweep)?;
+    let _held = store.hold().map_err(Cause::from)?;
+    engine::sandbox::sweep(ctx).map_err(|error| Cause::Sweep(Box::new(error)))?;
     let workspace = Workspace::new(&ctx.layout)?;
     let source = std::mem::replace(&mut options.context, ContextSource::Empty);
     let host_paths = !matches!(source, ContextSource::Tar(_));
@@ -173,7 +173,7 @@ fn native(wanted: &oci::Platform, store: &image::Store) -> Result<(), Cause> {
 }
 
 fn engine_images(error: engine::Error) -> Cause {
-    Cause::OpenStore(error)
+    Cause::OpenStore(Box::new(error))
 }
 
 fn warn(file: &Dockerfile, text: &Text, progress: &dyn Progress) {
@@ -258,7 +258,7 @@ impl Solver<'_> {
         let image = self
             .store
             .put_image(&config, &finished.layers, &names)
-            .map_err(Cause::Store)?;
+            .map_err(Cause::from)?;
         let reference = names.first().map(Reference::familiar).unwrap_or_default();
         engine::images::emit(self.ctx, "build", &image.id.to_string(), &reference);
         for name in &names {

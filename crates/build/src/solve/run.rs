@@ -58,7 +58,10 @@ impl Solver<'_> {
         match code {
             Ok(0) => stubs.remove(upper),
             Ok(code) => Err(Cause::Process { command, code }),
-            Err(source) => Err(Cause::Sandbox { command, source }),
+            Err(source) => Err(Cause::Sandbox {
+                command,
+                source: Box::new(source),
+            }),
         }
     }
 

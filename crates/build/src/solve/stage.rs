@@ -257,7 +257,7 @@ impl Solver<'_> {
         make(work, &upper)?;
         self.store
             .commit_layer_from_upper(&upper.upper(), work.top())
-            .map_err(Cause::Store)
+            .map_err(Cause::from)
     }
 
     fn add(&self, work: &mut Finished, layer: Layer, created: Timestamp) {
