@@ -23,7 +23,10 @@ pub(crate) enum Flags {
 pub(crate) enum Parsed {
     /// `--help` was among the flags.
     Help,
-    Arguments { flags: Vec<OsString>, positionals: Vec<OsString> },
+    Arguments {
+        flags: Vec<OsString>,
+        positionals: Vec<OsString>,
+    },
 }
 
 /// Cuts `args` into canonical flags and positional arguments.
@@ -37,7 +40,11 @@ pub(crate) fn split(command: &Command, args: &[OsString], order: Flags) -> Resul
             positionals.extend(rest.cloned());
             break;
         }
-        let mut reader = Reader { command, flags: &mut flags, rest: &mut rest };
+        let mut reader = Reader {
+            command,
+            flags: &mut flags,
+            rest: &mut rest,
+        };
         let help = match bytes {
             [b'-', b'-', name @ ..] => reader.long(name)?,
             [b'-', letters @ ..] if !letters.is_empty() => reader.short(letters)?,
@@ -76,20 +83,31 @@ enum Takes {
 fn takes(arg: &Arg) -> Takes {
     match arg.get_action() {
         ArgAction::SetTrue | ArgAction::Count => Takes::Switch,
-        _ if arg.get_num_args().is_some_and(|range| range.min_values() == 0) => Takes::Optional,
+        _ if arg
+            .get_num_args()
+            .is_some_and(|range| range.min_values() == 0) =>
+        {
+            Takes::Optional
+        }
         _ => Takes::Value,
     }
 }
 
 fn by_long<'a>(command: &'a Command, name: &str) -> Option<&'a Arg> {
     command.get_arguments().find(|arg| {
-        arg.get_long() == Some(name) || arg.get_all_aliases().is_some_and(|aliases| aliases.contains(&name))
+        arg.get_long() == Some(name)
+            || arg
+                .get_all_aliases()
+                .is_some_and(|aliases| aliases.contains(&name))
     })
 }
 
 fn by_short(command: &Command, letter: char) -> Option<&Arg> {
     command.get_arguments().find(|arg| {
-        arg.get_short() == Some(letter) || arg.get_all_short_aliases().is_some_and(|all| all.contains(&letter))
+        arg.get_short() == Some(letter)
+            || arg
+                .get_all_short_aliases()
+                .is_some_and(|all| all.contains(&letter))
     })
 }
 
@@ -102,14 +120,22 @@ impl Reader<'_, '_> {
         };
         let name = String::from_utf8_lossy(name);
         if name.is_empty() || name.starts_with('-') {
-            return Err(format!("bad flag syntax: --{}", String::from_utf8_lossy(text)));
+            return Err(format!(
+                "bad flag syntax: --{}",
+                String::from_utf8_lossy(text)
+            ));
         }
         let Some(arg) = by_long(self.command, &name) else {
             if name == "help" {
                 return Ok(true);
             }
-            let near = nearest(&name, self.command.get_arguments().filter_map(Arg::get_long));
-            let hint = near.map(|near| format!(" (did you mean --{near}?)")).unwrap_or_default();
+            let near = nearest(
+                &name,
+                self.command.get_arguments().filter_map(Arg::get_long),
+            );
+            let hint = near
+                .map(|near| format!(" (did you mean --{near}?)"))
+                .unwrap_or_default();
             return Err(format!("unknown flag: --{name}{hint}"));
         };
         let value = match (value, takes(arg)) {
@@ -211,18 +237,19 @@ pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
 
 /// Levenshtein's distance, a swap of neighbours counting as one edit.
 fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(64).collect(), b.chars().take(64).collect());
+    let (a, b): (Vec<char>, Vec<char>) =
+        (a.chars().take(64).collect(), b.chars().take(64).collect());
     let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
     for (i, row) in rows.iter_mut().enumerate() {
         row[0] = i;
     }
-    for j in 0..=b.len() {
-        rows[0][j] = j;
-    }
+    rows[0] = (0..=b.len()).collect();
     for i in 1..=a.len() {
         for j in 1..=b.len() {
             let cost = usize::from(a[i - 1] != b[j - 1]);
-            let mut best = (rows[i - 1][j] + 1).min(rows[i][j - 1] + 1).min(rows[i - 1][j - 1] + cost);
+            let mut best = (rows[i - 1][j] + 1)
+                .min(rows[i][j - 1] + 1)
+                .min(rows[i - 1][j - 1] + cost);
             if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
                 best = best.min(rows[i - 2][j - 2] + 1);
             }
@@ -238,12 +265,30 @@ mod tests {
 
     fn command() -> Command {
         let mut command = Command::new("run").disable_help_flag(true).args([
-            Arg::new("interactive").short('i').long("interactive").action(ArgAction::SetTrue),
-            Arg::new("tty").short('t').long("tty").action(ArgAction::SetTrue),
-            Arg::new("env").short('e').long("env").action(ArgAction::Append),
-            Arg::new("publish").short('p').long("publish").action(ArgAction::Append),
-            Arg::new("network").long("network").alias("net").action(ArgAction::Append),
-            Arg::new("sig").long("sig-proxy").num_args(0..=1).require_equals(true),
+            Arg::new("interactive")
+                .short('i')
+                .long("interactive")
+                .action(ArgAction::SetTrue),
+            Arg::new("tty")
+                .short('t')
+                .long("tty")
+                .action(ArgAction::SetTrue),
+            Arg::new("env")
+                .short('e')
+                .long("env")
+                .action(ArgAction::Append),
+            Arg::new("publish")
+                .short('p')
+                .long("publish")
+                .action(ArgAction::Append),
+            Arg::new("network")
+                .long("network")
+                .alias("net")
+                .action(ArgAction::Append),
+            Arg::new("sig")
+                .long("sig-proxy")
+                .num_args(0..=1)
+                .require_equals(true),
         ]);
         command.build();
         command
@@ -251,7 +296,8 @@ mod tests {
 
     fn split_words(words: &[&str], order: Flags) -> Result<(Vec<String>, Vec<String>), String> {
         let args: Vec<OsString> = words.iter().map(OsString::from).collect();
-        let text = |list: Vec<OsString>| list.into_iter().map(|s| s.into_string().unwrap()).collect();
+        let text =
+            |list: Vec<OsString>| list.into_iter().map(|s| s.into_string().unwrap()).collect();
         match split(&command(), &args, order)? {
             Parsed::Help => Err("help".into()),
             Parsed::Arguments { flags, positionals } => Ok((text(flags), text(positionals))),
@@ -260,34 +306,93 @@ mod tests {
 
     #[test]
     fn pflags_spellings_come_out_canonical() {
-        let words = ["-it", "-e", "A=1", "-eB=2", "-p=80", "--net", "x", "--sig-proxy=false", "alpine", "sh", "-c", "-t"];
+        let words = [
+            "-it",
+            "-e",
+            "A=1",
+            "-eB=2",
+            "-p=80",
+            "--net",
+            "x",
+            "--sig-proxy=false",
+            "alpine",
+            "sh",
+            "-c",
+            "-t",
+        ];
         let (flags, positionals) = split_words(&words, Flags::First).unwrap();
         assert_eq!(
             flags,
-            ["--interactive", "--tty", "--env=A=1", "--env=B=2", "--publish=80", "--network=x", "--sig-proxy=false"]
+            [
+                "--interactive",
+                "--tty",
+                "--env=A=1",
+                "--env=B=2",
+                "--publish=80",
+                "--network=x",
+                "--sig-proxy=false"
+            ]
         );
         assert_eq!(positionals, ["alpine", "sh", "-c", "-t"]);
-        let (flags, positionals) = split_words(&["a", "-i", "b", "--", "-t"], Flags::Anywhere).unwrap();
-        assert_eq!((flags, positionals), (vec!["--interactive".into()], vec!["a".into(), "b".into(), "-t".into()]));
+        let (flags, positionals) =
+            split_words(&["a", "-i", "b", "--", "-t"], Flags::Anywhere).unwrap();
+        assert_eq!(
+            (flags, positionals),
+            (
+                vec!["--interactive".into()],
+                vec!["a".into(), "b".into(), "-t".into()]
+            )
+        );
     }
 
     #[test]
     fn a_switch_can_be_taken_back() {
-        assert_eq!(split_words(&["-t", "--tty=false"], Flags::First).unwrap().0, Vec::<String>::new());
-        assert_eq!(split_words(&["--tty=0", "-t=1"], Flags::First).unwrap().0, ["--tty"]);
-        assert!(split_words(&["--tty=maybe"], Flags::First).unwrap_err().contains("ParseBool"));
+        assert_eq!(
+            split_words(&["-t", "--tty=false"], Flags::First).unwrap().0,
+            Vec::<String>::new()
+        );
+        assert_eq!(
+            split_words(&["--tty=0", "-t=1"], Flags::First).unwrap().0,
+            ["--tty"]
+        );
+        assert!(
+            split_words(&["--tty=maybe"], Flags::First)
+                .unwrap_err()
+                .contains("ParseBool")
+        );
     }
 
     #[test]
     fn errors_are_pflags() {
-        assert_eq!(split_words(&["--foo"], Flags::First).unwrap_err(), "unknown flag: --foo");
-        assert_eq!(split_words(&["--publsh", "1"], Flags::First).unwrap_err(), "unknown flag: --publsh (did you mean --publish?)");
-        assert_eq!(split_words(&["-ix"], Flags::First).unwrap_err(), "unknown shorthand flag: 'x' in -ix");
-        assert_eq!(split_words(&["--env"], Flags::First).unwrap_err(), "flag needs an argument: --env");
-        assert_eq!(split_words(&["-ie"], Flags::First).unwrap_err(), "flag needs an argument: 'e' in -ie");
-        assert_eq!(split_words(&["---x"], Flags::First).unwrap_err(), "bad flag syntax: ---x");
+        assert_eq!(
+            split_words(&["--foo"], Flags::First).unwrap_err(),
+            "unknown flag: --foo"
+        );
+        assert_eq!(
+            split_words(&["--publsh", "1"], Flags::First).unwrap_err(),
+            "unknown flag: --publsh (did you mean --publish?)"
+        );
+        assert_eq!(
+            split_words(&["-ix"], Flags::First).unwrap_err(),
+            "unknown shorthand flag: 'x' in -ix"
+        );
+        assert_eq!(
+            split_words(&["--env"], Flags::First).unwrap_err(),
+            "flag needs an argument: --env"
+        );
+        assert_eq!(
+            split_words(&["-ie"], Flags::First).unwrap_err(),
+            "flag needs an argument: 'e' in -ie"
+        );
+        assert_eq!(
+            split_words(&["---x"], Flags::First).unwrap_err(),
+            "bad flag syntax: ---x"
+        );
         assert_eq!(split_words(&["-h"], Flags::First).unwrap_err(), "help");
-        assert_eq!(split_words(&["x", "--help"], Flags::Anywhere).unwrap_err(), "help");
+        assert_eq!(
+            split_words(&["x", "--help"], Flags::Anywhere).unwrap_err(),
+            "help"
+        );
     }
 
     #[test]

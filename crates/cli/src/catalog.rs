@@ -12,7 +12,10 @@ pub(crate) const GROUPS: [(&str, &str); 8] = [
     ("network", "Manage networks"),
     ("system", "Manage dockless"),
     ("volume", "Manage volumes"),
-    ("boot", "Start what restart policies say when the host starts"),
+    (
+        "boot",
+        "Start what restart policies say when the host starts",
+    ),
 ];
 
 /// Every verb, one noun after the other.
@@ -36,14 +39,18 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Verb> {
 pub(crate) fn find(words: &[&str]) -> Option<(&'static Verb, usize)> {
     (1..=words.len().min(3)).rev().find_map(|count| {
         let spelling = words[..count].join(" ");
-        all().find(|verb| verb.names.contains(&spelling.as_str())).map(|verb| (verb, count))
+        all()
+            .find(|verb| verb.names.contains(&spelling.as_str()))
+            .map(|verb| (verb, count))
     })
 }
 
 /// The spelling nearest to what was typed.
 pub(crate) fn nearest(words: &str) -> Option<&'static str> {
     let depth = words.split(' ').count();
-    let names = all().flat_map(|verb| verb.names.iter().copied()).filter(|name| name.split(' ').count() == depth);
+    let names = all()
+        .flat_map(|verb| verb.names.iter().copied())
+        .filter(|name| name.split(' ').count() == depth);
     let groups = GROUPS.iter().map(|(name, _)| *name).filter(|_| depth == 1);
     argv::nearest(words, names.chain(groups))
 }
@@ -66,9 +73,17 @@ mod tests {
 
     #[test]
     fn both_forms_lead_to_the_same_verb() {
-        for (short, long) in [("ps", "container ls"), ("images", "image ls"), ("rmi", "image rm"), ("run", "container run")] {
+        for (short, long) in [
+            ("ps", "container ls"),
+            ("images", "image ls"),
+            ("rmi", "image rm"),
+            ("run", "container run"),
+        ] {
             let long: Vec<&str> = long.split(' ').collect();
-            assert_eq!(find(&[short, "x"]).unwrap().0.name(), find(&long).unwrap().0.name());
+            assert_eq!(
+                find(&[short, "x"]).unwrap().0.name(),
+                find(&long).unwrap().0.name()
+            );
         }
         assert_eq!(find(&["container", "ls", "-a"]).unwrap().1, 2);
         assert!(find(&["frobnicate"]).is_none());

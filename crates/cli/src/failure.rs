@@ -22,7 +22,11 @@ pub(crate) enum Failure {
     Start(engine::Error),
     /// Our own message.
     #[error("{message}")]
-    Said { message: String, hint: Option<String>, code: u8 },
+    Said {
+        message: String,
+        hint: Option<String>,
+        code: u8,
+    },
     #[error("cannot {action}")]
     System { action: String, source: io::Error },
     #[error(transparent)]
@@ -36,23 +40,38 @@ pub(crate) enum Failure {
 
 impl Failure {
     pub(crate) fn said(message: impl Into<String>) -> Self {
-        Self::Said { message: message.into(), hint: None, code: 1 }
+        Self::Said {
+            message: message.into(),
+            hint: None,
+            code: 1,
+        }
     }
 
     pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self::Usage { message: message.into(), code: 125 }
+        Self::Usage {
+            message: message.into(),
+            code: 125,
+        }
     }
 
     pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
         match self {
-            Self::Said { message, code, .. } => Self::Said { message, code, hint: Some(hint.into()) },
+            Self::Said { message, code, .. } => Self::Said {
+                message,
+                code,
+                hint: Some(hint.into()),
+            },
             other => other,
         }
     }
 
     pub(crate) fn code(self, code: u8) -> Self {
         match self {
-            Self::Said { message, hint, .. } => Self::Said { message, hint, code },
+            Self::Said { message, hint, .. } => Self::Said {
+                message,
+                hint,
+                code,
+            },
             other => other,
         }
     }
@@ -87,7 +106,11 @@ impl Failure {
 
 impl From<model::ParseError> for Failure {
     fn from(error: model::ParseError) -> Self {
-        Self::Said { message: error.to_string(), hint: None, code: 125 }
+        Self::Said {
+            message: error.to_string(),
+            hint: None,
+            code: 125,
+        }
     }
 }
 
@@ -96,7 +119,10 @@ impl From<io::Error> for Failure {
     fn from(source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::BrokenPipe => Self::Silent(141),
-            _ => Self::System { action: "write to standard output".into(), source },
+            _ => Self::System {
+                action: "write to standard output".into(),
+                source,
+            },
         }
     }
 }
@@ -121,9 +147,15 @@ mod tests {
 
     #[test]
     fn causes_are_said_once_and_a_closed_pipe_is_quiet() {
-        let failure = Failure::system("read the file /x")(io::Error::new(io::ErrorKind::NotFound, "no such file"));
+        let failure = Failure::system("read the file /x")(io::Error::new(
+            io::ErrorKind::NotFound,
+            "no such file",
+        ));
         assert_eq!(failure.chain(), "cannot read the file /x: no such file");
-        assert!(matches!(Failure::from(io::Error::from(io::ErrorKind::BrokenPipe)), Failure::Silent(141)));
+        assert!(matches!(
+            Failure::from(io::Error::from(io::ErrorKind::BrokenPipe)),
+            Failure::Silent(141)
+        ));
         assert_eq!(Failure::usage("unknown flag: --x").exit_code(), 125);
         assert_eq!(Failure::said("x").hint("y").way_out().as_deref(), Some("y"));
     }

@@ -57,18 +57,28 @@ const VALUED: [(&str, Option<char>); 13] = [
 const SWITCHES: [&str; 5] = ["debug", "tls", "tlsverify", "help", "version"];
 
 /// Reads the options at the head of `args`. `env` answers for environment variables.
-pub(crate) fn read(args: &[OsString], env: impl Fn(&str) -> Option<OsString>) -> Result<Start, Failure> {
+pub(crate) fn read(
+    args: &[OsString],
+    env: impl Fn(&str) -> Option<OsString>,
+) -> Result<Start, Failure> {
     let mut globals = Globals {
         data_root: env("DOCKLESS_ROOT").map(PathBuf::from),
         run_root: env("DOCKLESS_RUN_ROOT").map(PathBuf::from),
         engine_config: env("DOCKLESS_CONFIG").map(PathBuf::from),
-        docker_config: env("DOCKER_CONFIG").filter(|dir| !dir.is_empty()).map(PathBuf::from),
+        docker_config: env("DOCKER_CONFIG")
+            .filter(|dir| !dir.is_empty())
+            .map(PathBuf::from),
         ..Default::default()
     };
     let mut words = args.iter();
     let rest = loop {
-        let Some(word) = words.next() else { break Vec::new() };
-        let Some(text) = word.to_str().filter(|text| text.starts_with('-') && *text != "-") else {
+        let Some(word) = words.next() else {
+            break Vec::new();
+        };
+        let Some(text) = word
+            .to_str()
+            .filter(|text| text.starts_with('-') && *text != "-")
+        else {
             break std::iter::once(word).chain(words).cloned().collect();
         };
         let (name, attached) = cut(text);
@@ -84,13 +94,18 @@ pub(crate) fn read(args: &[OsString], env: impl Fn(&str) -> Option<OsString>) ->
         }
         let value = match attached {
             Some(value) => OsString::from(value),
-            None => words.next().cloned().ok_or_else(|| Failure::usage(format!("flag needs an argument: {text}")))?,
+            None => words
+                .next()
+                .cloned()
+                .ok_or_else(|| Failure::usage(format!("flag needs an argument: {text}")))?,
         };
         set(&mut globals, &name, value)?;
     };
     if globals.image_dirs.is_empty() {
         let dirs = env("DOCKLESS_IMAGE_DIR").unwrap_or_default();
-        globals.image_dirs = std::env::split_paths(&dirs).filter(|dir| !dir.as_os_str().is_empty()).collect();
+        globals.image_dirs = std::env::split_paths(&dirs)
+            .filter(|dir| !dir.as_os_str().is_empty())
+            .collect();
     }
     Ok(Start::Command(globals, rest))
 }
@@ -106,8 +121,13 @@ fn cut(text: &str) -> (Result<String, Failure>, Option<&str>) {
         if known().any(|known| known == name) {
             return (Ok(name.to_owned()), value);
         }
-        let near = nearest(name, known()).map(|near| format!(" (did you mean --{near}?)")).unwrap_or_default();
-        return (Err(Failure::usage(format!("unknown flag: --{name}{near}"))), None);
+        let near = nearest(name, known())
+            .map(|near| format!(" (did you mean --{near}?)"))
+            .unwrap_or_default();
+        return (
+            Err(Failure::usage(format!("unknown flag: --{name}{near}"))),
+            None,
+        );
     }
     let mut letters = text[1..].chars();
     let letter = letters.next().unwrap_or('-');
@@ -121,7 +141,12 @@ fn cut(text: &str) -> (Result<String, Failure>, Option<&str>) {
                 let value = rest.strip_prefix('=').unwrap_or(rest);
                 (Ok((*name).to_owned()), (!value.is_empty()).then_some(value))
             }
-            None => (Err(Failure::usage(format!("unknown shorthand flag: {letter:?} in {text}"))), None),
+            None => (
+                Err(Failure::usage(format!(
+                    "unknown shorthand flag: {letter:?} in {text}"
+                ))),
+                None,
+            ),
         },
     }
 }
@@ -141,7 +166,9 @@ fn set(globals: &mut Globals, name: &str, value: OsString) -> Result<(), Failure
             Some("info" | "warn" | "warning" | "error" | "fatal" | "panic") => {}
             _ => {
                 let value = value.to_string_lossy();
-                return Err(Failure::usage(format!("unable to parse logging level: {value}")));
+                return Err(Failure::usage(format!(
+                    "unable to parse logging level: {value}"
+                )));
             }
         },
         _ => {}
@@ -154,15 +181,20 @@ fn check_host(value: &OsStr) -> Result<(), Failure> {
     if text.is_empty() || text.starts_with("unix://") || text.starts_with('/') {
         return Ok(());
     }
-    Err(Failure::said(format!("cannot use the host {text}: dockless works on this machine only, without a daemon"))
-        .hint("run the command on that machine, for example through ssh"))
+    Err(Failure::said(format!(
+        "cannot use the host {text}: dockless works on this machine only, without a daemon"
+    ))
+    .hint("run the command on that machine, for example through ssh"))
 }
 
 fn check_context(value: &OsStr) -> Result<(), Failure> {
     match value.to_str() {
         Some("" | "default") => Ok(()),
-        _ => Err(Failure::said(format!("context {:?}: context not found", value.to_string_lossy()))
-            .hint("the only context is \"default\": this machine")),
+        _ => Err(Failure::said(format!(
+            "context {:?}: context not found",
+            value.to_string_lossy()
+        ))
+        .hint("the only context is \"default\": this machine")),
     }
 }
 
@@ -172,7 +204,11 @@ mod tests {
 
     fn started(words: &[&str], env: &[(&str, &str)]) -> Result<Start, Failure> {
         let args: Vec<OsString> = words.iter().map(OsString::from).collect();
-        read(&args, |name| env.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into()))
+        read(&args, |name| {
+            env.iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| value.into())
+        })
     }
 
     fn command(words: &[&str], env: &[(&str, &str)]) -> (Globals, Vec<OsString>) {
@@ -184,7 +220,20 @@ mod tests {
 
     #[test]
     fn options_end_at_the_command() {
-        let (globals, rest) = command(&["--root", "/a", "--image-dir=/i", "--image-dir", "/j", "-D", "run", "--root", "x"], &[]);
+        let (globals, rest) = command(
+            &[
+                "--root",
+                "/a",
+                "--image-dir=/i",
+                "--image-dir",
+                "/j",
+                "-D",
+                "run",
+                "--root",
+                "x",
+            ],
+            &[],
+        );
         assert_eq!(globals.data_root.as_deref(), Some("/a".as_ref()));
         assert_eq!(globals.image_dirs, [PathBuf::from("/i"), "/j".into()]);
         assert_eq!(globals.verbosity, Verbosity::Debug);
@@ -193,7 +242,12 @@ mod tests {
 
     #[test]
     fn the_environment_fills_what_was_not_said() {
-        let env = [("DOCKLESS_ROOT", "/e"), ("DOCKLESS_RUN_ROOT", "/r"), ("DOCKLESS_IMAGE_DIR", "/x:/y"), ("DOCKER_CONFIG", "")];
+        let env = [
+            ("DOCKLESS_ROOT", "/e"),
+            ("DOCKLESS_RUN_ROOT", "/r"),
+            ("DOCKLESS_IMAGE_DIR", "/x:/y"),
+            ("DOCKER_CONFIG", ""),
+        ];
         let (globals, _) = command(&["--root=/a", "ps"], &env);
         assert_eq!(globals.data_root.as_deref(), Some("/a".as_ref()));
         assert_eq!(globals.run_root.as_deref(), Some("/r".as_ref()));
@@ -203,12 +257,42 @@ mod tests {
 
     #[test]
     fn dockers_options_are_taken_and_remote_ones_refused() {
-        let words = ["-H", "unix:///var/run/docker.sock", "-lerror", "--tls", "-c", "default", "--config", "/c", "ps"];
+        let words = [
+            "-H",
+            "unix:///var/run/docker.sock",
+            "-lerror",
+            "--tls",
+            "-c",
+            "default",
+            "--config",
+            "/c",
+            "ps",
+        ];
         assert_eq!(command(&words, &[]).1, ["ps"]);
-        assert!(started(&["-H", "tcp://1.2.3.4:2375", "ps"], &[]).unwrap_err().chain().contains("this machine only"));
-        assert!(started(&["--context", "prod", "ps"], &[]).unwrap_err().chain().contains("context not found"));
-        assert!(started(&["--rot", "/a", "ps"], &[]).unwrap_err().chain().contains("did you mean --root?"));
-        assert!(started(&["--root"], &[]).unwrap_err().chain().contains("flag needs an argument"));
+        assert!(
+            started(&["-H", "tcp://1.2.3.4:2375", "ps"], &[])
+                .unwrap_err()
+                .chain()
+                .contains("this machine only")
+        );
+        assert!(
+            started(&["--context", "prod", "ps"], &[])
+                .unwrap_err()
+                .chain()
+                .contains("context not found")
+        );
+        assert!(
+            started(&["--rot", "/a", "ps"], &[])
+                .unwrap_err()
+                .chain()
+                .contains("did you mean --root?")
+        );
+        assert!(
+            started(&["--root"], &[])
+                .unwrap_err()
+                .chain()
+                .contains("flag needs an argument")
+        );
         assert_eq!(started(&["-v"], &[]).unwrap(), Start::Version);
         assert_eq!(started(&["--help"], &[]).unwrap(), Start::Help);
     }

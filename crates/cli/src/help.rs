@@ -25,7 +25,11 @@ pub(crate) fn of_verb(session: &Session, verb: &Verb) -> String {
     let mut out = usage_line(session, verb);
     let _ = write!(out, "\n\n{}\n", verb.about);
     if verb.names.len() > 1 {
-        let aliases: Vec<_> = verb.names.iter().map(|name| format!("{} {name}", session.program)).collect();
+        let aliases: Vec<_> = verb
+            .names
+            .iter()
+            .map(|name| format!("{} {name}", session.program))
+            .collect();
         let _ = write!(out, "\nAliases:\n  {}\n", aliases.join(", "));
     }
     let options = options(verb);
@@ -49,7 +53,11 @@ pub(crate) fn of_verb(session: &Session, verb: &Verb) -> String {
 }
 
 pub(crate) fn usage_line(session: &Session, verb: &Verb) -> String {
-    let usage = if verb.usage.is_empty() { String::new() } else { format!(" {}", verb.usage) };
+    let usage = if verb.usage.is_empty() {
+        String::new()
+    } else {
+        format!(" {}", verb.usage)
+    };
     format!("Usage:  {} {}{usage}", session.program, verb.name())
 }
 
@@ -60,19 +68,28 @@ fn options(verb: &Verb) -> String {
         .get_arguments()
         .filter(|arg| !arg.is_positional() && !arg.is_hide_set())
         .map(|arg| {
-            let short = arg.get_short().map_or("    ".to_owned(), |letter| format!("-{letter}, "));
+            let short = arg
+                .get_short()
+                .map_or("    ".to_owned(), |letter| format!("-{letter}, "));
             let long = arg.get_long().unwrap_or_default();
-            let takes = arg.get_num_args().is_some_and(|range| range.min_values() > 0);
+            let takes = arg
+                .get_num_args()
+                .is_some_and(|range| range.min_values() > 0);
             let value = match arg.get_value_names() {
                 Some([name, ..]) if takes => format!(" {}", name.to_lowercase()),
                 _ => String::new(),
             };
-            (format!("  {short}--{long}{value}"), arg.get_help().map(ToString::to_string).unwrap_or_default())
+            (
+                format!("  {short}--{long}{value}"),
+                arg.get_help().map(ToString::to_string).unwrap_or_default(),
+            )
         })
         .collect();
     rows.sort_by(|a, b| a.0[6..].cmp(&b.0[6..]));
     let width = rows.iter().map(|(flag, _)| flag.len()).max().unwrap_or(0) + 3;
-    rows.iter().map(|(flag, help)| format!("{flag:width$}{help}\n")).collect()
+    rows.iter()
+        .map(|(flag, help)| format!("{flag:width$}{help}\n"))
+        .collect()
 }
 
 /// The help of a group, or `None` when there is none of that name.
@@ -91,14 +108,20 @@ pub(crate) fn of_group(session: &Session, group: &str) -> Option<String> {
     for (name, about) in rows {
         let _ = writeln!(out, "  {name:<12}{about}");
     }
-    let _ = write!(out, "\nRun '{} {group} COMMAND --help' for more information on a command.\n", session.program);
+    let _ = write!(
+        out,
+        "\nRun '{} {group} COMMAND --help' for more information on a command.\n",
+        session.program
+    );
     Some(out)
 }
 
 /// The help of everything.
 pub(crate) fn of_everything(session: &Session) -> String {
     let program = session.program;
-    let mut out = format!("Usage:  {program} [OPTIONS] COMMAND\n\nContainers, images, networks and Compose projects, without a daemon\n");
+    let mut out = format!(
+        "Usage:  {program} [OPTIONS] COMMAND\n\nContainers, images, networks and Compose projects, without a daemon\n"
+    );
     let section = |out: &mut String, title: &str, rows: &mut Vec<(&str, &str)>| {
         rows.sort_unstable();
         let _ = write!(out, "\n{title}:\n");
@@ -106,14 +129,38 @@ pub(crate) fn of_everything(session: &Session) -> String {
             let _ = writeln!(out, "  {name:<12}{about}");
         }
     };
-    let common = ["run", "exec", "ps", "build", "pull", "push", "images", "login", "logout", "search", "version", "info"];
-    let all: Vec<(&str, &str)> = catalog::all().map(|verb| (verb.name(), verb.about)).filter(|(name, _)| !name.contains(' ')).collect();
-    let mut first: Vec<_> = all.iter().copied().filter(|(name, _)| common.contains(name)).collect();
-    let mut others: Vec<_> = all.iter().copied().filter(|(name, _)| !common.contains(name)).collect();
+    let common = [
+        "run", "exec", "ps", "build", "pull", "push", "images", "login", "logout", "search",
+        "version", "info",
+    ];
+    let all: Vec<(&str, &str)> = catalog::all()
+        .map(|verb| (verb.name(), verb.about))
+        .filter(|(name, _)| !name.contains(' '))
+        .collect();
+    let mut first: Vec<_> = all
+        .iter()
+        .copied()
+        .filter(|(name, _)| common.contains(name))
+        .collect();
+    let mut others: Vec<_> = all
+        .iter()
+        .copied()
+        .filter(|(name, _)| !common.contains(name))
+        .collect();
     section(&mut out, "Common Commands", &mut first);
-    section(&mut out, "Management Commands", &mut catalog::GROUPS.to_vec());
+    section(
+        &mut out,
+        "Management Commands",
+        &mut catalog::GROUPS.to_vec(),
+    );
     section(&mut out, "Commands", &mut others);
-    let _ = write!(out, "\n{GLOBAL_OPTIONS}\nRun '{program} COMMAND --help' for more information on a command.\n");
-    let _ = write!(out, "\nExamples:\n  {program} run --rm -it debian bash         # a shell in a fresh container\n  {program} run -d -p 8080:80 --name web nginx\n  {program} logs -f web\n  {program} compose up -d                   # the project of this folder\n");
+    let _ = write!(
+        out,
+        "\n{GLOBAL_OPTIONS}\nRun '{program} COMMAND --help' for more information on a command.\n"
+    );
+    let _ = write!(
+        out,
+        "\nExamples:\n  {program} run --rm -it debian bash         # a shell in a fresh container\n  {program} run -d -p 8080:80 --name web nginx\n  {program} logs -f web\n  {program} compose up -d                   # the project of this folder\n"
+    );
     out
 }

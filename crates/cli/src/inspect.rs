@@ -2,7 +2,7 @@
 
 use crate::failure::{Failure, Outcome};
 use crate::output;
-use crate::session::Session;
+use crate::session::{Program, Session};
 use crate::template::Template;
 use crate::verb::{Run, Verb, verb};
 use api::wire;
@@ -98,9 +98,11 @@ impl Run for Inspect {
             Some("network") => vec![Kind::Network],
             Some("volume") => vec![Kind::Volume],
             Some(other) => {
-                return Err(Failure::said(format!("{other:?} is not a valid value for --type"))
-                    .hint("use container, image, network or volume")
-                    .code(1));
+                return Err(
+                    Failure::said(format!("{other:?} is not a valid value for --type"))
+                        .hint("use container, image, network or volume")
+                        .code(1),
+                );
             }
         };
         inspect(session, &self.flags, &kinds, self.size)
@@ -134,7 +136,9 @@ struct InspectImage {
 impl Run for InspectImage {
     fn run(self, session: &Session) -> Outcome {
         if self.platform.is_some() {
-            return Err(Failure::said("--platform is not supported by image inspect: this host's platform is shown"));
+            return Err(Failure::said(
+                "--platform is not supported by image inspect: this host's platform is shown",
+            ));
         }
         inspect(session, &self.flags, &[Kind::Image], false)
     }
@@ -182,7 +186,11 @@ fn inspect(session: &Session, flags: &InspectFlags, kinds: &[Kind], size: bool) 
     match template {
         Some(template) => {
             for object in &found {
-                output::line(template.execute(object).map_err(|e| Failure::said(format!("template parsing error: {e}")))?)?;
+                output::line(
+                    template
+                        .execute(object)
+                        .map_err(|e| Failure::said(format!("template parsing error: {e}")))?,
+                )?;
             }
         }
         None => output::text(&pretty(&Value::Array(found)))?,
@@ -193,7 +201,10 @@ fn inspect(session: &Session, flags: &InspectFlags, kinds: &[Kind], size: bool) 
 /// Indented by four blanks, as Docker prints it.
 fn pretty(value: &Value) -> String {
     let mut out = Vec::new();
-    let mut writer = serde_json::Serializer::with_formatter(&mut out, serde_json::ser::PrettyFormatter::with_indent(b"    "));
+    let mut writer = serde_json::Serializer::with_formatter(
+        &mut out,
+        serde_json::ser::PrettyFormatter::with_indent(b"    "),
+    );
     // Writing into memory cannot fail.
     let _ = value.serialize(&mut writer);
     String::from_utf8_lossy(&out).into_owned() + "\n"
@@ -218,7 +229,13 @@ fn look_up(session: &Session, name: &str, kinds: &[Kind], size: bool) -> Result<
         [one] => one.word(),
         _ => "object",
     };
-    Err(Failure::said(format!("Error: No such {what}: {name}")))
+    // Called as docker we print no `Error:` of our own.
+    let opening = if session.program == Program::Docker {
+        "Error: "
+    } else {
+        ""
+    };
+    Err(Failure::said(format!("{opening}No such {what}: {name}")))
 }
 
 fn is_missing(error: &engine::Error) -> bool {
@@ -238,14 +255,28 @@ fn value(shape: impl Serialize) -> Value {
 /// A container's own bytes, and those of all it sees.
 pub(crate) fn sizes(ctx: &Context, record: &ContainerRecord) -> Sizes {
     let own = engine::usage::apparent_size(&ctx.layout.container(record.id.as_str()).join("upper"));
-    let image = record.image.layers.iter().map(|dir| engine::usage::apparent_size(dir)).sum::<u64>();
-    Sizes { own, whole: own + image }
+    let image = record
+        .image
+        .layers
+        .iter()
+        .map(|dir| engine::usage::apparent_size(dir))
+        .sum::<u64>();
+    Sizes {
+        own,
+        whole: own + image,
+    }
 }
 
-pub(crate) fn container_value(ctx: &Context, name: &str, size: bool) -> Result<Value, engine::Error> {
+pub(crate) fn container_value(
+    ctx: &Context,
+    name: &str,
+    size: bool,
+) -> Result<Value, engine::Error> {
     let record = engine::container::names::resolve(ctx, name)?;
     let sizes = size.then(|| sizes(ctx, &record));
-    Ok(value(wire::container::Container::load(ctx, &record, sizes)?))
+    Ok(value(wire::container::Container::load(
+        ctx, &record, sizes,
+    )?))
 }
 
 fn image_value(ctx: &Context, name: &str) -> Result<Value, engine::Error> {
@@ -256,7 +287,10 @@ fn image_value(ctx: &Context, name: &str) -> Result<Value, engine::Error> {
 }
 
 fn volume_value(ctx: &Context, name: &str) -> Result<Value, engine::Error> {
-    Ok(value(wire::volume::Volume::new(ctx, &engine::volume::find(ctx, name)?)))
+    Ok(value(wire::volume::Volume::new(
+        ctx,
+        &engine::volume::find(ctx, name)?,
+    )))
 }
 
 fn network_value(ctx: &Context, name: &str) -> Result<Value, engine::Error> {
@@ -265,10 +299,16 @@ fn network_value(ctx: &Context, name: &str) -> Result<Value, engine::Error> {
     for container in engine::networks::members(ctx, &record)? {
         let state = engine::container::state::State::load(ctx, container.id.as_str())?;
         let joined = wire::endpoint::joined(ctx, &container, &state);
-        let Some(endpoint) = joined.iter().find(|net| net.network == record.name && !net.endpoint_id.is_empty()) else {
+        let Some(endpoint) = joined
+            .iter()
+            .find(|net| net.network == record.name && !net.endpoint_id.is_empty())
+        else {
             continue;
         };
-        members.insert(container.id.to_string(), wire::network::Member::new(&container.name, endpoint));
+        members.insert(
+            container.id.to_string(),
+            wire::network::Member::new(&container.name, endpoint),
+        );
     }
     Ok(value(wire::network::Network::new(&record, members)))
 }

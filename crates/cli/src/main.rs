@@ -38,14 +38,23 @@ fn main() -> ExitCode {
     let mut argv = std::env::args_os();
     let name = argv.next().unwrap_or_default();
     let args: Vec<OsString> = argv.collect();
-    let first = args.first().and_then(|arg| arg.to_str()).unwrap_or_default();
+    let first = args
+        .first()
+        .and_then(|arg| arg.to_str())
+        .unwrap_or_default();
     if let Some(code) = internal_role(first, &args) {
         return code;
     }
-    let base = std::path::Path::new(&name).file_name().and_then(|base| base.to_str()).unwrap_or("dockless");
+    let base = std::path::Path::new(&name)
+        .file_name()
+        .and_then(|base| base.to_str())
+        .unwrap_or("dockless");
     let program = Program::from_name(base);
     if program != Program::DockerCompose && matches!(first, "--version" | "-v") {
-        return finish(output::line(version_line(program)).map(|()| 0), &Session::new(program, Globals::default()));
+        return finish(
+            output::line(version_line(program)).map(|()| 0),
+            &Session::new(program, Globals::default()),
+        );
     }
     command_line(program, args)
 }
@@ -62,7 +71,10 @@ fn internal_role(role: &str, args: &[OsString]) -> Option<ExitCode> {
 fn version_line(program: Program) -> String {
     match program {
         // What scripts parse is `Docker version X, build Y`.
-        Program::Docker => format!("Docker version {}, build dockless-{VERSION}", system::DOCKER_VERSION),
+        Program::Docker => format!(
+            "Docker version {}, build dockless-{VERSION}",
+            system::DOCKER_VERSION
+        ),
         _ => format!("dockless version {VERSION}"),
     }
 }
@@ -81,7 +93,10 @@ fn command_line(program: Program, args: Vec<OsString>) -> ExitCode {
         Ok(Start::Command(globals, words)) => (globals, words),
         Ok(Start::Help) => (Globals::default(), Vec::new()),
         Ok(Start::Version) => {
-            return finish(output::line(version_line(program)).map(|()| 0), &Session::new(program, Globals::default()));
+            return finish(
+                output::line(version_line(program)).map(|()| 0),
+                &Session::new(program, Globals::default()),
+            );
         }
         Err(failure) => return finish(Err(failure), &Session::new(program, Globals::default())),
     };
@@ -91,7 +106,11 @@ fn command_line(program: Program, args: Vec<OsString>) -> ExitCode {
 
 /// Finds the command and runs it.
 fn dispatch(session: &Session, words: &[OsString]) -> Outcome {
-    let text: Vec<&str> = words.iter().take(3).map(|word| word.to_str().unwrap_or("\u{fffd}")).collect();
+    let text: Vec<&str> = words
+        .iter()
+        .take(3)
+        .map(|word| word.to_str().unwrap_or("\u{fffd}"))
+        .collect();
     match text.as_slice() {
         [] | ["help"] => {
             output::text(&help::of_everything(session))?;
@@ -128,7 +147,9 @@ fn help_about(session: &Session, names: &[&str]) -> Outcome {
 }
 
 fn group_or_unknown(session: &Session, names: &[&str]) -> Outcome {
-    let only_help = names.get(1).is_none_or(|second| matches!(*second, "--help" | "-h" | "help"));
+    let only_help = names
+        .get(1)
+        .is_none_or(|second| matches!(*second, "--help" | "-h" | "help"));
     match help::of_group(session, names[0]) {
         Some(text) if only_help => {
             output::text(&text)?;
@@ -141,10 +162,18 @@ fn group_or_unknown(session: &Session, names: &[&str]) -> Outcome {
 fn unknown(session: &Session, names: &[&str]) -> Failure {
     let program = session.program;
     let grouped = names.len() > 1 && help::of_group(session, names[0]).is_some();
-    let wanted = if grouped { names[..2].join(" ") } else { names[0].to_owned() };
-    let near = catalog::nearest(&wanted).map(|near| format!("\nDid you mean '{program} {near}'?")).unwrap_or_default();
+    let wanted = if grouped {
+        names[..2].join(" ")
+    } else {
+        names[0].to_owned()
+    };
+    let near = catalog::nearest(&wanted)
+        .map(|near| format!("\nDid you mean '{program} {near}'?"))
+        .unwrap_or_default();
     Failure::Usage {
-        message: format!("{program}: '{wanted}' is not a {program} command.{near}\nSee '{program} --help'"),
+        message: format!(
+            "{program}: '{wanted}' is not a {program} command.{near}\nSee '{program} --help'"
+        ),
         code: 1,
     }
 }

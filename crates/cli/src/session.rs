@@ -46,7 +46,11 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn new(program: Program, globals: Globals) -> Self {
-        Self { program, globals, engine: OnceCell::new() }
+        Self {
+            program,
+            globals,
+            engine: OnceCell::new(),
+        }
     }
 
     /// The engine; opened when first asked for, so that `version` and help touch nothing.
@@ -67,8 +71,16 @@ impl Session {
 
     /// Docker's `config.json`: of `--config`, DOCKER_CONFIG, or the home directory. Only registry credentials are there.
     fn docker_config(&self) -> Option<PathBuf> {
-        let home = || std::env::var_os("HOME").filter(|home| !home.is_empty()).map(|home| PathBuf::from(home).join(".docker"));
-        self.globals.docker_config.clone().or_else(home).map(|dir| dir.join("config.json"))
+        let home = || {
+            std::env::var_os("HOME")
+                .filter(|home| !home.is_empty())
+                .map(|home| PathBuf::from(home).join(".docker"))
+        };
+        self.globals
+            .docker_config
+            .clone()
+            .or_else(home)
+            .map(|dir| dir.join("config.json"))
     }
 
     /// Does one thing for each name, goes on after an error, and exits with 1 when there was one.
@@ -100,15 +112,23 @@ impl Session {
         let chain = failure.chain();
         match (self.program, failure) {
             (_, Failure::Usage { .. }) => output::note(&chain),
-            (Program::Docker, Failure::Engine(_)) => output::note(format_args!("Error response from daemon: {chain}")),
+            (Program::Docker, Failure::Engine(_)) => {
+                output::note(format_args!("Error response from daemon: {chain}"))
+            }
             (Program::Docker, Failure::Start(_)) => output::note(format_args!(
                 "docker: Error response from daemon: {chain}\n\nRun 'docker run --help' for more information"
             )),
             (Program::Docker, _) => output::note(&chain),
-            _ => output::note(format_args!("{} {chain}", terminal::paint("Error:", AnsiColor::Red, colour))),
+            _ => output::note(format_args!(
+                "{} {chain}",
+                terminal::paint("Error:", AnsiColor::Red, colour)
+            )),
         }
         if let Some(hint) = failure.way_out() {
-            output::note(format_args!("{} {hint}", terminal::paint("Hint:", AnsiColor::Cyan, colour)));
+            output::note(format_args!(
+                "{} {hint}",
+                terminal::paint("Hint:", AnsiColor::Cyan, colour)
+            ));
         }
         if self.globals.verbosity == Verbosity::Debug {
             output::note(format_args!("{failure:?}"));

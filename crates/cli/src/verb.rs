@@ -28,7 +28,11 @@ pub(crate) struct Verb {
 }
 
 /// A verb that takes flags anywhere and no arguments.
-pub(crate) const fn verb<A: Run>(names: &'static [&'static str], usage: &'static str, about: &'static str) -> Verb {
+pub(crate) const fn verb<A: Run>(
+    names: &'static [&'static str],
+    usage: &'static str,
+    about: &'static str,
+) -> Verb {
     Verb {
         names,
         usage,
@@ -101,7 +105,9 @@ impl Verb {
             Parsed::Arguments { flags, positionals } => {
                 self.check_count(session, positionals.len())?;
                 let words = flags.into_iter().chain(["--".into()]).chain(positionals);
-                let matches = command.try_get_matches_from(words).map_err(|error| clap_failure(&error))?;
+                let matches = command
+                    .try_get_matches_from(words)
+                    .map_err(|error| clap_failure(&error))?;
                 (self.run)(session, &matches)
             }
         }
@@ -121,7 +127,12 @@ impl Verb {
             Some(most) if given > most => format!("requires at most {most} {}", plural(most)),
             _ => format!("requires at least {least} {}", plural(least)),
         };
-        let message = format!("{}: '{} {}' {wanted}", session.program, session.program, self.name());
+        let message = format!(
+            "{}: '{} {}' {wanted}",
+            session.program,
+            session.program,
+            self.name()
+        );
         Err(Failure::Usage { message, code: 1 })
     }
 }
@@ -129,6 +140,16 @@ impl Verb {
 /// clap's complaint without its decoration: the first paragraph is what is wrong.
 fn clap_failure(error: &clap::Error) -> Failure {
     let text = error.to_string();
-    let first = text.split("\n\n").next().unwrap_or_default().replace('\n', " ");
-    Failure::usage(first.strip_prefix("error: ").unwrap_or(&first).trim().to_owned())
+    let first = text
+        .split("\n\n")
+        .next()
+        .unwrap_or_default()
+        .replace('\n', " ");
+    Failure::usage(
+        first
+            .strip_prefix("error: ")
+            .unwrap_or(&first)
+            .trim()
+            .to_owned(),
+    )
 }

@@ -45,7 +45,9 @@ struct Create {
 impl Run for Create {
     fn run(self, session: &Session) -> Outcome {
         if self.name.is_some() && self.volume.is_some() {
-            return Err(Failure::said("conflicting options: cannot specify a volume-name through both --name and as a positional arg"));
+            return Err(Failure::said(
+                "conflicting options: cannot specify a volume-name through both --name and as a positional arg",
+            ));
         }
         let spec = VolumeSpec {
             name: self.volume.or(self.name),
@@ -118,13 +120,19 @@ fn row(ctx: &engine::Context, record: &VolumeRecord) -> Map<String, Value> {
         ("Group", "N/A".into()),
         ("Labels", join_labels(&record.labels).into()),
         ("Links", "N/A".into()),
-        ("Mountpoint", record.mountpoint(ctx).display().to_string().into()),
+        (
+            "Mountpoint",
+            record.mountpoint(ctx).display().to_string().into(),
+        ),
         ("Name", record.name.clone().into()),
         ("Scope", "local".into()),
         ("Size", "N/A".into()),
         ("Status", "N/A".into()),
     ];
-    pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    pairs
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }
 
 #[derive(Debug, Args)]
@@ -168,7 +176,10 @@ impl Run for Prune {
         if !removed.is_empty() {
             output::line(format_args!("Deleted Volumes:\n{}\n", removed.join("\n")))?;
         }
-        output::line(format_args!("Total reclaimed space: {}", units::size_long(bytes)))?;
+        output::line(format_args!(
+            "Total reclaimed space: {}",
+            units::size_long(bytes)
+        ))?;
         Ok(0)
     }
 }
@@ -181,6 +192,8 @@ struct Exists {
 
 impl Run for Exists {
     fn run(self, session: &Session) -> Outcome {
-        Ok(u8::from(volume::load(session.engine()?, &self.volume)?.is_none()))
+        Ok(u8::from(
+            volume::load(session.engine()?, &self.volume)?.is_none(),
+        ))
     }
 }

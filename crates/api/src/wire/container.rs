@@ -83,12 +83,20 @@ impl MountPoint {
             source: String::new(),
             destination: record.mount.target.clone(),
             driver: String::new(),
-            mode: if record.mount.read_only { "ro".into() } else { String::new() },
+            mode: if record.mount.read_only {
+                "ro".into()
+            } else {
+                String::new()
+            },
             rw: !record.mount.read_only,
             propagation: String::new(),
         };
         match &record.mount.kind {
-            MountKind::Bind { source, propagation, .. } => {
+            MountKind::Bind {
+                source,
+                propagation,
+                ..
+            } => {
                 point.kind = "bind";
                 point.source.clone_from(source);
                 point.propagation = propagation.clone().unwrap_or_else(|| "rprivate".into());
@@ -98,7 +106,12 @@ impl MountPoint {
                 let volume = engine::volume::load(ctx, &point.name).ok().flatten();
                 point.source = match volume {
                     Some(volume) => volume.mountpoint(ctx).display().to_string(),
-                    None => ctx.layout.volume(&point.name).join("_data").display().to_string(),
+                    None => ctx
+                        .layout
+                        .volume(&point.name)
+                        .join("_data")
+                        .display()
+                        .to_string(),
                 };
                 point.driver = "local".into();
                 if point.rw {
@@ -132,7 +145,13 @@ impl Container {
             other => other.run().map(|run| run.restart_count),
         };
         // Docker names them from the top down, the base last.
-        let lower: Vec<String> = container.image.layers.iter().rev().map(|dir| dir.display().to_string()).collect();
+        let lower: Vec<String> = container
+            .image
+            .layers
+            .iter()
+            .rev()
+            .map(|dir| dir.display().to_string())
+            .collect();
         Self {
             id: container.id.to_string(),
             created: container.created.to_string(),
@@ -150,7 +169,13 @@ impl Container {
             name: format!("/{}", container.name),
             restart_count: last.unwrap_or(0),
             driver: "overlay2",
-            platform: container.image.platform.split('/').next().unwrap_or("linux").to_owned(),
+            platform: container
+                .image
+                .platform
+                .split('/')
+                .next()
+                .unwrap_or("linux")
+                .to_owned(),
             mount_label: String::new(),
             process_label: String::new(),
             app_armor_profile: String::new(),
@@ -167,7 +192,11 @@ impl Container {
             },
             size_rw: sizes.map(|sizes| sizes.own),
             size_root_fs: sizes.map(|sizes| sizes.whole),
-            mounts: container.mounts.iter().map(|mount| MountPoint::new(ctx, mount)).collect(),
+            mounts: container
+                .mounts
+                .iter()
+                .map(|mount| MountPoint::new(ctx, mount))
+                .collect(),
             config: Config::from(container),
             network_settings: NetworkSettings::new(container, joined, published, state.is_active()),
         }
@@ -176,10 +205,16 @@ impl Container {
 
 impl Container {
     /// Reads the container's state and makes its shape.
-    pub fn load(ctx: &Context, container: &ContainerRecord, sizes: Option<Sizes>) -> Result<Self, engine::Error> {
+    pub fn load(
+        ctx: &Context,
+        container: &ContainerRecord,
+        sizes: Option<Sizes>,
+    ) -> Result<Self, engine::Error> {
         let state = EngineState::load(ctx, container.id.as_str())?;
         let joined = super::endpoint::joined(ctx, container, &state);
         let published = super::endpoint::published(&state);
-        Ok(Self::new(ctx, container, &state, &joined, &published, sizes))
+        Ok(Self::new(
+            ctx, container, &state, &joined, &published, sizes,
+        ))
     }
 }

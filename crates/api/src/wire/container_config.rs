@@ -54,18 +54,25 @@ pub struct Health {
     pub retries: u64,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over references")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over references"
+)]
 fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
 impl From<&Healthcheck> for Health {
     fn from(check: &Healthcheck) -> Self {
-        let nanos = |time: Option<Duration>| time.map_or(0, |t| u64::try_from(t.as_nanos()).unwrap_or(u64::MAX));
+        let nanos = |time: Option<Duration>| {
+            time.map_or(0, |t| u64::try_from(t.as_nanos()).unwrap_or(u64::MAX))
+        };
         let test = match &check.test {
             HealthTest::Inherit => Vec::new(),
             HealthTest::None => vec!["NONE".into()],
-            HealthTest::Cmd(words) => std::iter::once("CMD".to_owned()).chain(words.iter().cloned()).collect(),
+            HealthTest::Cmd(words) => std::iter::once("CMD".to_owned())
+                .chain(words.iter().cloned())
+                .collect(),
             HealthTest::Shell(line) => vec!["CMD-SHELL".into(), line.clone()],
         };
         Self {
@@ -95,7 +102,11 @@ impl From<&ContainerRecord> for Config {
             attach_stdin: spec.open_stdin,
             attach_stdout: true,
             attach_stderr: true,
-            exposed_ports: container.exposed.iter().map(|port| (port.to_string(), Present {})).collect(),
+            exposed_ports: container
+                .exposed
+                .iter()
+                .map(|port| (port.to_string(), Present {}))
+                .collect(),
             tty: spec.tty,
             open_stdin: spec.open_stdin,
             stdin_once: spec.stdin_once,

@@ -108,8 +108,13 @@ impl Addresses {
 }
 
 fn endpoint(container: &ContainerRecord, joined: &Joined) -> EndpointSettings {
-    let asked = container.spec.networks.iter().find(|net| net.network == joined.network || net.network == joined.network_id);
-    let user_defined = joined.network != "bridge" && joined.network != "host" && joined.network != "none";
+    let asked = container
+        .spec
+        .networks
+        .iter()
+        .find(|net| net.network == joined.network || net.network == joined.network_id);
+    let user_defined =
+        joined.network != "bridge" && joined.network != "host" && joined.network != "none";
     let aliases = asked.map(|net| net.aliases.clone()).unwrap_or_default();
     let mut names = vec![container.name.clone()];
     names.extend(aliases.iter().cloned());
@@ -125,7 +130,9 @@ fn endpoint(container: &ContainerRecord, joined: &Joined) -> EndpointSettings {
         ipam_config: fixed,
         links: super::nullable(&container.spec.links),
         aliases: super::nullable(&aliases),
-        driver_opts: asked.filter(|net| !net.driver_opts.is_empty()).map(|net| net.driver_opts.clone()),
+        driver_opts: asked
+            .filter(|net| !net.driver_opts.is_empty())
+            .map(|net| net.driver_opts.clone()),
         gw_priority: asked.map_or(0, |net| net.gw_priority),
         network_id: joined.network_id.clone(),
         addresses: Addresses::new(joined),
@@ -144,34 +151,67 @@ pub struct Published {
 
 impl NetworkSettings {
     /// `published` and the addresses are what the running container has.
-    pub fn new(container: &ContainerRecord, joined: &[Joined], published: &[Published], running: bool) -> Self {
+    pub fn new(
+        container: &ContainerRecord,
+        joined: &[Joined],
+        published: &[Published],
+        running: bool,
+    ) -> Self {
         let mut ports: BTreeMap<String, Option<Vec<PortBinding>>> = BTreeMap::new();
         if running {
-            ports.extend(container.exposed.iter().map(|port| (port.to_string(), None)));
+            ports.extend(
+                container
+                    .exposed
+                    .iter()
+                    .map(|port| (port.to_string(), None)),
+            );
         }
         for port in published {
-            let bindings = ports.entry(port.container_port.clone()).or_default().get_or_insert_default();
+            let bindings = ports
+                .entry(port.container_port.clone())
+                .or_default()
+                .get_or_insert_default();
             let host_port = port.host_port.to_string();
             match port.host_ip {
-                Some(ip) => bindings.push(PortBinding { host_ip: ip.to_string(), host_port }),
+                Some(ip) => bindings.push(PortBinding {
+                    host_ip: ip.to_string(),
+                    host_port,
+                }),
                 None => {
-                    bindings.push(PortBinding { host_ip: "0.0.0.0".into(), host_port: host_port.clone() });
-                    bindings.push(PortBinding { host_ip: "::".into(), host_port });
+                    bindings.push(PortBinding {
+                        host_ip: "0.0.0.0".into(),
+                        host_port: host_port.clone(),
+                    });
+                    bindings.push(PortBinding {
+                        host_ip: "::".into(),
+                        host_port,
+                    });
                 }
             }
         }
-        let default_bridge = joined.iter().find(|net| net.network == "bridge").map(Addresses::new).unwrap_or_default();
+        let default_bridge = joined
+            .iter()
+            .find(|net| net.network == "bridge")
+            .map(Addresses::new)
+            .unwrap_or_default();
         Self {
             ports,
             default_bridge,
-            networks: joined.iter().map(|net| (net.network.clone(), endpoint(container, net))).collect(),
+            networks: joined
+                .iter()
+                .map(|net| (net.network.clone(), endpoint(container, net)))
+                .collect(),
             ..Default::default()
         }
     }
 }
 
 /// The networks a container is in: as it joined them when it runs, else as it will.
-pub fn joined(ctx: &engine::Context, container: &ContainerRecord, state: &engine::container::state::State) -> Vec<Joined> {
+pub fn joined(
+    ctx: &engine::Context,
+    container: &ContainerRecord,
+    state: &engine::container::state::State,
+) -> Vec<Joined> {
     if let Some(attached) = state.run().and_then(|run| run.network.as_ref()) {
         return attached.endpoints.iter().map(Joined::from).collect();
     }
@@ -181,19 +221,34 @@ pub fn joined(ctx: &engine::Context, container: &ContainerRecord, state: &engine
         NetworkMode::Host => vec!["host"],
         NetworkMode::None => vec!["none"],
         NetworkMode::Container(_) => vec![],
-        NetworkMode::Networks => container.spec.networks.iter().map(|net| net.network.as_str()).collect(),
+        NetworkMode::Networks => container
+            .spec
+            .networks
+            .iter()
+            .map(|net| net.network.as_str())
+            .collect(),
     };
     let look_up = |name: &str| match network::find(&ctx.layout, name) {
-        Ok(record) => Joined { network: record.name, network_id: record.id.to_string(), ..Default::default() },
+        Ok(record) => Joined {
+            network: record.name,
+            network_id: record.id.to_string(),
+            ..Default::default()
+        },
         // A network that was removed while the container was stopped.
-        Err(_) => Joined { network: name.to_owned(), ..Default::default() },
+        Err(_) => Joined {
+            network: name.to_owned(),
+            ..Default::default()
+        },
     };
     names.into_iter().map(look_up).collect()
 }
 
 /// The ports a running container has published.
 pub fn published(state: &engine::container::state::State) -> Vec<Published> {
-    let ports = state.run().and_then(|run| run.network.as_ref()).map_or(&[][..], |network| &network.ports);
+    let ports = state
+        .run()
+        .and_then(|run| run.network.as_ref())
+        .map_or(&[][..], |network| &network.ports);
     ports
         .iter()
         .map(|port| Published {

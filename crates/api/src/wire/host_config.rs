@@ -182,7 +182,10 @@ fn network_mode(spec: &ContainerSpec) -> String {
         NetworkMode::Host => "host".into(),
         NetworkMode::None => "none".into(),
         NetworkMode::Container(name) => format!("container:{name}"),
-        NetworkMode::Networks => spec.networks.first().map_or_else(|| "bridge".into(), |net| net.network.clone()),
+        NetworkMode::Networks => spec
+            .networks
+            .first()
+            .map_or_else(|| "bridge".into(), |net| net.network.clone()),
     }
 }
 
@@ -197,7 +200,9 @@ fn binds(spec: &ContainerSpec) -> Option<Vec<String>> {
         .iter()
         .filter_map(|mount| match &mount.kind {
             MountKind::Bind { source, .. } => Some(short(source, mount)),
-            MountKind::Volume { name: Some(name), .. } => Some(short(name, mount)),
+            MountKind::Volume {
+                name: Some(name), ..
+            } => Some(short(name, mount)),
             _ => None,
         })
         .collect();
@@ -206,7 +211,11 @@ fn binds(spec: &ContainerSpec) -> Option<Vec<String>> {
 
 fn tmpfs(spec: &ContainerSpec) -> BTreeMap<String, String> {
     let options = |kind: &MountKind| match kind {
-        MountKind::Tmpfs { size, mode, options } => {
+        MountKind::Tmpfs {
+            size,
+            mode,
+            options,
+        } => {
             let mut words = options.clone();
             words.extend(size.map(|size| format!("size={size}")));
             words.extend(mode.map(|mode| format!("mode={mode:o}")));
@@ -214,7 +223,10 @@ fn tmpfs(spec: &ContainerSpec) -> BTreeMap<String, String> {
         }
         _ => None,
     };
-    spec.mounts.iter().filter_map(|mount| Some((mount.target.clone(), options(&mount.kind)?))).collect()
+    spec.mounts
+        .iter()
+        .filter_map(|mount| Some((mount.target.clone(), options(&mount.kind)?)))
+        .collect()
 }
 
 fn port_bindings(spec: &ContainerSpec) -> BTreeMap<String, Vec<PortBinding>> {
@@ -227,17 +239,30 @@ fn port_bindings(spec: &ContainerSpec) -> BTreeMap<String, Vec<PortBinding>> {
         };
         let host_ip = port.host_ip.map(|ip| ip.to_string()).unwrap_or_default();
         let key = format!("{}/{}", port.container_port, port.protocol);
-        bindings.entry(key).or_default().push(PortBinding { host_ip, host_port });
+        bindings
+            .entry(key)
+            .or_default()
+            .push(PortBinding { host_ip, host_port });
     }
     bindings
 }
 
 fn weights(list: &[DeviceValue]) -> Vec<WeightDevice> {
-    list.iter().map(|device| WeightDevice { path: device.path.clone(), weight: device.value }).collect()
+    list.iter()
+        .map(|device| WeightDevice {
+            path: device.path.clone(),
+            weight: device.value,
+        })
+        .collect()
 }
 
 fn rates(list: &[DeviceValue]) -> Vec<RateDevice> {
-    list.iter().map(|device| RateDevice { path: device.path.clone(), rate: device.value }).collect()
+    list.iter()
+        .map(|device| RateDevice {
+            path: device.path.clone(),
+            rate: device.value,
+        })
+        .collect()
 }
 
 impl Limits {
@@ -248,10 +273,15 @@ impl Limits {
             path_in_container: device.container.clone(),
             cgroup_permissions: device.permissions.clone(),
         };
-        let ulimit =
-            |ulimit: &Ulimit| UlimitEntry { name: ulimit.name.clone(), hard: ulimit.hard, soft: ulimit.soft };
+        let ulimit = |ulimit: &Ulimit| UlimitEntry {
+            name: ulimit.name.clone(),
+            hard: ulimit.hard,
+            soft: ulimit.soft,
+        };
         // Docker's default: as much swap again as memory.
-        let swap = limits.memory_swap.or(limits.memory.map(|m| i64::try_from(m.saturating_mul(2)).unwrap_or(-1)));
+        let swap = limits.memory_swap.or(limits
+            .memory
+            .map(|m| i64::try_from(m.saturating_mul(2)).unwrap_or(-1)));
         Self {
             cpu_shares: limits.cpu_shares.unwrap_or(0),
             memory: limits.memory.unwrap_or(0),
@@ -271,7 +301,8 @@ impl Limits {
             cpuset_mems: limits.cpuset_mems.clone().unwrap_or_default(),
             devices: spec.devices.iter().map(device).collect(),
             device_cgroup_rules: super::nullable(&spec.device_cgroup_rules),
-            device_requests: (!spec.device_requests.is_empty()).then(|| spec.device_requests.clone()),
+            device_requests: (!spec.device_requests.is_empty())
+                .then(|| spec.device_requests.clone()),
             memory_reservation: limits.memory_reservation.unwrap_or(0),
             memory_swap: swap.unwrap_or(0),
             memory_swappiness: limits.memory_swappiness,
@@ -289,11 +320,16 @@ impl Limits {
 impl From<&ContainerRecord> for HostConfig {
     fn from(container: &ContainerRecord) -> Self {
         let spec = &container.spec;
-        let texts = |list: &[model::network::ExtraHost]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let texts = |list: &[model::network::ExtraHost]| {
+            list.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
         Self {
             binds: binds(spec),
             container_id_file: String::new(),
-            log_config: LogConfig { kind: spec.log.driver.to_string(), config: spec.log.options.clone() },
+            log_config: LogConfig {
+                kind: spec.log.driver.to_string(),
+                config: spec.log.options.clone(),
+            },
             network_mode: network_mode(spec),
             port_bindings: port_bindings(spec),
             restart_policy: RestartPolicy {

@@ -51,7 +51,11 @@ impl Image {
             repo_tags: image.repo_tags(),
             repo_digests: image.repo_digests(),
             parent: String::new(),
-            comment: config.history.last().map(|step| step.comment.clone()).unwrap_or_default(),
+            comment: config
+                .history
+                .last()
+                .map(|step| step.comment.clone())
+                .unwrap_or_default(),
             created: config.created.clone().unwrap_or_default(),
             docker_version: String::new(),
             author: config.author.clone().unwrap_or_default(),
@@ -60,12 +64,22 @@ impl Image {
             variant: config.variant.clone(),
             os: config.os.clone(),
             size,
-            graph_driver: super::container::GraphDriver { data: [].into(), name: "overlay2" },
+            graph_driver: super::container::GraphDriver {
+                data: [].into(),
+                name: "overlay2",
+            },
             root_fs: RootFs {
                 kind: "layers",
-                layers: config.rootfs.diff_ids.iter().map(Digest::to_string).collect(),
+                layers: config
+                    .rootfs
+                    .diff_ids
+                    .iter()
+                    .map(Digest::to_string)
+                    .collect(),
             },
-            metadata: Metadata { last_tag_time: engine::Timestamp::ZERO_TEXT },
+            metadata: Metadata {
+                last_tag_time: engine::Timestamp::ZERO_TEXT,
+            },
         }
     }
 }

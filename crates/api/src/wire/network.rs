@@ -56,7 +56,10 @@ pub struct Pool {
     pub ip_range: Option<String>,
     #[serde(rename = "Gateway")]
     pub gateway: String,
-    #[serde(rename = "AuxiliaryAddresses", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        rename = "AuxiliaryAddresses",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub auxiliary_addresses: BTreeMap<String, String>,
 }
 
@@ -87,7 +90,11 @@ impl Network {
             subnet: pool.subnet.to_string(),
             ip_range: pool.ip_range.map(|range| range.to_string()),
             gateway: pool.gateway.to_string(),
-            auxiliary_addresses: pool.aux_addresses.iter().map(|(k, v)| (k.clone(), v.to_string())).collect(),
+            auxiliary_addresses: pool
+                .aux_addresses
+                .iter()
+                .map(|(k, v)| (k.clone(), v.to_string()))
+                .collect(),
         };
         Self {
             name: record.name.clone(),
@@ -117,7 +124,9 @@ impl Network {
 impl Member {
     pub fn new(name: &str, endpoint: &super::endpoint::Joined) -> Self {
         let cidr = |address: Option<(std::net::IpAddr, u8)>| {
-            address.map(|(ip, prefix)| format!("{ip}/{prefix}")).unwrap_or_default()
+            address
+                .map(|(ip, prefix)| format!("{ip}/{prefix}"))
+                .unwrap_or_default()
         };
         Self {
             name: name.to_owned(),

@@ -42,7 +42,10 @@ pub struct HealthProbe {
 }
 
 fn time(stamp: Option<Timestamp>) -> String {
-    stamp.map_or_else(|| Timestamp::ZERO_TEXT.to_owned(), |stamp| stamp.to_string())
+    stamp.map_or_else(
+        || Timestamp::ZERO_TEXT.to_owned(),
+        |stamp| stamp.to_string(),
+    )
 }
 
 impl From<&HealthState> for Health {
@@ -53,7 +56,11 @@ impl From<&HealthState> for Health {
             exit_code: probe.exit_code,
             output: probe.output.clone(),
         });
-        Self { status: health.status.as_str(), failing_streak: health.failing_streak, log: log.collect() }
+        Self {
+            status: health.status.as_str(),
+            failing_streak: health.failing_streak,
+            log: log.collect(),
+        }
     }
 }
 
@@ -64,10 +71,17 @@ impl State {
             _ => None,
         };
         let run = state.run();
-        let checked = container.healthcheck.is_some().then(|| match state.health() {
-            Some(health) => Health::from(health),
-            None => Health { status: "starting", failing_streak: 0, log: Vec::new() },
-        });
+        let checked = container
+            .healthcheck
+            .is_some()
+            .then(|| match state.health() {
+                Some(health) => Health::from(health),
+                None => Health {
+                    status: "starting",
+                    failing_streak: 0,
+                    log: Vec::new(),
+                },
+            });
         Self {
             status: state.status(),
             // Docker counts paused and restarting containers as running.
@@ -79,7 +93,10 @@ impl State {
             pid: state.process().map_or(0, |process| process.pid),
             exit_code: last.map_or(0, |last| last.exit_code),
             error: last.map(|last| last.error.clone()).unwrap_or_default(),
-            started_at: time(run.map(|run| run.started_at).or(last.and_then(|last| last.started_at))),
+            started_at: time(
+                run.map(|run| run.started_at)
+                    .or(last.and_then(|last| last.started_at)),
+            ),
             finished_at: time(last.and_then(|last| last.finished_at)),
             health: checked,
         }

@@ -38,16 +38,48 @@ impl HealthFlags {
                 Some(command) if !command.is_empty() => HealthTest::Shell(command.clone()),
                 _ => HealthTest::Inherit,
             },
-            interval: parse_some("health-interval", self.health_interval.as_ref(), duration::parse)?,
-            timeout: parse_some("health-timeout", self.health_timeout.as_ref(), duration::parse)?,
-            start_period: parse_some("health-start-period", self.health_start_period.as_ref(), duration::parse)?,
-            start_interval: parse_some("health-start-interval", self.health_start_interval.as_ref(), duration::parse)?,
+            interval: parse_some(
+                "health-interval",
+                self.health_interval.as_ref(),
+                duration::parse,
+            )?,
+            timeout: parse_some(
+                "health-timeout",
+                self.health_timeout.as_ref(),
+                duration::parse,
+            )?,
+            start_period: parse_some(
+                "health-start-period",
+                self.health_start_period.as_ref(),
+                duration::parse,
+            )?,
+            start_interval: parse_some(
+                "health-start-interval",
+                self.health_start_interval.as_ref(),
+                duration::parse,
+            )?,
             retries: self.health_retries,
         };
-        let nothing = Healthcheck { test: HealthTest::Inherit, interval: None, timeout: None, start_period: None, start_interval: None, retries: None };
+        let nothing = Healthcheck {
+            test: HealthTest::Inherit,
+            interval: None,
+            timeout: None,
+            start_period: None,
+            start_interval: None,
+            retries: None,
+        };
         match (self.no_healthcheck, check == nothing) {
-            (true, false) => return Err(Failure::said("--no-healthcheck conflicts with --health-* options").code(125)),
-            (true, true) => spec.healthcheck = Some(Healthcheck { test: HealthTest::None, ..nothing }),
+            (true, false) => {
+                return Err(
+                    Failure::said("--no-healthcheck conflicts with --health-* options").code(125),
+                );
+            }
+            (true, true) => {
+                spec.healthcheck = Some(Healthcheck {
+                    test: HealthTest::None,
+                    ..nothing
+                })
+            }
             (false, true) => {}
             (false, false) => spec.healthcheck = Some(check),
         }

@@ -51,17 +51,26 @@ impl IsolationFlags {
         spec.cap_drop = self.cap_drop.clone();
         spec.security_opt = self.security_opt.clone();
         if let Some(name) = self.device.iter().find(|text| device::is_cdi_name(text)) {
-            return Err(bad_value("device", name, "CDI devices are not supported yet; name the device node (/dev/…)"));
+            return Err(bad_value(
+                "device",
+                name,
+                "CDI devices are not supported yet; name the device node (/dev/…)",
+            ));
         }
         spec.devices = parse_all("device", &self.device, str::parse)?;
         spec.device_cgroup_rules = self.device_cgroup_rule.clone();
         spec.device_requests = parse_all("gpus", &self.gpus, device::parse_gpus)?;
         spec.sysctls = key_value::strict_map("sysctl", &self.sysctl)?;
         spec.ulimits = parse_all("ulimit", &self.ulimit, str::parse::<Ulimit>)?;
-        spec.oom_score_adj = parse_some("oom-score-adj", self.oom_score_adj.as_ref(), |text| match text.parse::<i32>() {
-            Ok(number) if (-1000..=1000).contains(&number) => Ok(number),
-            _ => Err("the range is -1000 to 1000"),
-        })?;
+        spec.oom_score_adj =
+            parse_some(
+                "oom-score-adj",
+                self.oom_score_adj.as_ref(),
+                |text| match text.parse::<i32>() {
+                    Ok(number) if (-1000..=1000).contains(&number) => Ok(number),
+                    _ => Err("the range is -1000 to 1000"),
+                },
+            )?;
         Ok(())
     }
 }

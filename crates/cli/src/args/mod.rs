@@ -58,8 +58,15 @@ struct WindowsFlags {
 
 impl ContainerFlags {
     /// The container these flags, an image and its arguments ask for.
-    pub(crate) fn spec(&self, image: String, arguments: Vec<String>) -> Result<ContainerSpec, Failure> {
-        let mut spec = ContainerSpec { image, ..Default::default() };
+    pub(crate) fn spec(
+        &self,
+        image: String,
+        arguments: Vec<String>,
+    ) -> Result<ContainerSpec, Failure> {
+        let mut spec = ContainerSpec {
+            image,
+            ..Default::default()
+        };
         if !arguments.is_empty() {
             spec.command = Some(arguments);
         }
@@ -83,7 +90,11 @@ pub(crate) fn bad_value(flag: &str, value: impl Display, cause: impl Display) ->
 }
 
 /// Reads a flag's value; the error names the flag.
-pub(crate) fn parse<T, E: Display>(flag: &str, value: &str, read: impl FnOnce(&str) -> Result<T, E>) -> Result<T, Failure> {
+pub(crate) fn parse<T, E: Display>(
+    flag: &str,
+    value: &str,
+    read: impl FnOnce(&str) -> Result<T, E>,
+) -> Result<T, Failure> {
     read(value).map_err(|cause| bad_value(flag, value, cause))
 }
 
@@ -93,7 +104,10 @@ pub(crate) fn parse_all<T, E: Display>(
     values: &[String],
     read: impl Fn(&str) -> Result<T, E>,
 ) -> Result<Vec<T>, Failure> {
-    values.iter().map(|value| parse(flag, value, &read)).collect()
+    values
+        .iter()
+        .map(|value| parse(flag, value, &read))
+        .collect()
 }
 
 /// Reads a flag that may not have been given.

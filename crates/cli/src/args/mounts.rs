@@ -35,8 +35,11 @@ pub(crate) struct MountFlags {
 
 impl MountFlags {
     pub(super) fn apply(&self, spec: &mut ContainerSpec) -> Result<(), Failure> {
-        let here = std::env::current_dir().map_err(Failure::system("tell the current directory"))?;
-        let mut mounts = parse_all("volume", &self.volume, |text| mount::parse_volume(text, &here))?;
+        let here =
+            std::env::current_dir().map_err(Failure::system("tell the current directory"))?;
+        let mut mounts = parse_all("volume", &self.volume, |text| {
+            mount::parse_volume(text, &here)
+        })?;
         if let Some(wanted) = &self.volume_driver {
             for mount in &mut mounts {
                 if let MountKind::Volume { driver, .. } = &mut mount.kind {
@@ -44,7 +47,9 @@ impl MountFlags {
                 }
             }
         }
-        mounts.extend(parse_all("mount", &self.mount, |text| mount::parse_mount(text, &here))?);
+        mounts.extend(parse_all("mount", &self.mount, |text| {
+            mount::parse_mount(text, &here)
+        })?);
         mounts.extend(parse_all("tmpfs", &self.tmpfs, mount::parse_tmpfs)?);
         spec.mounts = mounts;
         spec.volumes_from = self.volumes_from.clone();

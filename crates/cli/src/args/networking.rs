@@ -60,7 +60,9 @@ impl NetworkFlags {
         spec.links = self.link.clone();
         spec.extra_hosts = parse_all("add-host", &self.add_host, str::parse::<ExtraHost>)?;
         spec.dns = parse_all("dns", &self.dns, |text| {
-            text.trim().parse::<IpAddr>().map_err(|_| format!("{text} is not an ip address"))
+            text.trim()
+                .parse::<IpAddr>()
+                .map_err(|_| format!("{text} is not an ip address"))
         })?;
         spec.dns_options = self.dns_option.clone();
         spec.dns_search = self.dns_search.clone();
@@ -86,7 +88,10 @@ impl NetworkFlags {
         }
         let mode = match mode {
             NetworkMode::Default => {
-                endpoints.push(EndpointSettings { network: "bridge".into(), ..Default::default() });
+                endpoints.push(EndpointSettings {
+                    network: "bridge".into(),
+                    ..Default::default()
+                });
                 NetworkMode::Networks
             }
             NetworkMode::Networks => NetworkMode::Networks,
@@ -105,10 +110,19 @@ impl NetworkFlags {
         if let Some(ip) = parse_some("ip6", self.ip6.as_ref(), str::parse)? {
             first.ipv6_address = Some(ip);
         }
-        first.link_local_ips.extend(parse_all("link-local-ip", &self.link_local_ip, str::parse::<IpAddr>)?);
+        first.link_local_ips.extend(parse_all(
+            "link-local-ip",
+            &self.link_local_ip,
+            str::parse::<IpAddr>,
+        )?);
         if let Some(text) = &self.mac_address {
-            let mac = network::mac_address(text)
-                .ok_or_else(|| bad_value("mac-address", text, format_args!("{text} is not a valid mac address")))?;
+            let mac = network::mac_address(text).ok_or_else(|| {
+                bad_value(
+                    "mac-address",
+                    text,
+                    format_args!("{text} is not a valid mac address"),
+                )
+            })?;
             first.mac_address = Some(mac);
         }
         Ok((mode, endpoints))

@@ -83,7 +83,10 @@ pub(crate) struct ProcessFlags {
 impl ProcessFlags {
     pub(super) fn apply(&self, spec: &mut ContainerSpec) -> Result<(), Failure> {
         if self.use_api_socket {
-            return Err(Failure::said("--use-api-socket is not supported: there is no API socket").code(125));
+            return Err(
+                Failure::said("--use-api-socket is not supported: there is no API socket")
+                    .code(125),
+            );
         }
         spec.entrypoint = self.entrypoint.as_ref().map(|word| match word.is_empty() {
             true => Vec::new(),
@@ -101,9 +104,12 @@ impl ProcessFlags {
         spec.open_stdin = self.interactive;
         spec.stop_signal = self.stop_signal.clone();
         // Docker's -1: never kill; a century does.
-        spec.stop_timeout = self.stop_timeout.map(|seconds| u64::try_from(seconds).unwrap_or(100 * 365 * 86400));
+        spec.stop_timeout = self
+            .stop_timeout
+            .map(|seconds| u64::try_from(seconds).unwrap_or(100 * 365 * 86400));
         spec.init = self.init;
-        if let Some(policy) = parse_some("restart", self.restart.as_ref(), RestartPolicy::from_str)? {
+        if let Some(policy) = parse_some("restart", self.restart.as_ref(), RestartPolicy::from_str)?
+        {
             spec.restart = policy;
         }
         spec.auto_remove = self.rm;
@@ -142,17 +148,30 @@ pub(crate) struct NamespaceFlags {
 
 impl NamespaceFlags {
     pub(super) fn apply(&self, spec: &mut ContainerSpec) -> Result<(), Failure> {
-        let mode = |flag: &str, value: &Option<String>, allowed: &[NamespaceMode]| -> Result<NamespaceMode, Failure> {
+        let mode = |flag: &str,
+                    value: &Option<String>,
+                    allowed: &[NamespaceMode]|
+         -> Result<NamespaceMode, Failure> {
             let Some(mode) = parse_some(flag, value.as_ref(), NamespaceMode::from_str)? else {
                 return Ok(NamespaceMode::Default);
             };
             let fits = match &mode {
                 NamespaceMode::Default => true,
-                NamespaceMode::Container(_) => allowed.iter().any(|a| matches!(a, NamespaceMode::Container(_))),
+                NamespaceMode::Container(_) => allowed
+                    .iter()
+                    .any(|a| matches!(a, NamespaceMode::Container(_))),
                 other => allowed.contains(other),
             };
             let shown = value.as_deref().unwrap_or_default();
-            if fits { Ok(mode) } else { Err(super::bad_value(flag, shown, format_args!("--{flag}: invalid mode"))) }
+            if fits {
+                Ok(mode)
+            } else {
+                Err(super::bad_value(
+                    flag,
+                    shown,
+                    format_args!("--{flag}: invalid mode"),
+                ))
+            }
         };
         use NamespaceMode::{Container, Host, None, Private, Shareable};
         let other = Container(String::new());

@@ -78,7 +78,10 @@ pub(crate) struct BasicLimits {
 }
 
 fn number<T: FromStr>(flag: &str, value: Option<&String>) -> Result<Option<T>, Failure> {
-    parse_some(flag, value, |text| text.parse::<T>().map_err(|_| format!("parsing {text:?}: invalid syntax")))
+    parse_some(flag, value, |text| {
+        text.parse::<T>()
+            .map_err(|_| format!("parsing {text:?}: invalid syntax"))
+    })
 }
 
 fn set<T>(place: &mut Option<T>, value: Option<T>) {
@@ -90,23 +93,69 @@ fn set<T>(place: &mut Option<T>, value: Option<T>) {
 impl BasicLimits {
     /// Writes what was given over what is there.
     pub(crate) fn apply(&self, limits: &mut Resources) -> Result<(), Failure> {
-        set(&mut limits.memory, parse_some("memory", self.memory.as_ref(), size::parse)?);
-        set(&mut limits.memory_reservation, parse_some("memory-reservation", self.memory_reservation.as_ref(), size::parse)?);
-        set(&mut limits.memory_swap, parse_some("memory-swap", self.memory_swap.as_ref(), size::parse_or_unlimited)?);
-        set(&mut limits.nano_cpus, parse_some("cpus", self.cpus.as_ref(), parse_cpus)?);
-        set(&mut limits.cpu_shares, number("cpu-shares", self.cpu_shares.as_ref())?);
-        set(&mut limits.cpu_period, number("cpu-period", self.cpu_period.as_ref())?);
-        set(&mut limits.cpu_quota, number("cpu-quota", self.cpu_quota.as_ref())?);
-        set(&mut limits.cpu_rt_period, number("cpu-rt-period", self.cpu_rt_period.as_ref())?);
-        set(&mut limits.cpu_rt_runtime, number("cpu-rt-runtime", self.cpu_rt_runtime.as_ref())?);
+        set(
+            &mut limits.memory,
+            parse_some("memory", self.memory.as_ref(), size::parse)?,
+        );
+        set(
+            &mut limits.memory_reservation,
+            parse_some(
+                "memory-reservation",
+                self.memory_reservation.as_ref(),
+                size::parse,
+            )?,
+        );
+        set(
+            &mut limits.memory_swap,
+            parse_some(
+                "memory-swap",
+                self.memory_swap.as_ref(),
+                size::parse_or_unlimited,
+            )?,
+        );
+        set(
+            &mut limits.nano_cpus,
+            parse_some("cpus", self.cpus.as_ref(), parse_cpus)?,
+        );
+        set(
+            &mut limits.cpu_shares,
+            number("cpu-shares", self.cpu_shares.as_ref())?,
+        );
+        set(
+            &mut limits.cpu_period,
+            number("cpu-period", self.cpu_period.as_ref())?,
+        );
+        set(
+            &mut limits.cpu_quota,
+            number("cpu-quota", self.cpu_quota.as_ref())?,
+        );
+        set(
+            &mut limits.cpu_rt_period,
+            number("cpu-rt-period", self.cpu_rt_period.as_ref())?,
+        );
+        set(
+            &mut limits.cpu_rt_runtime,
+            number("cpu-rt-runtime", self.cpu_rt_runtime.as_ref())?,
+        );
         set(&mut limits.cpuset_cpus, self.cpuset_cpus.clone());
         set(&mut limits.cpuset_mems, self.cpuset_mems.clone());
-        set(&mut limits.pids_limit, number("pids-limit", self.pids_limit.as_ref())?);
+        set(
+            &mut limits.pids_limit,
+            number("pids-limit", self.pids_limit.as_ref())?,
+        );
         let weight = number::<u16>("blkio-weight", self.blkio_weight.as_ref())?;
-        if let Some(weight) = weight.filter(|weight| *weight != 0 && !(10..=1000).contains(weight)) {
-            return Err(super::bad_value("blkio-weight", weight, "the range is 10 to 1000"));
+        if let Some(weight) = weight.filter(|weight| *weight != 0 && !(10..=1000).contains(weight))
+        {
+            return Err(super::bad_value(
+                "blkio-weight",
+                weight,
+                "the range is 10 to 1000",
+            ));
         }
-        set(&mut limits.blkio_weight, weight.filter(|weight| *weight != 0));
+        set(
+            &mut limits.blkio_weight,
+            weight.filter(|weight| *weight != 0),
+        );
         Ok(())
     }
 }
@@ -116,15 +165,39 @@ impl ResourceFlags {
         self.basic.apply(limits)?;
         let swappiness: Option<i64> = number("memory-swappiness", self.memory_swappiness.as_ref())?;
         if let Some(value) = swappiness.filter(|value| !(-1..=100).contains(value)) {
-            return Err(super::bad_value("memory-swappiness", value, "the range is 0 to 100"));
+            return Err(super::bad_value(
+                "memory-swappiness",
+                value,
+                "the range is 0 to 100",
+            ));
         }
         limits.memory_swappiness = swappiness.and_then(|value| u64::try_from(value).ok());
         limits.oom_kill_disable = self.oom_kill_disable;
-        limits.blkio_weight_device = parse_all("blkio-weight-device", &self.blkio_weight_device, DeviceValue::parse_weight)?;
-        limits.device_read_bps = parse_all("device-read-bps", &self.device_read_bps, DeviceValue::parse_bytes)?;
-        limits.device_write_bps = parse_all("device-write-bps", &self.device_write_bps, DeviceValue::parse_bytes)?;
-        limits.device_read_iops = parse_all("device-read-iops", &self.device_read_iops, DeviceValue::parse_count)?;
-        limits.device_write_iops = parse_all("device-write-iops", &self.device_write_iops, DeviceValue::parse_count)?;
+        limits.blkio_weight_device = parse_all(
+            "blkio-weight-device",
+            &self.blkio_weight_device,
+            DeviceValue::parse_weight,
+        )?;
+        limits.device_read_bps = parse_all(
+            "device-read-bps",
+            &self.device_read_bps,
+            DeviceValue::parse_bytes,
+        )?;
+        limits.device_write_bps = parse_all(
+            "device-write-bps",
+            &self.device_write_bps,
+            DeviceValue::parse_bytes,
+        )?;
+        limits.device_read_iops = parse_all(
+            "device-read-iops",
+            &self.device_read_iops,
+            DeviceValue::parse_count,
+        )?;
+        limits.device_write_iops = parse_all(
+            "device-write-iops",
+            &self.device_write_iops,
+            DeviceValue::parse_count,
+        )?;
         Ok(())
     }
 }

@@ -12,15 +12,27 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 fn spec_of(words: &str) -> Result<ContainerSpec, String> {
-    let mut command = ContainerFlags::augment_args(Command::new("")).no_binary_name(true).disable_help_flag(true).args_override_self(true);
+    let mut command = ContainerFlags::augment_args(Command::new(""))
+        .no_binary_name(true)
+        .disable_help_flag(true)
+        .args_override_self(true);
     command.build();
-    let words: Vec<OsString> = words.split(' ').filter(|word| !word.is_empty()).map(OsString::from).collect();
-    let Parsed::Arguments { flags, positionals } = argv::split(&command, &words, Flags::First)? else {
+    let words: Vec<OsString> = words
+        .split(' ')
+        .filter(|word| !word.is_empty())
+        .map(OsString::from)
+        .collect();
+    let Parsed::Arguments { flags, positionals } = argv::split(&command, &words, Flags::First)?
+    else {
         return Err("help".into());
     };
-    let matches = command.try_get_matches_from(flags).map_err(|e| e.to_string())?;
+    let matches = command
+        .try_get_matches_from(flags)
+        .map_err(|e| e.to_string())?;
     let flags = ContainerFlags::from_arg_matches(&matches).map_err(|e| e.to_string())?;
-    let mut words = positionals.into_iter().map(|word| word.into_string().unwrap());
+    let mut words = positionals
+        .into_iter()
+        .map(|word| word.into_string().unwrap());
     let image = words.next().unwrap_or_default();
     flags.spec(image, words.collect()).map_err(|e| e.chain())
 }
@@ -35,12 +47,20 @@ fn wrong(words: &str) -> String {
 
 #[test]
 fn nothing_said_is_nothing_asked() {
-    assert_eq!(ok("alpine"), ContainerSpec { image: "alpine".into(), ..Default::default() });
+    assert_eq!(
+        ok("alpine"),
+        ContainerSpec {
+            image: "alpine".into(),
+            ..Default::default()
+        }
+    );
 }
 
 #[test]
 fn the_process() {
-    let spec = ok("-it --rm -e A=1 --env B=2 -u 1000:5 -w /srv -h web --init -l a=b -l c --stop-timeout 3 --stop-signal INT --restart no --entrypoint sh img -c id");
+    let spec = ok(
+        "-it --rm -e A=1 --env B=2 -u 1000:5 -w /srv -h web --init -l a=b -l c --stop-timeout 3 --stop-signal INT --restart no --entrypoint sh img -c id",
+    );
     assert!(spec.tty && spec.open_stdin && spec.auto_remove && spec.init);
     assert_eq!(spec.env, ["A=1", "B=2"]);
     assert_eq!(spec.user.as_deref(), Some("1000:5"));
@@ -52,8 +72,17 @@ fn the_process() {
     assert_eq!(spec.entrypoint, Some(vec!["sh".into()]));
     assert_eq!(spec.command, Some(vec!["-c".into(), "id".into()]));
     assert_eq!(ok("--entrypoint= img").entrypoint, Some(vec![]));
-    assert_eq!(ok("--log-driver json-file --log-opt max-size=1m img").log.options.len(), 1);
-    assert_eq!(ok("--cpu-count 3 --isolation=default --disable-content-trust img").image, "img");
+    assert_eq!(
+        ok("--log-driver json-file --log-opt max-size=1m img")
+            .log
+            .options
+            .len(),
+        1
+    );
+    assert_eq!(
+        ok("--cpu-count 3 --isolation=default --disable-content-trust img").image,
+        "img"
+    );
 }
 
 #[test]
@@ -63,7 +92,9 @@ fn networks_and_ports() {
     assert_eq!(spec.ports[0].host_port, HostPort::Exact(8080));
     assert_eq!(spec.ports[2].host_port, HostPort::Random);
     assert!(spec.publish_all);
-    let spec = ok("--network front --network name=back,alias=db --network-alias web --ip 10.0.0.5 --mac-address 02:42:ac:11:00:02 img");
+    let spec = ok(
+        "--network front --network name=back,alias=db --network-alias web --ip 10.0.0.5 --mac-address 02:42:ac:11:00:02 img",
+    );
     assert_eq!(spec.network_mode, NetworkMode::Networks);
     assert_eq!(spec.networks.len(), 2);
     assert_eq!(spec.networks[0].aliases, ["web"]);
@@ -71,15 +102,25 @@ fn networks_and_ports() {
     assert_eq!(spec.networks[1].aliases, ["db"]);
     assert_eq!(ok("--net host img").network_mode, NetworkMode::Host);
     assert_eq!(ok("--ip 172.17.0.9 img").networks[0].network, "bridge");
-    assert_eq!(ok("--add-host a:1.2.3.4 --add-host b:host-gateway --dns 1.1.1.1 img").extra_hosts.len(), 2);
+    assert_eq!(
+        ok("--add-host a:1.2.3.4 --add-host b:host-gateway --dns 1.1.1.1 img")
+            .extra_hosts
+            .len(),
+        2
+    );
     assert!(wrong("--network host --ip 1.2.3.4 img").contains("conflicting options"));
     assert!(wrong("--dns nope img").contains("nope is not an ip address"));
-    assert!(wrong("-p 99999:80 img").starts_with("invalid argument \"99999:80\" for \"--publish\" flag"));
+    assert!(
+        wrong("-p 99999:80 img")
+            .starts_with("invalid argument \"99999:80\" for \"--publish\" flag")
+    );
 }
 
 #[test]
 fn mounts() {
-    let spec = ok("-v data:/var/lib -v /etc/hosts:/h:ro --mount type=tmpfs,target=/t --tmpfs /run:size=1m --read-only --shm-size 128m --volumes-from x:ro img");
+    let spec = ok(
+        "-v data:/var/lib -v /etc/hosts:/h:ro --mount type=tmpfs,target=/t --tmpfs /run:size=1m --read-only --shm-size 128m --volumes-from x:ro img",
+    );
     assert_eq!(spec.mounts.len(), 4);
     assert!(spec.mounts[1].read_only && spec.read_only);
     assert_eq!(spec.shm_size, Some(128 << 20));
@@ -89,7 +130,9 @@ fn mounts() {
 
 #[test]
 fn isolation_and_limits() {
-    let spec = ok("--privileged --cap-add NET_ADMIN --cap-drop ALL --pid host --ipc container:x --device /dev/null:/dev/x:r --sysctl a.b=1 --ulimit nofile=10:20 --oom-score-adj -500 img");
+    let spec = ok(
+        "--privileged --cap-add NET_ADMIN --cap-drop ALL --pid host --ipc container:x --device /dev/null:/dev/x:r --sysctl a.b=1 --ulimit nofile=10:20 --oom-score-adj -500 img",
+    );
     assert_eq!(spec.pid_mode, NamespaceMode::Host);
     assert_eq!(spec.ipc_mode, NamespaceMode::Container("x".into()));
     assert_eq!(spec.oom_score_adj, Some(-500));
@@ -109,16 +152,30 @@ fn isolation_and_limits() {
 
 #[test]
 fn health() {
-    let check = ok("--health-cmd curl --health-interval 5s --health-retries 2 img").healthcheck.unwrap();
+    let check = ok("--health-cmd curl --health-interval 5s --health-retries 2 img")
+        .healthcheck
+        .unwrap();
     assert_eq!(check.test, HealthTest::Shell("curl".into()));
     assert_eq!(check.interval, Some(Duration::from_secs(5)));
-    assert_eq!(ok("--no-healthcheck img").healthcheck.unwrap().test, HealthTest::None);
+    assert_eq!(
+        ok("--no-healthcheck img").healthcheck.unwrap().test,
+        HealthTest::None
+    );
     assert!(wrong("--no-healthcheck --health-retries 2 img").contains("conflicts"));
 }
 
 #[test]
 fn hostile_flags_are_errors() {
-    for words in ["--pids-limit x img", "--gpus \u{0} img", "--env = img", "--ulimit = img", "--ip6 ::: img", "--restart often img", "--stop-timeout 99999999999999999999 img", "--use-api-socket img"] {
+    for words in [
+        "--pids-limit x img",
+        "--gpus \u{0} img",
+        "--env = img",
+        "--ulimit = img",
+        "--ip6 ::: img",
+        "--restart often img",
+        "--stop-timeout 99999999999999999999 img",
+        "--use-api-socket img",
+    ] {
         wrong(words);
     }
 }

@@ -164,16 +164,25 @@ impl AcceptedFlags {
     fn check(&self) -> Result<(), Failure> {
         let into_store = |text: &&String| matches!(text.as_str(), "type=docker" | "type=image");
         if let Some(other) = self.output.iter().find(|text| !into_store(text)) {
-            return Err(Failure::said(format!("--output {other} is not supported: images go into the store"))
-                .hint("build it, then use `save`, or `cp` from a container made of it"));
+            return Err(Failure::said(format!(
+                "--output {other} is not supported: images go into the store"
+            ))
+            .hint("build it, then use `save`, or `cp` from a container made of it"));
         }
         for (flag, value) in [("provenance", &self.provenance), ("sbom", &self.sbom)] {
-            if value.as_deref().is_some_and(|value| !matches!(value, "false" | "0")) {
-                return Err(Failure::said(format!("--{flag} is not supported: no attestations are made")));
+            if value
+                .as_deref()
+                .is_some_and(|value| !matches!(value, "false" | "0"))
+            {
+                return Err(Failure::said(format!(
+                    "--{flag} is not supported: no attestations are made"
+                )));
             }
         }
         if !self.cache_from.is_empty() || !self.cache_to.is_empty() {
-            output::warn("--cache-from and --cache-to are not used: the build cache of this data root is the only one");
+            output::warn(
+                "--cache-from and --cache-to are not used: the build cache of this data root is the only one",
+            );
         }
         Ok(())
     }
@@ -183,7 +192,9 @@ impl BuildFlags {
     /// The build these flags and a context ask for.
     pub(super) fn options(&self, context: &str) -> Result<Options, Failure> {
         if let Some(flag) = self.refused.given() {
-            return Err(Failure::said(format!("--{flag} is not supported by this builder")).code(125));
+            return Err(
+                Failure::said(format!("--{flag} is not supported by this builder")).code(125),
+            );
         }
         self.accepted.check()?;
         let mut options = Options::new(self.context(context)?);
@@ -207,31 +218,43 @@ impl BuildFlags {
             "none" => RunNetwork::None,
             "host" => RunNetwork::Host,
             other => {
-                return Err(Failure::said(format!("network mode {other:?} not supported by the builder"))
-                    .hint("use default, none or host"));
+                return Err(Failure::said(format!(
+                    "network mode {other:?} not supported by the builder"
+                ))
+                .hint("use default, none or host"));
             }
         };
         options.extra_hosts = parse_all("add-host", &self.add_host, str::parse)?;
         let env = |name: &str| std::env::var(name).ok();
         options.secrets = parse_all("secret", &self.secret, |text| Secret::parse(text, &env))?;
-        options.build_contexts = parse_all("build-context", &self.build_context, NamedContext::parse)?.into_iter().collect();
+        options.build_contexts =
+            parse_all("build-context", &self.build_context, NamedContext::parse)?
+                .into_iter()
+                .collect();
         options.shm_size = parse_some("shm-size", self.shm_size.as_ref(), model::size::parse)?;
-        options.source_date_epoch = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|text| text.parse().ok());
+        options.source_date_epoch = std::env::var("SOURCE_DATE_EPOCH")
+            .ok()
+            .and_then(|text| text.parse().ok());
         Ok(options)
     }
 
     /// `-` is an archive, or with neither `-f` nor an archive's magic a Dockerfile alone.
     fn context(&self, path: &str) -> Result<ContextSource, Failure> {
         if path == "-" && self.file.as_deref() == Some("-") {
-            return Err(Failure::said("invalid argument: can't use stdin for both build context and dockerfile"));
+            return Err(Failure::said(
+                "invalid argument: can't use stdin for both build context and dockerfile",
+            ));
         }
-        ContextSource::parse(path, || Box::new(std::io::stdin())).map_err(|error| Failure::said(error.to_string()))
+        ContextSource::parse(path, || Box::new(std::io::stdin()))
+            .map_err(|error| Failure::said(error.to_string()))
     }
 }
 
 fn text_of_stdin() -> Result<String, Failure> {
     let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text).map_err(Failure::system("read the Dockerfile from standard input"))?;
+    std::io::stdin()
+        .read_to_string(&mut text)
+        .map_err(Failure::system("read the Dockerfile from standard input"))?;
     Ok(text)
 }
 
@@ -252,14 +275,41 @@ mod tests {
     use clap::{Command, FromArgMatches};
 
     fn options(words: &[&str]) -> Result<Options, String> {
-        let command = BuildFlags::augment_args(Command::new("").no_binary_name(true).args_override_self(true));
-        let matches = command.try_get_matches_from(words).map_err(|error| error.to_string())?;
-        BuildFlags::from_arg_matches(&matches).unwrap().options(".").map_err(|failure| failure.chain())
+        let command = BuildFlags::augment_args(
+            Command::new("")
+                .no_binary_name(true)
+                .args_override_self(true),
+        );
+        let matches = command
+            .try_get_matches_from(words)
+            .map_err(|error| error.to_string())?;
+        BuildFlags::from_arg_matches(&matches)
+            .unwrap()
+            .options(".")
+            .map_err(|failure| failure.chain())
     }
 
     #[test]
     fn flags_become_options() {
-        let built = options(&["-t", "a:1", "-t", "b", "--build-arg", "X=1", "--build-arg", "DOCKLESS_UNSET", "--target", "t", "--no-cache", "--network=none", "--label", "k=v", "-f", "D"]).unwrap();
+        let built = options(&[
+            "-t",
+            "a:1",
+            "-t",
+            "b",
+            "--build-arg",
+            "X=1",
+            "--build-arg",
+            "DOCKLESS_UNSET",
+            "--target",
+            "t",
+            "--no-cache",
+            "--network=none",
+            "--label",
+            "k=v",
+            "-f",
+            "D",
+        ])
+        .unwrap();
         assert_eq!(built.tags, ["a:1", "b"]);
         assert_eq!(built.build_args, BTreeMap::from([("X".into(), "1".into())]));
         assert_eq!(built.network, RunNetwork::None);
@@ -269,9 +319,25 @@ mod tests {
 
     #[test]
     fn what_is_not_done_is_said() {
-        for words in [&["--squash"][..], &["--memory", "1g"], &["--output", "type=local,dest=x"], &["--sbom", "true"], &["--ssh", "default"], &["--network", "mynet"], &["--secret", "src=x"]] {
+        for words in [
+            &["--squash"][..],
+            &["--memory", "1g"],
+            &["--output", "type=local,dest=x"],
+            &["--sbom", "true"],
+            &["--ssh", "default"],
+            &["--network", "mynet"],
+            &["--secret", "src=x"],
+        ] {
             assert!(!options(words).unwrap_err().is_empty(), "{words:?}");
         }
-        assert!(options(&["--load", "--provenance=false", "--rm", "--output=type=docker"]).is_ok());
+        assert!(
+            options(&[
+                "--load",
+                "--provenance=false",
+                "--rm",
+                "--output=type=docker"
+            ])
+            .is_ok()
+        );
     }
 }

@@ -51,7 +51,11 @@ struct Build {
 
 impl Run for Build {
     fn run(self, session: &Session) -> Outcome {
-        let style = if self.quiet { Style::Quiet } else { Style::parse(&self.progress)? };
+        let style = if self.quiet {
+            Style::Quiet
+        } else {
+            Style::parse(&self.progress)?
+        };
         let options = self.flags.options(&self.path)?;
         let ctx = session.engine()?;
         let teller = Teller::new(style);
@@ -60,7 +64,11 @@ impl Run for Build {
             Err(error) => {
                 teller.failed(&error);
                 // BuildKit's opening word, where scripts look for it.
-                let opening = if session.program == Program::Docker { "ERROR: " } else { "" };
+                let opening = if session.program == Program::Docker {
+                    "ERROR: "
+                } else {
+                    ""
+                };
                 return Err(Failure::said(format!("{opening}{}", chain(&error))));
             }
         };
@@ -76,7 +84,9 @@ impl Run for Build {
         if self.push {
             let progress = output::progress::PullProgress::on_stderr(self.quiet);
             for name in &built.names {
-                ctx.images()?.push(name, &progress).map_err(engine::Error::from)?;
+                ctx.images()?
+                    .push(name, &progress)
+                    .map_err(engine::Error::from)?;
             }
             progress.finish();
         }

@@ -24,7 +24,11 @@ const KEPT: usize = 40;
 impl Style {
     /// What suits standard error.
     pub(crate) fn auto() -> Self {
-        if std::io::stderr().is_terminal() { Self::Terminal } else { Self::Plain }
+        if std::io::stderr().is_terminal() {
+            Self::Terminal
+        } else {
+            Self::Plain
+        }
     }
 
     pub(super) fn parse(text: &str) -> Result<Self, Failure> {
@@ -34,7 +38,8 @@ impl Style {
             "tty" => Self::Terminal,
             "quiet" | "none" => Self::Quiet,
             other => {
-                return Err(Failure::said(format!("unknown progress {other:?}")).hint("use auto, plain, tty or quiet"));
+                return Err(Failure::said(format!("unknown progress {other:?}"))
+                    .hint("use auto, plain, tty or quiet"));
             }
         })
     }
@@ -59,8 +64,13 @@ struct Told {
 
 impl Teller {
     pub(crate) fn new(style: Style) -> Self {
-        let bars = (style == Style::Terminal).then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
-        Self { style, bars, told: Mutex::default() }
+        let bars = (style == Style::Terminal)
+            .then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
+        Self {
+            style,
+            bars,
+            told: Mutex::default(),
+        }
     }
 
     fn told(&self) -> MutexGuard<'_, Told> {
@@ -82,7 +92,9 @@ impl Teller {
         match self.style {
             Style::Quiet => {}
             Style::Plain => {
-                self.say(&format!("#{number} exporting to image\n#{number} writing image {id} done"));
+                self.say(&format!(
+                    "#{number} exporting to image\n#{number} writing image {id} done"
+                ));
                 for name in names {
                     self.say(&format!("#{number} naming to {name} done"));
                 }
@@ -107,12 +119,25 @@ impl Teller {
             }
             output::note("------");
         }
-        let Some(excerpt) = &error.excerpt else { return };
-        let first = excerpt.shown.iter().find(|(_, _, marked)| *marked).map_or(1, |(number, ..)| *number);
-        output::note(format_args!("{}:{first}\n--------------------", excerpt.file));
+        let Some(excerpt) = &error.excerpt else {
+            return;
+        };
+        let first = excerpt
+            .shown
+            .iter()
+            .find(|(_, _, marked)| *marked)
+            .map_or(1, |(number, ..)| *number);
+        output::note(format_args!(
+            "{}:{first}\n--------------------",
+            excerpt.file
+        ));
         for (number, text, marked) in &excerpt.shown {
             let mark = if *marked { ">>>" } else { "   " };
-            output::note(format_args!("{number:4} | {mark} {text}").to_string().trim_end());
+            output::note(
+                format_args!("{number:4} | {mark} {text}")
+                    .to_string()
+                    .trim_end(),
+            );
         }
         output::note("--------------------");
     }
@@ -180,7 +205,11 @@ impl Progress for Teller {
             Event::Output { step, line, at, .. } => self.output(step, line, at),
             Event::Finished { step, took } => {
                 self.told().output.remove(&step.number);
-                self.end(step, &format!("DONE {:.1}s", took.as_secs_f64()), AnsiColor::Green);
+                self.end(
+                    step,
+                    &format!("DONE {:.1}s", took.as_secs_f64()),
+                    AnsiColor::Green,
+                );
             }
             Event::Failed { step, .. } => {
                 {

@@ -7,8 +7,12 @@ use crate::system::prune::{self, PruneFlags};
 use crate::verb::{Run, Verb, verb};
 use clap::Args;
 
-pub(super) const VERB: Verb =
-    verb::<Prune>(&["builder prune", "buildx prune"], "[OPTIONS]", "Remove build cache").examples("builder prune -f");
+pub(super) const VERB: Verb = verb::<Prune>(
+    &["builder prune", "buildx prune"],
+    "[OPTIONS]",
+    "Remove build cache",
+)
+.examples("builder prune -f");
 
 #[derive(Debug, Args)]
 struct Prune {
@@ -22,11 +26,19 @@ struct Prune {
 impl Run for Prune {
     fn run(self, session: &Session) -> Outcome {
         let filters = self.flags.filters()?;
-        if !self.flags.confirmed(session, "This will remove all build cache.")? {
+        if !self
+            .flags
+            .confirmed(session, "This will remove all build cache.")?
+        {
             return Ok(0);
         }
-        let before = filters.get("until").first().map(|text| engine::prune::moment(text)).transpose()?;
-        let pruned = build::cache::prune(&session.engine()?.layout, before).map_err(|cause| Failure::said(chain(&cause)))?;
+        let before = filters
+            .get("until")
+            .first()
+            .map(|text| engine::prune::moment(text))
+            .transpose()?;
+        let pruned = build::cache::prune(&session.engine()?.layout, before)
+            .map_err(|cause| Failure::said(chain(&cause)))?;
         // What only the cache kept goes with the next look at what no image reaches.
         let freed = pruned.bytes + prune::unreferenced(session)?;
         for name in &pruned.removed {

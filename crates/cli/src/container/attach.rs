@@ -39,11 +39,21 @@ impl Run for Attach {
         let record = super::find(session, &self.container)?;
         let stdin = !self.no_stdin && record.spec.open_stdin;
         interactive::check_terminal(record.spec.tty, stdin)?;
-        let streams = Streams { stdin, stdout: true, stderr: true };
+        let streams = Streams {
+            stdin,
+            stdout: true,
+            stderr: true,
+        };
         let attached = attach(session.engine()?, &record, streams)?;
         if let Some((rows, columns)) = run::size(&record) {
             attached.resize(rows, columns)?;
         }
-        run::stay(session, &record, Started::Attached(attached), keys, self.sig_proxy)
+        run::stay(
+            session,
+            &record,
+            Started::Attached(attached),
+            keys,
+            self.sig_proxy,
+        )
     }
 }

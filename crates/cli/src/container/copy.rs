@@ -49,7 +49,9 @@ impl<'a> Side<'a> {
             return Self::Stream;
         }
         match text.split_once(':') {
-            Some((name, path)) if !name.is_empty() && !text.starts_with(['/', '.']) => Self::Container(name, path),
+            Some((name, path)) if !name.is_empty() && !text.starts_with(['/', '.']) => {
+                Self::Container(name, path)
+            }
             _ => Self::Host(text),
         }
     }
@@ -57,17 +59,36 @@ impl<'a> Side<'a> {
 
 impl Run for Copy {
     fn run(self, session: &Session) -> Outcome {
-        let options = Options { archive: self.archive, follow: self.follow_link };
+        let options = Options {
+            archive: self.archive,
+            follow: self.follow_link,
+        };
         match (Side::parse(&self.source), Side::parse(&self.target)) {
-            (Side::Container(name, path), Side::Stream) => write_archive(session, name, path, options)?,
-            (Side::Stream, Side::Container(name, path)) => read_archive(session, name, path, options)?,
+            (Side::Container(name, path), Side::Stream) => {
+                write_archive(session, name, path, options)?
+            }
+            (Side::Stream, Side::Container(name, path)) => {
+                read_archive(session, name, path, options)?
+            }
             (Side::Container(name, path), Side::Host(target)) => {
                 let target = absolute(target)?;
-                transfer(&view(session, name)?, path, &View::host()?, &target, options)?;
+                transfer(
+                    &view(session, name)?,
+                    path,
+                    &View::host()?,
+                    &target,
+                    options,
+                )?;
                 self.tell(&format!("Successfully copied to {target}"));
             }
             (Side::Host(source), Side::Container(name, path)) => {
-                transfer(&View::host()?, &absolute(source)?, &view(session, name)?, path, options)?;
+                transfer(
+                    &View::host()?,
+                    &absolute(source)?,
+                    &view(session, name)?,
+                    path,
+                    options,
+                )?;
                 self.tell(&format!("Successfully copied to {name}:{path}"));
             }
             (Side::Container(..), Side::Container(..)) => {
@@ -91,7 +112,10 @@ impl Copy {
 }
 
 fn view(session: &Session, name: &str) -> Result<View, Failure> {
-    Ok(View::container(session.engine()?, &super::find(session, name)?)?)
+    Ok(View::container(
+        session.engine()?,
+        &super::find(session, name)?,
+    )?)
 }
 
 /// The absolute path; a last `/` or `/.` says something and stays.
@@ -103,29 +127,63 @@ fn absolute(path: &str) -> Result<String, Failure> {
     })
 }
 
-fn write_archive(session: &Session, name: &str, path: &str, options: Options) -> Result<(), Failure> {
+fn write_archive(
+    session: &Session,
+    name: &str,
+    path: &str,
+    options: Options,
+) -> Result<(), Failure> {
     let stdout = std::io::stdout();
     if stdout.is_terminal() {
-        return Err(Failure::said("cowardly refusing to copy to a terminal").hint("redirect it, or name a file"));
+        return Err(Failure::said("cowardly refusing to copy to a terminal")
+            .hint("redirect it, or name a file"));
     }
     let from = view(session, name)?;
     let source = normal(path);
     if from.stat(&source, options.follow)?.is_none() {
-        return Err(Failure::said(format!("Could not find the file {path} in container {name}")));
+        return Err(Failure::said(format!(
+            "Could not find the file {path} in container {name}"
+        )));
     }
-    let base = source.file_name().map_or_else(|| ".".to_owned(), |base| base.to_string_lossy().into_owned());
-    Ok(pack(&from, &source, &base, options.follow, &mut stdout.lock())?)
+    let base = source.file_name().map_or_else(
+        || ".".to_owned(),
+        |base| base.to_string_lossy().into_owned(),
+    );
+    Ok(pack(
+        &from,
+        &source,
+        &base,
+        options.follow,
+        &mut stdout.lock(),
+    )?)
 }
 
-fn read_archive(session: &Session, name: &str, path: &str, options: Options) -> Result<(), Failure> {
+fn read_archive(
+    session: &Session,
+    name: &str,
+    path: &str,
+    options: Options,
+) -> Result<(), Failure> {
     let to = view(session, name)?;
     let target = normal(path);
     match to.stat(&target, true)?.map(|stat| stat.kind) {
         Some(Kind::Directory) => {}
-        Some(_) => return Err(Failure::said(format!("destination \"{name}:{path}\" must be a directory"))),
-        None => return Err(Failure::said(format!("Could not find the file {path} in container {name}"))),
+        Some(_) => {
+            return Err(Failure::said(format!(
+                "destination \"{name}:{path}\" must be a directory"
+            )));
+        }
+        None => {
+            return Err(Failure::said(format!(
+                "Could not find the file {path} in container {name}"
+            )));
+        }
     }
-    let owner = if options.archive { Owner::Keep } else { Owner::Root };
+    let owner = if options.archive {
+        Owner::Keep
+    } else {
+        Owner::Root
+    };
     Ok(unpack(&to, &target, owner, &mut std::io::stdin().lock())?)
 }
 

@@ -66,13 +66,20 @@ fn policy(text: &str) -> Result<PullPolicy, Failure> {
         "always" => Ok(PullPolicy::Always),
         "missing" | "" => Ok(PullPolicy::Missing),
         "never" => Ok(PullPolicy::Never),
-        _ => Err(Failure::said(format!("invalid pull option: '{text}': must be one of \"always\", \"missing\" or \"never\"")).code(125)),
+        _ => Err(Failure::said(format!(
+            "invalid pull option: '{text}': must be one of \"always\", \"missing\" or \"never\""
+        ))
+        .code(125)),
     }
 }
 
 impl CreateFlags {
     /// Fetches the image where needed and makes the container.
-    pub(super) fn create(&self, session: &Session, spec: ContainerSpec) -> Result<ContainerRecord, Failure> {
+    pub(super) fn create(
+        &self,
+        session: &Session,
+        spec: ContainerSpec,
+    ) -> Result<ContainerRecord, Failure> {
         if let Some(path) = &self.cidfile
             && path.exists()
         {
@@ -92,7 +99,8 @@ impl CreateFlags {
         let image = engine::images::base(ctx, &spec.image, policy, platform.as_deref(), &progress)
             .map_err(|error| no_such_image(error, &spec.image, policy))?;
         progress.finish();
-        let record = engine::container::create::create(ctx, spec, self.name.as_deref(), &image).map_err(Failure::Start)?;
+        let record = engine::container::create::create(ctx, spec, self.name.as_deref(), &image)
+            .map_err(Failure::Start)?;
         if let Some(path) = &self.cidfile {
             write_id(path, record.id.as_str())?;
         }
@@ -111,7 +119,9 @@ fn as_start(failure: Failure) -> Failure {
 fn no_such_image(error: engine::Error, image: &str, policy: PullPolicy) -> Failure {
     match (&error, policy) {
         (engine::Error::Image(image::Error::NoSuchImage(_)), PullPolicy::Never) => {
-            Failure::said(format!("No such image: {image}")).hint("leave out --pull never, or pull it first").code(125)
+            Failure::said(format!("No such image: {image}"))
+                .hint("leave out --pull never, or pull it first")
+                .code(125)
         }
         _ => Failure::Start(error),
     }
@@ -120,5 +130,8 @@ fn no_such_image(error: engine::Error, image: &str, policy: PullPolicy) -> Failu
 fn write_id(path: &Path, id: &str) -> Result<(), Failure> {
     std::fs::File::create_new(path)
         .and_then(|mut file| file.write_all(id.as_bytes()))
-        .map_err(Failure::system(format!("write the container ID file {}", path.display())))
+        .map_err(Failure::system(format!(
+            "write the container ID file {}",
+            path.display()
+        )))
 }

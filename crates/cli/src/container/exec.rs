@@ -75,9 +75,17 @@ impl Run for Exec {
             .map_err(|e| Failure::system("open /dev/null")(e.into()))?;
         let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
         let stdio = match self.detach {
-            true => ExecStdio { stdin: null.as_fd(), stdout: null.as_fd(), stderr: null.as_fd() },
+            true => ExecStdio {
+                stdin: null.as_fd(),
+                stdout: null.as_fd(),
+                stderr: null.as_fd(),
+            },
             false => ExecStdio {
-                stdin: if self.interactive { stdin.as_fd() } else { null.as_fd() },
+                stdin: if self.interactive {
+                    stdin.as_fd()
+                } else {
+                    null.as_fd()
+                },
                 stdout: stdout.as_fd(),
                 stderr: stderr.as_fd(),
             },
@@ -90,7 +98,14 @@ impl Run for Exec {
             return Ok(process.wait()?);
         }
         let seat = Seat::at_process(process, self.interactive)?;
-        match interactive::sit(seat, &Sitting { tty: true, detach_keys: keys, proxy: None })? {
+        match interactive::sit(
+            seat,
+            &Sitting {
+                tty: true,
+                detach_keys: keys,
+                proxy: None,
+            },
+        )? {
             End::Exited(code) => Ok(code),
             End::Detached | End::Lost => Ok(0),
         }

@@ -68,7 +68,11 @@ impl Run for List {
     fn run(self, session: &Session) -> Outcome {
         let ctx = session.engine()?;
         let filters = engine_list::parse_filters(&self.filter)?;
-        let last = if self.latest { Some(1) } else { self.last.and_then(|n| usize::try_from(n).ok()) };
+        let last = if self.latest {
+            Some(1)
+        } else {
+            self.last.and_then(|n| usize::try_from(n).ok())
+        };
         let mut containers = engine_list::list(ctx, self.all || last.is_some(), &filters)?;
         if let Some(last) = last {
             containers.truncate(last);
@@ -76,14 +80,26 @@ impl Run for List {
         if self.quiet {
             for container in &containers {
                 let id = &container.record.id;
-                output::line(if self.no_trunc { id.as_str() } else { id.short() })?;
+                output::line(if self.no_trunc {
+                    id.as_str()
+                } else {
+                    id.short()
+                })?;
             }
             return Ok(0);
         }
         let format = Format::parse(self.format.as_deref())?;
         let sizes = self.size || (self.format.is_some() && format.wants("Size"));
         let rows = rows(session, &containers, !self.no_trunc, sizes)?;
-        let mut columns = vec!["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names"];
+        let mut columns = vec![
+            "ID",
+            "Image",
+            "Command",
+            "RunningFor",
+            "Status",
+            "Ports",
+            "Names",
+        ];
         if self.size {
             columns.push("Size");
         }
@@ -102,19 +118,39 @@ pub(crate) fn rows(
     cut: bool,
     sizes: bool,
 ) -> Result<Vec<Map<String, Value>>, Failure> {
-    containers.iter().map(|container| row(session, container, cut, sizes)).collect()
+    containers
+        .iter()
+        .map(|container| row(session, container, cut, sizes))
+        .collect()
 }
 
-fn row(session: &Session, container: &Listed, cut: bool, sizes: bool) -> Result<Map<String, Value>, Failure> {
+fn row(
+    session: &Session,
+    container: &Listed,
+    cut: bool,
+    sizes: bool,
+) -> Result<Map<String, Value>, Failure> {
     let Listed { record, state } = container;
     let command = record.process.args().join(" ");
-    let command = if cut { units::ellipsis(&command, 20) } else { command };
+    let command = if cut {
+        units::ellipsis(&command, 20)
+    } else {
+        command
+    };
     let size = match sizes {
         true => size_text(session, container)?,
         false => "0B".into(),
     };
-    let volumes = record.mounts.iter().filter(|mount| mount.volume.is_some()).count();
-    let id = if cut { record.id.short() } else { record.id.as_str() };
+    let volumes = record
+        .mounts
+        .iter()
+        .filter(|mount| mount.volume.is_some())
+        .count();
+    let id = if cut {
+        record.id.short()
+    } else {
+        record.id.as_str()
+    };
     let pairs: [(&str, Value); 15] = [
         ("Command", format!("\"{command}\"").into()),
         ("CreatedAt", units::created_at(record.created).into()),
@@ -124,7 +160,10 @@ fn row(session: &Session, container: &Listed, cut: bool, sizes: bool) -> Result<
         ("LocalVolumes", volumes.to_string().into()),
         ("Mounts", mounts(container, cut).into()),
         ("Names", record.name.clone().into()),
-        ("Networks", engine_list::networks(container).join(",").into()),
+        (
+            "Networks",
+            engine_list::networks(container).join(",").into(),
+        ),
         ("Platform", Value::Null),
         ("Ports", port_column(container).into()),
         ("RunningFor", units::ago(record.created).into()),
@@ -132,14 +171,20 @@ fn row(session: &Session, container: &Listed, cut: bool, sizes: bool) -> Result<
         ("State", state.status().into()),
         ("Status", status::text(container).into()),
     ];
-    Ok(pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    Ok(pairs
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect())
 }
 
 fn port_column(container: &Listed) -> String {
     if !container.state.is_active() {
         return String::new();
     }
-    ports::column(ports::published(&container.state), &container.record.exposed)
+    ports::column(
+        ports::published(&container.state),
+        &container.record.exposed,
+    )
 }
 
 /// As it was asked for; an id is cut.
@@ -152,16 +197,31 @@ fn image_name(container: &Listed, cut: bool) -> String {
 }
 
 fn mounts(container: &Listed, cut: bool) -> String {
-    let names = container.record.mounts.iter().filter_map(|mount| match (&mount.volume, &mount.mount.kind) {
-        (Some(name), _) => Some(name.clone()),
-        (None, MountKind::Bind { source, .. }) => Some(source.clone()),
-        _ => None,
+    let names = container.record.mounts.iter().filter_map(|mount| {
+        match (&mount.volume, &mount.mount.kind) {
+            (Some(name), _) => Some(name.clone()),
+            (None, MountKind::Bind { source, .. }) => Some(source.clone()),
+            _ => None,
+        }
     });
-    names.map(|name| if cut { units::ellipsis(&name, 15) } else { name }).collect::<Vec<_>>().join(",")
+    names
+        .map(|name| {
+            if cut {
+                units::ellipsis(&name, 15)
+            } else {
+                name
+            }
+        })
+        .collect::<Vec<_>>()
+        .join(",")
 }
 
 /// `2B (virtual 72.8MB)`.
 fn size_text(session: &Session, container: &Listed) -> Result<String, Failure> {
     let sizes = crate::inspect::sizes(session.engine()?, &container.record);
-    Ok(format!("{} (virtual {})", units::size(sizes.own), units::size(sizes.whole)))
+    Ok(format!(
+        "{} (virtual {})",
+        units::size(sizes.own),
+        units::size(sizes.whole)
+    ))
 }

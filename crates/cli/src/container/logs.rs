@@ -95,11 +95,15 @@ fn tail(text: &str) -> Option<usize> {
 }
 
 pub(crate) fn time(flag: &str, text: Option<&str>) -> Result<Option<Timestamp>, Failure> {
-    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
+    let Some(text) = text.filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
     match units::point_in_time(text) {
         Some(time) => Ok(Some(time)),
-        None => Err(Failure::said(format!("invalid value for \"{flag}\": failed to parse value as time or duration: {text:?}"))
-            .hint("write 10m, 2026-01-02T13:23:37Z or Unix seconds")),
+        None => Err(Failure::said(format!(
+            "invalid value for \"{flag}\": failed to parse value as time or duration: {text:?}"
+        ))
+        .hint("write 10m, 2026-01-02T13:23:37Z or Unix seconds")),
     }
 }
 

@@ -54,7 +54,10 @@ pub(crate) const VERBS: &[Verb] = &[
 
 /// The container of a name, id or unique id prefix.
 pub(crate) fn find(session: &Session, wanted: &str) -> Result<ContainerRecord, Failure> {
-    Ok(engine::container::names::resolve(session.engine()?, wanted)?)
+    Ok(engine::container::names::resolve(
+        session.engine()?,
+        wanted,
+    )?)
 }
 
 /// A container as tests need one.
@@ -64,7 +67,10 @@ pub(crate) fn sample(name: &str) -> ContainerRecord {
         id: model::Id::from_random([7; 32]),
         name: name.to_owned(),
         created: engine::Timestamp::now(),
-        spec: model::ContainerSpec { image: "nginx".into(), ..Default::default() },
+        spec: model::ContainerSpec {
+            image: "nginx".into(),
+            ..Default::default()
+        },
         image: Default::default(),
         process: Default::default(),
         mounts: Vec::new(),

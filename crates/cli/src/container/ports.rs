@@ -28,7 +28,10 @@ struct Port {
 
 /// The ports a container has published now.
 pub(crate) fn published(state: &State) -> &[PublishedPort] {
-    state.run().and_then(|run| run.network.as_ref()).map_or(&[], |network| network.ports.as_slice())
+    state
+        .run()
+        .and_then(|run| run.network.as_ref())
+        .map_or(&[], |network| network.ports.as_slice())
 }
 
 /// `0.0.0.0:8080`, and `[::]:8080` where no address was said.
@@ -36,7 +39,10 @@ fn host_sides(port: &PublishedPort) -> Vec<String> {
     match port.host_ip {
         Some(IpAddr::V6(ip)) => vec![format!("[{ip}]:{}", port.host_port)],
         Some(ip) => vec![format!("{ip}:{}", port.host_port)],
-        None => vec![format!("0.0.0.0:{}", port.host_port), format!("[::]:{}", port.host_port)],
+        None => vec![
+            format!("0.0.0.0:{}", port.host_port),
+            format!("[::]:{}", port.host_port),
+        ],
     }
 }
 
@@ -49,7 +55,9 @@ impl Run for Port {
             let mut lines: Vec<String> = ports
                 .iter()
                 .flat_map(|port| {
-                    host_sides(port).into_iter().map(move |host| format!("{}/{} -> {host}", port.container_port, port.protocol))
+                    host_sides(port).into_iter().map(move |host| {
+                        format!("{}/{} -> {host}", port.container_port, port.protocol)
+                    })
                 })
                 .collect();
             lines.sort();
@@ -58,15 +66,19 @@ impl Run for Port {
             }
             return Ok(0);
         };
-        let parsed: ContainerPort =
-            wanted.parse().map_err(|_| Failure::said(format!("Invalid proto or port: {wanted}")))?;
+        let parsed: ContainerPort = wanted
+            .parse()
+            .map_err(|_| Failure::said(format!("Invalid proto or port: {wanted}")))?;
         let found: Vec<String> = ports
             .iter()
             .filter(|port| port.container_port == parsed.port && port.protocol == parsed.protocol)
             .flat_map(host_sides)
             .collect();
         if found.is_empty() {
-            return Err(Failure::said(format!("no public port '{parsed}' published for {}", record.name)));
+            return Err(Failure::said(format!(
+                "no public port '{parsed}' published for {}",
+                record.name
+            )));
         }
         for line in found {
             output::line(line)?;
@@ -103,8 +115,16 @@ pub(crate) fn column(published: &[PublishedPort], exposed: &[ContainerPort]) -> 
         }
     }
     for port in exposed {
-        if !published.iter().any(|p| p.container_port == port.port && p.protocol == port.protocol) {
-            entries.insert(Entry { protocol: port.protocol, host_ip: None, container: port.port, host: None });
+        if !published
+            .iter()
+            .any(|p| p.container_port == port.port && p.protocol == port.protocol)
+        {
+            entries.insert(Entry {
+                protocol: port.protocol,
+                host_ip: None,
+                container: port.port,
+                host: None,
+            });
         }
     }
     let mut texts: Vec<(u16, String)> = Vec::new();
@@ -120,7 +140,11 @@ pub(crate) fn column(published: &[PublishedPort], exposed: &[ContainerPort]) -> 
         texts.push(joined(&run));
     }
     texts.sort_by_key(|(port, _)| *port);
-    texts.into_iter().map(|(_, text)| text).collect::<Vec<_>>().join(", ")
+    texts
+        .into_iter()
+        .map(|(_, text)| text)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn follows(last: &Entry, next: &Entry) -> bool {
@@ -135,8 +159,18 @@ fn follows(last: &Entry, next: &Entry) -> bool {
 
 fn joined(run: &[&Entry]) -> (u16, String) {
     let (first, last) = (run[0], run[run.len() - 1]);
-    let range = |a: u16, b: u16| if a == b { a.to_string() } else { format!("{a}-{b}") };
-    let container = format!("{}/{}", range(first.container, last.container), first.protocol);
+    let range = |a: u16, b: u16| {
+        if a == b {
+            a.to_string()
+        } else {
+            format!("{a}-{b}")
+        }
+    };
+    let container = format!(
+        "{}/{}",
+        range(first.container, last.container),
+        first.protocol
+    );
     let text = match (&first.host_ip, first.host, last.host) {
         (Some(ip), Some(a), Some(b)) => format!("{ip}:{}->{container}", range(a, b)),
         _ => container,
@@ -149,14 +183,37 @@ mod tests {
     use super::*;
 
     fn port(host_ip: Option<&str>, host_port: u16, container_port: u16) -> PublishedPort {
-        PublishedPort { host_ip: host_ip.map(|ip| ip.parse().unwrap()), host_port, container_port, protocol: Protocol::Tcp }
+        PublishedPort {
+            host_ip: host_ip.map(|ip| ip.parse().unwrap()),
+            host_port,
+            container_port,
+            protocol: Protocol::Tcp,
+        }
     }
 
     #[test]
     fn the_column_is_dockers() {
-        let exposed = [ContainerPort { port: 443, protocol: Protocol::Tcp }, ContainerPort { port: 80, protocol: Protocol::Tcp }];
-        assert_eq!(column(&[port(None, 8080, 80)], &exposed), "0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 443/tcp");
-        assert_eq!(column(&[port(Some("127.0.0.1"), 1, 5), port(Some("127.0.0.1"), 2, 6)], &[]), "127.0.0.1:1-2->5-6/tcp");
+        let exposed = [
+            ContainerPort {
+                port: 443,
+                protocol: Protocol::Tcp,
+            },
+            ContainerPort {
+                port: 80,
+                protocol: Protocol::Tcp,
+            },
+        ];
+        assert_eq!(
+            column(&[port(None, 8080, 80)], &exposed),
+            "0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 443/tcp"
+        );
+        assert_eq!(
+            column(
+                &[port(Some("127.0.0.1"), 1, 5), port(Some("127.0.0.1"), 2, 6)],
+                &[]
+            ),
+            "127.0.0.1:1-2->5-6/tcp"
+        );
         assert_eq!(column(&[port(Some("::1"), 1, 5)], &[]), "[::1]:1->5/tcp");
         assert_eq!(column(&[], &[]), "");
     }

@@ -16,8 +16,12 @@ pub(crate) const RM: Verb = verb::<Remove>(
 .at_least(1)
 .examples("rm web\nrm -fv web db         # running or not, with their anonymous volumes");
 
-pub(crate) const PRUNE: Verb =
-    verb::<Prune>(&["container prune"], "[OPTIONS]", "Remove all stopped containers").examples("container prune -f");
+pub(crate) const PRUNE: Verb = verb::<Prune>(
+    &["container prune"],
+    "[OPTIONS]",
+    "Remove all stopped containers",
+)
+.examples("container prune -f");
 
 #[derive(Debug, Args)]
 struct Remove {
@@ -37,11 +41,16 @@ struct Remove {
 impl Run for Remove {
     fn run(self, session: &Session) -> Outcome {
         if self.link {
-            return Err(Failure::said("--link is not supported: links are names in this container's DNS only")
-                .hint("use `network disconnect` instead"));
+            return Err(Failure::said(
+                "--link is not supported: links are names in this container's DNS only",
+            )
+            .hint("use `network disconnect` instead"));
         }
         let ctx = session.engine()?;
-        let options = RemoveOptions { force: self.force, volumes: self.volumes };
+        let options = RemoveOptions {
+            force: self.force,
+            volumes: self.volumes,
+        };
         session.each(&self.containers, |name| {
             match super::find(session, name) {
                 Ok(record) => remove(ctx, &record, options)?,
@@ -65,14 +74,23 @@ struct Prune {
 
 impl Run for Prune {
     fn run(self, session: &Session) -> Outcome {
-        if !self.flags.confirmed(session, "This will remove all stopped containers.")? {
+        if !self
+            .flags
+            .confirmed(session, "This will remove all stopped containers.")?
+        {
             return Ok(0);
         }
         let (removed, bytes) = prune::containers(session, &self.flags)?;
         if !removed.is_empty() {
-            output::line(format_args!("Deleted Containers:\n{}\n", removed.join("\n")))?;
+            output::line(format_args!(
+                "Deleted Containers:\n{}\n",
+                removed.join("\n")
+            ))?;
         }
-        output::line(format_args!("Total reclaimed space: {}", units::size_long(bytes)))?;
+        output::line(format_args!(
+            "Total reclaimed space: {}",
+            units::size_long(bytes)
+        ))?;
         Ok(0)
     }
 }

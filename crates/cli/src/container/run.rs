@@ -48,14 +48,23 @@ struct RunCommand {
 impl Run for RunCommand {
     fn run(self, session: &Session) -> Outcome {
         if self.detach && !self.making.attach.is_empty() {
-            return Err(Failure::said("conflicting options: cannot specify both --attach and --detach").code(125));
+            return Err(Failure::said(
+                "conflicting options: cannot specify both --attach and --detach",
+            )
+            .code(125));
         }
         let keys = detach_keys(self.detach_keys.as_deref())?;
-        let mut spec = self.container.spec(self.image.clone(), self.arguments.clone())?;
+        let mut spec = self
+            .container
+            .spec(self.image.clone(), self.arguments.clone())?;
         spec.stdin_once = spec.open_stdin && !self.detach;
         let streams = match (self.detach, self.making.attach.is_empty()) {
             (true, _) => Streams::default(),
-            (false, true) => Streams { stdin: spec.open_stdin, stdout: true, stderr: true },
+            (false, true) => Streams {
+                stdin: spec.open_stdin,
+                stdout: true,
+                stderr: true,
+            },
             (false, false) => process::streams(&self.making.attach)?,
         };
         if !self.detach {
@@ -70,7 +79,10 @@ impl Run for RunCommand {
         if !streams.any() {
             output::line(&record.id)?;
         }
-        let options = StartOptions { attach: streams, size: size(&record) };
+        let options = StartOptions {
+            attach: streams,
+            size: size(&record),
+        };
         let seat = started(session, &record, options)?;
         stay(session, &record, seat, keys, self.sig_proxy)
     }
@@ -86,11 +98,22 @@ pub(super) fn size(record: &ContainerRecord) -> Option<(u16, u16)> {
 }
 
 /// Starts; with `--rm` a container that cannot be started is not left behind.
-fn started(session: &Session, record: &ContainerRecord, options: StartOptions) -> Result<Started, Failure> {
+fn started(
+    session: &Session,
+    record: &ContainerRecord,
+    options: StartOptions,
+) -> Result<Started, Failure> {
     let ctx = session.engine()?;
     start::start(ctx, record, options).map_err(|error| {
         if record.spec.auto_remove {
-            let _ = remove::remove(ctx, record, RemoveOptions { force: true, volumes: true });
+            let _ = remove::remove(
+                ctx,
+                record,
+                RemoveOptions {
+                    force: true,
+                    volumes: true,
+                },
+            );
         }
         Failure::Start(error)
     })
@@ -114,7 +137,11 @@ pub(super) fn stay(
     };
     let proxy = Proxy(&send);
     let tty = record.spec.tty;
-    let sitting = Sitting { tty, detach_keys, proxy: (sig_proxy && !tty).then_some(&proxy) };
+    let sitting = Sitting {
+        tty,
+        detach_keys,
+        proxy: (sig_proxy && !tty).then_some(&proxy),
+    };
     match interactive::sit(Seat::at_container(attached), &sitting)? {
         End::Exited(code) => Ok(code),
         End::Detached => Ok(0),

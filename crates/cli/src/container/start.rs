@@ -44,7 +44,8 @@ impl Run for Start {
         let ctx = session.engine()?;
         let mut failed = Vec::new();
         session.each(&self.containers, |name| {
-            let started = super::find(session, name).and_then(|record| Ok(start(ctx, &record, StartOptions::default())?));
+            let started = super::find(session, name)
+                .and_then(|record| Ok(start(ctx, &record, StartOptions::default())?));
             match started {
                 Ok(_) => output::line(name),
                 Err(failure) => {
@@ -56,7 +57,10 @@ impl Run for Start {
         if failed.is_empty() {
             return Ok(0);
         }
-        output::note(format_args!("Error: failed to start containers: {}", failed.join(", ")));
+        output::note(format_args!(
+            "Error: failed to start containers: {}",
+            failed.join(", ")
+        ));
         Ok(1)
     }
 }
@@ -64,14 +68,23 @@ impl Run for Start {
 impl Start {
     fn attached(self, session: &Session) -> Outcome {
         let [name] = self.containers.as_slice() else {
-            return Err(Failure::said("you cannot start and attach multiple containers at once"));
+            return Err(Failure::said(
+                "you cannot start and attach multiple containers at once",
+            ));
         };
         let keys = run::detach_keys(self.detach_keys.as_deref())?;
         let record = super::find(session, name)?;
         let stdin = self.interactive && record.spec.open_stdin;
         interactive::check_terminal(record.spec.tty, stdin)?;
-        let attach = Streams { stdin, stdout: true, stderr: true };
-        let options = StartOptions { attach, size: run::size(&record) };
+        let attach = Streams {
+            stdin,
+            stdout: true,
+            stderr: true,
+        };
+        let options = StartOptions {
+            attach,
+            size: run::size(&record),
+        };
         let started = start(session.engine()?, &record, options)?;
         run::stay(session, &record, started, keys, self.sig_proxy)
     }

@@ -54,7 +54,9 @@ const FIELDS: [Field; 9] = [
     field("PIDs", "PIDS"),
     field("Container", "CONTAINER"),
 ];
-const COLUMNS: [&str; 8] = ["ID", "Name", "CPUPerc", "MemUsage", "MemPerc", "NetIO", "BlockIO", "PIDs"];
+const COLUMNS: [&str; 8] = [
+    "ID", "Name", "CPUPerc", "MemUsage", "MemPerc", "NetIO", "BlockIO", "PIDs",
+];
 
 impl Run for Stats {
     fn run(self, session: &Session) -> Outcome {
@@ -63,7 +65,10 @@ impl Run for Stats {
         loop {
             std::thread::sleep(PERIOD);
             let now = self.read(session)?;
-            let rows: Vec<_> = now.iter().map(|(record, sample)| self.row(record, sample.as_ref(), &before)).collect();
+            let rows: Vec<_> = now
+                .iter()
+                .map(|(record, sample)| self.row(record, sample.as_ref(), &before))
+                .collect();
             if !self.no_stream && std::io::stdout().is_terminal() {
                 // Home, and clear to the end: the table is drawn over the last one.
                 output::text("\x1b[H\x1b[J")?;
@@ -83,17 +88,39 @@ impl Stats {
     fn read(&self, session: &Session) -> Result<Reading, Failure> {
         let ctx = session.engine()?;
         let records = match self.containers.is_empty() {
-            true => list::list(ctx, self.all, &Filters::default())?.into_iter().map(|listed| listed.record).collect(),
-            false => self.containers.iter().map(|name| super::find(session, name)).collect::<Result<Vec<_>, _>>()?,
+            true => list::list(ctx, self.all, &Filters::default())?
+                .into_iter()
+                .map(|listed| listed.record)
+                .collect(),
+            false => self
+                .containers
+                .iter()
+                .map(|name| super::find(session, name))
+                .collect::<Result<Vec<_>, _>>()?,
         };
         // One that has just stopped has nothing to show.
-        Ok(records.into_iter().map(|record| (sample(ctx, &record).ok(), record)).map(|(s, r)| (r, s)).collect())
+        Ok(records
+            .into_iter()
+            .map(|record| (sample(ctx, &record).ok(), record))
+            .map(|(s, r)| (r, s))
+            .collect())
     }
 
-    fn row(&self, record: &ContainerRecord, sample: Option<&Sample>, before: &Reading) -> Map<String, Value> {
-        let id = if self.no_trunc { record.id.as_str() } else { record.id.short() };
-        let earlier: HashMap<&str, &Sample> =
-            before.iter().filter_map(|(r, s)| Some((r.id.as_str(), s.as_ref()?))).collect();
+    fn row(
+        &self,
+        record: &ContainerRecord,
+        sample: Option<&Sample>,
+        before: &Reading,
+    ) -> Map<String, Value> {
+        let id = if self.no_trunc {
+            record.id.as_str()
+        } else {
+            record.id.short()
+        };
+        let earlier: HashMap<&str, &Sample> = before
+            .iter()
+            .filter_map(|(r, s)| Some((r.id.as_str(), s.as_ref()?)))
+            .collect();
         let texts = match sample {
             Some(now) => used(now, earlier.get(record.id.as_str()).copied()),
             None => ["--", "-- / --", "--", "--", "--", "--"].map(str::to_owned),
@@ -110,7 +137,10 @@ impl Stats {
             ("NetIO", net.into()),
             ("PIDs", pids.into()),
         ];
-        pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        pairs
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
     }
 }
 
@@ -119,10 +149,18 @@ fn used(now: &Sample, before: Option<&Sample>) -> [String; 6] {
     let cpu = before.map_or(0.0, |before| now.cpu_percent(before));
     [
         format!("{cpu:.2}%"),
-        format!("{} / {}", units::memory(now.usage.memory_used()), units::memory(now.memory_limit)),
+        format!(
+            "{} / {}",
+            units::memory(now.usage.memory_used()),
+            units::memory(now.memory_limit)
+        ),
         format!("{:.2}%", now.memory_percent()),
         format!("{} / {}", units::size(now.received), units::size(now.sent)),
-        format!("{} / {}", units::size(now.usage.io_read_bytes), units::size(now.usage.io_write_bytes)),
+        format!(
+            "{} / {}",
+            units::size(now.usage.io_read_bytes),
+            units::size(now.usage.io_write_bytes)
+        ),
         now.usage.pids.to_string(),
     ]
 }

@@ -15,14 +15,19 @@ pub(crate) fn text(container: &Listed) -> String {
                 None => up,
             }
         }
-        State::Paused { run, .. } => format!("Up {} (Paused)", units::duration(run.started_at.elapsed())),
-        State::Restarting { last, .. } => format!("Restarting ({}){}", last.exit_code, ago(last.finished_at)),
+        State::Paused { run, .. } => {
+            format!("Up {} (Paused)", units::duration(run.started_at.elapsed()))
+        }
+        State::Restarting { last, .. } => {
+            format!("Restarting ({}){}", last.exit_code, ago(last.finished_at))
+        }
         State::Exited(last) => format!("Exited ({}){}", last.exit_code, ago(last.finished_at)),
     }
 }
 
 fn ago(time: Option<engine::Timestamp>) -> String {
-    time.map(|time| format!(" {}", units::ago(time))).unwrap_or_default()
+    time.map(|time| format!(" {}", units::ago(time)))
+        .unwrap_or_default()
 }
 
 fn health(container: &Listed) -> Option<&'static str> {
@@ -31,25 +36,44 @@ fn health(container: &Listed) -> Option<&'static str> {
     if check.test == HealthTest::None {
         return None;
     }
-    Some(match container.state.health().map_or("starting", |health| health.status.as_str()) {
-        "starting" => "health: starting",
-        other => other,
-    })
+    Some(
+        match container
+            .state
+            .health()
+            .map_or("starting", |health| health.status.as_str())
+        {
+            "starting" => "health: starting",
+            other => other,
+        },
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::container::sample;
     use engine::Timestamp;
     use engine::container::record::Lifecycle;
-    use crate::container::sample;
 
     #[test]
     fn an_exited_container_says_when_and_how() {
         let finished_at = Some(Timestamp(Timestamp::now().0 - 3 * 3_600_000_000_000));
-        let last = Lifecycle { exit_code: 137, finished_at, ..Default::default() };
-        let listed = Listed { record: sample("web"), state: State::Exited(last) };
+        let last = Lifecycle {
+            exit_code: 137,
+            finished_at,
+            ..Default::default()
+        };
+        let listed = Listed {
+            record: sample("web"),
+            state: State::Exited(last),
+        };
         assert_eq!(text(&listed), "Exited (137) 3 hours ago");
-        assert_eq!(text(&Listed { record: sample("web"), state: State::Created }), "Created");
+        assert_eq!(
+            text(&Listed {
+                record: sample("web"),
+                state: State::Created
+            }),
+            "Created"
+        );
     }
 }

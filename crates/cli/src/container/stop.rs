@@ -29,7 +29,13 @@ struct StopFlags {
     #[arg(short, long, value_name = "string")]
     signal: Option<String>,
     /// Seconds to wait before killing the container
-    #[arg(short, long, alias = "timeout", value_name = "int", allow_hyphen_values = true)]
+    #[arg(
+        short,
+        long,
+        alias = "timeout",
+        value_name = "int",
+        allow_hyphen_values = true
+    )]
     time: Option<i64>,
     #[arg(required = true)]
     containers: Vec<String>,
@@ -38,8 +44,13 @@ struct StopFlags {
 impl StopFlags {
     fn options(&self) -> StopOptions {
         // -1: wait without end; a century does.
-        let timeout = self.time.map(|seconds| u64::try_from(seconds).unwrap_or(100 * 365 * 86400));
-        StopOptions { signal: self.signal.clone(), timeout }
+        let timeout = self
+            .time
+            .map(|seconds| u64::try_from(seconds).unwrap_or(100 * 365 * 86400));
+        StopOptions {
+            signal: self.signal.clone(),
+            timeout,
+        }
     }
 }
 

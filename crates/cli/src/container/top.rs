@@ -26,9 +26,19 @@ struct Top {
 impl Run for Top {
     fn run(self, session: &Session) -> Outcome {
         // What is shown is `ps -ef`, read from /proc; other views of ps(1) are not imitated.
-        if !matches!(self.options.iter().map(String::as_str).collect::<Vec<_>>().as_slice(), [] | ["-ef"] | ["-e", "-f"]) {
-            return Err(Failure::said(format!("ps options {:?} are not supported: only the columns of -ef", self.options.join(" ")))
-                .hint("leave them out"));
+        if !matches!(
+            self.options
+                .iter()
+                .map(String::as_str)
+                .collect::<Vec<_>>()
+                .as_slice(),
+            [] | ["-ef"] | ["-e", "-f"]
+        ) {
+            return Err(Failure::said(format!(
+                "ps options {:?} are not supported: only the columns of -ef",
+                self.options.join(" ")
+            ))
+            .hint("leave them out"));
         }
         let record = super::find(session, &self.container)?;
         let shown = ef(&processes(session.engine()?, &record)?);

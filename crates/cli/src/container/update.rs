@@ -35,7 +35,10 @@ impl Run for Update {
         self.limits.apply(&mut changes.resources)?;
         changes.restart = parse_some("restart", self.restart.as_ref(), RestartPolicy::from_str)?;
         if changes.restart.is_none() && changes.resources == Default::default() {
-            return Err(Failure::said("you must provide one or more flags when using this command").code(1));
+            return Err(Failure::said(
+                "you must provide one or more flags when using this command",
+            )
+            .code(1));
         }
         let ctx = session.engine()?;
         session.each(&self.containers, |name| {

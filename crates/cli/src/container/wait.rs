@@ -61,7 +61,11 @@ impl Run for Rename {
         if self.name.trim_matches('/').is_empty() {
             return Err(Failure::said("neither old nor new names may be empty"));
         }
-        rename::rename(session.engine()?, &super::find(session, &self.container)?, &self.name)?;
+        rename::rename(
+            session.engine()?,
+            &super::find(session, &self.container)?,
+            &self.name,
+        )?;
         Ok(0)
     }
 }

@@ -39,16 +39,21 @@ struct Save {
 impl Run for Save {
     fn run(self, session: &Session) -> Outcome {
         if !self.platform.is_empty() {
-            return Err(Failure::said("--platform is not supported by save: what the store has of an image is saved"));
+            return Err(Failure::said(
+                "--platform is not supported by save: what the store has of an image is saved",
+            ));
         }
         let store = session.engine()?.images()?;
         let names: Vec<&str> = self.images.iter().map(String::as_str).collect();
         let Some(path) = &self.output else {
             let stdout = std::io::stdout();
             if stdout.is_terminal() {
-                return Err(Failure::said("cowardly refusing to save to a terminal").hint("use the -o flag or redirect"));
+                return Err(Failure::said("cowardly refusing to save to a terminal")
+                    .hint("use the -o flag or redirect"));
             }
-            store.save(&names, &mut stdout.lock()).map_err(engine::Error::from)?;
+            store
+                .save(&names, &mut stdout.lock())
+                .map_err(engine::Error::from)?;
             return Ok(0);
         };
         // Beside its place first: what has the name is whole.
@@ -62,9 +67,16 @@ impl Run for Save {
 }
 
 impl Save {
-    fn save_to(&self, store: &image::Store, names: &[&str], partial: &PathBuf, path: &PathBuf) -> Outcome {
+    fn save_to(
+        &self,
+        store: &image::Store,
+        names: &[&str],
+        partial: &PathBuf,
+        path: &PathBuf,
+    ) -> Outcome {
         let failed = |path: &PathBuf| Failure::system(format!("write {}", path.display()));
-        let mut file = BufWriter::with_capacity(1 << 20, File::create(partial).map_err(failed(path))?);
+        let mut file =
+            BufWriter::with_capacity(1 << 20, File::create(partial).map_err(failed(path))?);
         store.save(names, &mut file).map_err(engine::Error::from)?;
         file.flush().map_err(failed(path))?;
         std::fs::rename(partial, path).map_err(failed(path))?;
@@ -90,24 +102,42 @@ impl Run for Load {
         let platform = self
             .platform
             .as_deref()
-            .map(|text| text.parse::<oci::Platform>().map_err(|error| Failure::said(error.to_string())))
+            .map(|text| {
+                text.parse::<oci::Platform>()
+                    .map_err(|error| Failure::said(error.to_string()))
+            })
             .transpose()?;
         let stream: Box<dyn Read + Send> = match &self.input {
-            Some(path) => Box::new(File::open(path).map_err(Failure::system(format!("open {}", path.display())))?),
+            Some(path) => Box::new(
+                File::open(path).map_err(Failure::system(format!("open {}", path.display())))?,
+            ),
             None if std::io::stdin().is_terminal() => {
-                return Err(Failure::said("requested load from stdin, but stdin is empty").hint("use -i FILE or redirect"));
+                return Err(
+                    Failure::said("requested load from stdin, but stdin is empty")
+                        .hint("use -i FILE or redirect"),
+                );
             }
             None => Box::new(std::io::stdin()),
         };
         let ctx = session.engine()?;
         let progress = PullProgress::on_stdout(self.quiet);
-        let loaded = ctx.images()?.load(stream, platform.as_ref(), &progress).map_err(engine::Error::from)?;
+        let loaded = ctx
+            .images()?
+            .load(stream, platform.as_ref(), &progress)
+            .map_err(engine::Error::from)?;
         progress.finish();
         for one in &loaded {
-            engine::images::emit(ctx, "load", &one.image.id.to_string(), &one.image.id.to_string());
+            engine::images::emit(
+                ctx,
+                "load",
+                &one.image.id.to_string(),
+                &one.image.id.to_string(),
+            );
             match one.names.as_slice() {
                 [] => output::line(format_args!("Loaded image ID: {}", one.image.id))?,
-                names => names.iter().try_for_each(|name| output::line(format_args!("Loaded image: {}", name.familiar())))?,
+                names => names.iter().try_for_each(|name| {
+                    output::line(format_args!("Loaded image: {}", name.familiar()))
+                })?,
             }
         }
         Ok(0)

@@ -84,11 +84,30 @@ impl History {
         let pairs: [(&str, Value); 6] = [
             ("Comment", line.comment.clone().into()),
             ("CreatedAt", line.created.clone().unwrap_or_default().into()),
-            ("CreatedBy", if self.no_trunc { by } else { units::ellipsis(&by, 45) }.into()),
+            (
+                "CreatedBy",
+                if self.no_trunc {
+                    by
+                } else {
+                    units::ellipsis(&by, 45)
+                }
+                .into(),
+            ),
             ("CreatedSince", since.into()),
             ("ID", self.id(line).into()),
-            ("Size", if self.human { units::size(line.size) } else { line.size.to_string() }.into()),
+            (
+                "Size",
+                if self.human {
+                    units::size(line.size)
+                } else {
+                    line.size.to_string()
+                }
+                .into(),
+            ),
         ];
-        pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        pairs
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
     }
 }

@@ -72,14 +72,24 @@ struct Row<'a> {
 impl Run for List {
     fn run(self, session: &Session) -> Outcome {
         if self.tree {
-            return Err(Failure::said("--tree is not supported").hint("`image inspect` shows an image's platform and layers"));
+            return Err(Failure::said("--tree is not supported")
+                .hint("`image inspect` shows an image's platform and layers"));
         }
         let filters = Filters::parse(&self.filter, &KNOWN)?;
         let format = Format::parse(self.format.as_deref())?;
         let store = session.engine()?.images()?;
         let images = selected(&store, &filters).map_err(engine::Error::from)?;
-        let patterns: Vec<&str> = filters.get("reference").iter().map(String::as_str).chain(self.reference.as_deref()).collect();
-        let shown: Vec<Row<'_>> = images.iter().flat_map(rows_of).filter(|row| row.matches(&patterns)).collect();
+        let patterns: Vec<&str> = filters
+            .get("reference")
+            .iter()
+            .map(String::as_str)
+            .chain(self.reference.as_deref())
+            .collect();
+        let shown: Vec<Row<'_>> = images
+            .iter()
+            .flat_map(rows_of)
+            .filter(|row| row.matches(&patterns))
+            .collect();
         if self.quiet {
             let mut last = String::new();
             for row in &shown {
@@ -114,8 +124,14 @@ impl List {
         let size = units::size(store.size(row.image));
         let pairs: [(&str, Value); 11] = [
             ("Containers", "N/A".into()),
-            ("CreatedAt", created.map(units::created_at).unwrap_or_default().into()),
-            ("CreatedSince", created.map_or_else(|| "N/A".to_owned(), units::ago).into()),
+            (
+                "CreatedAt",
+                created.map(units::created_at).unwrap_or_default().into(),
+            ),
+            (
+                "CreatedSince",
+                created.map_or_else(|| "N/A".to_owned(), units::ago).into(),
+            ),
             ("Digest", row.digest.clone().into()),
             ("ID", self.id(row.image).into()),
             ("Repository", row.repository.clone().into()),
@@ -125,7 +141,10 @@ impl List {
             ("UniqueSize", "N/A".into()),
             ("VirtualSize", size.into()),
         ];
-        pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        pairs
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
     }
 }
 
@@ -151,7 +170,11 @@ fn selected(store: &Store, filters: &Filters) -> Result<Vec<Image>, image::Error
     if let Some(limit) = time_of("since")? {
         images.retain(|image| created(image).is_some_and(|time| time > limit));
     }
-    if let Some(limit) = filters.get("until").first().and_then(|text| units::point_in_time(text)) {
+    if let Some(limit) = filters
+        .get("until")
+        .first()
+        .and_then(|text| units::point_in_time(text))
+    {
         images.retain(|image| created(image).is_some_and(|time| time < limit));
     }
     Ok(images)
@@ -161,7 +184,12 @@ fn rows_of(image: &Image) -> Vec<Row<'_>> {
     let digest = image.target.digest.to_string();
     let none = || "<none>".to_owned();
     if image.names.is_empty() {
-        return vec![Row { image, repository: none(), tag: none(), digest }];
+        return vec![Row {
+            image,
+            repository: none(),
+            tag: none(),
+            digest,
+        }];
     }
     let row = |name: &Reference| Row {
         image,
@@ -176,13 +204,17 @@ impl Row<'_> {
     /// Docker's patterns: `redis`, `redis:7`, `*:latest`, `my/*`.
     fn matches(&self, patterns: &[&str]) -> bool {
         let full = format!("{}:{}", self.repository, self.tag);
-        patterns.is_empty() || patterns.iter().any(|pattern| fits(pattern, &self.repository) || fits(pattern, &full))
+        patterns.is_empty()
+            || patterns
+                .iter()
+                .any(|pattern| fits(pattern, &self.repository) || fits(pattern, &full))
     }
 }
 
 /// A glob where `*` and `?` stop at a slash.
 fn fits(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let (pattern, text): (Vec<char>, Vec<char>) =
+        (pattern.chars().collect(), text.chars().collect());
     // Row by row: whether the pattern so far fits the text so far.
     let mut row = vec![false; text.len() + 1];
     row[0] = true;
@@ -221,6 +253,9 @@ mod tests {
         ] {
             assert_eq!(fits(pattern, text), wanted, "{pattern} {text}");
         }
-        assert!(!fits(&"*a".repeat(200), &"a".repeat(199)), "no backtracking, no time");
+        assert!(
+            !fits(&"*a".repeat(200), &"a".repeat(199)),
+            "no backtracking, no time"
+        );
     }
 }

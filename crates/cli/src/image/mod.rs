@@ -33,9 +33,21 @@ pub(crate) fn in_use(session: &Session) -> Result<Vec<InUse>, Failure> {
     let mut users = Vec::new();
     for record in ContainerRecord::list(ctx)? {
         let running = State::load(ctx, record.id.as_str())?.is_active();
-        let Ok(image) = record.image.id.parse() else { continue };
-        let layers = record.image.layers.iter().filter_map(|dir| layer_digest(dir)).collect();
-        users.push(InUse { image, layers, container: record.id.short().to_owned(), running });
+        let Ok(image) = record.image.id.parse() else {
+            continue;
+        };
+        let layers = record
+            .image
+            .layers
+            .iter()
+            .filter_map(|dir| layer_digest(dir))
+            .collect();
+        users.push(InUse {
+            image,
+            layers,
+            container: record.id.short().to_owned(),
+            running,
+        });
     }
     Ok(users)
 }
@@ -43,6 +55,10 @@ pub(crate) fn in_use(session: &Session) -> Result<Vec<InUse>, Failure> {
 /// `…/layers/<chain id>/diff` → the chain id.
 fn layer_digest(dir: &std::path::Path) -> Option<oci::Digest> {
     let name = dir.parent()?.file_name()?.to_str()?;
-    let text = if name.contains(':') { name.to_owned() } else { format!("sha256:{name}") };
+    let text = if name.contains(':') {
+        name.to_owned()
+    } else {
+        format!("sha256:{name}")
+    };
     text.parse().ok()
 }

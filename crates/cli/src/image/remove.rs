@@ -17,8 +17,8 @@ pub(crate) const RMI: Verb = verb::<Remove>(
 .at_least(1)
 .examples("rmi redis:6\nrmi $(dockless images -q --filter dangling=true)");
 
-pub(crate) const PRUNE: Verb =
-    verb::<Prune>(&["image prune"], "[OPTIONS]", "Remove unused images").examples("image prune\nimage prune -a --filter until=240h");
+pub(crate) const PRUNE: Verb = verb::<Prune>(&["image prune"], "[OPTIONS]", "Remove unused images")
+    .examples("image prune\nimage prune -a --filter until=240h");
 
 #[derive(Debug, Args)]
 struct Remove {
@@ -37,7 +37,10 @@ impl Run for Remove {
         let ctx = session.engine()?;
         let store = ctx.images()?;
         let users = in_use(session)?;
-        let options = RemoveOptions { force: self.force, in_use: &users };
+        let options = RemoveOptions {
+            force: self.force,
+            in_use: &users,
+        };
         session.each(&self.images, |name| {
             let removed = match store.remove(name, options) {
                 // With -f an image that is not there is no failure.
@@ -76,7 +79,9 @@ struct Prune {
 impl Run for Prune {
     fn run(self, session: &Session) -> Outcome {
         let warning = match self.all {
-            true => "This will remove all images without at least one container associated to them.",
+            true => {
+                "This will remove all images without at least one container associated to them."
+            }
             false => "This will remove all dangling images.",
         };
         if !self.flags.confirmed(session, warning)? {
@@ -86,7 +91,10 @@ impl Run for Prune {
         if !lines.is_empty() {
             output::line(format_args!("Deleted Images:\n{}\n", lines.join("\n")))?;
         }
-        output::line(format_args!("Total reclaimed space: {}", units::size_long(bytes)))?;
+        output::line(format_args!(
+            "Total reclaimed space: {}",
+            units::size_long(bytes)
+        ))?;
         Ok(0)
     }
 }

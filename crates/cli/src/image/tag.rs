@@ -35,8 +35,13 @@ impl Run for Tag {
         let ctx = session.engine()?;
         let store = ctx.images()?;
         let target: Reference = reference(&self.target)?;
-        store.tag(&self.source, &target).map_err(engine::Error::from)?;
-        let id = store.find(&self.source).map(|image| image.id.to_string()).unwrap_or_default();
+        store
+            .tag(&self.source, &target)
+            .map_err(engine::Error::from)?;
+        let id = store
+            .find(&self.source)
+            .map(|image| image.id.to_string())
+            .unwrap_or_default();
         engine::images::emit(ctx, "tag", &id, &target.clone().or_latest().familiar());
         Ok(0)
     }
@@ -44,7 +49,8 @@ impl Run for Tag {
 
 /// Reads an image name, in Docker's words when it is none.
 pub(crate) fn reference(text: &str) -> Result<Reference, Failure> {
-    text.parse::<Reference>().map_err(|error| Failure::said(error.to_string()))
+    text.parse::<Reference>()
+        .map_err(|error| Failure::said(error.to_string()))
 }
 
 #[derive(Debug, Args)]

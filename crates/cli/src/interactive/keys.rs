@@ -7,7 +7,10 @@ pub(crate) const DEFAULT: &str = "ctrl-p,ctrl-q";
 
 /// Reads `ctrl-p,ctrl-q`, `ctrl-@`, `a`, ….
 pub(crate) fn parse(text: &str) -> Result<Vec<u8>, String> {
-    text.split(',').filter(|_| !text.is_empty()).map(key).collect()
+    text.split(',')
+        .filter(|_| !text.is_empty())
+        .map(key)
+        .collect()
 }
 
 fn key(text: &str) -> Result<u8, String> {
@@ -83,6 +86,9 @@ mod tests {
         assert_eq!(keys.filter(b"x"), (b"\x10x".to_vec(), false));
         assert_eq!(keys.filter(b"\x10\x10"), (b"\x10".to_vec(), false));
         assert_eq!(keys.filter(b"\x11more"), (Vec::new(), true));
-        assert_eq!(Detector::new(Vec::new()).filter(b"\x10\x11"), (b"\x10\x11".to_vec(), false));
+        assert_eq!(
+            Detector::new(Vec::new()).filter(b"\x10\x11"),
+            (b"\x10\x11".to_vec(), false)
+        );
     }
 }

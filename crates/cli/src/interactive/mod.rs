@@ -51,13 +51,17 @@ pub(crate) enum End {
 
 /// Rows and columns of our terminal, when standard output is one.
 pub(crate) fn terminal_size() -> Option<(u16, u16)> {
-    sys::tty::size(std::io::stdout()).ok().filter(|(rows, columns)| *rows > 0 && *columns > 0)
+    sys::tty::size(std::io::stdout())
+        .ok()
+        .filter(|(rows, columns)| *rows > 0 && *columns > 0)
 }
 
 /// A container with a terminal needs one on this side, when it shall be typed at.
 pub(crate) fn check_terminal(tty: bool, stdin: bool) -> Result<(), Failure> {
     if tty && stdin && !std::io::stdin().is_terminal() {
-        return Err(Failure::said("the input device is not a TTY").hint("leave out -t, or give it a terminal").code(1));
+        return Err(Failure::said("the input device is not a TTY")
+            .hint("leave out -t, or give it a terminal")
+            .code(1));
     }
     Ok(())
 }
@@ -92,9 +96,17 @@ impl Seat {
     pub(crate) fn at_process(process: ExecProcess, typing: bool) -> Result<Self, Failure> {
         let copy = || {
             let terminal = process.terminal.as_ref();
-            terminal.map(OwnedFd::try_clone).transpose().map_err(Failure::system("share the terminal"))
+            terminal
+                .map(OwnedFd::try_clone)
+                .transpose()
+                .map_err(Failure::system("share the terminal"))
         };
-        Ok(Self { input: if typing { copy()? } else { None }, stdout: copy()?, stderr: None, far: Far::Executed(process) })
+        Ok(Self {
+            input: if typing { copy()? } else { None },
+            stdout: copy()?,
+            stderr: None,
+            far: Far::Executed(process),
+        })
     }
 }
 
@@ -118,9 +130,8 @@ impl Far {
         match self {
             Self::Container(attached) => Ok(attached.resize(rows, columns)?),
             Self::Executed(process) => match &process.terminal {
-                Some(terminal) => {
-                    sys::tty::set_size(terminal, rows, columns).map_err(Failure::system("set the terminal's size"))
-                }
+                Some(terminal) => sys::tty::set_size(terminal, rows, columns)
+                    .map_err(Failure::system("set the terminal's size")),
                 None => Ok(()),
             },
         }
@@ -168,8 +179,12 @@ enum Source {
 
 impl<'a> Sitter<'a> {
     fn new(seat: Seat, sitting: &'a Sitting<'a>) -> Result<Self, Failure> {
-        for fd in [&seat.input, &seat.stdout, &seat.stderr].into_iter().flatten() {
-            rustix::fs::fcntl_setfl(fd, OFlags::NONBLOCK).map_err(|e| Failure::system("set up a pipe")(e.into()))?;
+        for fd in [&seat.input, &seat.stdout, &seat.stderr]
+            .into_iter()
+            .flatten()
+        {
+            rustix::fs::fcntl_setfl(fd, OFlags::NONBLOCK)
+                .map_err(|e| Failure::system("set up a pipe")(e.into()))?;
         }
         let mut watched = Vec::new();
         if sitting.tty {
@@ -180,8 +195,19 @@ impl<'a> Sitter<'a> {
         }
         let numbers: Vec<i32> = watched.into_iter().filter_map(sys::signal::parse).collect();
         let signals = Signals::new(&numbers).map_err(Failure::system("listen for signals"))?;
-        let keys = if sitting.tty { sitting.detach_keys.clone() } else { Vec::new() };
-        Ok(Self { seat, sitting, signals, detector: Detector::new(keys), pending: Vec::new(), input_ended: false })
+        let keys = if sitting.tty {
+            sitting.detach_keys.clone()
+        } else {
+            Vec::new()
+        };
+        Ok(Self {
+            seat,
+            sitting,
+            signals,
+            detector: Detector::new(keys),
+            pending: Vec::new(),
+            input_ended: false,
+        })
     }
 
     fn run(&mut self) -> Result<End, Failure> {
@@ -213,29 +239,50 @@ impl<'a> Sitter<'a> {
 
     fn wait(&self) -> Result<Vec<Source>, Failure> {
         let stdin = std::io::stdin();
-        let Seat { input: container_input, stdout, stderr, far } = &self.seat;
+        let Seat {
+            input: container_input,
+            stdout,
+            stderr,
+            far,
+        } = &self.seat;
         let typing = container_input.is_some() && !self.input_ended && self.pending.is_empty();
-        let writing = container_input.as_ref().filter(|_| !self.pending.is_empty());
+        let writing = container_input
+            .as_ref()
+            .filter(|_| !self.pending.is_empty());
         let watched: Vec<(Source, BorrowedFd<'_>, PollFlags)> = [
             Some((Source::Channel, far.watched(), PollFlags::IN)),
             Some((Source::Signal, self.signals.as_fd(), PollFlags::IN)),
-            stdout.as_ref().map(|fd| (Source::Stdout, fd.as_fd(), PollFlags::IN)),
-            stderr.as_ref().map(|fd| (Source::Stderr, fd.as_fd(), PollFlags::IN)),
+            stdout
+                .as_ref()
+                .map(|fd| (Source::Stdout, fd.as_fd(), PollFlags::IN)),
+            stderr
+                .as_ref()
+                .map(|fd| (Source::Stderr, fd.as_fd(), PollFlags::IN)),
             typing.then(|| (Source::Input, stdin.as_fd(), PollFlags::IN)),
             writing.map(|fd| (Source::ContainerInput, fd.as_fd(), PollFlags::OUT)),
         ]
         .into_iter()
         .flatten()
         .collect();
-        let mut fds: Vec<PollFd<'_>> =
-            watched.iter().map(|(_, fd, flags)| PollFd::from_borrowed_fd(*fd, *flags)).collect();
+        let mut fds: Vec<PollFd<'_>> = watched
+            .iter()
+            .map(|(_, fd, flags)| PollFd::from_borrowed_fd(*fd, *flags))
+            .collect();
         sys::poll::wait(&mut fds, None).map_err(Failure::system("wait for the container"))?;
-        let ready = watched.iter().zip(&fds).filter(|(_, fd)| !fd.revents().is_empty()).map(|((source, ..), _)| *source);
+        let ready = watched
+            .iter()
+            .zip(&fds)
+            .filter(|(_, fd)| !fd.revents().is_empty())
+            .map(|((source, ..), _)| *source);
         Ok(ready.collect())
     }
 
     fn signal(&mut self) -> Result<(), Failure> {
-        while let Some(number) = self.signals.read().map_err(Failure::system("read a signal"))? {
+        while let Some(number) = self
+            .signals
+            .read()
+            .map_err(Failure::system("read a signal"))?
+        {
             let name = sys::signal::name(number);
             match (name.as_str(), self.sitting.proxy) {
                 ("SIGWINCH", _) => {

@@ -19,12 +19,20 @@ pub(crate) struct Field {
 
 /// A field whose column stays whole.
 pub(crate) const fn field(name: &'static str, header: &'static str) -> Field {
-    Field { name, header, may_shrink: false }
+    Field {
+        name,
+        header,
+        may_shrink: false,
+    }
 }
 
 /// A field whose column may be cut.
 pub(crate) const fn long_field(name: &'static str, header: &'static str) -> Field {
-    Field { name, header, may_shrink: true }
+    Field {
+        name,
+        header,
+        may_shrink: true,
+    }
 }
 
 /// What `--format` asks for.
@@ -65,7 +73,12 @@ fn unescape(text: &str) -> String {
 }
 
 /// Prints rows. `fields` are all a template may use, `columns` the names of those the table shows.
-pub(crate) fn print(format: &Format, fields: &[Field], columns: &[&str], rows: &[Map<String, Value>]) -> Result<(), Failure> {
+pub(crate) fn print(
+    format: &Format,
+    fields: &[Field],
+    columns: &[&str],
+    rows: &[Map<String, Value>],
+) -> Result<(), Failure> {
     super::text(&render(format, fields, columns, rows, terminal::width())?)
 }
 
@@ -78,7 +91,10 @@ pub(crate) fn render(
 ) -> Result<String, Failure> {
     match format {
         Format::Table => Ok(plain(fields, columns, rows, width)),
-        Format::Json => Ok(rows.iter().map(|row| json(&Value::Object(row.clone())) + "\n").collect()),
+        Format::Json => Ok(rows
+            .iter()
+            .map(|row| json(&Value::Object(row.clone())) + "\n")
+            .collect()),
         Format::Template(template) => {
             let mut out = String::new();
             for row in rows {
@@ -88,22 +104,46 @@ pub(crate) fn render(
             Ok(out)
         }
         Format::TableTemplate(template) => {
-            let header: Map<String, Value> = fields.iter().map(|f| (f.name.to_owned(), f.header.into())).collect();
-            let methods = |name: &str, args: &[Value]| (name == "Label").then(|| args.first().cloned().unwrap_or_default());
+            let header: Map<String, Value> = fields
+                .iter()
+                .map(|f| (f.name.to_owned(), f.header.into()))
+                .collect();
+            let methods = |name: &str, args: &[Value]| {
+                (name == "Label").then(|| args.first().cloned().unwrap_or_default())
+            };
             let mut lines = vec![executed(template, &header, &methods)?];
             for row in rows {
                 lines.push(one(template, row)?);
             }
-            let cells = lines.iter().map(|line| line.split('\t').map(str::to_owned).collect()).collect();
+            let cells = lines
+                .iter()
+                .map(|line| line.split('\t').map(str::to_owned).collect())
+                .collect();
             Ok(table::layout(cells, &[], None))
         }
     }
 }
 
-fn plain(fields: &[Field], columns: &[&str], rows: &[Map<String, Value>], width: Option<usize>) -> String {
-    let shown: Vec<&Field> = columns.iter().filter_map(|c| fields.iter().find(|f| f.name == *c)).collect();
-    let mut cells = vec![shown.iter().map(|f| f.header.to_owned()).collect::<Vec<_>>()];
-    cells.extend(rows.iter().map(|row| shown.iter().map(|f| cell(row.get(f.name))).collect()));
+fn plain(
+    fields: &[Field],
+    columns: &[&str],
+    rows: &[Map<String, Value>],
+    width: Option<usize>,
+) -> String {
+    let shown: Vec<&Field> = columns
+        .iter()
+        .filter_map(|c| fields.iter().find(|f| f.name == *c))
+        .collect();
+    let mut cells = vec![
+        shown
+            .iter()
+            .map(|f| f.header.to_owned())
+            .collect::<Vec<_>>(),
+    ];
+    cells.extend(
+        rows.iter()
+            .map(|row| shown.iter().map(|f| cell(row.get(f.name))).collect()),
+    );
     let may_shrink: Vec<bool> = shown.iter().map(|f| f.may_shrink).collect();
     table::layout(cells, &may_shrink, width)
 }
@@ -120,13 +160,24 @@ fn one(template: &Template, row: &Map<String, Value>) -> Result<String, Failure>
     let labels = OnceCell::new();
     let methods = |name: &str, args: &[Value]| {
         let key = args.first().and_then(Value::as_str)?;
-        let labels = labels.get_or_init(|| split_labels(row.get("Labels").and_then(Value::as_str).unwrap_or("")));
-        (name == "Label").then(|| labels.iter().find(|(k, _)| k == key).map_or("", |(_, v)| v.as_str()).into())
+        let labels = labels
+            .get_or_init(|| split_labels(row.get("Labels").and_then(Value::as_str).unwrap_or("")));
+        (name == "Label").then(|| {
+            labels
+                .iter()
+                .find(|(k, _)| k == key)
+                .map_or("", |(_, v)| v.as_str())
+                .into()
+        })
     };
     executed(template, row, &methods)
 }
 
-fn executed(template: &Template, row: &Map<String, Value>, methods: Methods<'_>) -> Result<String, Failure> {
+fn executed(
+    template: &Template,
+    row: &Map<String, Value>,
+    methods: Methods<'_>,
+) -> Result<String, Failure> {
     template
         .execute_with(&Value::Object(row.clone()), Some(methods))
         .map_err(|error| Failure::said(format!("failed to execute template: {error}")))
@@ -150,7 +201,11 @@ fn split_labels(text: &str) -> Vec<(String, String)> {
 
 /// The `k=v,k=v` text Docker's rows show, in the order of the keys.
 pub(crate) fn join_labels(labels: &std::collections::BTreeMap<String, String>) -> String {
-    labels.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(",")
+    labels
+        .iter()
+        .map(|(k, v)| format!("{k}={v}"))
+        .collect::<Vec<_>>()
+        .join(",")
 }
 
 #[cfg(test)]
@@ -158,10 +213,17 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    const FIELDS: [Field; 3] = [field("ID", "CONTAINER ID"), field("Names", "NAMES"), field("Labels", "LABELS")];
+    const FIELDS: [Field; 3] = [
+        field("ID", "CONTAINER ID"),
+        field("Names", "NAMES"),
+        field("Labels", "LABELS"),
+    ];
 
     fn shown(format: &str) -> String {
-        let Value::Object(row) = json!({"ID": "abc", "Names": "web", "Labels": "a=1,b=x,y,c="}) else { unreachable!() };
+        let Value::Object(row) = json!({"ID": "abc", "Names": "web", "Labels": "a=1,b=x,y,c="})
+        else {
+            unreachable!()
+        };
         let format = Format::parse(Some(format)).unwrap();
         render(&format, &FIELDS, &["ID", "Names"], &[row], None).unwrap_or_else(|e| e.chain())
     }
@@ -169,10 +231,16 @@ mod tests {
     #[test]
     fn every_form_of_format_is_dockers() {
         assert_eq!(shown("table"), "CONTAINER ID   NAMES\nabc            web\n");
-        assert_eq!(shown(r"table {{.Names}}\t{{.ID}}"), "NAMES     CONTAINER ID\nweb       abc\n");
+        assert_eq!(
+            shown(r"table {{.Names}}\t{{.ID}}"),
+            "NAMES     CONTAINER ID\nweb       abc\n"
+        );
         assert_eq!(shown("{{.Names}}"), "web\n");
         assert_eq!(shown(r"{{.Names}}\t{{.ID}}"), "web\tabc\n");
-        assert_eq!(shown("json"), "{\"ID\":\"abc\",\"Names\":\"web\",\"Labels\":\"a=1,b=x,y,c=\"}\n");
+        assert_eq!(
+            shown("json"),
+            "{\"ID\":\"abc\",\"Names\":\"web\",\"Labels\":\"a=1,b=x,y,c=\"}\n"
+        );
         assert_eq!(shown(r#"{{.Label "b"}}/{{.Label "none"}}"#), "x,y/\n");
         assert!(shown("{{.Nme}}").contains("failed to execute template: template: :1:2"));
     }

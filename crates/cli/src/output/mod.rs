@@ -12,13 +12,17 @@ use std::io::Write;
 /// Writes one line to standard output.
 pub(crate) fn line(text: impl std::fmt::Display) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(Failure::from)
+    writeln!(out, "{text}")
+        .and_then(|()| out.flush())
+        .map_err(Failure::from)
 }
 
 /// Writes text to standard output as it is.
 pub(crate) fn text(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::from)
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(Failure::from)
 }
 
 /// Writes one line to standard error; that nobody reads it is no reason to fail.

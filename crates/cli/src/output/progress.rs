@@ -45,12 +45,18 @@ impl PullProgress {
             To::Stderr if std::io::stderr().is_terminal() => Some(ProgressDrawTarget::stderr()),
             _ => None,
         };
-        Self { to, bars: target.map(MultiProgress::with_draw_target), layers: Mutex::default() }
+        Self {
+            to,
+            bars: target.map(MultiProgress::with_draw_target),
+            layers: Mutex::default(),
+        }
     }
 
     /// Leaves the bars as they stand.
     pub(crate) fn finish(&self) {
-        let Ok(layers) = self.layers.lock() else { return };
+        let Ok(layers) = self.layers.lock() else {
+            return;
+        };
         for bar in layers.values().filter_map(|layer| layer.bar.as_ref()) {
             bar.abandon();
         }
@@ -67,8 +73,13 @@ impl PullProgress {
     }
 
     fn bar(&self, id: &str) -> Option<ProgressBar> {
-        let style = ProgressStyle::with_template("{prefix}: {msg} [{bar:40}] {bytes}/{total_bytes}").ok()?;
-        let bar = self.bars.as_ref()?.add(ProgressBar::new(0).with_style(style.progress_chars("=> ")));
+        let style =
+            ProgressStyle::with_template("{prefix}: {msg} [{bar:40}] {bytes}/{total_bytes}")
+                .ok()?;
+        let bar = self
+            .bars
+            .as_ref()?
+            .add(ProgressBar::new(0).with_style(style.progress_chars("=> ")));
         bar.set_prefix(id.to_owned());
         Some(bar)
     }
@@ -79,7 +90,9 @@ impl Progress for PullProgress {
         if self.to == To::Nowhere {
             return;
         }
-        let Ok(mut layers) = self.layers.lock() else { return };
+        let Ok(mut layers) = self.layers.lock() else {
+            return;
+        };
         let changed = match layers.get_mut(event.id) {
             Some(layer) => {
                 let changed = layer.status.text() != event.status.text();
@@ -88,15 +101,25 @@ impl Progress for PullProgress {
             }
             None => {
                 let bar = self.bar(event.id);
-                layers.insert(event.id.to_owned(), Layer { status: event.status, bar });
+                layers.insert(
+                    event.id.to_owned(),
+                    Layer {
+                        status: event.status,
+                        bar,
+                    },
+                );
                 true
             }
         };
-        let Some(layer) = layers.get(event.id) else { return };
+        let Some(layer) = layers.get(event.id) else {
+            return;
+        };
         match &layer.bar {
             Some(bar) => show(bar, event),
             // Every step once; how many bytes there are is of no use in a file.
-            None if changed && tells(event.status) => self.say(&format!("{}: {}", event.id, event.status.text())),
+            None if changed && tells(event.status) => {
+                self.say(&format!("{}: {}", event.id, event.status.text()))
+            }
             None => {}
         }
     }
@@ -108,14 +131,21 @@ impl Progress for PullProgress {
 
 /// The steps that Docker prints where there is no terminal.
 fn tells(status: Status) -> bool {
-    !matches!(status, Status::Downloading | Status::Extracting | Status::Pushing | Status::Waiting)
+    !matches!(
+        status,
+        Status::Downloading | Status::Extracting | Status::Pushing | Status::Waiting
+    )
 }
 
 fn show(bar: &ProgressBar, event: LayerEvent<'_>) {
     bar.set_message(event.status.text());
     let whole = matches!(
         event.status,
-        Status::PullComplete | Status::AlreadyExists | Status::Pushed | Status::LayerAlreadyExists | Status::Mounted
+        Status::PullComplete
+            | Status::AlreadyExists
+            | Status::Pushed
+            | Status::LayerAlreadyExists
+            | Status::Mounted
     );
     if whole {
         if let Ok(style) = ProgressStyle::with_template("{prefix}: {msg}") {

@@ -20,7 +20,11 @@ fn scaled(size: f64, base: f64, units: &[&str], digits: usize) -> String {
 
 /// Go's `%.{digits}g`, without exponents.
 fn significant(value: f64, digits: usize) -> String {
-    let whole = if value < 1.0 { 1 } else { value.log10().floor() as usize + 1 };
+    let whole = if value < 1.0 {
+        1
+    } else {
+        value.log10().floor() as usize + 1
+    };
     let text = format!("{value:.*}", digits.saturating_sub(whole));
     match text.contains('.') {
         true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
@@ -71,7 +75,10 @@ pub(crate) fn ago(time: Timestamp) -> String {
 /// `2026-11-21 23:05:11 +0000 UTC`, as Go prints a local time.
 pub(crate) fn created_at(time: Timestamp) -> String {
     match jiff::Timestamp::from_nanosecond(i128::from(time.0)) {
-        Ok(stamp) => stamp.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %z %Z").to_string(),
+        Ok(stamp) => stamp
+            .to_zoned(jiff::tz::TimeZone::system())
+            .strftime("%Y-%m-%d %H:%M:%S %z %Z")
+            .to_string(),
         Err(_) => String::new(),
     }
 }
@@ -110,7 +117,14 @@ mod tests {
 
     #[test]
     fn sizes_read_as_dockers() {
-        for (bytes, wanted) in [(0, "0B"), (999, "999B"), (1090, "1.09kB"), (72_812_345, "72.8MB"), (187_000_000, "187MB"), (5_000_000_000, "5GB")] {
+        for (bytes, wanted) in [
+            (0, "0B"),
+            (999, "999B"),
+            (1090, "1.09kB"),
+            (72_812_345, "72.8MB"),
+            (187_000_000, "187MB"),
+            (5_000_000_000, "5GB"),
+        ] {
             assert_eq!(size(bytes), wanted);
         }
         assert_eq!(size_long(72_812_345), "72.81MB");
@@ -143,8 +157,14 @@ mod tests {
 
     #[test]
     fn points_in_time_are_absolute_or_relative() {
-        assert_eq!(point_in_time("1732230000"), Some(Timestamp(1_732_230_000_000_000_000)));
-        assert_eq!(point_in_time("2024-11-21T23:00:00Z"), Some(Timestamp(1_732_230_000_000_000_000)));
+        assert_eq!(
+            point_in_time("1732230000"),
+            Some(Timestamp(1_732_230_000_000_000_000))
+        );
+        assert_eq!(
+            point_in_time("2024-11-21T23:00:00Z"),
+            Some(Timestamp(1_732_230_000_000_000_000))
+        );
         let back = Timestamp::now().0 - point_in_time("10m").unwrap().0;
         assert!((590_000_000_000..660_000_000_000).contains(&back), "{back}");
         assert_eq!(point_in_time("soon"), None);

@@ -8,13 +8,19 @@ use clap::Args;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use std::io::{IsTerminal, Read, Write};
 
-pub(crate) const LOGIN: Verb =
-    verb::<Login>(&["login"], "[OPTIONS] [SERVER]", "Authenticate to a registry")
-        .between(0, 1)
-        .examples("login registry.example.com\necho \"$TOKEN\" | dockless login -u ci --password-stdin ghcr.io");
+pub(crate) const LOGIN: Verb = verb::<Login>(
+    &["login"],
+    "[OPTIONS] [SERVER]",
+    "Authenticate to a registry",
+)
+.between(0, 1)
+.examples(
+    "login registry.example.com\necho \"$TOKEN\" | dockless login -u ci --password-stdin ghcr.io",
+);
 
-pub(crate) const LOGOUT: Verb =
-    verb::<Logout>(&["logout"], "[SERVER]", "Log out from a registry").between(0, 1).examples("logout ghcr.io");
+pub(crate) const LOGOUT: Verb = verb::<Logout>(&["logout"], "[SERVER]", "Log out from a registry")
+    .between(0, 1)
+    .examples("logout ghcr.io");
 
 /// Where one logs in when no server is named.
 const DEFAULT_SERVER: &str = "docker.io";
@@ -38,7 +44,8 @@ impl Run for Login {
         let server = self.server.clone().unwrap_or_else(|| DEFAULT_SERVER.into());
         let (username, password) = self.credentials()?;
         let options = session.engine()?.registries();
-        image::account::login(&options, &server, &username, &password).map_err(engine::Error::from)?;
+        image::account::login(&options, &server, &username, &password)
+            .map_err(engine::Error::from)?;
         output::line("Login Succeeded")?;
         Ok(0)
     }
@@ -48,11 +55,18 @@ impl Login {
     fn credentials(&self) -> Result<(String, String), Failure> {
         if self.password_stdin {
             if self.password.is_some() {
-                return Err(Failure::said("--password and --password-stdin are mutually exclusive"));
+                return Err(Failure::said(
+                    "--password and --password-stdin are mutually exclusive",
+                ));
             }
-            let username = self.username.clone().ok_or_else(|| Failure::said("Must provide --username with --password-stdin"))?;
+            let username = self
+                .username
+                .clone()
+                .ok_or_else(|| Failure::said("Must provide --username with --password-stdin"))?;
             let mut password = String::new();
-            std::io::stdin().read_to_string(&mut password).map_err(Failure::system("read the password"))?;
+            std::io::stdin()
+                .read_to_string(&mut password)
+                .map_err(Failure::system("read the password"))?;
             return Ok((username, password.trim_end_matches(['\n', '\r']).to_owned()));
         }
         if self.password.is_some() {
@@ -101,15 +115,22 @@ impl Drop for Silence {
 
 fn ask(prompt: &str, echo: Echo) -> Result<String, Failure> {
     if !std::io::stdin().is_terminal() {
-        return Err(Failure::said("cannot perform an interactive login from a non TTY device")
-            .hint("use -u NAME --password-stdin"));
+        return Err(
+            Failure::said("cannot perform an interactive login from a non TTY device")
+                .hint("use -u NAME --password-stdin"),
+        );
     }
     let mut out = std::io::stdout();
     write!(out, "{prompt}")?;
     out.flush()?;
-    let silence = (echo == Echo::Off).then(Silence::begin).transpose().map_err(Failure::system("silence the terminal"))?;
+    let silence = (echo == Echo::Off)
+        .then(Silence::begin)
+        .transpose()
+        .map_err(Failure::system("silence the terminal"))?;
     let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).map_err(Failure::system("read the answer"))?;
+    std::io::stdin()
+        .read_line(&mut answer)
+        .map_err(Failure::system("read the answer"))?;
     if silence.is_some() {
         writeln!(out)?;
     }

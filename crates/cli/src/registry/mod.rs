@@ -8,4 +8,10 @@ mod search;
 use crate::verb::Verb;
 
 /// Every verb that speaks to a registry.
-pub(crate) const VERBS: &[Verb] = &[pull::VERB, push::VERB, login::LOGIN, login::LOGOUT, search::VERB];
+pub(crate) const VERBS: &[Verb] = &[
+    pull::VERB,
+    push::VERB,
+    login::LOGIN,
+    login::LOGOUT,
+    search::VERB,
+];

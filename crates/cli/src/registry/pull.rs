@@ -36,22 +36,34 @@ struct Pull {
 impl Run for Pull {
     fn run(self, session: &Session) -> Outcome {
         if self.all_tags {
-            return Err(Failure::said("--all-tags is not supported").hint("name the tags you want, one pull each"));
+            return Err(Failure::said("--all-tags is not supported")
+                .hint("name the tags you want, one pull each"));
         }
         let ctx = session.engine()?;
         let name = reference(&self.image)?;
         let platform = self
             .platform
             .as_deref()
-            .map(|text| text.parse::<oci::Platform>().map_err(|error| Failure::said(error.to_string())))
+            .map(|text| {
+                text.parse::<oci::Platform>()
+                    .map_err(|error| Failure::said(error.to_string()))
+            })
             .transpose()?;
         if !self.quiet && name.tag().is_none() && name.digest().is_none() {
             output::line("Using default tag: latest")?;
         }
         let progress = PullProgress::on_stdout(self.quiet);
-        let pulled = ctx.images()?.pull(&name, platform.as_ref(), &progress).map_err(engine::Error::from)?;
+        let pulled = ctx
+            .images()?
+            .pull(&name, platform.as_ref(), &progress)
+            .map_err(engine::Error::from)?;
         progress.finish();
-        engine::images::emit(ctx, "pull", &pulled.image.id.to_string(), &name.clone().or_latest().familiar());
+        engine::images::emit(
+            ctx,
+            "pull",
+            &pulled.image.id.to_string(),
+            &name.clone().or_latest().familiar(),
+        );
         output::line(name.or_latest())?;
         Ok(0)
     }

@@ -37,12 +37,18 @@ struct Push {
 impl Run for Push {
     fn run(self, session: &Session) -> Outcome {
         if self.platform.is_some() {
-            return Err(Failure::said("--platform is not supported by push: what the store has of an image is pushed"));
+            return Err(Failure::said(
+                "--platform is not supported by push: what the store has of an image is pushed",
+            ));
         }
         let ctx = session.engine()?;
         let store = ctx.images()?;
         let name = reference(&self.image)?;
-        let names = if self.all_tags { tags(&store, &name)? } else { vec![name] };
+        let names = if self.all_tags {
+            tags(&store, &name)?
+        } else {
+            vec![name]
+        };
         for name in names {
             let progress = PullProgress::on_stdout(self.quiet);
             if !self.quiet && !self.all_tags && name.tag().is_none() && name.digest().is_none() {
@@ -50,7 +56,12 @@ impl Run for Push {
             }
             let pushed = store.push(&name, &progress).map_err(engine::Error::from)?;
             progress.finish();
-            engine::images::emit(ctx, "push", &pushed.digest.to_string(), &pushed.reference.familiar());
+            engine::images::emit(
+                ctx,
+                "push",
+                &pushed.digest.to_string(),
+                &pushed.reference.familiar(),
+            );
             if self.quiet {
                 output::line(&pushed.reference)?;
             }
@@ -71,7 +82,10 @@ fn tags(store: &image::Store, name: &Reference) -> Result<Vec<Reference>, Failur
         .filter(|known| known.repository() == name.repository() && known.tag().is_some())
         .collect();
     if tags.is_empty() {
-        return Err(Failure::said(format!("An image does not exist locally with the tag: {}", name.familiar_repository())));
+        return Err(Failure::said(format!(
+            "An image does not exist locally with the tag: {}",
+            name.familiar_repository()
+        )));
     }
     Ok(tags)
 }

@@ -10,9 +10,13 @@ use image::account::SearchResult;
 use model::filter::Filters;
 use serde_json::{Map, Value};
 
-pub(crate) const VERB: Verb = verb::<Search>(&["search"], "[OPTIONS] TERM", "Search Docker Hub for images")
-    .exactly(1)
-    .examples("search --limit 5 redis\nsearch localhost:5000/team");
+pub(crate) const VERB: Verb = verb::<Search>(
+    &["search"],
+    "[OPTIONS] TERM",
+    "Search Docker Hub for images",
+)
+.exactly(1)
+.examples("search --limit 5 redis\nsearch localhost:5000/team");
 
 #[derive(Debug, Args)]
 struct Search {
@@ -45,16 +49,30 @@ impl Run for Search {
         let format = Format::parse(self.format.as_deref())?;
         let filters = Filters::parse(&self.filter, &["is-official", "is-automated", "stars"])?;
         let (official, automated) = (filters.flag("is-official")?, filters.flag("is-automated")?);
-        let stars = filters.get("stars").first().and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+        let stars = filters
+            .get("stars")
+            .first()
+            .and_then(|text| text.parse::<u64>().ok())
+            .unwrap_or(0);
         let options = session.engine()?.registries();
-        let found = image::account::search(&options, &self.term, self.limit).map_err(engine::Error::from)?;
+        let found = image::account::search(&options, &self.term, self.limit)
+            .map_err(engine::Error::from)?;
         let fits = |result: &&SearchResult| {
             official.is_none_or(|wanted| wanted == result.is_official)
                 && automated.is_none_or(|wanted| wanted == result.is_automated)
                 && result.star_count >= stars
         };
-        let rows: Vec<_> = found.iter().filter(fits).map(|result| self.row(result)).collect();
-        listing::print(&format, &FIELDS, &["Name", "Description", "StarCount", "IsOfficial"], &rows)?;
+        let rows: Vec<_> = found
+            .iter()
+            .filter(fits)
+            .map(|result| self.row(result))
+            .collect();
+        listing::print(
+            &format,
+            &FIELDS,
+            &["Name", "Description", "StarCount", "IsOfficial"],
+            &rows,
+        )?;
         Ok(0)
     }
 }
@@ -62,7 +80,11 @@ impl Run for Search {
 impl Search {
     fn row(&self, result: &SearchResult) -> Map<String, Value> {
         let description = result.description.replace(['\n', '\r'], " ");
-        let description = if self.no_trunc { description } else { units::ellipsis(&description, 45) };
+        let description = if self.no_trunc {
+            description
+        } else {
+            units::ellipsis(&description, 45)
+        };
         let tick = |yes: bool| if yes { "[OK]" } else { "" };
         let pairs: [(&str, Value); 5] = [
             ("Description", description.into()),
@@ -71,6 +93,9 @@ impl Search {
             ("Name", result.name.clone().into()),
             ("StarCount", result.star_count.to_string().into()),
         ];
-        pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        pairs
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
     }
 }

@@ -12,8 +12,8 @@ use engine::{usage, volume};
 use model::filter::Filters;
 use serde_json::{Map, Value};
 
-pub(crate) const VERB: Verb =
-    verb::<DiskUsage>(&["system df"], "[OPTIONS]", "Show disk usage").examples("system df\nsystem df -v");
+pub(crate) const VERB: Verb = verb::<DiskUsage>(&["system df"], "[OPTIONS]", "Show disk usage")
+    .examples("system df\nsystem df -v");
 
 #[derive(Debug, Args)]
 struct DiskUsage {
@@ -64,12 +64,18 @@ impl Sum {
         };
         let pairs: [(&str, Value); 5] = [
             ("Active", self.active.to_string().into()),
-            ("Reclaimable", format!("{}{percent}", units::size_long(self.reclaimable)).into()),
+            (
+                "Reclaimable",
+                format!("{}{percent}", units::size_long(self.reclaimable)).into(),
+            ),
             ("Size", units::size_long(self.bytes).into()),
             ("TotalCount", self.total.to_string().into()),
             ("Type", kind.into()),
         ];
-        pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        pairs
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
     }
 }
 
@@ -89,9 +95,14 @@ impl Run for DiskUsage {
         ];
         if self.verbose {
             for (kind, sum) in &kinds {
-                output::line(format_args!("{kind} space usage: {}\n", units::size_long(sum.bytes)))?;
+                output::line(format_args!(
+                    "{kind} space usage: {}\n",
+                    units::size_long(sum.bytes)
+                ))?;
                 let mut rows = vec![["NAME", "SIZE", "USERS"].map(str::to_owned).to_vec()];
-                rows.extend(sum.each.iter().map(|(name, bytes, users)| vec![name.clone(), units::size(*bytes), users.to_string()]));
+                rows.extend(sum.each.iter().map(|(name, bytes, users)| {
+                    vec![name.clone(), units::size(*bytes), users.to_string()]
+                }));
                 output::line(output::table::layout(rows, &[], None))?;
             }
             return Ok(0);
@@ -107,8 +118,15 @@ fn images(session: &Session, containers: &[Listed]) -> Result<Sum, Failure> {
     let mut sum = Sum::default();
     for image in store.list().map_err(engine::Error::from)? {
         let id = image.id.to_string();
-        let users = containers.iter().filter(|container| container.record.image.id == id).count();
-        let name = image.repo_tags().into_iter().next().unwrap_or_else(|| image.id.short().to_owned());
+        let users = containers
+            .iter()
+            .filter(|container| container.record.image.id == id)
+            .count();
+        let name = image
+            .repo_tags()
+            .into_iter()
+            .next()
+            .unwrap_or_else(|| image.id.short().to_owned());
         sum.add(name, store.size(&image), users);
     }
     Ok(sum)
@@ -118,7 +136,11 @@ fn of_containers(ctx: &engine::Context, containers: &[Listed]) -> Sum {
     let mut sum = Sum::default();
     for container in containers {
         let bytes = sizes(ctx, &container.record).own;
-        sum.add(container.record.name.clone(), bytes, usize::from(container.state.is_active()));
+        sum.add(
+            container.record.name.clone(),
+            bytes,
+            usize::from(container.state.is_active()),
+        );
     }
     sum
 }
@@ -137,5 +159,10 @@ fn volumes(ctx: &engine::Context) -> Result<Sum, Failure> {
 fn build_cache(ctx: &engine::Context) -> Result<Sum, Failure> {
     let steps = build::cache::list(&ctx.layout).map_err(|cause| Failure::said(chain(&cause)))?;
     let bytes = usage::apparent_size(&ctx.layout.build());
-    Ok(Sum { total: steps.len(), bytes, reclaimable: bytes, ..Default::default() })
+    Ok(Sum {
+        total: steps.len(),
+        bytes,
+        reclaimable: bytes,
+        ..Default::default()
+    })
 }

@@ -31,8 +31,19 @@ struct Events {
     until: Option<String>,
 }
 
-const KNOWN: [&str; 11] =
-    ["container", "event", "image", "label", "network", "volume", "type", "scope", "daemon", "plugin", "node"];
+const KNOWN: [&str; 11] = [
+    "container",
+    "event",
+    "image",
+    "label",
+    "network",
+    "volume",
+    "type",
+    "scope",
+    "daemon",
+    "plugin",
+    "node",
+];
 
 impl Run for Events {
     fn run(self, session: &Session) -> Outcome {
@@ -47,7 +58,11 @@ impl Run for Events {
         };
         // With only an end, what was before it is asked for as well.
         let past = since.is_some() || until.is_some_and(|until| until <= Timestamp::now());
-        let mut reader = if past { Reader::from_start(ctx)? } else { Reader::from_now(ctx)? };
+        let mut reader = if past {
+            Reader::from_start(ctx)?
+        } else {
+            Reader::from_now(ctx)?
+        };
         loop {
             while let Some(event) = reader.next_ready()? {
                 let time = Timestamp(event.time_nano);
@@ -68,7 +83,9 @@ impl Run for Events {
 }
 
 fn print(event: &Event, template: Option<&Template>) -> Result<(), Failure> {
-    let Some(template) = template else { return output::line(plain(event)) };
+    let Some(template) = template else {
+        return output::line(plain(event));
+    };
     let mut value = serde_json::to_value(event).unwrap_or_default();
     if let Some(map) = value.as_object_mut() {
         // Docker's old names of the same, which scripts still use.
@@ -79,23 +96,52 @@ fn print(event: &Event, template: Option<&Template>) -> Result<(), Failure> {
             map.insert("from".into(), image.into());
         }
     }
-    output::line(template.execute(&value).map_err(|error| Failure::said(error.to_string()))?)
+    output::line(
+        template
+            .execute(&value)
+            .map_err(|error| Failure::said(error.to_string()))?,
+    )
 }
 
 /// `2026-11-21T23:00:00.000000000Z container start <id> (image=nginx, name=web)`.
 fn plain(event: &Event) -> String {
-    let attributes: Vec<_> = event.actor.attributes.iter().map(|(k, v)| format!("{k}={v}")).collect();
-    let shown = if attributes.is_empty() { String::new() } else { format!(" ({})", attributes.join(", ")) };
-    format!("{} {} {} {}{shown}", Timestamp(event.time_nano), event.kind, event.action, event.actor.id)
+    let attributes: Vec<_> = event
+        .actor
+        .attributes
+        .iter()
+        .map(|(k, v)| format!("{k}={v}"))
+        .collect();
+    let shown = if attributes.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", attributes.join(", "))
+    };
+    format!(
+        "{} {} {} {}{shown}",
+        Timestamp(event.time_nano),
+        event.kind,
+        event.action,
+        event.actor.id
+    )
 }
 
 fn fits(filters: &Filters, event: &Event) -> bool {
-    let name = event.actor.attributes.get("name").map_or("", String::as_str);
+    let name = event
+        .actor
+        .attributes
+        .get("name")
+        .map_or("", String::as_str);
     let of_kind = |kind: &str| {
-        filters.any(kind, |wanted| event.kind == kind && (event.actor.id.starts_with(wanted) || name == wanted))
+        filters.any(kind, |wanted| {
+            event.kind == kind && (event.actor.id.starts_with(wanted) || name == wanted)
+        })
     };
     let image = |wanted: &str| {
-        let from = event.actor.attributes.get("image").map_or("", String::as_str);
+        let from = event
+            .actor
+            .attributes
+            .get("image")
+            .map_or("", String::as_str);
         let own = if event.kind == "image" { name } else { from };
         let tagless = |text: &str| text.split(':').next().unwrap_or_default().to_owned();
         own == wanted || tagless(own) == wanted
@@ -107,7 +153,9 @@ fn fits(filters: &Filters, event: &Event) -> bool {
         && filters.matches_exact("scope", &event.scope)
         && filters.any("image", image)
         && filters.matches_labels(&event.actor.attributes)
-        && ["container", "network", "volume", "daemon", "plugin", "node"].into_iter().all(of_kind)
+        && ["container", "network", "volume", "daemon", "plugin", "node"]
+            .into_iter()
+            .all(of_kind)
 }
 
 #[cfg(test)]
@@ -117,11 +165,18 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn event() -> Event {
-        let attributes = [("image", "nginx:alpine"), ("name", "web"), ("tier", "front")];
+        let attributes = [
+            ("image", "nginx:alpine"),
+            ("name", "web"),
+            ("tier", "front"),
+        ];
         Event {
             kind: "container".into(),
             action: "exec_start: ls".into(),
-            actor: Actor { id: "abc".into(), attributes: BTreeMap::from(attributes.map(|(k, v)| (k.into(), v.into()))) },
+            actor: Actor {
+                id: "abc".into(),
+                attributes: BTreeMap::from(attributes.map(|(k, v)| (k.into(), v.into()))),
+            },
             scope: "local".into(),
             time: 0,
             time_nano: 1_732_230_000_000_000_000,

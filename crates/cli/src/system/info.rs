@@ -7,14 +7,20 @@ use crate::output::{self, units};
 use crate::session::Session;
 use crate::template::Template;
 use crate::verb::{Run, Verb, verb};
-use api::wire::system::{ClientInfo, IndexConfig, Info as Shape, Plugin, Plugins, RegistryConfig, Runtime, Swarm};
+use api::wire::system::{
+    ClientInfo, IndexConfig, Info as Shape, Plugin, Plugins, RegistryConfig, Runtime, Swarm,
+};
 use clap::Args;
 use engine::Timestamp;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-pub(crate) const VERB: Verb =
-    verb::<Info>(&["info", "system info"], "[OPTIONS]", "Display system-wide information").examples("info --format '{{json .}}'");
+pub(crate) const VERB: Verb = verb::<Info>(
+    &["info", "system info"],
+    "[OPTIONS]",
+    "Display system-wide information",
+)
+.examples("info --format '{{json .}}'");
 
 #[derive(Debug, Args)]
 struct Info {
@@ -31,7 +37,9 @@ impl Run for Info {
             Some("json") => serde_json::to_string(&shape).unwrap_or_default(),
             Some(text) => {
                 let value = serde_json::to_value(&shape).unwrap_or_default();
-                Template::parse(text)?.execute(&value).map_err(|error| Failure::said(format!("template parsing error: {error}")))?
+                Template::parse(text)?
+                    .execute(&value)
+                    .map_err(|error| Failure::said(format!("template parsing error: {error}")))?
             }
         };
         output::line(text)?;
@@ -42,7 +50,11 @@ impl Run for Info {
 fn shape(session: &Session) -> Result<Shape, Failure> {
     let ctx = session.engine()?;
     let host = engine::info::info(ctx)?;
-    let proxy = |name: &str| std::env::var(name).or_else(|_| std::env::var(name.to_uppercase())).unwrap_or_default();
+    let proxy = |name: &str| {
+        std::env::var(name)
+            .or_else(|_| std::env::var(name.to_uppercase()))
+            .unwrap_or_default()
+    };
     Ok(Shape {
         id: host.id,
         containers: host.containers,
@@ -51,7 +63,10 @@ fn shape(session: &Session) -> Result<Shape, Failure> {
         containers_stopped: host.stopped,
         images: host.images,
         driver: "overlay2",
-        driver_status: vec![["Backing Filesystem".into(), "overlayfs, in the container's mount namespace".into()]],
+        driver_status: vec![[
+            "Backing Filesystem".into(),
+            "overlayfs, in the container's mount namespace".into(),
+        ]],
         plugins: Plugins {
             volume: vec!["local"],
             network: vec!["bridge", "host", "null"],
@@ -65,7 +80,8 @@ fn shape(session: &Session) -> Result<Shape, Failure> {
         cpu_shares: true,
         cpu_set: true,
         pids_limit: true,
-        ipv4_forwarding: std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward").is_ok_and(|text| text.trim() == "1"),
+        ipv4_forwarding: std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward")
+            .is_ok_and(|text| text.trim() == "1"),
         debug: false,
         oom_kill_disable: host.cgroup_version == 1,
         system_time: Timestamp::now().to_string(),
@@ -89,14 +105,30 @@ fn shape(session: &Session) -> Result<Shape, Failure> {
         labels: Vec::new(),
         experimental_build: false,
         server_version: DOCKER_VERSION.into(),
-        runtimes: BTreeMap::from([("runc", Runtime { path: "dockless".into() })]),
+        runtimes: BTreeMap::from([(
+            "runc",
+            Runtime {
+                path: "dockless".into(),
+            },
+        )]),
         default_runtime: "runc",
-        swarm: Swarm { node_id: "", node_addr: "", local_node_state: "inactive", control_available: false, error: "" },
+        swarm: Swarm {
+            node_id: "",
+            node_addr: "",
+            local_node_state: "inactive",
+            control_available: false,
+            error: "",
+        },
         live_restore_enabled: true,
         init_binary: "dockless",
         security_options: vec!["name=seccomp,profile=builtin", "name=cgroupns"],
         warnings: (!host.warnings.is_empty()).then_some(host.warnings),
-        client_info: ClientInfo { debug: false, context: "default", plugins: vec![compose_plugin()], warnings: None },
+        client_info: ClientInfo {
+            debug: false,
+            context: "default",
+            plugins: vec![compose_plugin()],
+            warnings: None,
+        },
     })
 }
 
@@ -107,24 +139,44 @@ fn compose_plugin() -> Plugin {
         version: format!("v{}", crate::compose::VERSION),
         short_description: "Docker Compose",
         name: "compose",
-        path: std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_default(),
+        path: std::env::current_exe()
+            .map(|path| path.display().to_string())
+            .unwrap_or_default(),
     }
 }
 
 fn registries(ctx: &engine::Context) -> RegistryConfig {
-    let hub = IndexConfig { name: "docker.io".into(), mirrors: Vec::new(), secure: true, official: true };
+    let hub = IndexConfig {
+        name: "docker.io".into(),
+        mirrors: Vec::new(),
+        secure: true,
+        official: true,
+    };
     let insecure = ctx.config.insecure_registries.iter().map(|name| {
-        (name.clone(), IndexConfig { name: name.clone(), mirrors: Vec::new(), secure: false, official: false })
+        (
+            name.clone(),
+            IndexConfig {
+                name: name.clone(),
+                mirrors: Vec::new(),
+                secure: false,
+                official: false,
+            },
+        )
     });
     RegistryConfig {
         insecure_registry_cidrs: vec!["::1/128".into(), "127.0.0.0/8".into()],
-        index_configs: std::iter::once(("docker.io".to_owned(), hub)).chain(insecure).collect(),
+        index_configs: std::iter::once(("docker.io".to_owned(), hub))
+            .chain(insecure)
+            .collect(),
         mirrors: None,
     }
 }
 
 fn plain(info: &Shape) -> String {
-    let mut out = format!("Client: dockless {VERSION}\n Context:    {}\n\nServer: (no daemon: this very program)\n", info.client_info.context);
+    let mut out = format!(
+        "Client: dockless {VERSION}\n Context:    {}\n\nServer: (no daemon: this very program)\n",
+        info.client_info.context
+    );
     let _ = write!(
         out,
         " Containers: {}\n  Running: {}\n  Paused: {}\n  Stopped: {}\n Images: {}\n Server Version: {}\n Storage Driver: {}\n Logging Driver: {}\n Cgroup Driver: {}\n Cgroup Version: {}\n Plugins:\n  Volume: {}\n  Network: {}\n  Log: {}\n Swarm: {}\n Runtimes: {}\n Default Runtime: {}\n Security Options:\n",
@@ -146,7 +198,13 @@ fn plain(info: &Shape) -> String {
         info.default_runtime,
     );
     for option in &info.security_options {
-        let _ = writeln!(out, "  {}", option.trim_start_matches("name=").replace(",profile=", "\n   Profile: "));
+        let _ = writeln!(
+            out,
+            "  {}",
+            option
+                .trim_start_matches("name=")
+                .replace(",profile=", "\n   Profile: ")
+        );
     }
     let _ = write!(
         out,

@@ -12,4 +12,10 @@ use crate::verb::Verb;
 pub(crate) const DOCKER_VERSION: &str = "28.3.0";
 
 /// Every verb of this noun.
-pub(crate) const VERBS: &[Verb] = &[version::VERB, info::VERB, events::VERB, df::VERB, prune::VERB];
+pub(crate) const VERBS: &[Verb] = &[
+    version::VERB,
+    info::VERB,
+    events::VERB,
+    df::VERB,
+    prune::VERB,
+];

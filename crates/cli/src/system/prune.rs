@@ -36,10 +36,15 @@ impl PruneFlags {
             return Ok(true);
         }
         let mut out = std::io::stdout().lock();
-        write!(out, "WARNING! {warning}\nAre you sure you want to continue? [y/N] ")?;
+        write!(
+            out,
+            "WARNING! {warning}\nAre you sure you want to continue? [y/N] "
+        )?;
         out.flush()?;
         let mut answer = String::new();
-        std::io::stdin().read_line(&mut answer).map_err(Failure::system("read the answer"))?;
+        std::io::stdin()
+            .read_line(&mut answer)
+            .map_err(Failure::system("read the answer"))?;
         if !std::io::stdin().is_terminal() {
             writeln!(out)?;
         }
@@ -73,10 +78,16 @@ pub(crate) fn images(session: &Session, all: bool, flags: &PruneFlags) -> Result
     let users = crate::image::in_use(session)?;
     let size_before = store_size(ctx);
     let wanted = |image: &image::Image| {
-        let created = image.config.created.as_deref().and_then(engine::Timestamp::parse);
+        let created = image
+            .config
+            .created
+            .as_deref()
+            .and_then(engine::Timestamp::parse);
         prune::fits(&filters, &image.config.config.labels, created).unwrap_or(false)
     };
-    let removed = store.prune_images(all, &users, &wanted).map_err(engine::Error::from)?;
+    let removed = store
+        .prune_images(all, &users, &wanted)
+        .map_err(engine::Error::from)?;
     unreferenced(session)?;
     let lines = removed.iter().map(|step| match step {
         Removed::Untagged(name) => format!("untagged: {name}"),
@@ -89,14 +100,20 @@ pub(crate) fn images(session: &Session, all: bool, flags: &PruneFlags) -> Result
 pub(crate) fn unreferenced(session: &Session) -> Result<u64, Failure> {
     let ctx = session.engine()?;
     let users = crate::image::in_use(session)?;
-    let (layers, blobs) = build::cache::roots(&ctx.layout).map_err(|cause| Failure::said(chain(&cause)))?;
-    let keep = Keep { in_use: &users, layers: &layers, blobs: &blobs };
+    let (layers, blobs) =
+        build::cache::roots(&ctx.layout).map_err(|cause| Failure::said(chain(&cause)))?;
+    let keep = Keep {
+        in_use: &users,
+        layers: &layers,
+        blobs: &blobs,
+    };
     let found = ctx.images()?.prune(keep).map_err(engine::Error::from)?;
     Ok(found.map_or(0, |found| found.bytes))
 }
 
 fn store_size(ctx: &engine::Context) -> u64 {
-    engine::usage::disk_usage(&ctx.layout.images()) + engine::usage::disk_usage(&ctx.layout.layers())
+    engine::usage::disk_usage(&ctx.layout.images())
+        + engine::usage::disk_usage(&ctx.layout.layers())
 }
 
 #[derive(Debug, Args)]
@@ -113,7 +130,10 @@ struct Prune {
 
 impl Prune {
     fn warning(&self) -> String {
-        let mut lines = vec!["  - all stopped containers", "  - all networks not used by at least one container"];
+        let mut lines = vec![
+            "  - all stopped containers",
+            "  - all networks not used by at least one container",
+        ];
         if self.volumes {
             lines.push("  - all anonymous volumes not used by at least one container");
         }
@@ -150,7 +170,10 @@ impl Run for Prune {
         total += bytes;
         section("Images", &removed)?;
         total += engine::sweep::sweep(ctx)?.bytes;
-        output::line(format_args!("Total reclaimed space: {}", units::size_long(total)))?;
+        output::line(format_args!(
+            "Total reclaimed space: {}",
+            units::size_long(total)
+        ))?;
         Ok(0)
     }
 }

@@ -11,8 +11,9 @@ use api::wire::API_VERSION;
 use api::wire::system::{Client, Component, Platform, Server, Version as Shape};
 use clap::Args;
 
-pub(crate) const VERB: Verb = verb::<Version>(&["version"], "[OPTIONS]", "Show the version information")
-    .examples("version --format '{{.Server.Version}}'");
+pub(crate) const VERB: Verb =
+    verb::<Version>(&["version"], "[OPTIONS]", "Show the version information")
+        .examples("version --format '{{.Server.Version}}'");
 
 #[derive(Debug, Args)]
 struct Version {
@@ -27,7 +28,10 @@ fn architecture() -> String {
 }
 
 fn shape() -> Shape {
-    let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
+    let kernel = rustix::system::uname()
+        .release()
+        .to_string_lossy()
+        .into_owned();
     let commit = format!("dockless-{VERSION}");
     let platform = Platform { name: "dockless" };
     Shape {
@@ -43,7 +47,11 @@ fn shape() -> Shape {
         },
         server: Server {
             platform,
-            components: vec![Component { name: "dockless", version: VERSION.into(), details: [].into() }],
+            components: vec![Component {
+                name: "dockless",
+                version: VERSION.into(),
+                details: [].into(),
+            }],
             version: DOCKER_VERSION.into(),
             api_version: API_VERSION,
             min_api_version: "1.24",
@@ -64,7 +72,9 @@ impl Run for Version {
             Some("json") => serde_json::to_string(&shape).unwrap_or_default(),
             Some(text) => {
                 let value = serde_json::to_value(&shape).unwrap_or_default();
-                Template::parse(text)?.execute(&value).map_err(|error| Failure::said(format!("template parsing error: {error}")))?
+                Template::parse(text)?
+                    .execute(&value)
+                    .map_err(|error| Failure::said(format!("template parsing error: {error}")))?
             }
         };
         output::line(text)?;
@@ -106,7 +116,11 @@ mod tests {
             ("{{.Client.APIVersion}}", API_VERSION),
             ("{{.Server.Os}}", "linux"),
         ] {
-            assert_eq!(Template::parse(template).unwrap().execute(&value).unwrap(), wanted, "{template}");
+            assert_eq!(
+                Template::parse(template).unwrap().execute(&value).unwrap(),
+                wanted,
+                "{template}"
+            );
         }
     }
 }

@@ -28,8 +28,13 @@ pub(super) fn run(
     methods: Option<Methods<'_>>,
 ) -> Result<String, TemplateError> {
     let root = Operand::from(data.clone());
-    let mut machine =
-        Machine { source, root: data, methods, variables: vec![("$".into(), root.clone())], out: String::new() };
+    let mut machine = Machine {
+        source,
+        root: data,
+        methods,
+        variables: vec![("$".into(), root.clone())],
+        out: String::new(),
+    };
     machine.walk(nodes, &root)?;
     Ok(machine.out)
 }
@@ -39,7 +44,10 @@ impl Machine<'_> {
         let line = line_of(self.source, at.pos);
         let line_start = self.source[..at.pos].rfind('\n').map_or(0, |i| i + 1);
         let column = at.pos - line_start;
-        Err(TemplateError(format!("template: :{line}:{column}: executing \"\" at <{}>: {what}", describe(at))))
+        Err(TemplateError(format!(
+            "template: :{line}:{column}: executing \"\" at <{}>: {what}",
+            describe(at)
+        )))
     }
 
     fn walk(&mut self, nodes: &[Node], dot: &Operand) -> Result<Flow, TemplateError> {
@@ -61,14 +69,26 @@ impl Machine<'_> {
                     self.out.push_str(&value.print());
                 }
             }
-            Node::If { pipe, then, otherwise } => {
+            Node::If {
+                pipe,
+                then,
+                otherwise,
+            } => {
                 let known = self.variables.len();
-                let chosen = if truth(&self.pipe(pipe, dot)?.value) { then } else { otherwise };
+                let chosen = if truth(&self.pipe(pipe, dot)?.value) {
+                    then
+                } else {
+                    otherwise
+                };
                 let flow = self.walk(chosen, dot)?;
                 self.variables.truncate(known);
                 return Ok(flow);
             }
-            Node::With { pipe, then, otherwise } => {
+            Node::With {
+                pipe,
+                then,
+                otherwise,
+            } => {
                 let known = self.variables.len();
                 let value = self.pipe(pipe, dot)?;
                 let flow = match truth(&value.value) {
@@ -78,22 +98,41 @@ impl Machine<'_> {
                 self.variables.truncate(known);
                 return Ok(flow);
             }
-            Node::Range { pipe, body, otherwise } => return self.range(pipe, body, otherwise, dot),
+            Node::Range {
+                pipe,
+                body,
+                otherwise,
+            } => return self.range(pipe, body, otherwise, dot),
             Node::Break => return Ok(Flow::Break),
             Node::Continue => return Ok(Flow::Continue),
         }
         Ok(Flow::On)
     }
 
-    fn range(&mut self, pipe: &Pipe, body: &[Node], otherwise: &[Node], dot: &Operand) -> Result<Flow, TemplateError> {
+    fn range(
+        &mut self,
+        pipe: &Pipe,
+        body: &[Node],
+        otherwise: &[Node],
+        dot: &Operand,
+    ) -> Result<Flow, TemplateError> {
         let known = self.variables.len();
         let over = self.commands(pipe, dot)?;
         let pairs: Vec<(Value, Value)> = match &over.value {
             Value::Null => Vec::new(),
-            Value::Array(list) => list.iter().enumerate().map(|(i, v)| (Value::from(i), v.clone())).collect(),
-            Value::Object(map) => sorted(map).into_iter().map(|(k, v)| (k.clone().into(), v.clone())).collect(),
+            Value::Array(list) => list
+                .iter()
+                .enumerate()
+                .map(|(i, v)| (Value::from(i), v.clone()))
+                .collect(),
+            Value::Object(map) => sorted(map)
+                .into_iter()
+                .map(|(k, v)| (k.clone().into(), v.clone()))
+                .collect(),
             Value::Number(number) if number.as_i64().is_some_and(|n| n <= 1 << 20) => {
-                (0..number.as_i64().unwrap_or(0)).map(|i| (i.into(), i.into())).collect()
+                (0..number.as_i64().unwrap_or(0))
+                    .map(|i| (i.into(), i.into()))
+                    .collect()
             }
             other => {
                 let at = &pipe.commands[0][0];
@@ -124,7 +163,12 @@ impl Machine<'_> {
     }
 
     fn bind(&mut self, assigns: bool, name: &str, value: Operand) {
-        match self.variables.iter_mut().rev().find(|(known, _)| known == name) {
+        match self
+            .variables
+            .iter_mut()
+            .rev()
+            .find(|(known, _)| known == name)
+        {
             Some(slot) if assigns => slot.1 = value,
             _ => self.variables.push((name.to_owned(), value)),
         }
@@ -146,8 +190,15 @@ impl Machine<'_> {
         Ok(last.unwrap_or_else(|| Value::Null.into()))
     }
 
-    fn command(&mut self, command: &[Syntax], dot: &Operand, last: Option<Operand>) -> Result<Operand, TemplateError> {
-        let (first, rest) = command.split_first().expect("the parser makes no empty command");
+    fn command(
+        &mut self,
+        command: &[Syntax],
+        dot: &Operand,
+        last: Option<Operand>,
+    ) -> Result<Operand, TemplateError> {
+        let (first, rest) = command
+            .split_first()
+            .expect("the parser makes no empty command");
         if let OperandKind::Function(name) = &first.kind {
             return self.call(name, first, rest, dot, last);
         }
@@ -159,15 +210,22 @@ impl Machine<'_> {
             args.push(self.operand(arg, dot)?.value);
         }
         args.extend(last.map(|operand| operand.value));
-        if let (OperandKind::Dot | OperandKind::Variable(_), [name]) = (&first.kind, first.fields.as_slice())
+        if let (OperandKind::Dot | OperandKind::Variable(_), [name]) =
+            (&first.kind, first.fields.as_slice())
             && dot.value == *self.root
             && let Some(value) = self.methods.and_then(|methods| methods(name, &args))
         {
             return Ok(value.into());
         }
         match first.fields.last() {
-            Some(name) => self.fail(first, format_args!("{name} has arguments but cannot be invoked as function")),
-            None => self.fail(first, format_args!("can't give argument to non-function {}", describe(first))),
+            Some(name) => self.fail(
+                first,
+                format_args!("{name} has arguments but cannot be invoked as function"),
+            ),
+            None => self.fail(
+                first,
+                format_args!("can't give argument to non-function {}", describe(first)),
+            ),
         }
     }
 
@@ -197,13 +255,18 @@ impl Machine<'_> {
         if matches!(name, "and" | "or") {
             return match args.pop() {
                 Some(value) => Ok(value),
-                None => self.fail(first, format_args!("wrong number of args for {name}: want at least 1 got 0")),
+                None => self.fail(
+                    first,
+                    format_args!("wrong number of args for {name}: want at least 1 got 0"),
+                ),
             };
         }
         match func::call(name, &args) {
             Ok(value) => Ok(value.into()),
             Err(func::CallError::Arity(what)) => self.fail(first, what),
-            Err(func::CallError::Failed(what)) => self.fail(first, format_args!("error calling {name}: {what}")),
+            Err(func::CallError::Failed(what)) => {
+                self.fail(first, format_args!("error calling {name}: {what}"))
+            }
         }
     }
 
@@ -244,7 +307,10 @@ impl Machine<'_> {
                     Value::Bool(_) => "bool",
                     _ => "[]interface {}",
                 };
-                self.fail(at, format_args!("can't evaluate field {name} in type {kind}"))
+                self.fail(
+                    at,
+                    format_args!("can't evaluate field {name} in type {kind}"),
+                )
             }
         }
     }
@@ -263,5 +329,8 @@ fn describe(operand: &Syntax) -> String {
         OperandKind::Function(name) => name.clone(),
         OperandKind::Parenthesis(_) => "(...)".into(),
     };
-    operand.fields.iter().fold(head, |text, field| format!("{text}.{field}"))
+    operand
+        .fields
+        .iter()
+        .fold(head, |text, field| format!("{text}.{field}"))
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::cmp::Ordering;
 
 /// The widest padding or precision taken from a template: more only burns memory.
-const WIDEST: usize = 4096;
+pub(super) const WIDEST: usize = 4096;
 
 pub(super) enum CallError {
     /// The wrong number of arguments.
@@ -14,8 +14,35 @@ pub(super) enum CallError {
 }
 
 const NAMES: [&str; 29] = [
-    "and", "or", "not", "eq", "ne", "lt", "le", "gt", "ge", "len", "index", "slice", "print", "println", "printf", "html",
-    "urlquery", "json", "join", "split", "upper", "lower", "title", "pad", "truncate", "trim", "replace", "contains", "hasPrefix",
+    "and",
+    "or",
+    "not",
+    "eq",
+    "ne",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "len",
+    "index",
+    "slice",
+    "print",
+    "println",
+    "printf",
+    "html",
+    "urlquery",
+    "json",
+    "join",
+    "split",
+    "upper",
+    "lower",
+    "title",
+    "pad",
+    "truncate",
+    "trim",
+    "replace",
+    "contains",
+    "hasPrefix",
 ];
 
 pub(super) fn exists(name: &str) -> bool {
@@ -24,13 +51,20 @@ pub(super) fn exists(name: &str) -> bool {
 
 type Answer = Result<Value, CallError>;
 
-fn failed<T>(what: impl Into<String>) -> Result<T, CallError> {
+pub(super) fn failed<T>(what: impl Into<String>) -> Result<T, CallError> {
     Err(CallError::Failed(what.into()))
 }
 
-fn want<'a, const N: usize>(name: &str, args: &'a [Operand]) -> Result<&'a [Operand; N], CallError> {
-    args.try_into()
-        .map_err(|_| CallError::Arity(format!("wrong number of args for {name}: want {N} got {}", args.len())))
+fn want<'a, const N: usize>(
+    name: &str,
+    args: &'a [Operand],
+) -> Result<&'a [Operand; N], CallError> {
+    args.try_into().map_err(|_| {
+        CallError::Arity(format!(
+            "wrong number of args for {name}: want {N} got {}",
+            args.len()
+        ))
+    })
 }
 
 fn text(operand: &Operand) -> String {
@@ -48,14 +82,22 @@ pub(super) fn call(name: &str, args: &[Operand]) -> Answer {
     match name {
         "not" => want::<1>(name, args).map(|[one]| Value::from(!truth(&one.value))),
         "eq" => equal(args),
-        "ne" => want::<2>(name, args).and_then(|[a, b]| same(&a.value, &b.value)).map(|same| Value::from(!same)),
+        "ne" => want::<2>(name, args)
+            .and_then(|[a, b]| same(&a.value, &b.value))
+            .map(|same| Value::from(!same)),
         "lt" | "le" | "gt" | "ge" => compare(name, args),
         "len" => length(want::<1>(name, args)?),
         "index" => index(args),
         "slice" => slice(args),
         "print" => Ok(join_like_print(args).into()),
-        "println" => Ok((args.iter().map(Operand::print).collect::<Vec<_>>().join(" ") + "\n").into()),
-        "printf" => printf(args),
+        "println" => Ok((args
+            .iter()
+            .map(Operand::print)
+            .collect::<Vec<_>>()
+            .join(" ")
+            + "\n")
+            .into()),
+        "printf" => super::printf::printf(args),
         "html" => Ok(escape_html(&join_like_print(args)).into()),
         "urlquery" => Ok(escape_query(&join_like_print(args)).into()),
         "json" => want::<1>(name, args).map(|[one]| Value::from(json(&one.value))),
@@ -72,7 +114,10 @@ pub(super) fn call(name: &str, args: &[Operand]) -> Answer {
             let [subject, separator] = want::<2>(name, args)?;
             let (subject, separator) = (text(subject), text(separator));
             if separator.is_empty() {
-                return Ok(subject.chars().map(|c| Value::from(c.to_string())).collect());
+                return Ok(subject
+                    .chars()
+                    .map(|c| Value::from(c.to_string()))
+                    .collect());
             }
             Ok(subject.split(&separator).map(Value::from).collect())
         }
@@ -82,36 +127,57 @@ pub(super) fn call(name: &str, args: &[Operand]) -> Answer {
         "title" => of_text(title),
         "pad" => {
             let [subject, left, right] = want::<3>(name, args)?;
-            let (left, right) = (number(left)?.clamp(0, WIDEST as i64), number(right)?.clamp(0, WIDEST as i64));
+            let (left, right) = (
+                number(left)?.clamp(0, WIDEST as i64),
+                number(right)?.clamp(0, WIDEST as i64),
+            );
             let subject = text(subject);
             if subject.is_empty() {
                 return Ok(subject.into());
             }
-            Ok(format!("{}{subject}{}", " ".repeat(left as usize), " ".repeat(right as usize)).into())
+            Ok(format!(
+                "{}{subject}{}",
+                " ".repeat(left as usize),
+                " ".repeat(right as usize)
+            )
+            .into())
         }
         "truncate" => {
             let [subject, length] = want::<2>(name, args)?;
             let length = usize::try_from(number(length)?).unwrap_or(0);
-            Ok(text(subject).chars().take(length).collect::<String>().into())
+            Ok(text(subject)
+                .chars()
+                .take(length)
+                .collect::<String>()
+                .into())
         }
         "replace" => {
             let [subject, old, new] = want::<3>(name, args)?;
             Ok(text(subject).replace(&text(old), &text(new)).into())
         }
         "contains" => want::<2>(name, args).map(|[a, b]| Value::from(text(a).contains(&text(b)))),
-        "hasPrefix" => want::<2>(name, args).map(|[a, b]| Value::from(text(a).starts_with(&text(b)))),
+        "hasPrefix" => {
+            want::<2>(name, args).map(|[a, b]| Value::from(text(a).starts_with(&text(b))))
+        }
         _ => failed("not a function"),
     }
 }
 
 fn number(operand: &Operand) -> Result<i64, CallError> {
-    operand.value.as_i64().ok_or_else(|| CallError::Failed(format!("expected integer; found {}", operand.print())))
+    operand
+        .value
+        .as_i64()
+        .ok_or_else(|| CallError::Failed(format!("expected integer; found {}", operand.print())))
 }
 
 fn title(text: &str) -> String {
     let mut start = true;
     let capital = |c: char| {
-        let out: String = if start { c.to_uppercase().collect() } else { c.to_string() };
+        let out: String = if start {
+            c.to_uppercase().collect()
+        } else {
+            c.to_string()
+        };
         start = !(c.is_alphanumeric() || c == '_' || c == '\'');
         out
     };
@@ -132,7 +198,11 @@ fn same(a: &Value, b: &Value) -> Result<bool, CallError> {
 
 /// `eq a b c`: a equals any of the others.
 fn equal(args: &[Operand]) -> Answer {
-    let [first, others @ ..] = args else { return Err(CallError::Arity("wrong number of args for eq: want at least 1 got 0".into())) };
+    let [first, others @ ..] = args else {
+        return Err(CallError::Arity(
+            "wrong number of args for eq: want at least 1 got 0".into(),
+        ));
+    };
     if others.is_empty() {
         return failed("missing argument for comparison");
     }
@@ -154,7 +224,9 @@ fn compare(name: &str, args: &[Operand]) -> Answer {
         (Value::String(a), Value::String(b)) => Some(a.cmp(b)),
         _ => None,
     };
-    let Some(order) = order else { return failed("incompatible types for comparison") };
+    let Some(order) = order else {
+        return failed("incompatible types for comparison");
+    };
     Ok(Value::from(match name {
         "lt" => order == Ordering::Less,
         "le" => order != Ordering::Greater,
@@ -176,7 +248,11 @@ fn length([one]: &[Operand; 1]) -> Answer {
 
 /// `index map "key" 0 …`. A missing key of a map of texts is the empty text, as Go's zero value is.
 fn index(args: &[Operand]) -> Answer {
-    let [subject, keys @ ..] = args else { return Err(CallError::Arity("wrong number of args for index: want at least 1 got 0".into())) };
+    let [subject, keys @ ..] = args else {
+        return Err(CallError::Arity(
+            "wrong number of args for index: want at least 1 got 0".into(),
+        ));
+    };
     let mut value = subject.value.clone();
     for key in keys {
         value = match (&value, &key.value) {
@@ -185,19 +261,28 @@ fn index(args: &[Operand]) -> Answer {
                 None if map.values().all(Value::is_string) => "".into(),
                 None => Value::Null,
             },
-            (Value::Array(list), Value::Number(at)) => match at.as_u64().and_then(|at| list.get(at as usize)) {
-                Some(found) => found.clone(),
-                None => return failed(format!("reflect: slice index out of range: {at}")),
-            },
-            (Value::String(text), Value::Number(at)) => match at.as_u64().and_then(|at| text.as_bytes().get(at as usize)) {
-                Some(byte) => Value::from(*byte),
-                None => return failed(format!("index out of range: {at}")),
-            },
+            (Value::Array(list), Value::Number(at)) => {
+                match at.as_u64().and_then(|at| list.get(at as usize)) {
+                    Some(found) => found.clone(),
+                    None => return failed(format!("reflect: slice index out of range: {at}")),
+                }
+            }
+            (Value::String(text), Value::Number(at)) => {
+                match at.as_u64().and_then(|at| text.as_bytes().get(at as usize)) {
+                    Some(byte) => Value::from(*byte),
+                    None => return failed(format!("index out of range: {at}")),
+                }
+            }
             (Value::Null, Value::String(_)) => "".into(),
             (Value::Null, _) => return failed("index of nil pointer"),
-            (Value::Object(_), other) => return failed(format!("value has type {}; should be string", print(other))),
+            (Value::Object(_), other) => {
+                return failed(format!("value has type {}; should be string", print(other)));
+            }
             (Value::Array(_) | Value::String(_), other) => {
-                return failed(format!("cannot index slice/array with type {}", print(other)));
+                return failed(format!(
+                    "cannot index slice/array with type {}",
+                    print(other)
+                ));
             }
             (other, _) => return failed(format!("can't index item of type {}", print(other))),
         };
@@ -206,7 +291,11 @@ fn index(args: &[Operand]) -> Answer {
 }
 
 fn slice(args: &[Operand]) -> Answer {
-    let [subject, bounds @ ..] = args else { return Err(CallError::Arity("wrong number of args for slice: want at least 1 got 0".into())) };
+    let [subject, bounds @ ..] = args else {
+        return Err(CallError::Arity(
+            "wrong number of args for slice: want at least 1 got 0".into(),
+        ));
+    };
     let length = match &subject.value {
         Value::String(text) => text.len(),
         Value::Array(list) => list.len(),
@@ -219,11 +308,16 @@ fn slice(args: &[Operand]) -> Answer {
     };
     let (from, to) = (bound(0, 0)?, bound(1, length)?);
     if bounds.len() > 2 || to > length || from > to {
-        return failed(format!("index out of range: {}", if to > length { to } else { from }));
+        return failed(format!(
+            "index out of range: {}",
+            if to > length { to } else { from }
+        ));
     }
     match &subject.value {
         Value::Array(list) => Ok(Value::from(list[from..to].to_vec())),
-        Value::String(text) => Ok(String::from_utf8_lossy(&text.as_bytes()[from..to]).into_owned().into()),
+        Value::String(text) => Ok(String::from_utf8_lossy(&text.as_bytes()[from..to])
+            .into_owned()
+            .into()),
         _ => Ok(Value::Null),
     }
 }
@@ -260,7 +354,9 @@ fn escape_query(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                out.push(char::from(byte))
+            }
             b' ' => out.push('+'),
             other => {
                 let _ = write!(out, "%{other:02X}");
@@ -268,122 +364,4 @@ fn escape_query(text: &str) -> String {
         }
     }
     out
-}
-
-#[derive(Debug, Default)]
-struct Verb {
-    left: bool,
-    zero: bool,
-    plus: bool,
-    sharp: bool,
-    width: usize,
-    precision: Option<usize>,
-}
-
-fn printf(args: &[Operand]) -> Answer {
-    let [format, values @ ..] = args else { return Err(CallError::Arity("wrong number of args for printf: want at least 1 got 0".into())) };
-    let Value::String(format) = &format.value else { return failed("wrong type for value; expected string") };
-    let mut values = values.iter();
-    let mut out = String::new();
-    let mut chars = format.chars().peekable();
-    while let Some(c) = chars.next() {
-        if c != '%' {
-            out.push(c);
-            continue;
-        }
-        let mut verb = Verb::default();
-        while let Some(flag) = chars.next_if(|c| matches!(c, '-' | '0' | '+' | '#' | ' ')) {
-            match flag {
-                '-' => verb.left = true,
-                '0' => verb.zero = true,
-                '+' => verb.plus = true,
-                '#' => verb.sharp = true,
-                _ => {}
-            }
-        }
-        let digits = |chars: &mut std::iter::Peekable<std::str::Chars<'_>>| {
-            let mut number = 0_usize;
-            while let Some(digit) = chars.next_if(char::is_ascii_digit) {
-                number = (number * 10 + digit as usize - '0' as usize).min(WIDEST);
-            }
-            number
-        };
-        verb.width = digits(&mut chars);
-        if chars.next_if_eq(&'.').is_some() {
-            verb.precision = Some(digits(&mut chars));
-        }
-        match chars.next() {
-            None => out.push_str("%!(NOVERB)"),
-            Some('%') => out.push('%'),
-            Some(letter) => match values.next() {
-                Some(value) => out.push_str(&pad(&verb, one(&verb, letter, value))),
-                None => out.push_str(&format!("%!{letter}(MISSING)")),
-            },
-        }
-    }
-    let extra: Vec<_> = values.map(|value| format!("{}={}", go_type(&value.value), value.print())).collect();
-    if !extra.is_empty() {
-        out.push_str(&format!("%!(EXTRA {})", extra.join(", ")));
-    }
-    Ok(out.into())
-}
-
-fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_f64() => "float64",
-        Value::Number(_) => "int",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
-    }
-}
-
-/// One value under one verb, before padding.
-fn one(verb: &Verb, letter: char, operand: &Operand) -> String {
-    let cut = |text: String| match verb.precision {
-        Some(length) => text.chars().take(length).collect(),
-        None => text,
-    };
-    let sign = |text: String| if verb.plus && !text.starts_with('-') { format!("+{text}") } else { text };
-    match (letter, &operand.value) {
-        ('v', Value::Number(_)) => sign(operand.print()),
-        ('v', _) => operand.print(),
-        ('s', Value::String(text)) => cut(text.clone()),
-        ('s', Value::Array(_) | Value::Object(_)) => operand.print(),
-        ('q', Value::String(text)) => Value::from(text.as_str()).to_string(),
-        ('t', Value::Bool(flag)) => flag.to_string(),
-        ('T', value) => go_type(value).into(),
-        ('x', Value::String(text)) => text.bytes().map(|b| format!("{b:02x}")).collect(),
-        ('X', Value::String(text)) => text.bytes().map(|b| format!("{b:02X}")).collect(),
-        ('d', Value::Number(number)) if number.is_i64() || number.is_u64() => sign(number.to_string()),
-        ('x' | 'X' | 'o' | 'b' | 'c', Value::Number(number)) if number.is_i64() => {
-            let n = number.as_i64().unwrap_or(0);
-            match (letter, verb.sharp) {
-                ('x', false) => format!("{n:x}"),
-                ('x', true) => format!("{n:#x}"),
-                ('X', _) => format!("{n:X}"),
-                ('o', _) => format!("{n:o}"),
-                ('b', _) => format!("{n:b}"),
-                _ => u32::try_from(n).ok().and_then(char::from_u32).unwrap_or('\u{fffd}').to_string(),
-            }
-        }
-        ('f' | 'F', Value::Number(number)) if number.is_f64() => {
-            sign(format!("{:.*}", verb.precision.unwrap_or(6), number.as_f64().unwrap_or(0.0)))
-        }
-        (letter, value) => format!("%!{letter}({}={})", go_type(value), operand.print()),
-    }
-}
-
-fn pad(verb: &Verb, text: String) -> String {
-    let missing = verb.width.saturating_sub(text.chars().count());
-    match (verb.left, verb.zero) {
-        (true, _) => text + &" ".repeat(missing),
-        (false, true) => match text.strip_prefix('-') {
-            Some(digits) => format!("-{}{digits}", "0".repeat(missing)),
-            None => "0".repeat(missing) + &text,
-        },
-        (false, false) => " ".repeat(missing) + &text,
-    }
 }

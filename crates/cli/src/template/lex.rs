@@ -38,7 +38,13 @@ pub(super) enum Kind {
 
 /// The line a byte offset lies in, counted from 1.
 pub(super) fn line_of(source: &str, pos: usize) -> usize {
-    source.as_bytes().iter().take(pos).filter(|b| **b == b'\n').count() + 1
+    source
+        .as_bytes()
+        .iter()
+        .take(pos)
+        .filter(|b| **b == b'\n')
+        .count()
+        + 1
 }
 
 pub(super) fn syntax(source: &str, pos: usize, what: impl std::fmt::Display) -> TemplateError {
@@ -61,10 +67,18 @@ pub(super) fn lex(source: &str) -> Result<Vec<Item>, TemplateError> {
             text = text.trim_end_matches(blank);
         }
         if !text.is_empty() {
-            items.push(Item { pos: at, kind: Kind::Text(text.to_owned()) });
+            items.push(Item {
+                pos: at,
+                kind: Kind::Text(text.to_owned()),
+            });
         }
         let Some(open) = open else { break };
-        (at, trim_next) = action(source, open, if trims { open + 3 } else { open + 2 }, &mut items)?;
+        (at, trim_next) = action(
+            source,
+            open,
+            if trims { open + 3 } else { open + 2 },
+            &mut items,
+        )?;
     }
     Ok(items)
 }
@@ -80,29 +94,48 @@ fn trims_left(inside: &str) -> bool {
 }
 
 /// Lexes one action; answers where the text after it starts and whether that text is trimmed.
-fn action(source: &str, open: usize, start: usize, items: &mut Vec<Item>) -> Result<(usize, bool), TemplateError> {
+fn action(
+    source: &str,
+    open: usize,
+    start: usize,
+    items: &mut Vec<Item>,
+) -> Result<(usize, bool), TemplateError> {
     let mut at = start;
     let rest = &source[at..];
     let lead = rest.len() - rest.trim_start_matches(blank).len();
     if rest[lead..].starts_with("/*") {
         return comment(source, at + lead);
     }
-    items.push(Item { pos: open, kind: Kind::Open });
+    items.push(Item {
+        pos: open,
+        kind: Kind::Open,
+    });
     loop {
         let rest = &source[at..];
-        let Some(first) = rest.chars().next() else { return Err(syntax(source, open, "unclosed action")) };
+        let Some(first) = rest.chars().next() else {
+            return Err(syntax(source, open, "unclosed action"));
+        };
         if rest.starts_with("}}") {
-            items.push(Item { pos: at, kind: Kind::Close });
+            items.push(Item {
+                pos: at,
+                kind: Kind::Close,
+            });
             return Ok((at + 2, false));
         }
         if blank(first) {
             let after = rest.trim_start_matches(blank);
             if after.starts_with("-}}") {
                 at = source.len() - after.len();
-                items.push(Item { pos: at, kind: Kind::Close });
+                items.push(Item {
+                    pos: at,
+                    kind: Kind::Close,
+                });
                 return Ok((at + 3, true));
             }
-            items.push(Item { pos: at, kind: Kind::Space });
+            items.push(Item {
+                pos: at,
+                kind: Kind::Space,
+            });
             at = source.len() - after.len();
             continue;
         }
@@ -128,7 +161,8 @@ fn comment(source: &str, at: usize) -> Result<(usize, bool), TemplateError> {
 }
 
 fn name_length(text: &str) -> usize {
-    text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len())
+    text.find(|c: char| !c.is_alphanumeric() && c != '_')
+        .unwrap_or(text.len())
 }
 
 /// One word of an action, and its length in bytes.
@@ -166,7 +200,11 @@ fn word(source: &str, at: usize) -> Result<(Kind, usize), TemplateError> {
             let length = name_length(rest);
             Ok((Kind::Word(rest[..length].to_owned()), length))
         }
-        c => Err(syntax(source, at, format_args!("unexpected {c:?} in command"))),
+        c => Err(syntax(
+            source,
+            at,
+            format_args!("unexpected {c:?} in command"),
+        )),
     }
 }
 
@@ -174,7 +212,9 @@ fn number(source: &str, at: usize) -> Result<(Kind, usize), TemplateError> {
     let rest = &source[at..];
     let length = rest
         .char_indices()
-        .find(|(i, c)| !(c.is_alphanumeric() || matches!(c, '.' | '_') || (*i == 0 && matches!(c, '+' | '-'))))
+        .find(|(i, c)| {
+            !(c.is_alphanumeric() || matches!(c, '.' | '_') || (*i == 0 && matches!(c, '+' | '-')))
+        })
         .map_or(rest.len(), |(i, _)| i);
     let text = &rest[..length];
     let bad = || syntax(source, at, format_args!("bad number syntax: {text:?}"));
@@ -196,7 +236,10 @@ fn number(source: &str, at: usize) -> Result<(Kind, usize), TemplateError> {
     if !digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
         return Err(bad());
     }
-    plain.parse::<f64>().map(|number| (Kind::Float(number), length)).map_err(|_| bad())
+    plain
+        .parse::<f64>()
+        .map(|number| (Kind::Float(number), length))
+        .map_err(|_| bad())
 }
 
 fn character(source: &str, at: usize) -> Result<(Kind, usize), TemplateError> {
@@ -205,7 +248,10 @@ fn character(source: &str, at: usize) -> Result<(Kind, usize), TemplateError> {
     let first = chars.next().ok_or_else(unterminated)?;
     let (value, length) = if first == '\\' {
         let escaped = chars.next().ok_or_else(unterminated)?;
-        (simple_escape(escaped).ok_or_else(unterminated)?, 1 + escaped.len_utf8())
+        (
+            simple_escape(escaped).ok_or_else(unterminated)?,
+            1 + escaped.len_utf8(),
+        )
     } else {
         (first, first.len_utf8())
     };
@@ -238,7 +284,9 @@ fn quoted(source: &str, at: usize) -> Result<(Kind, usize), TemplateError> {
             '"' => return Ok((Kind::Str(text), i + 2)),
             '\n' => break,
             '\\' => {
-                let Some((_, escaped)) = chars.next() else { break };
+                let Some((_, escaped)) = chars.next() else {
+                    break;
+                };
                 let digits = match escaped {
                     'x' => 2,
                     'u' => 4,
@@ -251,7 +299,9 @@ fn quoted(source: &str, at: usize) -> Result<(Kind, usize), TemplateError> {
                     let hex: String = chars.by_ref().take(digits).map(|(_, c)| c).collect();
                     u32::from_str_radix(&hex, 16).ok().and_then(char::from_u32)
                 };
-                text.push(decoded.ok_or_else(|| syntax(source, at, "invalid syntax in quoted string"))?);
+                text.push(
+                    decoded.ok_or_else(|| syntax(source, at, "invalid syntax in quoted string"))?,
+                );
             }
             c => text.push(c),
         }

@@ -11,6 +11,7 @@ mod eval;
 mod func;
 mod lex;
 mod parse;
+mod printf;
 mod value;
 
 use serde_json::Value;
@@ -36,7 +37,10 @@ impl Template {
     pub(crate) fn parse(source: &str) -> Result<Self, TemplateError> {
         let items = lex::lex(source)?;
         let nodes = parse::parse(source, items)?;
-        Ok(Self { nodes, source: source.to_owned() })
+        Ok(Self {
+            nodes,
+            source: source.to_owned(),
+        })
     }
 
     /// Runs the template over `data`.
@@ -45,7 +49,11 @@ impl Template {
     }
 
     /// Like [`Template::execute`], with methods on the top-level object.
-    pub(crate) fn execute_with(&self, data: &Value, methods: Option<Methods<'_>>) -> Result<String, TemplateError> {
+    pub(crate) fn execute_with(
+        &self,
+        data: &Value,
+        methods: Option<Methods<'_>>,
+    ) -> Result<String, TemplateError> {
         eval::run(&self.source, &self.nodes, data, methods)
     }
 

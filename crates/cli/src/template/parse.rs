@@ -10,9 +10,21 @@ const DEEPEST: usize = 64;
 pub(super) enum Node {
     Text(String),
     Action(Pipe),
-    If { pipe: Pipe, then: Vec<Node>, otherwise: Vec<Node> },
-    With { pipe: Pipe, then: Vec<Node>, otherwise: Vec<Node> },
-    Range { pipe: Pipe, body: Vec<Node>, otherwise: Vec<Node> },
+    If {
+        pipe: Pipe,
+        then: Vec<Node>,
+        otherwise: Vec<Node>,
+    },
+    With {
+        pipe: Pipe,
+        then: Vec<Node>,
+        otherwise: Vec<Node>,
+    },
+    Range {
+        pipe: Pipe,
+        body: Vec<Node>,
+        otherwise: Vec<Node>,
+    },
     Break,
     Continue,
 }
@@ -56,17 +68,25 @@ struct Parser<'a> {
 }
 
 pub(super) fn parse(source: &str, items: Vec<Item>) -> Result<Vec<Node>, TemplateError> {
-    let mut parser = Parser { source, items: items.into_iter().peekable(), variables: vec!["$".into()], depth: 0, loops: 0 };
+    let mut parser = Parser {
+        source,
+        items: items.into_iter().peekable(),
+        variables: vec!["$".into()],
+        depth: 0,
+        loops: 0,
+    };
     let (nodes, end) = parser.block()?;
     match end {
-        End::Eof => Ok(nodes),
-        End::Else(pos) | End::ElseIf(pos) | End::ElseWith(pos) => Err(syntax(source, pos, "unexpected {{else}}")),
-        End::End(pos) => Err(syntax(source, pos, "unexpected {{end}}")),
+        Closed::Eof => Ok(nodes),
+        Closed::Else(pos) | Closed::ElseIf(pos) | Closed::ElseWith(pos) => {
+            Err(syntax(source, pos, "unexpected {{else}}"))
+        }
+        Closed::End(pos) => Err(syntax(source, pos, "unexpected {{end}}")),
     }
 }
 
 /// What closed a block.
-enum End {
+enum Closed {
     Eof,
     End(usize),
     Else(usize),
@@ -90,7 +110,11 @@ impl Parser<'_> {
     }
 
     fn skip_space(&mut self) {
-        while self.items.next_if(|item| item.kind == Kind::Space).is_some() {}
+        while self
+            .items
+            .next_if(|item| item.kind == Kind::Space)
+            .is_some()
+        {}
     }
 
     fn peek(&mut self) -> Option<&Kind> {
@@ -98,7 +122,7 @@ impl Parser<'_> {
     }
 
     /// Nodes up to `{{end}}`, `{{else …}}` or the end of the text.
-    fn block(&mut self) -> Result<(Vec<Node>, End), TemplateError> {
+    fn block(&mut self) -> Result<(Vec<Node>, Closed), TemplateError> {
         self.depth += 1;
         if self.depth > DEEPEST {
             let pos = self.position();
@@ -106,7 +130,9 @@ impl Parser<'_> {
         }
         let mut nodes = Vec::new();
         let end = loop {
-            let Some(item) = self.items.next() else { break End::Eof };
+            let Some(item) = self.items.next() else {
+                break Closed::Eof;
+            };
             if let Kind::Text(text) = item.kind {
                 nodes.push(Node::Text(text));
                 continue;
@@ -119,7 +145,15 @@ impl Parser<'_> {
             };
             if !matches!(
                 keyword.as_str(),
-                "if" | "with" | "range" | "else" | "end" | "break" | "continue" | "define" | "template" | "block"
+                "if" | "with"
+                    | "range"
+                    | "else"
+                    | "end"
+                    | "break"
+                    | "continue"
+                    | "define"
+                    | "template"
+                    | "block"
             ) {
                 nodes.push(Node::Action(self.pipeline(pos, "command")?));
                 self.close(pos)?;
@@ -133,7 +167,7 @@ impl Parser<'_> {
                 "range" => nodes.push(self.branch(&Branch::Range, pos)?),
                 "end" => {
                     self.close(pos)?;
-                    break End::End(pos);
+                    break Closed::End(pos);
                 }
                 "else" => break self.otherwise(pos)?,
                 "break" | "continue" if self.loops == 0 => {
@@ -141,16 +175,25 @@ impl Parser<'_> {
                 }
                 "break" | "continue" => {
                     self.close(pos)?;
-                    nodes.push(if keyword == "break" { Node::Break } else { Node::Continue });
+                    nodes.push(if keyword == "break" {
+                        Node::Break
+                    } else {
+                        Node::Continue
+                    });
                 }
-                other => return self.fail(pos, format_args!("{{{{{other}}}}} is not supported in --format")),
+                other => {
+                    return self.fail(
+                        pos,
+                        format_args!("{{{{{other}}}}} is not supported in --format"),
+                    );
+                }
             }
         };
         self.depth -= 1;
         Ok((nodes, end))
     }
 
-    fn otherwise(&mut self, pos: usize) -> Result<End, TemplateError> {
+    fn otherwise(&mut self, pos: usize) -> Result<Closed, TemplateError> {
         let next = match self.peek() {
             Some(Kind::Word(word)) => word.clone(),
             _ => String::new(),
@@ -159,11 +202,15 @@ impl Parser<'_> {
             "if" | "with" => {
                 self.items.next();
                 self.skip_space();
-                Ok(if next == "if" { End::ElseIf(pos) } else { End::ElseWith(pos) })
+                Ok(if next == "if" {
+                    Closed::ElseIf(pos)
+                } else {
+                    Closed::ElseWith(pos)
+                })
             }
             _ => {
                 self.close(pos)?;
-                Ok(End::Else(pos))
+                Ok(Closed::Else(pos))
             }
         }
     }
@@ -171,7 +218,9 @@ impl Parser<'_> {
     fn close(&mut self, pos: usize) -> Result<(), TemplateError> {
         self.skip_space();
         match self.items.next() {
-            Some(Item { kind: Kind::Close, .. }) => Ok(()),
+            Some(Item {
+                kind: Kind::Close, ..
+            }) => Ok(()),
             Some(item) => {
                 let text = describe(&item.kind);
                 self.fail(item.pos, format_args!("unexpected {text} in command"))
@@ -194,21 +243,33 @@ impl Parser<'_> {
         let (then, end) = self.block()?;
         self.loops -= usize::from(in_range);
         let otherwise = match end {
-            End::End(_) => Vec::new(),
-            End::Else(pos) => match self.block()? {
-                (nodes, End::End(_)) => nodes,
-                (_, End::Eof) => return self.fail(self.source.len(), "unexpected EOF"),
+            Closed::End(_) => Vec::new(),
+            Closed::Else(pos) => match self.block()? {
+                (nodes, Closed::End(_)) => nodes,
+                (_, Closed::Eof) => return self.fail(self.source.len(), "unexpected EOF"),
                 _ => return self.fail(pos, "expected end; found {{else}}"),
             },
-            End::ElseIf(pos) => self.chained(&Branch::If, pos)?,
-            End::ElseWith(pos) => self.chained(&Branch::With, pos)?,
-            End::Eof => return self.fail(self.source.len(), "unexpected EOF"),
+            Closed::ElseIf(pos) => self.chained(&Branch::If, pos)?,
+            Closed::ElseWith(pos) => self.chained(&Branch::With, pos)?,
+            Closed::Eof => return self.fail(self.source.len(), "unexpected EOF"),
         };
         self.variables.truncate(known);
         Ok(match kind {
-            Branch::If => Node::If { pipe, then, otherwise },
-            Branch::With => Node::With { pipe, then, otherwise },
-            Branch::Range => Node::Range { pipe, body: then, otherwise },
+            Branch::If => Node::If {
+                pipe,
+                then,
+                otherwise,
+            },
+            Branch::With => Node::With {
+                pipe,
+                then,
+                otherwise,
+            },
+            Branch::Range => Node::Range {
+                pipe,
+                body: then,
+                otherwise,
+            },
         })
     }
 
@@ -224,16 +285,27 @@ impl Parser<'_> {
     }
 
     fn pipeline(&mut self, pos: usize, context: &str) -> Result<Pipe, TemplateError> {
-        let mut pipe = Pipe { names: Vec::new(), assigns: false, commands: Vec::new() };
+        let mut pipe = Pipe {
+            names: Vec::new(),
+            assigns: false,
+            commands: Vec::new(),
+        };
         self.declarations(&mut pipe, context)?;
         loop {
             let command = self.command()?;
             if command.is_empty() {
                 return match self.peek() {
-                    _ if !pipe.commands.is_empty() => self.fail(pos, format_args!("missing command after | in {context}")),
-                    Some(Kind::Close | Kind::RightParen) => self.fail(pos, format_args!("missing value for {context}")),
+                    _ if !pipe.commands.is_empty() => {
+                        self.fail(pos, format_args!("missing command after | in {context}"))
+                    }
+                    Some(Kind::Close | Kind::RightParen) => {
+                        self.fail(pos, format_args!("missing value for {context}"))
+                    }
                     _ => {
-                        let found = self.items.next().map_or("EOF".to_owned(), |item| describe(&item.kind));
+                        let found = self
+                            .items
+                            .next()
+                            .map_or("EOF".to_owned(), |item| describe(&item.kind));
                         self.fail(pos, format_args!("unexpected {found} in {context}"))
                     }
                 };
@@ -250,14 +322,22 @@ impl Parser<'_> {
         let mut ahead = self.items.clone();
         let mut names = Vec::new();
         let (assigns, pos) = loop {
-            let Some(Item { kind: Kind::Variable(name), pos }) = ahead.next() else { return Ok(()) };
+            let Some(Item {
+                kind: Kind::Variable(name),
+                pos,
+            }) = ahead.next()
+            else {
+                return Ok(());
+            };
             names.push(name);
             while ahead.next_if(|item| item.kind == Kind::Space).is_some() {}
             match ahead.next().map(|item| item.kind) {
                 Some(Kind::Declare) => break (false, pos),
                 Some(Kind::Assign) => break (true, pos),
                 Some(Kind::Comma) if context == "range" && names.len() < 2 => {}
-                Some(Kind::Comma) => return self.fail(pos, format_args!("too many declarations in {context}")),
+                Some(Kind::Comma) => {
+                    return self.fail(pos, format_args!("too many declarations in {context}"));
+                }
                 _ => return Ok(()),
             }
             while ahead.next_if(|item| item.kind == Kind::Space).is_some() {}
@@ -290,7 +370,10 @@ impl Parser<'_> {
 
     fn operand(&mut self) -> Result<Option<Operand>, TemplateError> {
         let pos = self.position();
-        let Some(item) = self.items.next_if(|item| !matches!(item.kind, Kind::Pipe | Kind::RightParen | Kind::Close)) else {
+        let Some(item) = self
+            .items
+            .next_if(|item| !matches!(item.kind, Kind::Pipe | Kind::RightParen | Kind::Close))
+        else {
             return Ok(None);
         };
         let mut fields = Vec::new();
@@ -301,7 +384,9 @@ impl Parser<'_> {
                 OperandKind::Dot
             }
             Kind::Variable(name) if self.variables.contains(&name) => OperandKind::Variable(name),
-            Kind::Variable(name) => return self.fail(pos, format_args!("undefined variable {name:?}")),
+            Kind::Variable(name) => {
+                return self.fail(pos, format_args!("undefined variable {name:?}"));
+            }
             Kind::Str(text) => OperandKind::Str(text),
             Kind::Int(number) => OperandKind::Int(number),
             Kind::Float(number) => OperandKind::Float(number),
@@ -320,8 +405,17 @@ impl Parser<'_> {
         };
         // Go names the position of the second field of a chain; errors quote it.
         let mut at = pos;
-        let plain = matches!(kind, OperandKind::Dot | OperandKind::Variable(_) | OperandKind::Parenthesis(_));
-        while let Some(Item { kind: Kind::Field(name), pos }) = self.items.next_if(|item| matches!(item.kind, Kind::Field(_))) {
+        let plain = matches!(
+            kind,
+            OperandKind::Dot | OperandKind::Variable(_) | OperandKind::Parenthesis(_)
+        );
+        while let Some(Item {
+            kind: Kind::Field(name),
+            pos,
+        }) = self
+            .items
+            .next_if(|item| matches!(item.kind, Kind::Field(_)))
+        {
             if !plain {
                 return self.fail(pos, format_args!("unexpected <.{name}> in operand"));
             }
@@ -330,7 +424,11 @@ impl Parser<'_> {
             }
             fields.push(name);
         }
-        Ok(Some(Operand { pos: at, kind, fields }))
+        Ok(Some(Operand {
+            pos: at,
+            kind,
+            fields,
+        }))
     }
 
     fn parenthesis(&mut self, pos: usize) -> Result<OperandKind, TemplateError> {
@@ -341,7 +439,11 @@ impl Parser<'_> {
         self.skip_space();
         let pipe = self.pipeline(pos, "parenthesized pipeline")?;
         self.skip_space();
-        if self.items.next_if(|item| item.kind == Kind::RightParen).is_none() {
+        if self
+            .items
+            .next_if(|item| item.kind == Kind::RightParen)
+            .is_none()
+        {
             return self.fail(pos, "unclosed left paren");
         }
         self.depth -= 1;

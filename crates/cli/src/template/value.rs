@@ -4,15 +4,53 @@ use serde_json::{Map, Value};
 
 /// Fields that are lists in Docker's types: where JSON says `null`, Go prints `[]`.
 const LISTS: [&str; 24] = [
-    "Entrypoint", "Cmd", "Env", "CapAdd", "CapDrop", "Binds", "Dns", "DnsOptions", "DnsSearch", "ExtraHosts", "GroupAdd",
-    "Links", "SecurityOpt", "VolumesFrom", "Devices", "DeviceRequests", "DeviceCgroupRules", "Ulimits", "Aliases",
-    "DNSNames", "OnBuild", "RepoTags", "RepoDigests", "ExecIDs",
+    "Entrypoint",
+    "Cmd",
+    "Env",
+    "CapAdd",
+    "CapDrop",
+    "Binds",
+    "Dns",
+    "DnsOptions",
+    "DnsSearch",
+    "ExtraHosts",
+    "GroupAdd",
+    "Links",
+    "SecurityOpt",
+    "VolumesFrom",
+    "Devices",
+    "DeviceRequests",
+    "DeviceCgroupRules",
+    "Ulimits",
+    "Aliases",
+    "DNSNames",
+    "OnBuild",
+    "RepoTags",
+    "RepoDigests",
+    "ExecIDs",
 ];
 
 /// Fields that are maps with the user's keys: a missing key is no error there.
 const MAPS: [&str; 20] = [
-    "Labels", "Networks", "Ports", "Options", "Annotations", "DriverOpts", "Sysctls", "Tmpfs", "Volumes", "ExposedPorts",
-    "PortBindings", "Config", "StorageOpt", "Containers", "AuxiliaryAddresses", "Data", "Status", "Metadata", "Runtimes",
+    "Labels",
+    "Networks",
+    "Ports",
+    "Options",
+    "Annotations",
+    "DriverOpts",
+    "Sysctls",
+    "Tmpfs",
+    "Volumes",
+    "ExposedPorts",
+    "PortBindings",
+    "Config",
+    "StorageOpt",
+    "Containers",
+    "AuxiliaryAddresses",
+    "Data",
+    "Status",
+    "Metadata",
+    "Runtimes",
     "IndexConfigs",
 ];
 
@@ -33,13 +71,21 @@ impl Operand {
     /// Looks a field up, as Go does on Docker's structs: the exact JSON name, else the Go name, which differs
     /// from it in case only (`.ID` for `Id`).
     pub(super) fn get(&self, name: &str) -> Option<Self> {
-        let Value::Object(map) = &self.value else { return None };
+        let Value::Object(map) = &self.value else {
+            return None;
+        };
         let found = map.get(name).or_else(|| match self.is_map() {
             true => None,
-            false => map.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value),
+            false => map
+                .iter()
+                .find(|(key, _)| key.eq_ignore_ascii_case(name))
+                .map(|(_, value)| value),
         });
         match found {
-            Some(value) => Some(Self { value: value.clone(), field: Some(name.to_owned()) }),
+            Some(value) => Some(Self {
+                value: value.clone(),
+                field: Some(name.to_owned()),
+            }),
             None if self.is_map() => Some(Value::Null.into()),
             None => None,
         }
@@ -47,8 +93,12 @@ impl Operand {
 
     /// A map with the user's keys, not a struct. `Config` is a map under `LogConfig` only: there all values are texts.
     fn is_map(&self) -> bool {
-        let Some(field) = &self.field else { return false };
-        let Value::Object(map) = &self.value else { return false };
+        let Some(field) = &self.field else {
+            return false;
+        };
+        let Value::Object(map) = &self.value else {
+            return false;
+        };
         MAPS.contains(&field.as_str()) && (field != "Config" || map.values().all(Value::is_string))
     }
 
@@ -75,9 +125,15 @@ fn nested(value: &Value) -> String {
         Value::Bool(flag) => flag.to_string(),
         Value::Number(number) => number.to_string(),
         Value::String(text) => text.clone(),
-        Value::Array(list) => format!("[{}]", list.iter().map(nested).collect::<Vec<_>>().join(" ")),
+        Value::Array(list) => format!(
+            "[{}]",
+            list.iter().map(nested).collect::<Vec<_>>().join(" ")
+        ),
         Value::Object(map) => {
-            let pairs: Vec<_> = sorted(map).into_iter().map(|(k, v)| format!("{k}:{}", nested(v))).collect();
+            let pairs: Vec<_> = sorted(map)
+                .into_iter()
+                .map(|(k, v)| format!("{k}:{}", nested(v)))
+                .collect();
             format!("map[{}]", pairs.join(" "))
         }
     }
