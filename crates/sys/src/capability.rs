@@ -139,6 +139,27 @@ pub fn set(
     Ok(())
 }
 
+/// The permitted set of this thread: all it could ever give.
+pub fn permitted() -> io::Result<CapabilitySet> {
+    let none = Data {
+        effective: 0,
+        permitted: 0,
+        inheritable: 0,
+    };
+    let mut data = [none; 2];
+    let header = Header {
+        version: VERSION_3,
+        pid: 0,
+    };
+    // SAFETY: version 3 reads one header and writes two data records, which is what we pass.
+    if unsafe { libc::syscall(libc::SYS_capget, &raw const header, data.as_mut_ptr()) } == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(CapabilitySet(
+        u64::from(data[0].permitted) | u64::from(data[1].permitted) << 32,
+    ))
+}
+
 /// Makes the ambient set exactly this; each must be permitted and inheritable already.
 pub fn set_ambient(ambient: CapabilitySet) -> io::Result<()> {
     const PR_CAP_AMBIENT: libc::c_int = 47;
@@ -206,5 +227,8 @@ mod tests {
     #[test]
     fn the_bounding_set_is_within_all() {
         assert_eq!(bounding().0 & !CapabilitySet::all().0, 0);
+        let by_proc = caps::read(None, CapSet::Permitted).unwrap();
+        let by_proc: CapabilitySet = by_proc.into_iter().map(|c| u32::from(c.index())).collect();
+        assert_eq!(permitted().unwrap(), by_proc);
     }
 }

@@ -3,7 +3,7 @@
 //! Leaves to others: starting another role of this executable (`role`), what a child does after its birth (the caller).
 //! Source: clone3(2), pidfd_open(2), waitid(2), proc_pid_stat(5).
 
-use rustix::process::{PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus};
+use rustix::process::{PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
@@ -316,6 +316,19 @@ pub fn is_running(pid: i32, start_time: u64) -> bool {
     parse_start_time(&text) == Some(start_time) && !matches!(state, Some("Z" | "X"))
 }
 
+/// How a process of somebody else's ended, while its parent has not asked yet (field 52, which only a tracer may read).
+pub fn zombie_exit_status(pid: i32, start_time: u64) -> Option<ExitStatus> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    if parse_start_time(&text) != Some(start_time) {
+        return None;
+    }
+    let (_, rest) = text.rsplit_once(')')?;
+    let mut fields = rest.split_ascii_whitespace();
+    let ended = fields.next() == Some("Z");
+    let status = fields.last()?.parse().ok()?;
+    ended.then(|| decode_wait_status(status))
+}
+
 /// Field 22; the name in field 2 may hold spaces and parentheses, so counting starts after the last `)`.
 fn parse_start_time(stat: &str) -> Option<u64> {
     let (_, rest) = stat.rsplit_once(')')?;
@@ -352,11 +365,6 @@ pub fn reap_any() -> io::Result<Option<(i32, ExitStatus)>> {
         0 => Ok(None),
         pid => Ok(Some((pid, decode_wait_status(raw)))),
     }
-}
-
-/// The signal by rustix's type where it has a name, for APIs that want it.
-pub fn named_signal(signal: i32) -> Option<Signal> {
-    Signal::from_named_raw(signal)
 }
 
 #[cfg(test)]

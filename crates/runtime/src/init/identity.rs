@@ -122,12 +122,13 @@ pub(super) struct CapabilitySets {
 }
 
 impl CapabilitySets {
-    /// Those this kernel or our own bounding set lack are left out: nobody can give what he does not have.
+    /// Those this kernel lacks, or we lack ourselves, are left out: nobody can give what he does not have.
     pub(super) fn of(process: &Process) -> Result<Self, InitError> {
         let Some(wanted) = process.capabilities() else {
             return Ok(Self::default());
         };
-        let ours = sys::capability::bounding();
+        let ours =
+            sys::capability::permitted().because(|cause| InitError::Capabilities { cause })?;
         let set = |list: &Option<Capabilities>| -> Result<CapabilitySet, InitError> {
             let mut set = CapabilitySet::EMPTY;
             for capability in list.iter().flatten() {
