@@ -80,16 +80,16 @@ impl<'a> Loader<'a> {
         let read = match (self.files_read > MAX_FILES, file.as_os_str() == STDIN) {
             (true, _) => {
                 let message = format!("more than {MAX_FILES} files are included or extended");
-                Err(Diagnostic::new(Severity::Error, message))
+                Err(Diagnostic::new(Severity::Error, message).into())
             }
             (_, true) => self
                 .files
                 .read_stdin()
-                .map_err(|e| environment::unreadable(file, "standard input", &e)),
+                .map_err(|e| environment::unreadable(file, "standard input", &e).into()),
             (_, false) => self
                 .files
                 .read(file)
-                .map_err(|e| environment::unreadable(file, "Compose file", &e)),
+                .map_err(|e| environment::unreadable(file, "Compose file", &e).into()),
         };
         let parsed = read.and_then(|bytes| parse::parse(file, &bytes, &mut self.sources));
         parsed
@@ -102,7 +102,7 @@ impl<'a> Loader<'a> {
                         placed.hint = error.hint;
                         placed
                     }
-                    _ => error,
+                    _ => *error,
                 };
                 self.diagnostics.push(error);
             })

@@ -203,7 +203,7 @@ impl Decoder<'_> {
             .ok()
     }
 
-    fn from_str<T: FromStr<Err: Display>>(&mut self, at: &Cursor<'_>, key: &str) -> Option<T> {
+    fn typed<T: FromStr<Err: Display>>(&mut self, at: &Cursor<'_>, key: &str) -> Option<T> {
         self.parsed(at, key, T::from_str)
     }
 

@@ -65,7 +65,7 @@ pub(crate) fn load(
     files: &dyn Files,
     sources: &mut Sources,
     warnings: &mut Vec<Diagnostic>,
-) -> Result<Environment, Diagnostic> {
+) -> Result<Environment, Box<Diagnostic>> {
     let mut merged = Environment::new();
     for path in paths {
         let text = read_text(path, files, "env file")?;
@@ -95,7 +95,11 @@ pub(crate) fn load(
 }
 
 /// A text file that must be there.
-pub(crate) fn read_text(path: &Path, files: &dyn Files, what: &str) -> Result<String, Diagnostic> {
+pub(crate) fn read_text(
+    path: &Path,
+    files: &dyn Files,
+    what: &str,
+) -> Result<String, Box<Diagnostic>> {
     let bytes = files
         .read(path)
         .map_err(|error| unreadable(path, what, &error))?;
@@ -105,6 +109,7 @@ pub(crate) fn read_text(path: &Path, files: &dyn Files, what: &str) -> Result<St
             format!("{what} {} is not valid UTF-8", path.display()),
         )
         .with_hint("save the file as UTF-8")
+        .into()
     })
 }
 

@@ -89,7 +89,7 @@ fn ready(loader: &mut Loader<'_>) -> Result<Ready, Stop> {
     // The `.env` of the current directory may say where the Compose file is.
     let env_files = environment::env_files(options, None, files);
     let early = read_environment(loader, &env_files, false)?;
-    let found = lookup::find(options, &early, files).map_err(|error| stop(loader, error))?;
+    let found = lookup::find(options, &early, files).map_err(|error| stop(loader, *error))?;
     loader.diagnostics.extend(found.warnings);
     let env_files = environment::env_files(options, Some(&found.project_dir), files);
     let mut environment = read_environment(loader, &env_files, true)?;
@@ -116,7 +116,7 @@ fn ready(loader: &mut Loader<'_>) -> Result<Ready, Stop> {
         from_files.as_deref(),
         &found.project_dir,
     )
-    .map_err(|error| stop(loader, error))?;
+    .map_err(|error| stop(loader, *error))?;
     environment.insert("COMPOSE_PROJECT_NAME".into(), name.clone());
     Ok(Ready {
         name,
@@ -145,7 +145,7 @@ fn read_environment(
     if tell {
         loader.diagnostics.append(&mut warnings);
     }
-    read.map_err(|error| stop(loader, error))
+    read.map_err(|error| stop(loader, *error))
 }
 
 /// The top-level `name` of the last file that has one, with its variables.
@@ -153,7 +153,7 @@ fn name_in_files(parsed: &[(PathBuf, Vec<Node>)], environment: &Environment) -> 
     let documents = parsed.iter().flat_map(|(_, documents)| documents);
     let name = documents
         .filter_map(|document| document.get("name"))
-        .last()?
+        .next_back()?
         .scalar_text()?;
     let lookup = |name: &str| environment.get(name).cloned();
     template::substitute(&name, &lookup)

@@ -38,7 +38,7 @@ pub(crate) fn find(
     options: &Options,
     environment: &BTreeMap<String, String>,
     files: &dyn Files,
-) -> Result<Found, Diagnostic> {
+) -> Result<Found, Box<Diagnostic>> {
     let mut warnings = Vec::new();
     let absolute = |path: &str| paths::resolve(&options.current_dir, path, None);
     let named = named_files(options, environment);
@@ -68,7 +68,8 @@ pub(crate) fn find(
                 Severity::Error,
                 format!("the Compose file {text} is remote"),
             )
-            .with_hint("fetch it first, and give the local file with -f"));
+            .with_hint("fetch it first, and give the local file with -f")
+            .into());
         }
     }
     let project_dir = match &options.project_directory {
@@ -113,7 +114,7 @@ fn look_up(
     start: &Path,
     files: &dyn Files,
     warnings: &mut Vec<Diagnostic>,
-) -> Result<Vec<PathBuf>, Diagnostic> {
+) -> Result<Vec<PathBuf>, Box<Diagnostic>> {
     let in_dir = |dir: &Path, names: &[&str]| -> Vec<PathBuf> {
         names
             .iter()
@@ -144,7 +145,8 @@ fn look_up(
                 start.display(),
                 NAMES.join(", ")
             ))
-            .with_hint("change to the project's directory, or name the file with -f"),
+            .with_hint("change to the project's directory, or name the file with -f")
+            .into(),
     )
 }
 
@@ -169,7 +171,7 @@ pub(crate) fn project_name(
     environment: &BTreeMap<String, String>,
     from_files: Option<&str>,
     project_dir: &Path,
-) -> Result<String, Diagnostic> {
+) -> Result<String, Box<Diagnostic>> {
     let given = options
         .project_name
         .as_deref()
@@ -196,7 +198,8 @@ pub(crate) fn project_name(
     }
     Err(
         Diagnostic::new(Severity::Error, "project name must not be empty")
-            .with_hint("give it one with -p NAME, or with a top-level name: in the Compose file"),
+            .with_hint("give it one with -p NAME, or with a top-level name: in the Compose file")
+            .into(),
     )
 }
 
@@ -210,7 +213,7 @@ fn normalize_name(text: &str) -> String {
     kept.trim_start_matches(['_', '-']).to_owned()
 }
 
-fn check_name(name: &str) -> Result<String, Diagnostic> {
+fn check_name(name: &str) -> Result<String, Box<Diagnostic>> {
     if normalize_name(name) == name {
         return Ok(name.to_owned());
     }
@@ -225,7 +228,8 @@ fn check_name(name: &str) -> Result<String, Diagnostic> {
         error
     } else {
         error.with_hint(format!("try \"{better}\""))
-    })
+    }
+    .into())
 }
 
 /// `--profile`, else `COMPOSE_PROFILES`.
@@ -248,12 +252,12 @@ mod tests {
     use super::*;
     use crate::files::MemoryFiles;
 
-    fn found(names: &[&str], options: &Options) -> Result<Found, Diagnostic> {
+    fn found(names: &[&str], options: &Options) -> Result<Found, Box<Diagnostic>> {
         let files = MemoryFiles::new(names.iter().map(|name| (*name, "")));
         find(options, &options.environment, &files)
     }
 
-    fn shown(result: Result<Found, Diagnostic>) -> String {
+    fn shown(result: Result<Found, Box<Diagnostic>>) -> String {
         let found = result.unwrap_or_else(|error| panic!("{error}"));
         let files: Vec<_> = found
             .files

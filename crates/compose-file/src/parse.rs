@@ -22,28 +22,30 @@ pub(crate) fn parse(
     name: &Path,
     bytes: &[u8],
     sources: &mut Sources,
-) -> Result<Vec<Node>, Diagnostic> {
+) -> Result<Vec<Node>, Box<Diagnostic>> {
     if bytes.len() > MAX_FILE_BYTES {
         let file = sources.add(name, "");
-        return Err(sources.diagnostic(
-            Severity::Error,
-            Place {
-                file,
-                line: 1,
-                column: 1,
-            },
-            "",
-            format!("the file is larger than {} MiB", MAX_FILE_BYTES >> 20),
-        ));
+        return Err(sources
+            .diagnostic(
+                Severity::Error,
+                Place {
+                    file,
+                    line: 1,
+                    column: 1,
+                },
+                "",
+                format!("the file is larger than {} MiB", MAX_FILE_BYTES >> 20),
+            )
+            .into());
     }
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
-        Err(error) => return Err(not_utf8(name, bytes, error.valid_up_to(), sources)),
+        Err(error) => return Err(not_utf8(name, bytes, error.valid_up_to(), sources).into()),
     };
     let file = sources.add(name, text);
     Builder::new(file, text)
         .documents()
-        .map_err(|problem| problem.show(sources))
+        .map_err(|problem| problem.show(sources).into())
 }
 
 fn not_utf8(name: &Path, bytes: &[u8], at: usize, sources: &mut Sources) -> Diagnostic {

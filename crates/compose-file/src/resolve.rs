@@ -51,7 +51,7 @@ fn service_environment(
                 variables.extend(read);
                 diagnostics.append(&mut warnings);
             }
-            Err(error) => diagnostics.push(located(project, error, &path)),
+            Err(error) => diagnostics.push(located(project, *error, &path)),
         }
     }
     variables.extend(std::mem::take(&mut service.environment));
@@ -68,7 +68,7 @@ fn read_env_file(
     project: &Project,
     env_file: &EnvFile,
     files: &dyn Files,
-) -> Result<(Variables, Vec<Diagnostic>), Diagnostic> {
+) -> Result<(Variables, Vec<Diagnostic>), Box<Diagnostic>> {
     let text = read_text(&env_file.path, files, "env file")?;
     if env_file.format == EnvFormat::Raw {
         return Ok((env_file::parse_raw(&text).into_iter().collect(), Vec::new()));
@@ -81,7 +81,7 @@ fn parse(
     project: &Project,
     path: &Path,
     text: &str,
-) -> Result<(Vec<env_file::Assignment>, Vec<Diagnostic>), Diagnostic> {
+) -> Result<(Vec<env_file::Assignment>, Vec<Diagnostic>), Box<Diagnostic>> {
     let lookup = |name: &str| project.environment.get(name).cloned();
     let parsed = env_file::parse(text, &lookup)
         .map_err(|error| syntax(path, text, &error, &mut project.places.sources.clone()))?;
@@ -118,7 +118,7 @@ fn service_labels(
             }
             Err(error) => {
                 let path = format!("services.{}.label_file[{number}]", service.name);
-                diagnostics.push(located(project, error, &path));
+                diagnostics.push(located(project, *error, &path));
             }
         }
     }

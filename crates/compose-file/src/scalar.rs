@@ -127,7 +127,10 @@ mod tests {
             (".5", Value::Float(0.5)),
             ("5.", Value::Float(5.0)),
             ("089", Value::Float(89.0)),
-            ("9223372036854775808", Value::Float(9.223372036854775808e18)),
+            (
+                "9223372036854775808",
+                Value::Float(9.223_372_036_854_776e18),
+            ),
         ] {
             assert_eq!(resolve(text), value, "{text}");
         }

@@ -151,13 +151,13 @@ impl Checker<'_> {
             match record.shape(&entry.key) {
                 Some(shape) => self.node(&entry.node, shape, &join(path, &entry.key), entry.place),
                 None if entry.key.starts_with("x-") => {}
-                None => self.unknown_key(entry, map, record, path),
+                None => self.unknown_key(entry, record, path),
             }
         }
     }
 
-    fn unknown_key(&mut self, entry: &Entry, siblings: &Map, record: &Record, path: &str) {
-        let (message, hint) = explain::unknown_key(entry, siblings, record, path);
+    fn unknown_key(&mut self, entry: &Entry, record: &Record, path: &str) {
+        let (message, hint) = explain::unknown_key(entry, record, path);
         self.push(entry.place, path, message, hint);
     }
 

@@ -154,7 +154,7 @@ impl Loader<'_> {
             &mut warnings,
         );
         self.diagnostics.append(&mut warnings);
-        loaded.map_err(|error| self.diagnostics.push(error)).ok()
+        loaded.map_err(|error| self.diagnostics.push(*error)).ok()
     }
 }
 

@@ -48,9 +48,7 @@ impl Decoder<'_> {
                 .parsed(at, "published", host_port)
                 .unwrap_or(HostPort::Random),
             container_port,
-            protocol: self
-                .from_str::<Protocol>(at, "protocol")
-                .unwrap_or_default(),
+            protocol: self.typed::<Protocol>(at, "protocol").unwrap_or_default(),
         };
         Some(ServicePort {
             binding,

@@ -100,7 +100,7 @@ impl Decoder<'_> {
             let dependency = self.dependency(&cursor);
             service.depends_on.insert(name.to_owned(), dependency);
         }
-        service.restart = self.from_str(at, "restart");
+        service.restart = self.typed(at, "restart");
         service.healthcheck = at
             .child("healthcheck")
             .and_then(|check| self.healthcheck(&check));

@@ -3,23 +3,18 @@
 use super::nearest::nearest;
 use super::shapes::{BUILD, DEPLOY, PROJECT, Record, SERVICE};
 use crate::diagnostic::Place;
-use crate::tree::{Entry, Map, Node, Value};
+use crate::tree::{Entry, Node, Value};
 
 type Explanation = (String, Option<String>);
 
 /// An unknown key: first its indentation, then its place, then its spelling.
-pub(super) fn unknown_key(
-    entry: &Entry,
-    siblings: &Map,
-    record: &Record,
-    path: &str,
-) -> Explanation {
+pub(super) fn unknown_key(entry: &Entry, record: &Record, path: &str) -> Explanation {
     if let Some(explanation) = misindented_service(entry, path) {
         return explanation;
     }
     let key = &entry.key;
     let message = format!("unknown key \"{key}\" in {}", record.name);
-    if let Some(hint) = misplaced(entry, siblings, record, path) {
+    if let Some(hint) = misplaced(entry, record, path) {
         return (message, Some(hint));
     }
     let hint = match nearest(key, record.keys.iter().map(|(known, _)| *known)) {
@@ -121,11 +116,11 @@ fn misindented_service(entry: &Entry, path: &str) -> Option<Explanation> {
 }
 
 /// A key that exists, but elsewhere.
-fn misplaced(entry: &Entry, siblings: &Map, record: &Record, path: &str) -> Option<String> {
+fn misplaced(entry: &Entry, record: &Record, path: &str) -> Option<String> {
     let key = entry.key.as_str();
     if std::ptr::eq(record, &SERVICE) {
         let name = path.strip_prefix("services.").unwrap_or(path);
-        if matches!(name, "networks" | "volumes" | "configs" | "secrets") && siblings.len() > 0 {
+        if matches!(name, "networks" | "volumes" | "configs" | "secrets") {
             return Some(format!(
                 "\"{name}\" stands below \"services\" and is read as a service; move it to column 1 if the top-level \"{name}\" is meant"
             ));
