@@ -17,9 +17,10 @@ pub fn base(
     progress: &dyn Progress,
 ) -> Result<BaseImage> {
     let store = ctx.images()?;
+    let hold = store.hold()?;
     let platform = platform.map(parse_platform).transpose()?;
     let image = store.ensure(reference, policy, platform.as_ref(), progress)?;
-    from_image(&store, image)
+    from_image(&store, image, hold)
 }
 
 fn parse_platform(text: &str) -> Result<oci::Platform> {
@@ -27,7 +28,7 @@ fn parse_platform(text: &str) -> Result<oci::Platform> {
         .map_err(|e| Error::invalid(format!("platform {text:?}"), format!("{e}")))
 }
 
-fn from_image(store: &Store, image: image::Image) -> Result<BaseImage> {
+fn from_image(store: &Store, image: image::Image, hold: image::Hold) -> Result<BaseImage> {
     let layers = store.layer_dirs(&image)?;
     let record = ImageRecord {
         id: image.id.to_string(),
@@ -39,6 +40,7 @@ fn from_image(store: &Store, image: image::Image) -> Result<BaseImage> {
     Ok(BaseImage {
         record,
         config: image.config.config,
+        _hold: std::sync::Arc::new(hold),
     })
 }
 

@@ -79,6 +79,8 @@ pub fn create(ctx: &Context, spec: &NetworkSpec) -> Result<NetworkRecord> {
 
 pub fn remove(ctx: &Context, wanted: &str) -> Result<NetworkRecord> {
     let record = network::find(&ctx.layout, wanted)?;
+    // Endpoints of containers that were killed with their monitors are nobody's any more.
+    crate::sweep::sweep_endpoints(ctx)?;
     let record = network::remove(&ctx.layout, &record.name)?;
     emit(ctx, "destroy", &record, None);
     Ok(record)
@@ -312,9 +314,39 @@ pub(crate) fn attach(
         endpoints: endpoints(ctx, &container.spec)?,
         ports: &bindings,
         share_group: group.as_deref(),
-        ..Default::default()
+        reserved: &static_addresses(ctx, container)?,
+        previous: &[],
     };
     Ok(network::attach(&ctx.layout, netns, &request)?)
+}
+
+/// Addresses that other containers asked for by number: kept for them while they are down.
+fn static_addresses(ctx: &Context, container: &ContainerRecord) -> Result<Vec<(String, IpAddr)>> {
+    // Only networks whose subnet the user chose can have them, and most containers are on none of those.
+    let mut reserved = Vec::new();
+    if container.spec.network_mode != NetworkMode::Networks
+        || !ctx.layout.static_addresses().exists()
+    {
+        return Ok(reserved);
+    }
+    for other in ContainerRecord::list(ctx)? {
+        if other.id == container.id {
+            continue;
+        }
+        for endpoint in &other.spec.networks {
+            let addresses = [
+                endpoint.ipv4_address.map(IpAddr::from),
+                endpoint.ipv6_address.map(IpAddr::from),
+            ];
+            reserved.extend(
+                addresses
+                    .into_iter()
+                    .flatten()
+                    .map(|a| (endpoint.network.clone(), a)),
+            );
+        }
+    }
+    Ok(reserved)
 }
 
 /// A running container joins one network more.

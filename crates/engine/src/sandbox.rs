@@ -250,6 +250,16 @@ pub(crate) fn cgroup_parent(ctx: &Context) -> String {
     role::parent(ctx)
 }
 
+/// Whether any build step runs now.
+pub(crate) fn any_alive(ctx: &Context) -> bool {
+    let entries = std::fs::read_dir(lock_dir(ctx))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let mut ids = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    ids.any(|id| is_alive(ctx, &id))
+}
+
 /// Gives back what sandboxes held whose role was killed.
 pub fn sweep(ctx: &Context) -> Result<()> {
     let dir = lock_dir(ctx);

@@ -29,14 +29,24 @@ pub fn sweep(ctx: &Context) -> Result<Swept> {
     }
     swept.names = sweep_names(ctx)?;
     let active = active_ids(ctx)?;
-    // Leases and ports of containers that do not run; errors name what could not be removed, the next sweep tries again.
-    let _ = network::sweep(&ctx.layout, &|id| {
-        active.contains(id) || crate::sandbox::is_alive(ctx, id)
-    });
+    give_back_endpoints(ctx, &active);
     sweep_cgroups(ctx, &active);
     sweep_locks(ctx);
     swept.bytes = trash::empty(ctx)?;
     Ok(swept)
+}
+
+/// Leases, names and ports of containers that do not run.
+pub(crate) fn sweep_endpoints(ctx: &Context) -> Result<()> {
+    give_back_endpoints(ctx, &active_ids(ctx)?);
+    Ok(())
+}
+
+fn give_back_endpoints(ctx: &Context, active: &BTreeSet<String>) {
+    // What cannot be given back now is found again by the next sweep.
+    let _ = network::sweep(&ctx.layout, &|id| {
+        active.contains(id) || crate::sandbox::is_alive(ctx, id)
+    });
 }
 
 /// A container's last run, if nothing of it lives any more. What it held is given back.
@@ -159,7 +169,9 @@ fn sweep_cgroups(ctx: &Context, active: &BTreeSet<String>) {
             let _ = cgroup.remove();
         }
     }
-    if active.is_empty() {
+    if active.is_empty() && !crate::sandbox::any_alive(ctx) {
+        // Nothing runs: the bridges and the table come back with the next container.
+        let _ = network::tear_down(&ctx.layout);
         runtime::cgroup::remove_parent(&parent);
         runtime::cgroup::remove_parent(&crate::sandbox::cgroup_parent(ctx));
     }

@@ -373,6 +373,9 @@ impl Monitor {
         let Some(status) = health.finish(&self.ctx, &self.container) else {
             return;
         };
+        // Of replicas that share a port, the unhealthy one gets no new connections.
+        let serves = status != HealthStatus::Unhealthy;
+        let _ = network::set_serving(&self.ctx.layout, self.container.id.as_str(), serves);
         let action = format!("health_status: {}", status.as_str());
         events::emit_container(&self.ctx, &action, &self.container, &[]);
         if status == HealthStatus::Unhealthy

@@ -232,7 +232,8 @@ impl Run {
     /// Reaps the process and gives back what the run used.
     pub(crate) fn end(self, ctx: &Context) -> Over {
         let status = if self.adopted {
-            sys::process::pidfd_exit_status(&self.pidfd).ok().flatten()
+            sys::process::zombie_exit_status(self.process.pid, self.process.start_time)
+                .or_else(|| sys::process::pidfd_exit_status(&self.pidfd).ok().flatten())
         } else {
             sys::process::wait(&self.pidfd).ok()
         };

@@ -9,6 +9,7 @@
 //!   volumes/<name>/             record.json, _data/
 //!   networks/<name>.json        network records
 //!   build/                      build cache records
+//!   static-addresses            empty file: some container asked for an address by number
 //!   trash/                      renamed here, deleted later
 //! /run/dockless/                run root: gone at reboot
 //!   containers/<id>/            state.json, sockets, fifos
@@ -130,6 +131,11 @@ impl Layout {
 
     pub fn networks(&self) -> PathBuf {
         self.data.join("networks")
+    }
+
+    /// There once any container asked for an address by number: without it nobody looks for reserved ones.
+    pub fn static_addresses(&self) -> PathBuf {
+        self.data.join("static-addresses")
     }
 
     pub fn build(&self) -> PathBuf {

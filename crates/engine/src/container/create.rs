@@ -20,6 +20,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 pub struct BaseImage {
     pub record: ImageRecord,
     pub config: oci::ContainerConfig,
+    /// Nothing of it is collected until the container's record says that it is used.
+    pub(crate) _hold: std::sync::Arc<image::Hold>,
 }
 
 /// Makes a container that can be started. Nothing stays behind when it fails.
@@ -64,6 +66,7 @@ pub fn create(
         id,
         spec,
     };
+    mark_static_addresses(ctx, &record.spec)?;
     place(ctx, &record)?;
     volumes.keep();
     reservation.keep();
@@ -293,6 +296,16 @@ impl Drop for NewVolumes<'_> {
 
 /// Mounted over the image's; filled at every start, and there from the beginning so that init finds them.
 const FILES: [&str; 3] = ["hostname", "hosts", "resolv.conf"];
+
+fn mark_static_addresses(ctx: &Context, spec: &ContainerSpec) -> Result<()> {
+    let fixed =
+        |e: &model::network::EndpointSettings| e.ipv4_address.is_some() || e.ipv6_address.is_some();
+    if !spec.networks.iter().any(fixed) {
+        return Ok(());
+    }
+    let path = ctx.layout.static_addresses();
+    std::fs::write(&path, "").map_err(Error::file("create", &path))
+}
 
 /// Makes the container's directory aside and renames it to where it is seen.
 fn place(ctx: &Context, record: &ContainerRecord) -> Result<()> {
