@@ -60,7 +60,7 @@ pub enum Cause {
         source: oci::reference::Error,
     },
     /// A base image or one of COPY --from.
-    #[error("{name}: failed to resolve source metadata: {source}{}", similar(.stage))]
+    #[error("{name}: failed to resolve source metadata{}", similar(.stage))]
     Image {
         name: String,
         source: Box<image::Error>,

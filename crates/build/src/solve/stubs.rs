@@ -9,7 +9,7 @@ use crate::overlay;
 use crate::workspace::{Upper, Workspace};
 use engine::sandbox::SandboxMount;
 use rustix::fs::{AtFlags, FileType, OFlags};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 /// Where the sandbox itself mounts.
@@ -42,7 +42,7 @@ impl Stubs {
             .chain(mounts.iter().map(|mount| mount.target.as_str()));
         let mut paths = Vec::new();
         for target in targets {
-            let inside = Path::new(target.trim_start_matches('/'));
+            let inside = behind_link(root.as_fd(), Path::new(target.trim_start_matches('/')));
             let missing = inside
                 .ancestors()
                 .filter(|path| !path.as_os_str().is_empty());
@@ -85,4 +85,21 @@ impl Stubs {
         }
         Ok(())
     }
+}
+
+/// Where a mount point is made when the path is a link to nothing: `/etc/resolv.conf` of images made for systemd.
+fn behind_link(root: BorrowedFd<'_>, path: &Path) -> PathBuf {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW;
+    let link = sys::path::open_in_root(root, path, flags).ok();
+    let target = link.and_then(|link| rustix::fs::readlinkat(&link, "", Vec::new()).ok());
+    let Some(target) = target else {
+        return path.to_owned();
+    };
+    let target = target.to_string_lossy();
+    let parent = path.parent().unwrap_or(Path::new(""));
+    let whole = match target.starts_with('/') {
+        true => target.into_owned(),
+        false => parent.join(&*target).display().to_string(),
+    };
+    PathBuf::from(crate::pattern::clean(&whole))
 }

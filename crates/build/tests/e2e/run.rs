@@ -52,6 +52,10 @@ fn a_command_leaves_its_files_and_nothing_else() {
         extra.is_empty(),
         "mount points are left in the layer: {extra:?}"
     );
+    let linked = "FROM busybox\nRUN ln -s ../gone/target /etc/link\n\
+                  RUN --mount=type=tmpfs,target=/etc/link true\n";
+    let (image, _) = site.build(linked);
+    assert!(image.path("/gone").is_none(), "{:?}", image.top_names());
     let (image, _) = site.build(
         "FROM scratch\nCOPY --from=busybox /bin/busybox /busybox\nRUN [\"/busybox\", \"true\"]\n",
     );
