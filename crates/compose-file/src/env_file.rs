@@ -4,6 +4,10 @@
 //! through a lookup; nothing is read here.
 
 use crate::template::{self, Lookup, TemplateError};
+use std::collections::{BTreeSet, HashMap};
+
+/// All values of one file together may be this long.
+const MAX_VALUES: usize = 16 << 20;
 
 /// One assignment; `None`: `KEY` alone, to be inherited.
 pub(crate) type Assignment = (String, Option<String>);
@@ -27,6 +31,8 @@ pub(crate) enum Cause {
     NoKey,
     #[error("text follows the closing quote: {0:?}")]
     AfterQuote(String),
+    #[error("the values of the file are longer than {} MiB together", MAX_VALUES >> 20)]
+    TooLong,
     #[error(transparent)]
     Template(TemplateError),
 }
@@ -35,7 +41,7 @@ pub(crate) enum Cause {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Parsed {
     pub(crate) assignments: Vec<Assignment>,
-    pub(crate) unset: Vec<String>,
+    pub(crate) unset: BTreeSet<String>,
 }
 
 /// Reads an env file; earlier keys of the same file are visible to later ones unless `lookup` has them.
@@ -45,6 +51,8 @@ pub(crate) fn parse(text: &str, lookup: Lookup<'_>) -> Result<Parsed, EnvFileErr
         line: 1,
     };
     let mut parsed = Parsed::default();
+    let mut known: HashMap<String, String> = HashMap::new();
+    let mut made = 0;
     while reader.skip_to_statement() {
         let line = reader.line;
         let at = |cause| EnvFileError { line, cause };
@@ -57,13 +65,18 @@ pub(crate) fn parse(text: &str, lookup: Lookup<'_>) -> Result<Parsed, EnvFileErr
         let value = match quoting {
             Quoting::Single => raw,
             Quoting::None | Quoting::Double => {
-                let earlier = |name: &str| lookup(name).or_else(|| find(&parsed.assignments, name));
+                let earlier = |name: &str| lookup(name).or_else(|| known.get(name).cloned());
                 let result = template::substitute(&raw, &earlier)
                     .map_err(|error| at(Cause::Template(error)))?;
                 parsed.unset.extend(result.unset);
                 result.text
             }
         };
+        made += value.len();
+        if made > MAX_VALUES {
+            return Err(at(Cause::TooLong));
+        }
+        known.insert(key.clone(), value.clone());
         parsed.assignments.push((key, Some(value)));
     }
     Ok(parsed)
@@ -80,14 +93,6 @@ pub(crate) fn parse_raw(text: &str) -> Vec<Assignment> {
             None => (line.trim().to_owned(), None),
         })
         .collect()
-}
-
-fn find(assignments: &[Assignment], name: &str) -> Option<String> {
-    assignments
-        .iter()
-        .rev()
-        .find(|(key, _)| key == name)
-        .and_then(|(_, value)| value.clone())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -353,6 +358,17 @@ mod tests {
 
     #[test]
     fn unset_variables_are_reported() {
-        assert_eq!(parse("A=$NO", &outer).unwrap().unset, ["NO"]);
+        let unset: Vec<_> = parse("A=$NO", &outer).unwrap().unset.into_iter().collect();
+        assert_eq!(unset, ["NO"]);
+    }
+
+    #[test]
+    fn keys_that_double_each_other_end_in_an_error() {
+        let mut text = String::from("A0=xxxxxxxx\n");
+        for n in 1..60 {
+            text.push_str(&format!("A{n}=$A{0}$A{0}\n", n - 1));
+        }
+        let error = parse(&text, &outer).unwrap_err().to_string();
+        assert!(error.contains("longer than"), "{error}");
     }
 }

@@ -12,7 +12,12 @@ pub(crate) struct Interpolation {
     pub(crate) diagnostics: Vec<Diagnostic>,
     pub(crate) variables: BTreeSet<Variable>,
     warned: BTreeSet<String>,
+    /// Text made so far.
+    made: usize,
 }
+
+/// All texts of a project may become this long together.
+const MAX_MADE: usize = 64 << 20;
 
 impl Interpolation {
     /// Replaces the variables in every string value below `node`. An unset variable is warned of once.
@@ -29,7 +34,25 @@ impl Interpolation {
                 let result = template::substitute_noting(text, lookup, &mut seen);
                 self.variables.extend(seen.variables);
                 match result {
-                    Ok(()) => *text = seen.text,
+                    Ok(()) => {
+                        self.made = self.made.saturating_add(seen.text.len());
+                        if self.made > MAX_MADE {
+                            let message = format!(
+                                "variables make the project longer than {} MiB",
+                                MAX_MADE >> 20
+                            );
+                            self.diagnostics.push(sources.diagnostic(
+                                Severity::Error,
+                                node.place,
+                                path,
+                                message,
+                            ));
+                            // Once is enough.
+                            self.made = 0;
+                            return;
+                        }
+                        *text = seen.text;
+                    }
                     Err(error) => {
                         let diagnostic = sources.diagnostic(
                             Severity::Error,
@@ -73,6 +96,7 @@ fn hint(error: &TemplateError) -> String {
         TemplateError::Required { name, .. } => {
             format!("set it in the environment or in the .env file: {name}=…")
         }
+        TemplateError::TooLong => "use the variable less often, or give it a shorter value".into(),
         TemplateError::TooDeep => "give inner variables their own line in the .env file".into(),
     }
 }

@@ -2,11 +2,15 @@
 //!
 //! Source: Compose Specification `12-interpolation.md`; compose-go `template.go` for the `+` forms.
 
+use std::collections::BTreeSet;
+
 /// Where values come from; `None`: not set.
 pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Operands may hold further variables, this deep.
 const MAX_NESTING: usize = 40;
+/// One text may become this long.
+const MAX_OUTPUT: usize = 4 << 20;
 
 /// Why a text could not be interpolated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,6 +24,8 @@ pub(crate) enum TemplateError {
     },
     #[error("variables are nested deeper than {MAX_NESTING} levels")]
     TooDeep,
+    #[error("variables make the text longer than {} MiB", MAX_OUTPUT >> 20)]
+    TooLong,
 }
 
 /// One use of a variable, for `config --variables`.
@@ -35,9 +41,9 @@ pub struct Variable {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Substituted {
     pub(crate) text: String,
-    /// Variables without value and without default, each time they occur.
-    pub(crate) unset: Vec<String>,
-    pub(crate) variables: Vec<Variable>,
+    /// Variables without value and without default.
+    pub(crate) unset: BTreeSet<String>,
+    pub(crate) variables: BTreeSet<Variable>,
 }
 
 /// Replaces every variable in `text`.
@@ -71,6 +77,9 @@ fn expand(
     }
     let mut rest = text;
     while let Some(at) = rest.find('$') {
+        if output.len() > MAX_OUTPUT.max(text.len()) {
+            return Err(TemplateError::TooLong);
+        }
         output.push_str(&rest[..at]);
         let after = &rest[at + 1..];
         rest = match after.bytes().next() {
@@ -138,13 +147,13 @@ fn name_length(text: &str) -> usize {
 }
 
 fn plain(name: &str, lookup: Lookup<'_>, output: &mut String, seen: &mut Substituted) {
-    seen.variables.push(Variable {
+    seen.variables.insert(Variable {
         name: name.to_owned(),
         ..Variable::default()
     });
     match lookup(name) {
         Some(value) => output.push_str(&value),
-        None => seen.unset.push(name.to_owned()),
+        None => drop(seen.unset.insert(name.to_owned())),
     }
 }
 
@@ -186,7 +195,7 @@ fn braced(
     let is_set = value
         .as_ref()
         .is_some_and(|value| !colon || !value.is_empty());
-    seen.variables.push(Variable {
+    seen.variables.insert(Variable {
         name: name.to_owned(),
         required: operator == '?',
         default: (operator == '-').then(|| operand.to_owned()),
@@ -316,7 +325,7 @@ mod tests {
         let result = substitute("a$NO${NO}${FOO}", &environment).unwrap();
         assert_eq!(
             (result.text.as_str(), result.unset),
-            ("afoo", vec!["NO".to_owned(), "NO".to_owned()])
+            ("afoo", BTreeSet::from(["NO".to_owned()]))
         );
         assert!(
             substitute("${NO:-}${NO+}", &environment)
@@ -330,9 +339,23 @@ mod tests {
     fn variables_are_listed_with_their_defaults() {
         let result = substitute("${A:-1}${B?}$C${D+x}", &environment);
         assert!(matches!(result, Err(TemplateError::Required { .. })));
-        let names: Vec<_> = substitute("${A:-1}${D+x}", &environment).unwrap().variables;
+        let found = substitute("${A:-1}${D+x}", &environment).unwrap().variables;
+        let names: Vec<_> = found.iter().collect();
         assert_eq!(names[0].default.as_deref(), Some("1"));
         assert_eq!(names[1].alternate.as_deref(), Some("x"));
+    }
+
+    #[test]
+    fn a_variable_repeated_a_million_times_does_not_fill_the_memory() {
+        let long = |_: &str| Some("x".repeat(100_000));
+        let text = "$A".repeat(1_000_000);
+        assert_eq!(substitute(&text, &long), Err(TemplateError::TooLong));
+        assert!(
+            substitute(&text, &|_| Some(String::new()))
+                .unwrap()
+                .text
+                .is_empty()
+        );
     }
 
     #[test]

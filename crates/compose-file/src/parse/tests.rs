@@ -222,3 +222,21 @@ fn complex_keys_are_refused() {
             .contains("a list cannot be a key")
     );
 }
+
+#[test]
+fn anchors_inside_anchors_do_not_fill_the_memory() {
+    let text = format!(
+        "{}\"{}\"{}",
+        "[&a ".repeat(90),
+        "x".repeat(8 << 20),
+        "]".repeat(90)
+    );
+    let numbered = (0..90).fold(text, |text, n| {
+        text.replacen("[&a ", &format!("[&a{n} "), 1)
+    });
+    assert!(
+        try_parse(&numbered)
+            .unwrap_err()
+            .contains("anchors stand inside anchors too often")
+    );
+}
