@@ -46,10 +46,7 @@ fn nothing_is_left(host: &Host) {
     host.docker("system prune -af --volumes").ok();
     host.docker("volume prune -af").ok();
     let data = host.data_root();
-    eventually("no process", || {
-        host.reap();
-        host.processes().is_empty().then_some(())
-    });
+    eventually("no process", || host.processes().is_empty().then_some(()));
     let me = i32::try_from(std::process::id()).expect("a pid");
     let text = data.to_string_lossy().into_owned();
     assert_eq!(
@@ -131,17 +128,17 @@ fn killed_while_building(host: &Host) {
 
 fn killed_while_running(host: &Host) {
     host.docker("pull busybox").ok();
-    let run = || host.docker("run -d --name c -p 8080:80 -v data:/etc -m 64m busybox sleep 1000");
+    let run = || host.docker("run -d --name cc -p 8080:80 -v data:/etc -m 64m busybox sleep 1000");
     kill_at_many_moments(run, || {
-        host.docker("rm -f c").run();
+        host.docker("rm -f cc").run();
         let listed = host.docker("ps -a --format '{{.Names}}'").ok();
         assert_eq!(listed, "", "a half-made container can be removed");
     });
-    host.docker("rm -f c").run();
+    host.docker("rm -f cc").run();
     run().ok();
-    assert!(kernel::lives(host.pid("c")));
+    assert!(kernel::lives(host.pid("cc")));
     assert!(
-        kernel::file_in(host.pid("c"), "/etc/passwd").contains("root"),
+        kernel::file_in(host.pid("cc"), "/etc/passwd").contains("root"),
         "the copy into the volume is whole"
     );
     nothing_is_left(host);
@@ -169,8 +166,8 @@ fn killed_while_bringing_up(host: &Host) {
 }
 
 fn everything_killed_at_once(host: &Host) {
-    host.docker("network create n").ok();
-    host.docker("run -d --name keeps --network n -p 8080:80 -v data:/data busybox sh -c 'echo kept > /data/file; echo here > /inside; sync; sleep 1000'").ok();
+    host.docker("network create nn").ok();
+    host.docker("run -d --name keeps --network nn -p 8080:80 -v data:/data busybox sh -c 'echo kept > /data/file; echo here > /inside; sync; sleep 1000'").ok();
     host.docker("run -d --name gone --rm busybox sleep 1000")
         .ok();
     eventually("it wrote", || {
@@ -194,16 +191,16 @@ fn everything_killed_at_once(host: &Host) {
             "nothing is lost"
         );
         assert_eq!(host.address("keeps"), address, "the lease is its own");
-        host.docker("run --rm -p 8081:80 --network n busybox true")
+        host.docker("run --rm -p 8081:80 --network nn busybox true")
             .ok();
     }
     let started = host
-        .docker("run -d --name late --network n -p 8082:80 busybox sleep 1000")
+        .docker("run -d --name late --network nn -p 8082:80 busybox sleep 1000")
         .start();
     host.kill_everything();
     drop(started);
     host.docker("rm -f late").run();
-    host.docker("run -d --name late --network n -p 8082:80 busybox sleep 1000")
+    host.docker("run -d --name late --network nn -p 8082:80 busybox sleep 1000")
         .ok();
     host.kill_everything();
     nothing_is_left(host);

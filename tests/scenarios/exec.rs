@@ -10,22 +10,22 @@ scenarios!(
 );
 
 fn exec_joins_the_container(host: &Host) {
-    host.docker("run -d --name c -e KEPT=yes -w /tmp -m 64m busybox sleep 1000")
+    host.docker("run -d --name cc -e KEPT=yes -w /tmp -m 64m busybox sleep 1000")
         .ok();
-    let pid = host.pid("c");
-    assert_eq!(host.docker("exec c pwd").ok(), "/tmp");
+    let pid = host.pid("cc");
+    assert_eq!(host.docker("exec cc pwd").ok(), "/tmp");
     assert_eq!(
-        host.docker("exec -w /etc -e MORE=1 c sh -c 'echo $KEPT $MORE $PWD'")
+        host.docker("exec -w /etc -e MORE=1 cc sh -c 'echo $KEPT $MORE $PWD'")
             .ok(),
         "yes 1 /etc"
     );
-    assert_eq!(host.docker("exec -u 1000:5 c id -u").ok(), "1000");
+    assert_eq!(host.docker("exec -u 1000:5 cc id -u").ok(), "1000");
     assert_eq!(
-        host.docker("exec -i c cat").stdin("through").ok(),
+        host.docker("exec -i cc cat").stdin("through").ok(),
         "through"
     );
     let output = host
-        .docker("exec c sh -c 'echo out; echo err >&2; exit 3'")
+        .docker("exec cc sh -c 'echo out; echo err >&2; exit 3'")
         .fails(3);
     assert_eq!(
         (output.stdout.as_str(), output.stderr.as_str()),
@@ -33,7 +33,7 @@ fn exec_joins_the_container(host: &Host) {
     );
     for kind in ["mnt", "pid", "net", "ipc", "uts"] {
         let inside = host
-            .docker(&format!("exec c readlink /proc/self/ns/{kind}"))
+            .docker(&format!("exec cc readlink /proc/self/ns/{kind}"))
             .ok();
         assert_eq!(
             inside,
@@ -41,12 +41,12 @@ fn exec_joins_the_container(host: &Host) {
             "{kind}"
         );
     }
-    let status = host.docker("exec c cat /proc/self/status").ok();
+    let status = host.docker("exec cc cat /proc/self/status").ok();
     assert!(
         status.contains("CapEff:\t00000000a80425fb") && status.contains("Seccomp:\t2"),
         "confined alike: {status}"
     );
-    let groups = host.docker("exec c cat /proc/self/cgroup").ok();
+    let groups = host.docker("exec cc cat /proc/self/cgroup").ok();
     assert!(
         groups
             .lines()
@@ -55,64 +55,64 @@ fn exec_joins_the_container(host: &Host) {
         "{groups}"
     );
     let whole = host
-        .docker("exec --privileged c grep CapEff /proc/self/status")
+        .docker("exec --privileged cc grep CapEff /proc/self/status")
         .ok();
     assert_ne!(whole, "CapEff:\t00000000a80425fb");
-    host.docker("exec c no-such-program").fails(127);
-    host.docker("exec c /etc").fails(126);
+    host.docker("exec cc no-such-program").fails(127);
+    host.docker("exec cc /etc").fails(126);
     host.docker("exec nothing true")
         .fails(1)
         .says(&["No such container: nothing"]);
-    host.docker("stop -t 0 c").ok();
-    host.docker("exec c true")
+    host.docker("stop -t 0 cc").ok();
+    host.docker("exec cc true")
         .fails(1)
         .says(&["is not running"]);
 }
 
 fn exec_on_a_terminal(host: &Host) {
-    host.docker("run -d --name c busybox sleep 1000").ok();
-    let mut session = host.on_a_terminal("exec -it c sh").start();
+    host.docker("run -d --name cc busybox sleep 1000").ok();
+    let mut session = host.on_a_terminal("exec -it cc sh").start();
     session.says("/ #");
     session.write(b"tty; echo $((50+5)); exit 4\n");
     let (code, text) = session.end();
     assert_eq!(code, 4, "{text}");
     assert!(text.contains("/dev/pts/") && text.contains("55"), "{text}");
-    assert!(kernel::lives(host.pid("c")));
+    assert!(kernel::lives(host.pid("cc")));
 }
 
 fn exec_detached(host: &Host) {
-    host.docker("run -d --name c busybox sleep 1000").ok();
-    host.docker("exec -d c sh -c 'sleep 0.2; echo done > /flag; sleep 500'")
+    host.docker("run -d --name cc busybox sleep 1000").ok();
+    host.docker("exec -d cc sh -c 'sleep 0.2; echo done > /flag; sleep 500'")
         .ok();
-    let pid = host.pid("c");
+    let pid = host.pid("cc");
     eventually("it went on", || {
         std::fs::read_to_string(format!("/proc/{pid}/root/flag")).ok()
     });
-    host.docker("rm -f c").ok();
+    host.docker("rm -f cc").ok();
     eventually("it ends with its container", || {
         host.processes().is_empty().then_some(())
     });
 }
 
 fn attach_joins_the_streams(host: &Host) {
-    host.docker("run -d -i --name c busybox sh -c 'while read x; do echo \"<$x>\"; done; exit 8'")
+    host.docker("run -d -i --name cc busybox sh -c 'while read x && test $x != quit; do echo \"<$x>\"; done; exit 8'")
         .ok();
-    let mut first = host.docker("attach c").start();
-    let second = host.docker("attach --no-stdin c").start();
+    let mut first = host.docker("attach cc").start();
+    let second = host.docker("attach --no-stdin cc").start();
     std::thread::sleep(std::time::Duration::from_millis(300));
     first.write(b"word\n");
     first.says("<word>");
     second.says("<word>");
     drop(second);
-    let mut third = host.docker("attach c").start();
+    let mut third = host.docker("attach cc").start();
     third.write(b"more\n");
     third.says("<more>");
     first.kill_9();
-    third.close_stdin();
+    third.write(b"quit\n");
     let (code, text) = third.end();
     assert_eq!(code, 8, "{text}");
     assert!(
-        host.docker("logs c")
+        host.docker("logs cc")
             .run()
             .stdout
             .contains("<word>\n<more>")

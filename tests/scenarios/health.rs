@@ -13,9 +13,9 @@ fn health(host: &Host, name: &str) -> String {
 }
 
 fn health_follows_the_probe(host: &Host) {
-    host.docker("run -d --name c --health-cmd 'test -e /tmp/ok' --health-interval 100ms --health-retries 3 --health-start-period 0s busybox sleep 1000").ok();
+    host.docker("run -d --name cc --health-cmd 'test -e /tmp/ok' --health-interval 100ms --health-retries 3 --health-start-period 0s busybox sleep 1000").ok();
     eventually("it is unhealthy", || {
-        (health(host, "c") == "unhealthy").then_some(())
+        (health(host, "cc") == "unhealthy").then_some(())
     });
     assert_eq!(
         host.docker("ps -q --filter health=unhealthy")
@@ -24,13 +24,13 @@ fn health_follows_the_probe(host: &Host) {
             .count(),
         1
     );
-    host.docker("exec c touch /tmp/ok").ok();
+    host.docker("exec cc touch /tmp/ok").ok();
     eventually("it is healthy", || {
-        (health(host, "c") == "healthy").then_some(())
+        (health(host, "cc") == "healthy").then_some(())
     });
     assert!(host.docker("ps").ok().contains("(healthy)"));
     let streak = host.inspect(
-        "c",
+        "cc",
         "{{.State.Health.FailingStreak}} {{(index .State.Health.Log 0).ExitCode}}",
     );
     assert!(streak.starts_with("0 "), "{streak}");
@@ -52,25 +52,25 @@ fn health_follows_the_probe(host: &Host) {
 }
 
 fn a_probe_that_hangs_is_killed(host: &Host) {
-    host.docker("run -d --name c --health-cmd 'sleep 500' --health-interval 100ms --health-timeout 200ms --health-retries 1 busybox sleep 1000").ok();
+    host.docker("run -d --name cc --health-cmd 'sleep 500' --health-interval 100ms --health-timeout 200ms --health-retries 1 busybox sleep 1000").ok();
     eventually("it is unhealthy", || {
-        (health(host, "c") == "unhealthy").then_some(())
+        (health(host, "cc") == "unhealthy").then_some(())
     });
     eventually("at most one probe is there", || {
-        (host.docker("top c").ok().matches("sleep 500").count() <= 1).then_some(())
+        (host.docker("top cc").ok().matches("sleep 500").count() <= 1).then_some(())
     });
-    host.docker("stop -t 0 c").ok();
+    host.docker("stop -t 0 cc").ok();
     eventually("nothing stays", || {
         host.processes().is_empty().then_some(())
     });
 }
 
 fn no_healthcheck_means_none(host: &Host) {
-    host.docker("run -d --name c --no-healthcheck localhost/odd:health")
+    host.docker("run -d --name cc --no-healthcheck localhost/odd:health")
         .ok();
     assert_eq!(
         host.inspect(
-            "c",
+            "cc",
             "{{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}}"
         ),
         "none"

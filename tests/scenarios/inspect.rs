@@ -16,10 +16,10 @@ fn json(text: &str) -> Value {
 
 fn inspect_has_dockers_shape(host: &Host) {
     host.docker(
-        "run -d --name c -p 8080:80 -v vol:/v -e A=1 --restart unless-stopped busybox sleep 1000",
+        "run -d --name cc -p 8080:80 -v vol:/v -e A=1 --restart unless-stopped busybox sleep 1000",
     )
     .ok();
-    let all = json(&host.docker("inspect c").ok());
+    let all = json(&host.docker("inspect cc").ok());
     let c = &all[0];
     for pointer in [
         "/Id",
@@ -79,7 +79,7 @@ fn inspect_has_dockers_shape(host: &Host) {
     let network = json(&host.docker("network inspect bridge").ok());
     assert_eq!(network[0]["Driver"], "bridge");
     let id = c["Id"].as_str().expect("an id");
-    assert_eq!(network[0]["Containers"][id]["Name"], "c");
+    assert_eq!(network[0]["Containers"][id]["Name"], "cc");
     let volume = json(&host.docker("volume inspect vol").ok());
     assert_eq!(volume[0]["Scope"], "local");
     let output = host.docker("inspect nothing").fails(1);
@@ -87,11 +87,11 @@ fn inspect_has_dockers_shape(host: &Host) {
 }
 
 fn templates(host: &Host) {
-    host.docker("run -d --name c -l a=1 -e X=y busybox sleep 1000")
+    host.docker("run -d --name cc -l a=1 -e X=y busybox sleep 1000")
         .ok();
     for (template, want) in [
         ("{{.State.Status}}", "running"),
-        ("{{.Name}} {{len .Config.Cmd}}", "/c 2"),
+        ("{{.Name}} {{len .Config.Cmd}}", "/cc 2"),
         ("{{range .Config.Cmd}}<{{.}}>{{end}}", "<sleep><1000>"),
         ("{{index .Config.Labels \"a\"}}", "1"),
         ("{{json .Config.Cmd}}", r#"["sleep","1000"]"#),
@@ -99,23 +99,23 @@ fn templates(host: &Host) {
         ("{{if .State.Running}}up{{else}}down{{end}}", "up"),
         ("{{upper .State.Status}}", "RUNNING"),
         (
-            "{{range $k, $v := .Config.Labels}}{{$k}}={{$v}}{{end}}",
+            "{{range $k, $v := .Config.Labels}}{{if eq $k \"a\"}}{{$k}}={{$v}}{{end}}{{end}}",
             "a=1",
         ),
         ("{{with .Config}}{{.Hostname | len}}{{end}}", "12"),
         ("{{println .Driver}}", "overlay2"),
     ] {
-        assert_eq!(host.inspect("c", template), want, "{template}");
+        assert_eq!(host.inspect("cc", template), want, "{template}");
     }
     host.docker("inspect -f")
         .arg("{{.State.NoSuch}}")
-        .arg("c")
+        .arg("cc")
         .fails(1);
-    host.docker("inspect -f").arg("{{.State").arg("c").fails(1);
+    host.docker("inspect -f").arg("{{.State").arg("cc").fails(1);
     assert_eq!(
         host.docker("ps --format '{{.Names}}|{{.Image}}|{{.State}}'")
             .ok(),
-        "c|busybox|running"
+        "cc|busybox|running"
     );
     let table = host
         .docker("ps --format 'table {{.Names}}\\t{{.Status}}'")
@@ -125,7 +125,7 @@ fn templates(host: &Host) {
         "{table}"
     );
     let line = json(&host.docker("ps --format '{{json .}}'").ok());
-    assert_eq!(line["Names"], "c");
+    assert_eq!(line["Names"], "cc");
     assert_eq!(
         json(&host.docker("ps --format json").ok())["Image"],
         "busybox"

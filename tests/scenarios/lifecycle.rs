@@ -19,42 +19,42 @@ fn status(host: &Host, name: &str) -> String {
 
 fn states_follow_the_verbs(host: &Host) {
     let id = host
-        .docker("create --name c busybox sh -c 'echo run >> /count; sleep 1000'")
+        .docker("create --name cc busybox sh -c 'echo run >> /count; sleep 1000'")
         .ok();
-    assert_eq!(status(host, "c"), "created");
-    host.docker("start c").ok();
-    let first = host.pid("c");
+    assert_eq!(status(host, "cc"), "created");
+    host.docker("start cc").ok();
+    let first = host.pid("cc");
     assert!(kernel::lives(first));
-    host.docker("start c").ok();
-    assert_eq!(host.pid("c"), first, "started once");
-    host.docker("rm c").fails(1).says(&["running"]);
-    host.docker("restart -t 0 c").ok();
-    assert_ne!(host.pid("c"), first);
+    host.docker("start cc").ok();
+    assert_eq!(host.pid("cc"), first, "started once");
+    host.docker("rm cc").fails(1).says(&["running"]);
+    host.docker("restart -t 0 cc").ok();
+    assert_ne!(host.pid("cc"), first);
     eventually("its file system was kept", || {
-        (kernel::file_in(host.pid("c"), "/count") == "run\nrun\n").then_some(())
+        (kernel::file_in(host.pid("cc"), "/count") == "run\nrun\n").then_some(())
     });
-    host.docker("stop -t 0 c").ok();
-    assert_eq!(status(host, "c"), "exited");
+    host.docker("stop -t 0 cc").ok();
+    assert_eq!(status(host, "cc"), "exited");
     assert_eq!(host.docker("ps -q").ok(), "");
     assert_eq!(host.docker("ps -aq --no-trunc").ok(), id);
     host.docker(&format!("start {}", &id[..6])).ok();
-    host.docker("kill -s HUP c").ok();
+    host.docker("kill -s KILL cc").ok();
     eventually("the signal ends it", || {
-        (status(host, "c") == "exited").then_some(())
+        (status(host, "cc") == "exited").then_some(())
     });
-    assert_eq!(host.inspect("c", "{{.State.ExitCode}}"), "129");
-    host.docker("rm c").ok();
+    assert_eq!(host.inspect("cc", "{{.State.ExitCode}}"), "137");
+    host.docker("rm cc").ok();
     assert!(!host.data_root().join("containers").join(&id).exists());
     eventually("no cgroup stays", || {
         kernel::cgroups_with(&id).is_empty().then_some(())
     });
-    host.docker("start -a -i c").fails(1);
-    host.docker("create --name d busybox sh -c 'read x; echo got $x; exit 6'")
+    host.docker("start -a -i cc").fails(1);
+    host.docker("create --name dd busybox sh -c 'read x; echo got $x; exit 6'")
         .ok();
-    host.docker("rm d").ok();
-    host.docker("create -i --name d busybox sh -c 'read x; echo got $x; exit 6'")
+    host.docker("rm dd").ok();
+    host.docker("create -i --name dd busybox sh -c 'read x; echo got $x; exit 6'")
         .ok();
-    let output = host.docker("start -a -i d").stdin("word\n").fails(6);
+    let output = host.docker("start -a -i dd").stdin("word\n").fails(6);
     assert!(output.stdout.contains("got word"), "{output}");
 }
 
@@ -86,20 +86,20 @@ fn stopping_asks_and_then_kills(host: &Host) {
 }
 
 fn waiting_gives_the_exit_code(host: &Host) {
-    host.docker("run -d --name c -i busybox sh -c 'sleep 0.5; exit 11'")
+    host.docker("run -d --name cc -i busybox sh -c 'sleep 0.5; exit 11'")
         .ok();
-    let waiter = host.docker("wait c").start();
+    let waiter = host.docker("wait cc").start();
     let (code, text) = waiter.end();
     assert_eq!((code, text.trim()), (0, "11"));
-    assert_eq!(host.docker("wait c").ok(), "11", "also afterwards");
+    assert_eq!(host.docker("wait cc").ok(), "11", "also afterwards");
 }
 
 fn pausing_stops_the_clock(host: &Host) {
-    host.docker("run -d --name c busybox sh -c 'i=0; while :; do i=$((i+1)); echo $i > /i; done'")
+    host.docker("run -d --name cc busybox sh -c 'i=0; while :; do i=$((i+1)); echo $i > /i; done'")
         .ok();
-    host.docker("pause c").ok();
-    assert_eq!(status(host, "c"), "paused");
-    let pid = host.pid("c");
+    host.docker("pause cc").ok();
+    assert_eq!(status(host, "cc"), "paused");
+    let pid = host.pid("cc");
     let time = || kernel::tool(&format!("cut -d' ' -f14,15 /proc/{pid}/stat"));
     let before = eventually("it stands still", || {
         let now = time();
@@ -107,12 +107,12 @@ fn pausing_stops_the_clock(host: &Host) {
         (time() == now).then_some(now)
     });
     assert_eq!(time(), before);
-    host.docker("exec c true").fails(1).says(&["paused"]);
-    host.docker("unpause c").ok();
+    host.docker("exec cc true").fails(1).says(&["paused"]);
+    host.docker("unpause cc").ok();
     eventually("it goes on", || (time() != before).then_some(()));
-    host.docker("unpause c").fails(1);
-    host.docker("pause c").ok();
-    host.docker("rm -f c").ok();
+    host.docker("unpause cc").fails(1);
+    host.docker("pause cc").ok();
+    host.docker("rm -f cc").ok();
     assert!(!kernel::lives(pid));
 }
 
@@ -121,22 +121,22 @@ fn copying_in_and_out(host: &Host) {
     std::fs::create_dir_all(folder.join("tree/sub")).expect("a folder");
     std::fs::write(folder.join("tree/sub/file"), "contents").expect("a file");
     std::os::unix::fs::symlink("sub/file", folder.join("tree/link")).expect("a link");
-    host.docker("run -d --name c -v data:/data busybox sleep 1000")
+    host.docker("run -d --name cc -v data:/data busybox sleep 1000")
         .ok();
-    host.docker("cp copy/tree c:/tmp/").ok();
+    host.docker("cp copy/tree cc:/tmp/").ok();
     assert_eq!(
-        kernel::file_in(host.pid("c"), "/tmp/tree/sub/file"),
+        kernel::file_in(host.pid("cc"), "/tmp/tree/sub/file"),
         "contents"
     );
-    host.docker("cp copy/tree/sub/file c:/data/renamed").ok();
+    host.docker("cp copy/tree/sub/file cc:/data/renamed").ok();
     assert_eq!(
-        host.docker("exec c cat /data/renamed").ok(),
+        host.docker("exec cc cat /data/renamed").ok(),
         "contents",
         "into a volume, too"
     );
-    host.docker("exec c sh -c 'ln -s /etc /tmp/escape; echo new > /tmp/tree/new'")
+    host.docker("exec cc sh -c 'ln -s /etc /tmp/escape; echo new > /tmp/tree/new'")
         .ok();
-    host.docker("cp c:/tmp/tree copy/back").ok();
+    host.docker("cp cc:/tmp/tree copy/back").ok();
     assert_eq!(
         std::fs::read_to_string(folder.join("back/new")).expect("a file"),
         "new\n"
@@ -146,41 +146,42 @@ fn copying_in_and_out(host: &Host) {
             .expect("a link")
             .is_symlink()
     );
-    let stream = host.docker("cp c:/tmp/tree/new -").run();
+    let stream = host.docker("cp cc:/tmp/tree/new -").run();
     assert!(stream.stdout.contains("new\n"), "a tar stream");
-    host.docker("stop -t 0 c").ok();
-    host.docker("cp c:/tmp/tree/sub/file copy/while-stopped")
+    host.docker("stop -t 0 cc").ok();
+    host.docker("cp cc:/tmp/tree/sub/file copy/while-stopped")
         .ok();
     assert_eq!(
         std::fs::read_to_string(folder.join("while-stopped")).expect("a file"),
         "contents"
     );
-    host.docker("cp c:/nowhere copy/x")
+    host.docker("cp cc:/nowhere copy/x")
         .fails(1)
         .says(&["/nowhere"]);
     // A link inside the container leads inside the container.
-    host.docker("start c").ok();
-    host.docker("exec c ln -s /tmp/planted-by-cp /tmp/out").ok();
-    host.docker("cp copy/while-stopped c:/tmp/out").run();
+    host.docker("start cc").ok();
+    host.docker("exec cc ln -s /tmp/planted-by-cp /tmp/out")
+        .ok();
+    host.docker("cp copy/while-stopped cc:/tmp/out").run();
     assert!(!std::path::Path::new("/tmp/planted-by-cp").exists());
 }
 
 fn statistics_and_processes(host: &Host) {
-    host.docker("run -d --name c -m 64m busybox sh -c 'sleep 1000 & sleep 2000'")
+    host.docker("run -d --name cc -m 64m busybox sh -c 'sleep 1000 & sleep 2000'")
         .ok();
     let top = eventually("both are there", || {
-        Some(host.docker("top c").ok())
+        Some(host.docker("top cc").ok())
             .filter(|t| t.contains("sleep 1000") && t.contains("sleep 2000"))
     });
     assert!(
-        top.starts_with("UID") && top.contains(&host.pid("c").to_string()),
+        top.starts_with("UID") && top.contains(&host.pid("cc").to_string()),
         "{top}"
     );
     let line = host
-        .docker("stats --no-stream --format '{{.Name}} {{.MemUsage}} {{.PIDs}} {{.CPUPerc}}' c")
+        .docker("stats --no-stream --format '{{.Name}} {{.MemUsage}} {{.PIDs}} {{.CPUPerc}}' cc")
         .ok();
     assert!(
-        line.starts_with("c ") && line.contains("/ 64MiB") && line.contains('%'),
+        line.starts_with("cc ") && line.contains("/ 64MiB") && line.contains('%'),
         "{line}"
     );
     assert!(
@@ -215,14 +216,14 @@ fn events_tell_what_happened(host: &Host) {
 }
 
 fn several_at_once_and_one_wrong(host: &Host) {
-    host.docker("create --name a busybox sleep 1000").ok();
-    host.docker("create --name b busybox sleep 1000").ok();
-    let output = host.docker("start a nothing b").fails(1);
+    host.docker("create --name aa busybox sleep 1000").ok();
+    host.docker("create --name bb busybox sleep 1000").ok();
+    let output = host.docker("start aa nothing bb").fails(1);
     output.says(&["No such container: nothing"]);
     assert!(
-        kernel::lives(host.pid("a")) && kernel::lives(host.pid("b")),
+        kernel::lives(host.pid("aa")) && kernel::lives(host.pid("bb")),
         "the others are started"
     );
-    host.docker("rm -f a nothing b").run();
+    host.docker("rm -f aa nothing bb").run();
     assert_eq!(host.docker("ps -aq").ok(), "");
 }

@@ -9,8 +9,8 @@ scenarios!(
 );
 
 fn limits_reach_the_control_groups(host: &Host) {
-    host.docker("run -d --name c -m 64m --memory-swap 96m --cpus 1.5 -c 512 --cpuset-cpus 0 --pids-limit 50 busybox sleep 1000").ok();
-    let pid = host.pid("c");
+    host.docker("run -d --name cc -m 64m --memory-swap 96m --cpus 1.5 -c 512 --cpuset-cpus 0 --pids-limit 50 busybox sleep 1000").ok();
+    let pid = host.pid("cc");
     let value = |controller: &str, names| {
         kernel::cgroup_file(pid, controller, names).unwrap_or_else(|| panic!("no {names:?}"))
     };
@@ -36,7 +36,7 @@ fn limits_reach_the_control_groups(host: &Host) {
     assert!(["512", "20"].contains(&value("cpu", ["cpu.shares", "cpu.weight"]).as_str()));
     assert_eq!(
         host.inspect(
-            "c",
+            "cc",
             "{{.HostConfig.Memory}} {{.HostConfig.NanoCpus}} {{.HostConfig.PidsLimit}}"
         ),
         "67108864 1500000000 50"
@@ -48,11 +48,11 @@ fn limits_reach_the_control_groups(host: &Host) {
 
 fn too_much_memory_is_an_oom_kill(host: &Host) {
     host.docker(
-        "run --name c -m 16m --memory-swap 16m busybox sh -c 'x=a; while :; do x=$x$x; done'",
+        "run --name cc -m 16m --memory-swap 16m busybox sh -c 'x=a; while :; do x=$x$x; done'",
     )
     .fails(137);
     assert_eq!(
-        host.inspect("c", "{{.State.OOMKilled}} {{.State.ExitCode}}"),
+        host.inspect("cc", "{{.State.OOMKilled}} {{.State.ExitCode}}"),
         "true 137"
     );
     host.docker("run --rm -m 64m busybox sh -c 'head -c 8m /dev/zero | wc -c'")

@@ -11,29 +11,33 @@ scenarios!(
 );
 
 fn logs_are_read_back(host: &Host) {
-    host.docker("run --name c busybox sh -c 'for i in 1 2 3 4 5; do echo line $i; done; echo complaint >&2; printf unfinished'").ok();
-    let output = host.docker("logs c").run();
+    host.docker("run --name cc busybox sh -c 'for i in 1 2 3 4 5; do echo line $i; done; echo complaint >&2; printf unfinished'").ok();
+    let output = host.docker("logs cc").run();
     assert_eq!(
         output.stdout,
         "line 1\nline 2\nline 3\nline 4\nline 5\nunfinished"
     );
     assert_eq!(output.stderr, "complaint\n");
-    assert_eq!(host.docker("logs --tail 2 c").run().stdout, "unfinished");
-    assert_eq!(host.docker("logs -n 0 c").run().all(), "");
-    let stamped = host.docker("logs -t c").run();
+    host.docker("run --name tail busybox seq 10").ok();
+    assert_eq!(host.docker("logs --tail 3 tail").run().stdout, "8\n9\n10\n");
+    assert_eq!(host.docker("logs -n 0 cc").run().all(), "");
+    let stamped = host.docker("logs -t cc").run();
     let first = stamped.stdout.lines().next().unwrap_or_default();
     let (time, text) = first.split_once(' ').unwrap_or_default();
     assert!(
         time.ends_with('Z') && time.contains('T') && text == "line 1",
         "{first}"
     );
-    assert_eq!(host.docker("logs --since 1h c").run().stdout, output.stdout);
-    assert_eq!(host.docker("logs --until 1h c").run().stdout, "");
+    assert_eq!(
+        host.docker("logs --since 1h cc").run().stdout,
+        output.stdout
+    );
+    assert_eq!(host.docker("logs --until 1h cc").run().stdout, "");
     assert_eq!(
         host.docker("logs")
             .arg("--since")
             .arg(time)
-            .arg("c")
+            .arg("cc")
             .run()
             .stdout,
         output.stdout
@@ -49,20 +53,20 @@ fn logs_are_read_back(host: &Host) {
 }
 
 fn following_goes_on_across_restarts_and_ends_with_the_container(host: &Host) {
-    host.docker("run -d --name c busybox sh -c 'echo begin; sleep 1000'")
+    host.docker("run -d --name cc busybox sh -c 'echo begin; sleep 1000'")
         .ok();
-    let follower = host.docker("logs -f c").start();
+    let follower = host.docker("logs -f cc").start();
     follower.says("begin");
-    host.docker("restart -t 0 c").ok();
+    host.docker("restart -t 0 cc").ok();
     let twice = |f: &testkit::Running| f.so_far().matches("begin").count() == 2;
-    let onlooker = host.docker("logs -f --tail 0 c").start();
+    let onlooker = host.docker("logs -f --tail 0 cc").start();
     if !twice(&follower) {
         // A follower may end with the run it began in, as Docker's does; a new one sees both runs.
         drop(follower);
-        let follower = host.docker("logs -f c").start();
+        let follower = host.docker("logs -f cc").start();
         eventually("both runs", || twice(&follower).then_some(()));
     }
-    host.docker("stop -t 0 c").ok();
+    host.docker("stop -t 0 cc").ok();
     let (code, _) = onlooker.end();
     assert_eq!(code, 0, "ends with the container");
 }
@@ -70,7 +74,7 @@ fn following_goes_on_across_restarts_and_ends_with_the_container(host: &Host) {
 fn rotation_keeps_the_newest_and_bounds_the_rest(host: &Host) {
     for driver in ["local", "json-file"] {
         host.docker(&format!(
-            "run --name {driver} --log-driver {driver} --log-opt max-size=100k --log-opt max-file=3 busybox sh -c 'for i in $(seq 20000); do echo line $i; done'"
+            "run --name {driver} --log-driver {driver} --log-opt max-size=100k --log-opt max-file=3 busybox sh -c 'for i in $(seq 60000); do echo line $i; done'"
         ))
         .ok();
         let id = host.inspect(driver, "{{.Id}}");
@@ -86,19 +90,19 @@ fn rotation_keeps_the_newest_and_bounds_the_rest(host: &Host) {
         assert!(size < 450_000, "{driver}: {size} bytes on disk");
         let kept = host.docker(&format!("logs {driver}")).run().stdout;
         let lines: Vec<&str> = kept.lines().collect();
-        assert_eq!(lines.last(), Some(&"line 20000"), "{driver}");
+        assert_eq!(lines.last(), Some(&"line 60000"), "{driver}");
         let first: usize = lines[0]
             .trim_start_matches("line ")
             .parse()
             .expect("a whole line");
-        assert_eq!(lines.len(), 20_001 - first, "{driver}: no gap");
+        assert_eq!(lines.len(), 60_001 - first, "{driver}: no gap");
         assert!(first > 1, "{driver}: rotated");
     }
 }
 
 fn following_survives_rotation(host: &Host) {
-    host.docker("run -d --name c --log-opt max-size=50k --log-opt max-file=2 busybox sh -c 'sleep 1; for i in $(seq 8000); do echo line $i; done; echo the end; sleep 1000'").ok();
-    let follower = host.docker("logs -f c").start();
+    host.docker("run -d --name cc --log-opt max-size=50k --log-opt max-file=2 busybox sh -c 'sleep 1; for i in $(seq 8000); do echo line $i; done; echo the end; sleep 1000'").ok();
+    let follower = host.docker("logs -f cc").start();
     follower.says("the end");
     let text = follower.so_far();
     let lines: Vec<&str> = text.lines().filter(|l| l.starts_with("line ")).collect();

@@ -88,24 +88,24 @@ fn names_and_aliases_are_found(host: &Host) {
 fn networks_are_isolated(host: &Host) {
     host.docker("network create one").ok();
     host.docker("network create two").ok();
-    web(host, "a", "--network one");
-    host.docker("run -d --name b --network two busybox sleep 1000")
+    web(host, "aa", "--network one");
+    host.docker("run -d --name bb --network two busybox sleep 1000")
         .ok();
-    host.docker("run -d --name c --network one busybox sleep 1000")
+    host.docker("run -d --name cc --network one busybox sleep 1000")
         .ok();
-    assert_eq!(eventually_fetch(host, "c", "http://a/"), "a");
-    assert_eq!(fetch(host, "b", "http://a/"), None);
+    assert_eq!(eventually_fetch(host, "cc", "http://aa/"), "aa");
+    assert_eq!(fetch(host, "bb", "http://aa/"), None);
     assert_eq!(
-        fetch(host, "b", &format!("http://{}/", host.address("a"))),
+        fetch(host, "bb", &format!("http://{}/", host.address("aa"))),
         None
     );
     web(host, "published", "--network one -p 8080:80");
     let gateway = host.inspect(
-        "b",
+        "bb",
         "{{range .NetworkSettings.Networks}}{{.Gateway}}{{end}}",
     );
     assert_eq!(
-        eventually_fetch(host, "b", &format!("http://{gateway}:8080/")),
+        eventually_fetch(host, "bb", &format!("http://{gateway}:8080/")),
         "published",
         "what is published is for all"
     );
@@ -221,13 +221,13 @@ fn the_outside_is_reached_and_sees_the_host(host: &Host) {
         &format!("-t {pid} -n busybox nc -ll -p 80 -e sh -c 'echo seen'"),
     )
     .start();
-    host.docker("run -d --name c busybox sleep 1000").ok();
+    host.docker("run -d --name cc busybox sleep 1000").ok();
     eventually("the outside is reached", || {
-        let output = host.docker("exec c nc -w 2 192.0.2.2 80").run();
+        let output = host.docker("exec cc nc -w 2 192.0.2.2 80").run();
         output.stdout.contains("seen").then_some(())
     });
     let conntrack = kernel::tool("cat /proc/net/nf_conntrack");
-    let address = host.address("c");
+    let address = host.address("cc");
     let line = conntrack
         .lines()
         .find(|l| l.contains(&format!("src={address}")));
@@ -245,31 +245,31 @@ fn addresses_are_leased_and_given_back(host: &Host) {
         "network create --subnet 10.77.0.0/24 --gateway 10.77.0.254 --ip-range 10.77.0.64/26 pool",
     )
     .ok();
-    host.docker("run -d --name a --network pool busybox sleep 1000")
+    host.docker("run -d --name aa --network pool busybox sleep 1000")
         .ok();
     let first: u8 = host
-        .address("a")
+        .address("aa")
         .rsplit('.')
         .next()
         .and_then(|n| n.parse().ok())
         .expect("an address");
     assert!((64..128).contains(&first), "out of the range: {first}");
     assert_eq!(
-        kernel::addresses_in(host.pid("a")),
+        kernel::addresses_in(host.pid("aa")),
         [format!("10.77.0.{first}/24")]
     );
-    host.docker("run -d --name s --network pool --ip 10.77.0.9 busybox sleep 1000")
+    host.docker("run -d --name ss --network pool --ip 10.77.0.9 busybox sleep 1000")
         .ok();
-    assert_eq!(kernel::addresses_in(host.pid("s")), ["10.77.0.9/24"]);
+    assert_eq!(kernel::addresses_in(host.pid("ss")), ["10.77.0.9/24"]);
     host.docker("run --rm --network pool --ip 10.77.0.9 busybox true")
         .fails(125)
         .says(&["10.77.0.9"]);
     host.docker("run --rm --network pool --ip 10.78.0.9 busybox true")
         .fails(125)
         .says(&["10.78.0.9"]);
-    host.docker("restart -t 0 s").ok();
-    assert_eq!(kernel::addresses_in(host.pid("s")), ["10.77.0.9/24"]);
-    host.docker("rm -f s").ok();
+    host.docker("restart -t 0 ss").ok();
+    assert_eq!(kernel::addresses_in(host.pid("ss")), ["10.77.0.9/24"]);
+    host.docker("rm -f ss").ok();
     host.docker("run --rm --network pool --ip 10.77.0.9 busybox true")
         .ok();
     host.docker("network create --subnet 10.77.0.0/25 overlapping")
@@ -290,23 +290,23 @@ fn addresses_are_leased_and_given_back(host: &Host) {
 fn connecting_and_disconnecting_a_running_container(host: &Host) {
     host.docker("network create one").ok();
     host.docker("network create two").ok();
-    web(host, "a", "--network one");
-    host.docker("run -d --name b --network two busybox sleep 1000")
+    web(host, "aa", "--network one");
+    host.docker("run -d --name bb --network two busybox sleep 1000")
         .ok();
-    assert_eq!(fetch(host, "b", "http://a/"), None);
-    host.docker("network connect --alias late two a").ok();
-    assert_eq!(kernel::addresses_in(host.pid("a")).len(), 2);
-    assert_eq!(eventually_fetch(host, "b", "http://a/"), "a");
-    assert_eq!(eventually_fetch(host, "b", "http://late/"), "a");
-    host.docker("restart -t 0 a").ok();
+    assert_eq!(fetch(host, "bb", "http://aa/"), None);
+    host.docker("network connect --alias late two aa").ok();
+    assert_eq!(kernel::addresses_in(host.pid("aa")).len(), 2);
+    assert_eq!(eventually_fetch(host, "bb", "http://aa/"), "aa");
+    assert_eq!(eventually_fetch(host, "bb", "http://late/"), "aa");
+    host.docker("restart -t 0 aa").ok();
     assert_eq!(
-        kernel::addresses_in(host.pid("a")).len(),
+        kernel::addresses_in(host.pid("aa")).len(),
         2,
         "it is remembered"
     );
-    host.docker("network disconnect two a").ok();
-    assert_eq!(kernel::addresses_in(host.pid("a")).len(), 1);
-    assert_eq!(fetch(host, "b", "http://a/"), None);
+    host.docker("network disconnect two aa").ok();
+    assert_eq!(kernel::addresses_in(host.pid("aa")).len(), 1);
+    assert_eq!(fetch(host, "bb", "http://aa/"), None);
 }
 
 fn an_internal_network_has_no_way_out(host: &Host) {
@@ -318,11 +318,11 @@ fn an_internal_network_has_no_way_out(host: &Host) {
     )
     .start();
     host.docker("network create --internal closed").ok();
-    web(host, "a", "--network closed");
-    host.docker("run -d --name b --network closed busybox sleep 1000")
+    web(host, "aa", "--network closed");
+    host.docker("run -d --name bb --network closed busybox sleep 1000")
         .ok();
-    assert_eq!(eventually_fetch(host, "b", "http://a/"), "a");
-    let out = host.docker("exec b nc -w 2 192.0.2.2 80").run();
+    assert_eq!(eventually_fetch(host, "bb", "http://aa/"), "aa");
+    let out = host.docker("exec bb nc -w 2 192.0.2.2 80").run();
     assert!(!out.stdout.contains("seen"), "{out}");
     host.docker("run -d --name open busybox sleep 1000").ok();
     eventually("another network reaches it", || {
@@ -339,9 +339,9 @@ fn a_name_server_of_ones_own(host: &Host) {
     host.docker("run -d --name ns --network one busybox nc -u -l -p 53")
         .ok();
     assert!(kernel::lives(host.pid("ns")), "port 53 is free inside");
-    host.docker("run -d --name c --network one busybox sleep 1000")
+    host.docker("run -d --name cc --network one busybox sleep 1000")
         .ok();
-    host.docker("exec c nslookup ns 127.0.0.11").ok();
+    host.docker("exec cc nslookup ns 127.0.0.11").ok();
     assert_eq!(host.docker("exec ns cat /proc/1/comm").ok(), "nc");
 }
 
@@ -350,30 +350,30 @@ fn other_tables_are_left_alone(host: &Host) {
     kernel::tool_ok("nft add chain inet theirs c { type filter hook input priority 0 ; }");
     kernel::tool_ok("nft add rule inet theirs c tcp dport 4242 counter drop");
     let before = kernel::tool("nft -s list table inet theirs");
-    web(host, "a", "-p 8080:80");
-    host.docker("network create n").ok();
-    host.docker("rm -f a").ok();
-    host.docker("network rm n").ok();
+    web(host, "aa", "-p 8080:80");
+    host.docker("network create nn").ok();
+    host.docker("rm -f aa").ok();
+    host.docker("network rm nn").ok();
     host.docker("system prune -af").ok();
     assert_eq!(kernel::tool("nft -s list table inet theirs"), before);
 }
 
 fn removal_asks_first(host: &Host) {
-    host.docker("network create n").ok();
-    host.docker("run -d --name c --network n busybox sleep 1000")
+    host.docker("network create nn").ok();
+    host.docker("run -d --name cc --network nn busybox sleep 1000")
         .ok();
-    host.docker("network rm n").fails(1).says(&["n", "c"]);
+    host.docker("network rm nn").fails(1).says(&["nn", "cc"]);
     host.docker("network rm bridge").fails(1).says(&["bridge"]);
-    host.docker("network create n")
+    host.docker("network create nn")
         .fails(1)
-        .says(&["n", "already exists"]);
-    host.docker("rm -f c").ok();
+        .says(&["nn", "already exists"]);
+    host.docker("rm -f cc").ok();
     let before = kernel::links().len();
-    host.docker("network rm n").ok();
+    host.docker("network rm nn").ok();
     assert!(
         kernel::links().len() < before || before <= 2,
         "its bridge is gone"
     );
-    host.docker("network inspect n").fails(1);
-    host.docker("network rm n").fails(1).says(&["n"]);
+    host.docker("network inspect nn").fails(1);
+    host.docker("network rm nn").fails(1).says(&["nn"]);
 }

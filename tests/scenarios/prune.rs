@@ -34,12 +34,12 @@ fn nothing_is_left_behind(host: &Host) {
     let links = kernel::links();
     let rounds = |host: &Host| {
         host.docker("network create n1").ok();
-        host.docker("run -d --name a --network n1 -p 8081:80 -v v:/v busybox sleep 1000")
+        host.docker("run -d --name aa --network n1 -p 8081:80 -v vv:/v busybox sleep 1000")
             .ok();
         host.docker("run --rm --network n1 busybox true").ok();
-        host.docker("rm -f a").ok();
+        host.docker("rm -f aa").ok();
         host.docker("network rm n1").ok();
-        host.docker("volume rm v").ok();
+        host.docker("volume rm vv").ok();
     };
     rounds(host);
     host.docker("system prune -af --volumes").ok();

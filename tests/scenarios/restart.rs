@@ -17,14 +17,17 @@ fn count(host: &Host, name: &str) -> u32 {
 }
 
 fn on_failure_counts(host: &Host) {
-    host.docker("run -d --name c --restart on-failure:3 busybox sh -c 'echo run >> /runs; exit 2'")
-        .ok();
+    host.docker(
+        "run -d --name cc --restart on-failure:3 busybox sh -c 'echo run >> /runs; exit 2'",
+    )
+    .ok();
     eventually("it gives up", || {
-        (host.inspect("c", "{{.State.Status}}") == "exited" && count(host, "c") == 3).then_some(())
+        (host.inspect("cc", "{{.State.Status}}") == "exited" && count(host, "cc") == 3)
+            .then_some(())
     });
-    assert_eq!(host.inspect("c", "{{.State.ExitCode}}"), "2");
+    assert_eq!(host.inspect("cc", "{{.State.ExitCode}}"), "2");
     let folder = host.folder("out");
-    host.docker("cp c:/runs out/runs").ok();
+    host.docker("cp cc:/runs out/runs").ok();
     assert_eq!(
         std::fs::read_to_string(folder.join("runs"))
             .expect("a file")
@@ -42,29 +45,29 @@ fn on_failure_counts(host: &Host) {
 }
 
 fn always_comes_back_and_stop_is_obeyed(host: &Host) {
-    host.docker("run -d --name c --restart always -p 8080:80 busybox sh -c 'httpd -p 80 -h /etc; exec sleep 1000'").ok();
-    let address = host.address("c");
+    host.docker("run -d --name cc --restart always -p 8080:80 busybox sh -c 'httpd -p 80 -h /etc; exec sleep 1000'").ok();
+    let address = host.address("cc");
     for _ in 0..2 {
-        let pid = host.pid("c");
+        let pid = host.pid("cc");
         kernel::kill_9(pid);
         eventually("another process", || {
-            let now: i32 = host.inspect("c", "{{.State.Pid}}").parse().ok()?;
+            let now: i32 = host.inspect("cc", "{{.State.Pid}}").parse().ok()?;
             (now > 0 && now != pid && kernel::lives(now)).then_some(())
         });
     }
-    assert_eq!(host.address("c"), address, "under the same address");
-    assert!(count(host, "c") >= 2);
+    assert_eq!(host.address("cc"), address, "under the same address");
+    assert!(count(host, "cc") >= 2);
     eventually("its port serves", || {
         testkit::http::get("127.0.0.1:8080", "/hostname").filter(|p| p.status == 200)
     });
-    host.docker("stop -t 0 c").ok();
-    assert_eq!(host.inspect("c", "{{.State.Status}}"), "exited");
+    host.docker("stop -t 0 cc").ok();
+    assert_eq!(host.inspect("cc", "{{.State.Status}}"), "exited");
     eventually("no process of it", || {
         host.processes().is_empty().then_some(())
     });
     assert_eq!(host.docker("ps -q").ok(), "", "stopped is stopped");
-    host.docker("start c").ok();
-    host.docker("kill c").ok();
+    host.docker("start cc").ok();
+    host.docker("kill cc").ok();
     assert_eq!(
         host.docker("ps -q").ok(),
         "",
@@ -79,43 +82,43 @@ fn always_comes_back_and_stop_is_obeyed(host: &Host) {
 }
 
 fn unless_stopped(host: &Host) {
-    host.docker("run -d --name c --restart unless-stopped busybox sleep 1000")
+    host.docker("run -d --name cc --restart unless-stopped busybox sleep 1000")
         .ok();
-    let pid = host.pid("c");
+    let pid = host.pid("cc");
     kernel::kill_9(pid);
     eventually("it comes back", || {
-        (host.inspect("c", "{{.State.Running}}") == "true" && count(host, "c") == 1).then_some(())
+        (host.inspect("cc", "{{.State.Running}}") == "true" && count(host, "cc") == 1).then_some(())
     });
-    host.docker("rm -f c").ok();
+    host.docker("rm -f cc").ok();
 }
 
 fn a_killed_monitor_is_replaced(host: &Host) {
-    host.docker("run -d --name c --restart always -p 8080:80 busybox sh -c 'httpd -p 80 -h /etc; i=0; while sleep 0.2; do i=$((i+1)); echo tick $i; done'").ok();
-    let pid = host.pid("c");
-    let monitor = host.monitor_of("c");
+    host.docker("run -d --name cc --restart always -p 8080:80 busybox sh -c 'httpd -p 80 -h /etc; i=0; while sleep 0.2; do i=$((i+1)); echo tick $i; done'").ok();
+    let pid = host.pid("cc");
+    let monitor = host.monitor_of("cc");
     kernel::kill_9(monitor);
     eventually("the monitor is gone", || {
         (!kernel::lives(monitor)).then_some(())
     });
     assert!(kernel::lives(pid), "the container goes on");
     assert_eq!(
-        host.inspect("c", "{{.State.Status}} {{.State.Pid}}"),
+        host.inspect("cc", "{{.State.Status}} {{.State.Pid}}"),
         format!("running {pid}")
     );
-    host.docker("exec c true").ok();
+    host.docker("exec cc true").ok();
     eventually("its port serves", || {
         testkit::http::get("127.0.0.1:8080", "/hostname").filter(|p| p.status == 200)
     });
-    let lines = || host.docker("logs c").run().stdout.lines().count();
+    let lines = || host.docker("logs cc").run().stdout.lines().count();
     let seen = lines();
     eventually("its log goes on", || (lines() > seen).then_some(()));
     // The new monitor does all the old one did.
     kernel::kill_9(pid);
     eventually("the policy holds", || {
-        let now: i32 = host.inspect("c", "{{.State.Pid}}").parse().ok()?;
+        let now: i32 = host.inspect("cc", "{{.State.Pid}}").parse().ok()?;
         (now > 0 && now != pid && kernel::lives(now)).then_some(())
     });
-    host.docker("stop -t 0 c").ok();
+    host.docker("stop -t 0 cc").ok();
     eventually("no process stays", || {
         host.processes().is_empty().then_some(())
     });

@@ -1,6 +1,6 @@
-//! A scenario's own host: private mount and network namespaces for the whole process, its own data root in memory, and everything
-//! it leaves running killed at its end. Containers' processes stay below the scenario's (it is their subreaper), whatever dies
-//! between, so nothing is ever looked for by name.
+//! A scenario's own host: private mount and network namespaces, its own data root in memory, and everything it leaves running
+//! killed at its end. A process above the scenario's is to it what init is to a real host: orphans become its children and are
+//! collected, so whatever dies between, nothing is ever looked for by name.
 
 use crate::Call;
 use crate::kernel::{self, kill_tree, tool_ok};
@@ -56,35 +56,17 @@ fn binary() -> PathBuf {
 }
 
 impl Host {
-    /// Makes this process's private host. Called once, before any thread is started.
-    pub(crate) fn new(name: &str) -> Self {
-        rustix::process::set_child_subreaper(rustix::process::Pid::from_raw(1))
-            .expect("a subreaper");
-        unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWUTS)
-            .expect("namespaces, as root");
-        mount_change(
-            "/",
-            MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
-        )
-        .expect("private mounts");
+    /// Makes this process the init of a private host. Called once, before any thread is started.
+    pub(crate) fn prepare(name: &str) {
+        rustix::process::set_child_subreaper(rustix::process::Pid::from_raw(1)).expect("a subreaper");
+        unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWUTS).expect("namespaces, as root");
+        mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).expect("private mounts");
         tool_ok("ip link set lo up");
         private_run();
         // A file system of its own: it goes with the namespace, also when this process is killed.
-        let dir = PathBuf::from(format!("/tmp/dockless-{name}"));
-        fs::create_dir_all(&dir).expect("a directory in /tmp");
-        mount(
-            "tmpfs",
-            &dir,
-            "tmpfs",
-            MountFlags::empty(),
-            Some(c"mode=755,size=70%,nr_inodes=0"),
-        )
-        .expect("a tmpfs");
-        let host = Self {
-            bin: dir.join("bin"),
-            images: image_dir(),
-            dir,
-        };
+        let host = Self::at(name);
+        fs::create_dir_all(&host.dir).expect("a directory in /tmp");
+        mount("tmpfs", &host.dir, "tmpfs", MountFlags::empty(), Some(c"mode=755,size=70%,nr_inodes=0")).expect("a tmpfs");
         for sub in ["bin", "work"] {
             fs::create_dir_all(host.dir.join(sub)).expect("a directory");
         }
@@ -92,7 +74,39 @@ impl Host {
         for name in ["dockless", "docker", "docker-compose"] {
             std::os::unix::fs::symlink(&binary, host.bin.join(name)).expect("a link");
         }
-        host
+    }
+
+    /// The host that the process above has prepared.
+    pub(crate) fn enter(name: &str) -> Self {
+        Self::at(name)
+    }
+
+    fn at(name: &str) -> Self {
+        let dir = PathBuf::from(format!("/tmp/dockless-{name}"));
+        Self { bin: dir.join("bin"), images: image_dir(), dir }
+    }
+
+    /// In the process above: collects who ends, until the scenario's own process does; then kills and removes what is left.
+    pub(crate) fn look_after(name: &str, scenario: i32) -> Option<i32> {
+        use rustix::process::{WaitOptions, wait};
+        let status = loop {
+            match wait(WaitOptions::empty()) {
+                Ok(Some((pid, status))) if pid.as_raw_nonzero().get() == scenario => break status,
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(e) => panic!("cannot wait for the scenario: {e}"),
+            }
+        };
+        kill_tree(my_pid());
+        let host = Self::at(name);
+        let ids = fs::read_dir(host.data_root().join("containers"));
+        for id in ids.into_iter().flatten().flatten() {
+            for group in kernel::cgroups_with(&id.file_name().to_string_lossy()).into_iter().rev() {
+                let _ = fs::remove_dir(group);
+            }
+        }
+        let _ = rustix::mount::unmount(&host.dir, rustix::mount::UnmountFlags::DETACH);
+        let _ = fs::remove_dir(&host.dir);
+        status.exit_status()
     }
 
     /// Where the engine keeps what lasts.
@@ -219,10 +233,11 @@ impl Host {
 
     /// The processes on this host that are not ours: commands, monitors, containers.
     pub fn processes(&self) -> Vec<i32> {
-        kernel::descendants(my_pid())
+        let init = kernel::parent(my_pid()).expect("the process above");
+        kernel::descendants(init).into_iter().filter(|pid| *pid != my_pid()).collect()
     }
 
-    /// Monitors: our processes that run the binary and whose parent outlived their command.
+    /// The monitor of a running container: the parent of its first process.
     #[track_caller]
     pub fn monitor_of(&self, container: &str) -> i32 {
         let init = self.pid(container);
@@ -239,17 +254,11 @@ impl Host {
 
     /// Kills every process of this host at once, as a power cut would, and waits until they are gone.
     pub fn kill_everything(&self) {
-        kill_tree(my_pid());
-        self.reap();
         eventually("every process is gone", || {
-            self.processes().is_empty().then_some(())
+            let left = self.processes();
+            left.iter().copied().for_each(kernel::kill_9);
+            left.is_empty().then_some(())
         });
-    }
-
-    /// Collects orphans that ended here (they came to us as their subreaper).
-    pub fn reap(&self) {
-        use rustix::process::{WaitOptions, wait};
-        while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
     }
 
     /// After a failure: what a developer asks first.
@@ -273,23 +282,6 @@ impl Host {
         for pid in self.processes() {
             let _ = writeln!(err, "-- process {pid}: {}", kernel::command_line(pid));
         }
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        kill_tree(my_pid());
-        let ids = fs::read_dir(self.data_root().join("containers"));
-        for id in ids.into_iter().flatten().flatten() {
-            for group in kernel::cgroups_with(&id.file_name().to_string_lossy())
-                .into_iter()
-                .rev()
-            {
-                let _ = fs::remove_dir(group);
-            }
-        }
-        let _ = rustix::mount::unmount(&self.dir, rustix::mount::UnmountFlags::DETACH);
-        let _ = fs::remove_dir(&self.dir);
     }
 }
 

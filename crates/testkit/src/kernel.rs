@@ -14,6 +14,11 @@ fn parent_and_state(pid: i32) -> Option<(i32, char)> {
     Some((words.next()?.parse().ok()?, state))
 }
 
+/// The parent of a process.
+pub fn parent(pid: i32) -> Option<i32> {
+    parent_and_state(pid).map(|(parent, _)| parent)
+}
+
 /// Whether a process is there and not a zombie.
 pub fn lives(pid: i32) -> bool {
     parent_and_state(pid).is_some_and(|(_, state)| state != 'Z' && state != 'X')

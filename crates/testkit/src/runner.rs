@@ -1,5 +1,5 @@
-//! Runs scenarios: each in a process of its own (this binary again, with `--one NAME`), several beside each other, with a
-//! limit on its time. Prints libtest's lines, and counts what was skipped:
+//! Runs scenarios: each in a process of its own (this binary again, with `--body NAME`) below one that is the init of its private
+//! host (`--one NAME`), several beside each other, with a limit on its time. Prints libtest's lines, and counts what was skipped:
 //!
 //! ```text
 //! test counter::counts_visits ... ok
@@ -43,6 +43,7 @@ struct Options {
     capture_off: bool,
     threads: Option<usize>,
     one: Option<String>,
+    body: Option<String>,
 }
 
 /// The test binary's `main`.
@@ -110,6 +111,7 @@ fn options() -> Options {
             "--nocapture" | "--no-capture" => options.capture_off = true,
             "--test-threads" => options.threads = args.next().and_then(|n| n.parse().ok()),
             "--one" => options.one = args.next(),
+            "--body" => options.body = args.next(),
             other if other.starts_with('-') => {} // libtest's, without a meaning here (--quiet, --format ...)
             filter => options.filters.push(filter.to_owned()),
         }
@@ -117,10 +119,20 @@ fn options() -> Options {
     options
 }
 
-/// In the child: the scenario on a fresh host.
+/// In the child: a fresh host, the scenario on it, and the end of all it left.
+fn be_init(scenario: &Scenario) -> ExitCode {
+    Host::prepare(scenario.name);
+    let mut command = Command::new(std::env::current_exe().expect("the path of this binary"));
+    command.args(["--body", &scenario.full_name()]).stdin(Stdio::null());
+    let body = command.spawn().expect("this binary once more");
+    let code = Host::look_after(scenario.name, i32::try_from(body.id()).expect("a pid"));
+    ExitCode::from(code.and_then(|c| u8::try_from(c).ok()).unwrap_or(1))
+}
+
+/// In the grandchild: the scenario's steps.
 fn run_here(scenario: &Scenario) -> ExitCode {
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let host = Host::new(scenario.name);
+        let host = Host::enter(scenario.name);
         let outcome = catch_unwind(AssertUnwindSafe(|| (scenario.run)(&host)));
         if outcome.as_ref().is_err_and(|e| !e.is::<Skipped>()) {
             host.tell_the_scene();
