@@ -139,25 +139,30 @@ pub fn run(ctx: &Context, sandbox: &Sandbox, output: &mut dyn Output) -> Result<
     };
     let child = sys::role::spawn(&role).map_err(Error::system("start the sandbox"))?;
     drop((out_end, err_end, answer_end));
-    let reaped = Reaped(child);
-    let canceled = pump(&out, &err, output)?;
-    if canceled {
-        // Dropping the answer's pipe is what ends the role.
+    let role = Reaped(child);
+    // Declared after the role: dropped first, and its end is what the role takes for ours.
+    let answer = answer;
+    if pump(&out, &err, &role, output)? == Pumped::Canceled {
         drop(answer);
-        return Err(Error::Start {
-            message: "the sandbox was canceled".to_owned(),
-            code: 125,
-        });
+        return Err(ended("the sandbox was canceled"));
     }
     let answer = read_answer(answer)?;
-    drop(reaped);
+    drop(role);
     match answer {
         Some(Answer::Exited { code }) => Ok(code),
         Some(Answer::Failed { message, code }) => Err(Error::Start { message, code }),
-        None => Err(Error::Start {
-            message: "the sandbox was killed".to_owned(),
-            code: 125,
-        }),
+        None => {
+            // Killed before it could end what it had started.
+            sweep(ctx)?;
+            Err(ended("the sandbox was killed"))
+        }
+    }
+}
+
+fn ended(message: &str) -> Error {
+    Error::Start {
+        message: message.to_owned(),
+        code: 125,
     }
 }
 
@@ -193,38 +198,55 @@ fn request_file(sandbox: &Sandbox) -> Result<OwnedFd> {
     Ok(file.into())
 }
 
-/// Hands the output on until both pipes end; `true` when it was canceled.
-fn pump(out: &OwnedFd, err: &OwnedFd, output: &mut dyn Output) -> Result<bool> {
-    use sys::poll::{PollFd, PollFlags};
+/// How the output ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pumped {
+    Ended,
+    Canceled,
+}
+
+/// Hands the output on until both pipes end, or the role does: one that was killed leaves a command behind that holds
+/// the pipes.
+fn pump(out: &OwnedFd, err: &OwnedFd, role: &Reaped, output: &mut dyn Output) -> Result<Pumped> {
     let failed = || Error::system("read the output of the sandbox");
+    let pipes = [out, err];
+    for pipe in pipes {
+        sys::pipe::set_nonblocking(pipe, true).map_err(failed())?;
+    }
     let (mut open, mut buffer) = ([true, true], vec![0; 64 << 10]);
     while open.contains(&true) {
         if output.canceled() {
-            return Ok(true);
+            return Ok(Pumped::Canceled);
         }
-        let watched: Vec<usize> = (0..2).filter(|index| open[*index]).collect();
-        let mut fds: Vec<PollFd<'_>> = watched
-            .iter()
-            .map(|index| PollFd::new([out, err][*index], PollFlags::IN))
-            .collect();
-        sys::poll::wait(&mut fds, Some(std::time::Duration::from_millis(200))).map_err(failed())?;
-        let ready: Vec<usize> = watched
-            .iter()
-            .zip(&fds)
-            .filter(|(_, fd)| !fd.revents().is_empty())
-            .map(|(index, _)| *index)
-            .collect();
-        for index in ready {
-            match rustix::io::read([out, err][index], &mut buffer) {
-                Ok(0) => open[index] = false,
-                Ok(got) if index == 0 => output.stdout(&buffer[..got]),
-                Ok(got) => output.stderr(&buffer[..got]),
-                Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
-                Err(e) => return Err(failed()(e.into())),
+        let gone = wait_for(&pipes, open, role).map_err(failed())?;
+        for index in 0..2 {
+            while open[index] {
+                match rustix::io::read(pipes[index], &mut buffer) {
+                    Ok(0) => open[index] = false,
+                    Ok(got) if index == 0 => output.stdout(&buffer[..got]),
+                    Ok(got) => output.stderr(&buffer[..got]),
+                    Err(rustix::io::Errno::INTR) => {}
+                    Err(rustix::io::Errno::AGAIN) => break,
+                    Err(e) => return Err(failed()(e.into())),
+                }
             }
         }
+        if gone {
+            break;
+        }
     }
-    Ok(false)
+    Ok(Pumped::Ended)
+}
+
+/// Waits until there is something to read, now and then also without; `true` when the role has ended.
+fn wait_for(pipes: &[&OwnedFd; 2], open: [bool; 2], role: &Reaped) -> std::io::Result<bool> {
+    use sys::poll::{PollFd, PollFlags};
+    let mut fds = vec![PollFd::new(&role.0.pidfd, PollFlags::IN)];
+    for (pipe, _) in pipes.iter().zip(open).filter(|(_, open)| *open) {
+        fds.push(PollFd::new(*pipe, PollFlags::IN));
+    }
+    sys::poll::wait(&mut fds, Some(std::time::Duration::from_millis(200)))?;
+    Ok(!fds[0].revents().is_empty())
 }
 
 fn read_answer(answer: OwnedFd) -> Result<Option<Answer>> {

@@ -1,7 +1,7 @@
 //! `kill -9` in the middle: the next build succeeds, and nothing stays.
 
 use crate::Test;
-use crate::site::{Site, context};
+use crate::site::{Site, context, describe};
 use build::{ContextSource, DockerfileSource, Options, Silent};
 use std::ffi::CString;
 use std::fs;
@@ -12,10 +12,16 @@ use std::time::{Duration, Instant};
 /// `argv[1]` of the process that is killed.
 pub(crate) const ROLE: &str = "slow-build";
 
-pub(crate) const TESTS: &[Test] = &[(
-    "a_killed_build_leaves_nothing",
-    a_killed_build_leaves_nothing,
-)];
+pub(crate) const TESTS: &[Test] = &[
+    (
+        "a_killed_build_leaves_nothing",
+        a_killed_build_leaves_nothing,
+    ),
+    (
+        "a_killed_sandbox_is_an_error_and_leaves_nothing",
+        a_killed_sandbox_is_an_error_and_leaves_nothing,
+    ),
+];
 
 const FILE: &str = "FROM busybox\nRUN echo first > /first\nRUN echo second > /second; sleep 1000\n";
 
@@ -100,4 +106,42 @@ fn a_killed_build_leaves_nothing() {
         .filter(|name| name.starts_with("work-"))
         .collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+/// Our child that plays the role `sandbox`.
+fn sandbox_pid() -> Option<i32> {
+    let own = std::process::id().to_string();
+    let pids = entries(&PathBuf::from("/proc"));
+    let pids = pids.iter().filter_map(|name| name.parse::<i32>().ok());
+    pids.into_iter().find(|pid| {
+        let read =
+            |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        let parent = read("stat")
+            .rsplit(") ")
+            .next()
+            .and_then(|rest| rest.split(' ').nth(1).map(str::to_owned));
+        parent.as_deref() == Some(&own) && read("cmdline").contains("\0sandbox\0")
+    })
+}
+
+fn a_killed_sandbox_is_an_error_and_leaves_nothing() {
+    let site = Site::new();
+    let sandboxes = site.ctx.layout.run_root().join("sandboxes");
+    let failed = std::thread::scope(|scope| {
+        let build = scope.spawn(|| site.failure(site.options(FILE)).0);
+        eventually("the second step", || second_runs(&site));
+        sys::process::kill(sandbox_pid().expect("a sandbox"), 9).unwrap();
+        build.join().unwrap()
+    });
+    assert!(
+        describe(&failed).contains("the sandbox was killed"),
+        "{}",
+        describe(&failed)
+    );
+    assert!(entries(&sandboxes).is_empty());
+    assert!(
+        network::leases(&site.ctx.layout, "bridge")
+            .unwrap()
+            .is_empty()
+    );
 }
