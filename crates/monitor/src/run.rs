@@ -211,8 +211,11 @@ impl Run {
             // A frozen process takes no signal.
             let _ = self.thaw();
         }
+        let lost = sys::disposition::is_lost(self.process.pid, signal);
         self.signal(signal);
         if signal != 9 {
+            // A signal the kernel drops, because the first process has no handler for it, is not worth waiting for.
+            let grace = if lost { Duration::ZERO } else { grace };
             self.kill_at = Some(Instant::now() + grace);
         }
     }

@@ -7,6 +7,7 @@ pub mod bpf;
 pub mod capability;
 pub mod cgroupfs;
 pub mod conntrack;
+pub mod disposition;
 pub mod helper;
 pub mod inherited;
 pub mod lock;
