@@ -10,12 +10,13 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// Below these nothing of the host's is handed over: they are the container's own.
-const OWN: [&str; 5] = [
+const OWN: [&str; 6] = [
+    "/dev/console",
+    "/dev/fd",
+    "/dev/mqueue",
+    "/dev/ptmx",
     "/dev/pts",
     "/dev/shm",
-    "/dev/mqueue",
-    "/dev/fd",
-    "/dev/console",
 ];
 
 pub(super) fn check(device: &DeviceMapping) -> Result<()> {
