@@ -3,8 +3,8 @@
 //! All under the project's lock, so that two commands never plan against each other.
 
 use crate::condition::{self, Goal};
-use crate::files::HostFiles;
 use crate::execute::{self, Failed, Run};
+use crate::files::HostFiles;
 use crate::images;
 use crate::observe::{self, Observed};
 use crate::placement::Node;
@@ -143,7 +143,14 @@ pub fn resources(ctx: &Context, project: &Project, request: &Request) -> Result<
     let observed = Observed::read(ctx, &project.name)?;
     refuse(preflight::externals(project, &services, &observed))?;
     let (images, node) = (BTreeMap::new(), Node::local());
-    let input = Input { project, observed: &observed, specs: &specs, images: &images, node: &node, options: &request.options };
+    let input = Input {
+        project,
+        observed: &observed,
+        specs: &specs,
+        images: &images,
+        node: &node,
+        options: &request.options,
+    };
     Ok(planner::resources(input))
 }
 

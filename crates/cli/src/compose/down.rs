@@ -58,7 +58,10 @@ pub(super) fn take_down(call: &Call<'_>, target: &Target, options: &Options) -> 
     let ctx = call.ctx()?;
     let _lock = compose::up::lock(ctx, &target.name).map_err(up_failure)?;
     let observed = Observed::read(ctx, &target.name)?;
-    let plan = down::plan(&target.name, target.project.as_ref(), &observed, options);
+    let mut plan = down::plan(&target.name, target.project.as_ref(), &observed, options);
+    if let Some(project) = &target.project {
+        compose::plan::hooks::insert(&mut plan, project);
+    }
     for warning in &plan.warnings {
         call.warn(warning);
     }

@@ -110,7 +110,10 @@ impl Call<'_> {
         let _lock = compose::up::lock(self.ctx()?, &target.name).map_err(super::project::up_failure)?;
         let containers = self.containers(target, services, false)?;
         let all: Vec<&Container> = containers.iter().collect();
-        let plan = plan(&all)?;
+        let mut plan = plan(&all)?;
+        if let Some(project) = &target.project {
+            compose::plan::hooks::insert(&mut plan, project);
+        }
         if self.globals.dry_run {
             output::line(&plan)?;
             return Ok(0);

@@ -12,7 +12,7 @@ use crate::output;
 use clap::Args;
 use compose::execute::{self, PARALLEL};
 use compose::plan::up::{Options, Recreate, Start};
-use compose::plan::{Plan, lifecycle};
+use compose::plan::{Plan, hooks, lifecycle};
 use compose::up::Request;
 use compose::{observe, spec};
 use compose_file::Project;
@@ -380,11 +380,11 @@ impl Up {
                 News::Signal => {
                     code = 130;
                     first = false;
-                    stopping = stopping.further(call, &project.name, self.timeout)?;
+                    stopping = stopping.further(call, project, self.timeout)?;
                 }
                 News::Ended { container, service, code: exit } => {
                     listener.ended(&container);
-                    self.tell_end(&container, exit);
+                    self.tell_end(&container, &project.name, exit);
                     let failure = exit.is_some_and(|exit| exit != 0);
                     let wanted = self.exit_code_from.as_ref();
                     if first && wanted.is_none_or(|name| *name == service) && self.aborts(failure) {
@@ -393,7 +393,7 @@ impl Up {
                     }
                     if self.aborts(failure) && matches!(stopping, Stopping::No) {
                         output::note("Aborting on container exit...");
-                        stopping = stopping.further(call, &project.name, self.timeout)?;
+                        stopping = stopping.further(call, project, self.timeout)?;
                     }
                 }
             }
@@ -405,9 +405,11 @@ impl Up {
         self.abort_on_container_exit || self.exit_code_from.is_some() || (self.abort_on_container_failure && failure)
     }
 
-    fn tell_end(&self, container: &str, exit: Option<u8>) {
+    fn tell_end(&self, container: &str, project: &str, exit: Option<u8>) {
+        let short = container.strip_prefix(project).map(|rest| rest.trim_start_matches(['-', '_']));
+        let name = short.filter(|name| !name.is_empty()).unwrap_or(container);
         if let Some(exit) = exit {
-            output::note(format_args!("{container} exited with code {exit}"));
+            output::note(format_args!("{name} exited with code {exit}"));
         }
     }
 }
@@ -425,19 +427,20 @@ impl Stopping {
     }
 
     /// The first wish stops gracefully, the second kills.
-    fn further(self, call: &Call<'_>, project: &str, timeout: Option<u64>) -> Result<Self, Failure> {
+    fn further(self, call: &Call<'_>, project: &Project, timeout: Option<u64>) -> Result<Self, Failure> {
         let ctx = call.ctx()?.clone();
         let globals = call.globals.clone();
-        let (project, parallel) = (project.to_owned(), call.parallel());
+        let (project, parallel) = (project.clone(), call.parallel());
         let gracefully = matches!(self, Self::No);
         output::note(if gracefully { "Gracefully stopping... (press Ctrl+C again to force)" } else { "Killing..." });
         let thread = std::thread::spawn(move || {
-            let Ok(all) = observe::containers(&ctx, &project) else { return };
+            let Ok(all) = observe::containers(&ctx, &project.name) else { return };
             let containers: Vec<_> = all.iter().filter(|c| !c.oneoff).collect();
-            let plan = match gracefully {
+            let mut plan = match gracefully {
                 true => lifecycle::stop(&containers, timeout),
                 false => lifecycle::kill(&containers, "SIGKILL"),
             };
+            hooks::insert(&mut plan, &project);
             let display = Display::new(&globals, false);
             let interrupted = AtomicBool::new(false);
             let run = execute::Run { ctx: &ctx, progress: &display, parallel, interrupted: &interrupted };

@@ -5,6 +5,7 @@
 //! Source: docker/compose v5 `pkg/compose/reconcile.go`.
 
 pub mod down;
+pub mod hooks;
 pub mod lifecycle;
 pub mod print;
 pub mod up;
@@ -13,7 +14,7 @@ pub mod up;
 mod tests;
 
 use crate::spec::Material;
-use compose_file::project::Condition;
+use compose_file::project::{Condition, Hook};
 use engine::volume::VolumeSpec;
 use model::container::ContainerSpec;
 use model::network::NetworkSpec;
@@ -107,6 +108,11 @@ pub enum Action {
     RemoveImage {
         reference: String,
     },
+    /// A command of `post_start` or `pre_stop`, in the container.
+    RunHook {
+        container: String,
+        hook: Hook,
+    },
 }
 
 /// A container to be made.
@@ -168,6 +174,28 @@ impl Plan {
 }
 
 impl Action {
+    /// The name of what is acted upon, as it will be once the plan is carried out.
+    pub fn object(&self) -> &str {
+        match self {
+            Self::CreateNetwork { spec } => &spec.name,
+            Self::CreateVolume { spec } => spec.name.as_deref().unwrap_or_default(),
+            Self::CreateContainer(new) => &new.final_name,
+            Self::RenameContainer { to, .. } => to,
+            Self::RemoveNetwork { name }
+            | Self::RemoveVolume { name }
+            | Self::StartContainer { name, .. }
+            | Self::StopContainer { name, .. }
+            | Self::KillContainer { name, .. }
+            | Self::RemoveContainer { name, .. }
+            | Self::RestartContainer { name, .. }
+            | Self::PauseContainer { name }
+            | Self::UnpauseContainer { name } => name,
+            Self::Await { containers, .. } => containers.first().map_or("", String::as_str),
+            Self::RemoveImage { reference } => reference,
+            Self::RunHook { container, .. } => container,
+        }
+    }
+
     /// The operation's name in a printed plan.
     pub fn operation(&self) -> &'static str {
         match self {
@@ -186,6 +214,7 @@ impl Action {
             Self::UnpauseContainer { .. } => "UnpauseContainer",
             Self::Await { .. } => "WaitForDependency",
             Self::RemoveImage { .. } => "RemoveImage",
+            Self::RunHook { .. } => "RunHook",
         }
     }
 }

@@ -1,9 +1,9 @@
 //! A plan as text and as JSON.
 //!
 //! ```text
-//! [] -> #1 network:default, CreateNetwork, not found
-//! [1] -> #2 service:web:1, CreateContainer, no existing container
-//! [2] -> #3 service:web:1, StartContainer, no existing container
+//! [] -> #1 network:default, CreateNetwork shop_default, not found
+//! [1] -> #2 service:web:1, CreateContainer shop-web-1, no existing container
+//! [2] -> #3 service:web:1, StartContainer shop-web-1, no existing container
 //! ```
 
 use super::{Action, Plan, Step};
@@ -22,8 +22,11 @@ impl fmt::Display for Step {
             self.resource,
             self.action.operation()
         )?;
-        if let Action::Await { condition, .. } = &self.action {
-            write!(f, " {}", crate::spec::condition_word(*condition))?;
+        match &self.action {
+            Action::Await { condition, .. } => {
+                write!(f, " {}", crate::spec::condition_word(*condition))?;
+            }
+            action => write!(f, " {}", action.object())?,
         }
         write!(f, ", {}", self.cause)
     }
@@ -87,6 +90,9 @@ fn step(step: &Step) -> Value {
             required,
         } => {
             json!({"containers": containers, "condition": crate::spec::condition_word(*condition), "required": required})
+        }
+        Action::RunHook { container, hook } => {
+            json!({ "container": container, "command": hook.command })
         }
         Action::RemoveImage { reference } => json!({"image": reference}),
     };

@@ -82,7 +82,18 @@ impl World {
             files_root: Path::new("/data/compose"),
             separator: Separator::Hyphen,
         };
-        let convert = |s: &Service| (s.name.clone(), convert(&self.project, s, compose_file::hash(&self.project, s, &files), around).unwrap());
+        let convert = |s: &Service| {
+            (
+                s.name.clone(),
+                convert(
+                    &self.project,
+                    s,
+                    compose_file::hash(&self.project, s, &files),
+                    around,
+                )
+                .unwrap(),
+            )
+        };
         self.project.services.iter().map(convert).collect()
     }
 
@@ -242,13 +253,13 @@ fn a_first_up_makes_everything_in_dependency_order() {
     );
     assert_eq!(
         world.text(),
-        "[] -> #1 network:default, CreateNetwork, not found\n\
-         [] -> #2 volume:data, CreateVolume, not found\n\
-         [1,2] -> #3 service:db:1, CreateContainer, no existing container\n\
-         [3] -> #4 service:db:1, StartContainer, no existing container\n\
-         [1] -> #5 service:web:1, CreateContainer, no existing container\n\
+        "[] -> #1 network:default, CreateNetwork shop_default, not found\n\
+         [] -> #2 volume:data, CreateVolume shop_data, not found\n\
+         [1,2] -> #3 service:db:1, CreateContainer shop-db-1, no existing container\n\
+         [3] -> #4 service:db:1, StartContainer shop-db-1, no existing container\n\
+         [1] -> #5 service:web:1, CreateContainer shop-web-1, no existing container\n\
          [4] -> #6 service:db, WaitForDependency service_healthy, web needs it\n\
-         [5,6] -> #7 service:web:1, StartContainer, no existing container"
+         [5,6] -> #7 service:web:1, StartContainer shop-web-1, no existing container"
     );
 }
 
@@ -277,11 +288,11 @@ fn one_changed_value_replaces_that_service_alone() {
         .insert("GREETING".into(), Some("hello".into()));
     assert_eq!(
         world.text(),
-        "[] -> #1 service:web:1, CreateContainer, configuration changed (environment: GREETING)\n\
-         [1] -> #2 service:web:1, StopContainer, configuration changed (environment: GREETING)\n\
-         [2] -> #3 service:web:1, RemoveContainer, configuration changed (environment: GREETING)\n\
-         [3] -> #4 service:web:1, RenameContainer, configuration changed (environment: GREETING)\n\
-         [4] -> #5 service:web:1, StartContainer, configuration changed (environment: GREETING)\n\
+        "[] -> #1 service:web:1, CreateContainer shop-web-1, configuration changed (environment: GREETING)\n\
+         [1] -> #2 service:web:1, StopContainer shop-web-1, configuration changed (environment: GREETING)\n\
+         [2] -> #3 service:web:1, RemoveContainer shop-web-1, configuration changed (environment: GREETING)\n\
+         [3] -> #4 service:web:1, RenameContainer shop-web-1, configuration changed (environment: GREETING)\n\
+         [4] -> #5 service:web:1, StartContainer shop-web-1, configuration changed (environment: GREETING)\n\
          Container shop-db-1  Running"
     );
 }
@@ -307,7 +318,7 @@ fn a_newer_image_replaces() {
     assert!(
         world
             .text()
-            .starts_with("[] -> #1 service:web:1, CreateContainer, image changed\n"),
+            .starts_with("[] -> #1 service:web:1, CreateContainer shop-web-1, image changed\n"),
         "{}",
         world.text()
     );
@@ -324,7 +335,7 @@ fn the_flags_about_replacing() {
     world.options.services = vec!["web".into()];
     let text = world.text();
     assert!(
-        text.contains("service:web:1, CreateContainer, force recreate"),
+        text.contains("service:web:1, CreateContainer shop-web-1, force recreate"),
         "{text}"
     );
     assert!(
@@ -335,7 +346,7 @@ fn the_flags_about_replacing() {
     assert!(
         world
             .text()
-            .contains("service:db:1, CreateContainer, force recreate")
+            .contains("service:db:1, CreateContainer shop-db-1, force recreate")
     );
     world.options = Options {
         recreate: Recreate::Never,
@@ -351,10 +362,10 @@ fn scaling_up_fills_numbers_and_scaling_down_takes_the_highest() {
     world.options.scale.insert("web".into(), 3);
     assert_eq!(
         world.text(),
-        "[] -> #1 service:web:2, CreateContainer, no existing container\n\
-         [1] -> #2 service:web:2, StartContainer, no existing container\n\
-         [] -> #3 service:web:3, CreateContainer, no existing container\n\
-         [3] -> #4 service:web:3, StartContainer, no existing container\n\
+        "[] -> #1 service:web:2, CreateContainer shop-web-2, no existing container\n\
+         [1] -> #2 service:web:2, StartContainer shop-web-2, no existing container\n\
+         [] -> #3 service:web:3, CreateContainer shop-web-3, no existing container\n\
+         [3] -> #4 service:web:3, StartContainer shop-web-3, no existing container\n\
          Container shop-web-1  Running"
     );
     world.service("web").scale = Some(3);
@@ -362,10 +373,10 @@ fn scaling_up_fills_numbers_and_scaling_down_takes_the_highest() {
     world.options.scale.insert("web".into(), 1);
     assert_eq!(
         world.text(),
-        "[] -> #1 service:web:2, StopContainer, scaled to 1\n\
-         [1] -> #2 service:web:2, RemoveContainer, scaled to 1\n\
-         [] -> #3 service:web:3, StopContainer, scaled to 1\n\
-         [3] -> #4 service:web:3, RemoveContainer, scaled to 1\n\
+        "[] -> #1 service:web:2, StopContainer shop-web-2, scaled to 1\n\
+         [1] -> #2 service:web:2, RemoveContainer shop-web-2, scaled to 1\n\
+         [] -> #3 service:web:3, StopContainer shop-web-3, scaled to 1\n\
+         [3] -> #4 service:web:3, RemoveContainer shop-web-3, scaled to 1\n\
          Container shop-web-1  Running"
     );
     world.options.scale.insert("web".into(), 0);
@@ -380,9 +391,9 @@ fn what_does_not_run_is_started_and_what_is_paused_goes_on() {
     world.container("shop-c-1").status = Status::Created;
     assert_eq!(
         world.text(),
-        "[] -> #1 service:a:1, StartContainer, exited (137)\n\
-         [] -> #2 service:b:1, UnpauseContainer, paused\n\
-         [] -> #3 service:c:1, StartContainer, created, not started"
+        "[] -> #1 service:a:1, StartContainer shop-a-1, exited (137)\n\
+         [] -> #2 service:b:1, UnpauseContainer shop-b-1, paused\n\
+         [] -> #3 service:c:1, StartContainer shop-c-1, created, not started"
     );
     world.options.start = Start::No;
     world.container("shop-b-1").status = Status::Running;
@@ -400,7 +411,7 @@ fn a_container_that_waits_for_a_running_dependency_still_waits() {
     assert_eq!(
         world.text(),
         "[] -> #1 service:db, WaitForDependency service_healthy, web needs it\n\
-         [1] -> #2 service:web:1, StartContainer, exited (1)\n\
+         [1] -> #2 service:web:1, StartContainer shop-web-1, exited (1)\n\
          Container shop-db-1  Running"
     );
 }
@@ -450,8 +461,8 @@ fn orphans_are_named_or_removed() {
     world.options.remove_orphans = true;
     assert_eq!(
         world.text(),
-        "[] -> #1 service:old:1, StopContainer, orphan: no such service in the file\n\
-         [1] -> #2 service:old:1, RemoveContainer, orphan: no such service in the file\n\
+        "[] -> #1 service:old:1, StopContainer shop-old-1, orphan: no such service in the file\n\
+         [1] -> #2 service:old:1, RemoveContainer shop-old-1, orphan: no such service in the file\n\
          Container shop-web-1  Running"
     );
     world.options = Options {
@@ -525,7 +536,7 @@ fn who_shares_a_namespace_is_replaced_with_its_donor() {
     world.service("web").tty = true;
     let text = world.text();
     assert!(
-        text.contains("service:side:1, CreateContainer, service web, whose namespace"),
+        text.contains("service:side:1, CreateContainer shop-side-1, service web, whose namespace"),
         "{text}"
     );
     let plan = world.plan();
@@ -593,10 +604,10 @@ fn a_changed_network_is_replaced_around_its_containers() {
         .internal = true;
     assert_eq!(
         world.text(),
-        "[] -> #1 service:web:1, StopContainer, network default changed\n\
-         [1] -> #2 network:default, RemoveNetwork, configuration changed\n\
-         [2] -> #3 network:default, CreateNetwork, configuration changed\n\
-         [1,3] -> #4 service:web:1, StartContainer, network changed"
+        "[] -> #1 service:web:1, StopContainer shop-web-1, network default changed\n\
+         [1] -> #2 network:default, RemoveNetwork shop_default, configuration changed\n\
+         [2] -> #3 network:default, CreateNetwork shop_default, configuration changed\n\
+         [1,3] -> #4 service:web:1, StartContainer shop-web-1, network changed"
     );
 }
 
@@ -638,8 +649,8 @@ fn an_interrupted_replacement_is_finished() {
     old.status = Status::Created;
     assert_eq!(
         world.text(),
-        "[] -> #1 service:web:1, RenameContainer, left over from an interrupted run\n\
-         [1] -> #2 service:web:1, StartContainer, created, not started"
+        "[] -> #1 service:web:1, RenameContainer shop-web-1, left over from an interrupted run\n\
+         [1] -> #2 service:web:1, StartContainer shop-web-1, created, not started"
     );
     // Killed before that: both are there.
     let mut world = World::new(vec![service("web")]).carried_out();
@@ -650,7 +661,7 @@ fn an_interrupted_replacement_is_finished() {
     world.service("web").scale = Some(2);
     let text = world.text();
     assert!(
-        text.contains("RemoveContainer, left over from an interrupted run"),
+        text.contains("RemoveContainer 0101010101ab_shop-web-1, left over from an interrupted run"),
         "{text}"
     );
     assert!(text.contains("service:web:2, CreateContainer"), "{text}");
@@ -666,11 +677,11 @@ fn down_goes_the_other_way_round() {
     let options = down::Options::default();
     assert_eq!(
         down::plan("shop", Some(&world.project), &world.observed, &options).to_string(),
-        "[] -> #1 service:web:1, StopContainer, down\n\
-         [1] -> #2 service:web:1, RemoveContainer, down\n\
-         [1] -> #3 service:db:1, StopContainer, down\n\
-         [3] -> #4 service:db:1, RemoveContainer, down\n\
-         [2,4] -> #5 network:default, RemoveNetwork, down"
+        "[] -> #1 service:web:1, StopContainer shop-web-1, down\n\
+         [1] -> #2 service:web:1, RemoveContainer shop-web-1, down\n\
+         [1] -> #3 service:db:1, StopContainer shop-db-1, down\n\
+         [3] -> #4 service:db:1, RemoveContainer shop-db-1, down\n\
+         [2,4] -> #5 network:default, RemoveNetwork shop_default, down"
     );
     let without_file = down::plan("shop", None, &world.observed, &options);
     assert_eq!(
@@ -717,14 +728,14 @@ fn down_spares_volumes_images_and_orphans_unless_told() {
     };
     assert_eq!(
         text(all).to_string(),
-        "[] -> #1 service:db:1, StopContainer, down\n\
-         [1] -> #2 service:db:1, RemoveContainer, down\n\
-         [] -> #3 service:old:1, StopContainer, down\n\
-         [3] -> #4 service:old:1, RemoveContainer, down\n\
-         [2,4] -> #5 network:default, RemoveNetwork, down\n\
-         [2] -> #6 volume:data, RemoveVolume, down --volumes\n\
-         [] -> #7 volume:anon, RemoveVolume, down --volumes\n\
-         [2,4] -> #8 image:db:1, RemoveImage, down --rmi"
+        "[] -> #1 service:db:1, StopContainer shop-db-1, down\n\
+         [1] -> #2 service:db:1, RemoveContainer shop-db-1, down\n\
+         [] -> #3 service:old:1, StopContainer shop-old-1, down\n\
+         [3] -> #4 service:old:1, RemoveContainer shop-old-1, down\n\
+         [2,4] -> #5 network:default, RemoveNetwork shop_default, down\n\
+         [2] -> #6 volume:data, RemoveVolume shop_data, down --volumes\n\
+         [] -> #7 volume:anon, RemoveVolume anon, down --volumes\n\
+         [2,4] -> #8 image:db:1, RemoveImage db:1, down --rmi"
     );
 }
 
@@ -738,11 +749,11 @@ fn stop_start_and_restart_keep_the_order() {
     let all: Vec<&Container> = world.observed.containers.iter().collect();
     assert_eq!(
         lifecycle::stop(&all, None).to_string(),
-        "[] -> #1 service:web:1, StopContainer, stop\n[1] -> #2 service:db:1, StopContainer, stop"
+        "[] -> #1 service:web:1, StopContainer shop-web-1, stop\n[1] -> #2 service:db:1, StopContainer shop-db-1, stop"
     );
     assert_eq!(
         lifecycle::restart(&all, None).to_string(),
-        "[] -> #1 service:db:1, RestartContainer, restart\n[1] -> #2 service:web:1, RestartContainer, restart"
+        "[] -> #1 service:db:1, RestartContainer shop-db-1, restart\n[1] -> #2 service:web:1, RestartContainer shop-web-1, restart"
     );
     for container in &mut world.observed.containers {
         container.status = Status::Exited(0);
@@ -750,7 +761,7 @@ fn stop_start_and_restart_keep_the_order() {
     let all: Vec<&Container> = world.observed.containers.iter().collect();
     assert_eq!(
         lifecycle::start(Some(&world.project), &all).to_string(),
-        "[] -> #1 service:db:1, StartContainer, start\n[1] -> #2 service:web:1, StartContainer, start"
+        "[] -> #1 service:db:1, StartContainer shop-db-1, start\n[1] -> #2 service:web:1, StartContainer shop-web-1, start"
     );
     assert!(lifecycle::stop(&all, None).is_empty() && lifecycle::pause(&all).is_empty());
 }
@@ -782,4 +793,51 @@ fn no_plan_needs_a_step_that_comes_never() {
             .find(|s| !done.contains(&s.id) && s.needs.iter().all(|n| done.contains(n)));
         done.push(ready.unwrap_or_else(|| panic!("a circle:\n{plan}")).id);
     }
+}
+
+#[test]
+fn hooks_run_after_the_start_and_before_the_stop() {
+    let hook = |word: &str| compose_file::project::Hook {
+        command: vec![word.into()],
+        ..Default::default()
+    };
+    let mut db = service("db");
+    db.post_start = vec![hook("one"), hook("two")];
+    db.pre_stop = vec![hook("bye")];
+    let world = World::new(vec![needs(service("web"), "db", Condition::Started), db]);
+    let text = world.text();
+    assert!(
+        text.contains("[3] -> #6 service:db:1, RunHook shop-db-1, post_start"),
+        "{text}"
+    );
+    assert!(
+        text.contains("[6] -> #7 service:db:1, RunHook shop-db-1, post_start"),
+        "{text}"
+    );
+    assert!(
+        text.contains("[3,4,7] -> #5 service:web:1, StartContainer"),
+        "{text}"
+    );
+    let world = world.carried_out();
+    let mut plan = down::plan(
+        "shop",
+        Some(&world.project),
+        &world.observed,
+        &Default::default(),
+    );
+    super::hooks::insert(&mut plan, &world.project);
+    let stop = plan
+        .steps
+        .iter()
+        .find(|s| s.to_string().contains("service:db:1, StopContainer"))
+        .unwrap();
+    let hook = plan
+        .steps
+        .iter()
+        .find(|s| s.to_string().contains("RunHook"))
+        .unwrap();
+    assert!(
+        stop.needs.contains(&hook.id) && !hook.needs.contains(&stop.id),
+        "{plan}"
+    );
 }

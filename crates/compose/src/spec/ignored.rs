@@ -31,9 +31,9 @@ type Keys = Vec<(String, &'static str)>;
 
 fn service_keys(service: &Service) -> Keys {
     const WINDOWS: &str = "only Windows containers know it";
-    const HOOKS: &str = "hooks are not run yet";
+    const HOOKS: &str = "containers that run before a service are not made yet; use depends_on with service_completed_successfully";
     const RECURSIVE: &str = "mounts below the source keep their own read-only state";
-    let said: [(bool, &str, &'static str); 10] = [
+    let said: [(bool, &str, &'static str); 8] = [
         (service.cpu_count.is_some(), "cpu_count", WINDOWS),
         (service.cpu_percent.is_some(), "cpu_percent", WINDOWS),
         (
@@ -62,8 +62,6 @@ fn service_keys(service: &Service) -> Keys {
             "use pull_policy: every_<duration>",
         ),
         (!service.pre_start.is_empty(), "pre_start", HOOKS),
-        (!service.post_start.is_empty(), "post_start", HOOKS),
-        (!service.pre_stop.is_empty(), "pre_stop", HOOKS),
     ];
     let mut keys: Keys = said
         .iter()

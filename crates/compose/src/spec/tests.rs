@@ -56,7 +56,11 @@ fn converted(project: &Project) -> Result<ServiceSpec, Vec<Diagnostic>> {
         files_root: Path::new("/data/compose"),
         separator: Separator::Hyphen,
     };
-    let hash = compose_file::hash(project, &project.services[0], &compose_file::MemoryFiles::default());
+    let hash = compose_file::hash(
+        project,
+        &project.services[0],
+        &compose_file::MemoryFiles::default(),
+    );
     convert(project, &project.services[0], hash, around)
 }
 

@@ -1,0 +1,109 @@
+//! Why a container must be replaced.
+
+use super::{ImageState, Planner, Recreate};
+use crate::change;
+use crate::observe::Container;
+use crate::spec::ServiceSpec;
+use compose_file::Service;
+use compose_file::project::{NamespaceRef, NetworkModeRef, VolumesFromSource};
+use model::mount::MountKind;
+use std::collections::BTreeSet;
+
+impl Planner<'_> {
+    /// Why a container must be replaced.
+    pub(super) fn cause(
+        &self,
+        service: &Service,
+        spec: &ServiceSpec,
+        container: &Container,
+    ) -> Option<String> {
+        let options = self.input.options;
+        let named = options.services.is_empty() || options.services.contains(&service.name);
+        match if named {
+            options.recreate
+        } else {
+            options.recreate_dependencies
+        } {
+            Recreate::Never => return None,
+            Recreate::Always => return Some("force recreate".to_owned()),
+            Recreate::Diverged => {}
+        }
+        if container.config_hash != spec.hash {
+            let differences = change::differences(&container.spec, &spec.spec);
+            return Some(match differences.len() {
+                0 => "configuration changed".to_owned(),
+                _ => format!("configuration changed ({})", differences.join(", ")),
+            });
+        }
+        if container.config_hash == spec.hash && moved(&container.spec, &spec.spec) {
+            return Some("a network or volume has another name".to_owned());
+        }
+        match self.input.images.get(&service.name) {
+            Some(ImageState::Present { id, .. }) if *id != container.image_id => {
+                return Some("image changed".to_owned());
+            }
+            Some(ImageState::Missing(why)) => return Some(format!("image changed ({why})")),
+            _ => {}
+        }
+        let donor = donors(service).find(|donor| self.replaced.contains(*donor));
+        donor.map(|donor| {
+            format!("service {donor}, whose namespace or volumes it shares, is replaced")
+        })
+    }
+}
+
+/// Whether what the service calls by its key has got another real name.
+fn moved(old: &model::ContainerSpec, new: &model::ContainerSpec) -> bool {
+    let networks = |spec: &model::ContainerSpec| -> BTreeSet<String> {
+        spec.networks.iter().map(|n| n.network.clone()).collect()
+    };
+    let volume = |spec: &model::ContainerSpec, target: &str| {
+        spec.mounts
+            .iter()
+            .find(|m| m.target == target)
+            .map(|m| m.kind.clone())
+    };
+    let renamed = |mount: &model::mount::Mount| match (&mount.kind, volume(old, &mount.target)) {
+        (
+            MountKind::Volume {
+                name: Some(new), ..
+            },
+            Some(MountKind::Volume {
+                name: Some(old), ..
+            }),
+        ) => *new != old,
+        _ => false,
+    };
+    networks(old) != networks(new) || new.mounts.iter().any(renamed)
+}
+
+/// The services whose network, process or IPC namespace or volumes a service joins.
+pub(super) fn donors(service: &Service) -> impl Iterator<Item = &str> {
+    let network = match &service.network_mode {
+        Some(NetworkModeRef::Service(name)) => Some(name.as_str()),
+        _ => None,
+    };
+    let joined = |reference: &'_ NamespaceRef| matches!(reference, NamespaceRef::Service(_));
+    let namespaces = [
+        &service.pid,
+        &service.ipc,
+        &service.uts,
+        &service.cgroup,
+        &service.userns_mode,
+    ];
+    let names = namespaces
+        .into_iter()
+        .filter(move |r| joined(r))
+        .filter_map(|r| match r {
+            NamespaceRef::Service(name) => Some(name.as_str()),
+            NamespaceRef::Mode(_) => None,
+        });
+    let volumes = service
+        .volumes_from
+        .iter()
+        .filter_map(|from| match &from.source {
+            VolumesFromSource::Service(name) => Some(name.as_str()),
+            VolumesFromSource::Container(_) => None,
+        });
+    network.into_iter().chain(names).chain(volumes)
+}
