@@ -101,6 +101,11 @@ pub(crate) fn read(
         };
         set(&mut globals, &name, value)?;
     };
+    if let Some(host) = env("DOCKER_HOST") {
+        check_host(&host).map_err(|failure| {
+            failure.hint("unset DOCKER_HOST, or run the command on that machine")
+        })?;
+    }
     if globals.image_dirs.is_empty() {
         let dirs = env("DOCKLESS_IMAGE_DIR").unwrap_or_default();
         globals.image_dirs = std::env::split_paths(&dirs)
@@ -292,6 +297,17 @@ mod tests {
                 .unwrap_err()
                 .chain()
                 .contains("flag needs an argument")
+        );
+        assert!(
+            started(&["ps"], &[("DOCKER_HOST", "ssh://h")])
+                .unwrap_err()
+                .way_out()
+                .unwrap()
+                .contains("DOCKER_HOST")
+        );
+        assert_eq!(
+            command(&["ps"], &[("DOCKER_HOST", "unix:///run/x.sock")]).1,
+            ["ps"]
         );
         assert_eq!(started(&["-v"], &[]).unwrap(), Start::Version);
         assert_eq!(started(&["--help"], &[]).unwrap(), Start::Help);

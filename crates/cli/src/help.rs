@@ -164,3 +164,46 @@ pub(crate) fn of_everything(session: &Session) -> String {
     );
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::globals::Globals;
+    use crate::session::Program;
+
+    fn session() -> Session {
+        Session::new(Program::Docker, Globals::default())
+    }
+
+    #[test]
+    fn a_verbs_help_teaches_with_examples() {
+        let (verb, _) = catalog::find(&["rm"]).unwrap();
+        let help = of_verb(&session(), verb);
+        assert!(help.starts_with("Usage:  docker rm [OPTIONS] CONTAINER [CONTAINER...]\n\nRemove one or more containers\n"));
+        assert!(
+            help.contains("Aliases:\n  docker rm, docker container rm, docker container remove\n")
+        );
+        assert!(help.contains("  -f, --force"), "{help}");
+        assert!(help.contains("Examples:\n  docker rm web\n"), "{help}");
+    }
+
+    #[test]
+    fn every_verb_stands_in_some_help() {
+        let (everything, session) = (of_everything(&session()), session());
+        for verb in catalog::all() {
+            assert!(!verb.about.is_empty(), "{}", verb.name());
+            match verb.name().split_once(' ') {
+                None => assert!(
+                    everything.contains(&format!("  {}", verb.name())),
+                    "{}",
+                    verb.name()
+                ),
+                Some((group, name)) => assert!(
+                    of_group(&session, group).unwrap().contains(name),
+                    "{group} {name}"
+                ),
+            }
+        }
+        assert!(of_group(&session, "frobs").is_none());
+    }
+}

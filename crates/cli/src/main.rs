@@ -82,12 +82,13 @@ fn version_line(program: Program) -> String {
 fn command_line(program: Program, args: Vec<OsString>) -> ExitCode {
     let env = |name: &str| std::env::var_os(name);
     if program == Program::DockerCompose {
-        let globals = match globals::read(&[], env) {
-            Ok(Start::Command(globals, _)) => globals,
-            _ => Globals::default(),
+        let (globals, read) = match globals::read(&[], env) {
+            Ok(Start::Command(globals, _)) => (globals, Ok(())),
+            Ok(Start::Help | Start::Version) => (Globals::default(), Ok(())),
+            Err(failure) => (Globals::default(), Err(failure)),
         };
         let session = Session::new(program, globals);
-        return finish(compose::main(&session, args), &session);
+        return finish(read.and_then(|()| compose::main(&session, args)), &session);
     }
     let (globals, words) = match globals::read(&args, env) {
         Ok(Start::Command(globals, words)) => (globals, words),

@@ -153,3 +153,90 @@ fn clap_failure(error: &clap::Error) -> Failure {
             .to_owned(),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::catalog;
+    use crate::globals::Globals;
+    use crate::session::{Program, Session};
+    use std::ffi::OsString;
+
+    /// What a command line that never reaches the engine comes to.
+    fn refused(words: &[&str]) -> (String, u8) {
+        let session = Session::new(Program::Docker, Globals::default());
+        let (verb, used) = catalog::find(words).unwrap();
+        let args: Vec<OsString> = words[used..].iter().map(OsString::from).collect();
+        let failure = verb.execute(&session, &args).unwrap_err();
+        (failure.chain(), failure.exit_code())
+    }
+
+    #[test]
+    fn misuse_is_told_in_dockers_words_with_its_exit_code() {
+        for (words, text, code) in [
+            (
+                &["run"][..],
+                "docker: 'docker run' requires at least 1 argument",
+                1,
+            ),
+            (&["ps", "x"], "docker: 'docker ps' accepts no arguments", 1),
+            (
+                &["tag", "x"],
+                "docker: 'docker tag' requires 2 arguments",
+                1,
+            ),
+            (
+                &["port", "a", "b", "c"],
+                "docker: 'docker port' requires at most 2 arguments",
+                1,
+            ),
+            (&["run", "--foo", "x"], "unknown flag: --foo", 125),
+            (
+                &["container", "ls", "--al"],
+                "unknown flag: --al (did you mean --all?)",
+                125,
+            ),
+            (
+                &["stop", "-t", "soon", "x"],
+                "invalid value 'soon' for '--time <int>': invalid digit found in string",
+                125,
+            ),
+            (
+                &["run", "-d", "-a", "stdin", "x"],
+                "conflicting options: cannot specify both --attach and --detach",
+                125,
+            ),
+            (
+                &["run", "--pull", "maybe", "x"],
+                "invalid pull option: 'maybe': must be one of \"always\", \"missing\" or \"never\"",
+                125,
+            ),
+            (&["run", "-p", "x", "img"], "", 125),
+            (
+                &["run", "--detach-keys", "foo", "img"],
+                "invalid detach keys: Unknown character: 'foo'",
+                125,
+            ),
+            (&["ps", "--filter", "colour=red"], "", 1),
+            (
+                &["images", "--format", "{{"],
+                "template parsing error: template: :1: unclosed action",
+                1,
+            ),
+            (&["top", "x", "aux"], "", 1),
+            (
+                &["inspect", "--type", "pod", "x"],
+                "\"pod\" is not a valid value for --type",
+                1,
+            ),
+            (
+                &["rename", "a", "/"],
+                "neither old nor new names may be empty",
+                1,
+            ),
+        ] {
+            let (told, exit) = refused(words);
+            assert_eq!(exit, code, "{words:?}: {told}");
+            assert!(text.is_empty() || told == text, "{words:?}: {told}");
+        }
+    }
+}

@@ -29,3 +29,6 @@ pub type Set = BTreeMap<String, Present>;
 fn nullable(list: &[String]) -> Option<Vec<String>> {
     (!list.is_empty()).then(|| list.to_vec())
 }
+
+#[cfg(test)]
+mod tests;

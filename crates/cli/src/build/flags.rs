@@ -8,6 +8,7 @@ use crate::output;
 use build::dockerfile::RunNetwork;
 use build::{ContextSource, DockerfileSource, NamedContext, Options, Secret};
 use clap::Args;
+use image::archive::Content;
 use std::collections::BTreeMap;
 use std::io::Read;
 
@@ -197,15 +198,9 @@ impl BuildFlags {
             );
         }
         self.accepted.check()?;
-        let mut options = Options::new(self.context(context)?);
-        options.dockerfile = match self.file.as_deref() {
-            None | Some("") => match context {
-                "-" => options.dockerfile,
-                _ => DockerfileSource::InContext,
-            },
-            Some("-") => DockerfileSource::Text(text_of_stdin()?),
-            Some(path) => DockerfileSource::Path(path.into()),
-        };
+        let (source, dockerfile) = self.source(context)?;
+        let mut options = Options::new(source);
+        options.dockerfile = dockerfile;
         options.tags = self.tag.clone();
         options.build_args = build_args(&self.build_arg);
         options.target = self.target.clone();
@@ -238,16 +233,59 @@ impl BuildFlags {
         Ok(options)
     }
 
-    /// `-` is an archive, or with neither `-f` nor an archive's magic a Dockerfile alone.
-    fn context(&self, path: &str) -> Result<ContextSource, Failure> {
-        if path == "-" && self.file.as_deref() == Some("-") {
-            return Err(Failure::said(
-                "invalid argument: can't use stdin for both build context and dockerfile",
+    /// Where the files and the Dockerfile come from. On standard input comes an archive, or the Dockerfile alone.
+    fn source(&self, context: &str) -> Result<(ContextSource, DockerfileSource), Failure> {
+        let dockerfile = match self.file.as_deref() {
+            None | Some("") => DockerfileSource::InContext,
+            Some("-") if context == "-" => {
+                return Err(Failure::said(
+                    "invalid argument: can't use stdin for both build context and dockerfile",
+                ));
+            }
+            Some("-") => DockerfileSource::Text(text_of_stdin()?),
+            Some(path) => DockerfileSource::Path(path.into()),
+        };
+        if context != "-" {
+            let source = ContextSource::parse(context, || Box::new(std::io::empty()));
+            return Ok((
+                source.map_err(|error| Failure::said(error.to_string()))?,
+                dockerfile,
             ));
         }
-        ContextSource::parse(path, || Box::new(std::io::stdin()))
-            .map_err(|error| Failure::said(error.to_string()))
+        let head = head_of_stdin()?;
+        let kind = image::archive::detect(head.as_slice())
+            .map_err(Failure::system("look at the context on standard input"))?;
+        match (kind, dockerfile) {
+            (Content::Other, DockerfileSource::InContext) => {
+                let mut text = head;
+                std::io::stdin()
+                    .read_to_end(&mut text)
+                    .map_err(Failure::system("read the Dockerfile from standard input"))?;
+                let text = String::from_utf8(text).map_err(|_| {
+                    Failure::said("standard input is neither an archive nor a Dockerfile")
+                })?;
+                Ok((ContextSource::Empty, DockerfileSource::Text(text)))
+            }
+            (Content::Unsupported(kind), _) => Err(Failure::said(format!(
+                "archives compressed with {kind} are not supported as a build context"
+            ))
+            .hint("compress it with gzip or zstd, or not at all")),
+            (_, dockerfile) => {
+                let stream = std::io::Cursor::new(head).chain(std::io::stdin());
+                Ok((ContextSource::Tar(Box::new(stream)), dockerfile))
+            }
+        }
     }
+}
+
+/// The first bytes of standard input: enough to tell a compressed archive by the header in it.
+fn head_of_stdin() -> Result<Vec<u8>, Failure> {
+    let mut head = Vec::new();
+    std::io::stdin()
+        .take(256 * 1024)
+        .read_to_end(&mut head)
+        .map_err(Failure::system("read the context from standard input"))?;
+    Ok(head)
 }
 
 fn text_of_stdin() -> Result<String, Failure> {

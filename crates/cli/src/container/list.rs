@@ -225,3 +225,93 @@ fn size_text(session: &Session, container: &Listed) -> Result<String, Failure> {
         units::size(sizes.whole)
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::container::sample;
+    use crate::globals::Globals;
+    use crate::session::Program;
+    use engine::container::state::State;
+    use model::port::{ContainerPort, Protocol};
+
+    fn listed() -> Listed {
+        let mut record = sample("web");
+        record.process.command = vec![
+            "sh".into(),
+            "-c".into(),
+            "while true; do sleep 1; done".into(),
+        ];
+        record.labels.insert("tier".into(), "front".into());
+        record.exposed = vec![ContainerPort {
+            port: 80,
+            protocol: Protocol::Tcp,
+        }];
+        Listed {
+            record,
+            state: State::Created,
+        }
+    }
+
+    fn shown(format: Option<&str>) -> String {
+        let session = Session::new(Program::Docker, Globals::default());
+        let rows = rows(&session, &[listed()], true, false).unwrap();
+        let format = Format::parse(format).unwrap();
+        let columns = [
+            "ID",
+            "Image",
+            "Command",
+            "RunningFor",
+            "Status",
+            "Ports",
+            "Names",
+        ];
+        listing::render(&format, &FIELDS, &columns, &rows, None).unwrap()
+    }
+
+    #[test]
+    fn the_table_is_dockers() {
+        assert_eq!(
+            shown(None),
+            "CONTAINER ID   IMAGE     COMMAND                  CREATED                  STATUS    PORTS     NAMES\n\
+             070707070707   nginx     \"sh -c while true; d…\"   Less than a second ago   Created             web\n"
+        );
+    }
+
+    #[test]
+    fn templates_see_dockers_fields_and_labels() {
+        assert_eq!(
+            shown(Some(
+                r#"{{.Names}} {{.State}} {{.Label "tier"}} {{.Networks}} {{.Image}}"#
+            )),
+            "web created front bridge nginx\n"
+        );
+        let json: Value = serde_json::from_str(&shown(Some("json"))).unwrap();
+        let keys: Vec<&str> = json
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect();
+        assert_eq!(
+            keys,
+            [
+                "Command",
+                "CreatedAt",
+                "ID",
+                "Image",
+                "Labels",
+                "LocalVolumes",
+                "Mounts",
+                "Names",
+                "Networks",
+                "Platform",
+                "Ports",
+                "RunningFor",
+                "Size",
+                "State",
+                "Status"
+            ]
+        );
+    }
+}

@@ -1,0 +1,179 @@
+//! The shapes against Docker's: names of fields, their order, nulls and empty lists.
+
+use super::container_config::Config;
+use super::endpoint::{Joined, NetworkSettings, Published};
+use super::host_config::HostConfig;
+use super::state::State;
+use engine::Timestamp;
+use engine::container::record::{ContainerRecord, Lifecycle};
+use engine::container::state::State as EngineState;
+use model::mount::{Mount, MountKind};
+use model::network::{EndpointSettings, NetworkMode};
+use model::port::{ContainerPort, HostPort, PortBinding, Protocol};
+use serde_json::{Value, json};
+
+fn record() -> ContainerRecord {
+    let mut spec = model::ContainerSpec {
+        image: "nginx".into(),
+        network_mode: NetworkMode::Networks,
+        ..Default::default()
+    };
+    spec.networks = vec![EndpointSettings {
+        network: "front".into(),
+        aliases: vec!["www".into()],
+        ipv4_address: Some([10, 0, 0, 5].into()),
+        ..Default::default()
+    }];
+    spec.ports = vec![PortBinding {
+        host_ip: None,
+        host_port: HostPort::Exact(8080),
+        container_port: 80,
+        protocol: Protocol::Tcp,
+    }];
+    spec.mounts = vec![Mount {
+        kind: MountKind::Bind {
+            source: "/srv".into(),
+            create_source: true,
+            propagation: None,
+            non_recursive: false,
+        },
+        target: "/data".into(),
+        read_only: true,
+    }];
+    spec.resources.memory = Some(1 << 20);
+    ContainerRecord {
+        id: model::Id::from_random([0xab; 32]),
+        name: "web".into(),
+        created: Timestamp(0),
+        spec,
+        image: Default::default(),
+        process: Default::default(),
+        mounts: Vec::new(),
+        hostname: "h".into(),
+        labels: Default::default(),
+        stop_signal: "SIGTERM".into(),
+        healthcheck: None,
+        exposed: vec![
+            ContainerPort {
+                port: 80,
+                protocol: Protocol::Tcp,
+            },
+            ContainerPort {
+                port: 443,
+                protocol: Protocol::Tcp,
+            },
+        ],
+    }
+}
+
+fn value(shape: impl serde::Serialize) -> Value {
+    serde_json::to_value(shape).unwrap()
+}
+
+#[test]
+fn a_host_config_says_what_was_asked_in_dockers_words() {
+    let host = value(HostConfig::from(&record()));
+    for (pointer, wanted) in [
+        ("/Binds/0", json!("/srv:/data:ro")),
+        ("/NetworkMode", json!("front")),
+        (
+            "/PortBindings/80~1tcp/0",
+            json!({"HostIp": "", "HostPort": "8080"}),
+        ),
+        (
+            "/RestartPolicy",
+            json!({"Name": "no", "MaximumRetryCount": 0}),
+        ),
+        ("/Memory", json!(1 << 20)),
+        ("/MemorySwap", json!(2 << 20)),
+        ("/CapAdd", Value::Null),
+        ("/Dns", json!([])),
+        ("/ShmSize", json!(64 << 20)),
+        ("/UTSMode", json!("")),
+        ("/IpcMode", json!("private")),
+        ("/PidsLimit", Value::Null),
+        ("/LogConfig", json!({"Type": "local", "Config": {}})),
+        ("/BlkioDeviceReadIOps", json!([])),
+    ] {
+        assert_eq!(host.pointer(pointer), Some(&wanted), "{pointer}");
+    }
+    assert!(
+        host.get("Init").is_none() && host.get("Sysctls").is_none(),
+        "left out when not asked for"
+    );
+}
+
+#[test]
+fn a_config_leaves_out_what_docker_leaves_out() {
+    let config = value(Config::from(&record()));
+    assert_eq!(config["ExposedPorts"], json!({"443/tcp": {}, "80/tcp": {}}));
+    assert_eq!(config["Entrypoint"], Value::Null);
+    assert_eq!(config["Volumes"], Value::Null);
+    assert_eq!(config["StopSignal"], "SIGTERM");
+    assert!(config.get("Healthcheck").is_none());
+}
+
+#[test]
+fn an_exited_state_tells_when_and_how() {
+    let last = Lifecycle {
+        exit_code: 137,
+        oom_killed: true,
+        finished_at: Some(Timestamp(1_000_000_000)),
+        ..Default::default()
+    };
+    let state = value(State::new(&record(), &EngineState::Exited(last)));
+    assert_eq!(
+        state,
+        json!({
+            "Status": "exited", "Running": false, "Paused": false, "Restarting": false, "OOMKilled": true, "Dead": false,
+            "Pid": 0, "ExitCode": 137, "Error": "", "StartedAt": "0001-01-01T00:00:00Z",
+            "FinishedAt": "1970-01-01T00:00:01.000000000Z"
+        })
+    );
+}
+
+#[test]
+fn network_settings_show_addresses_names_and_ports() {
+    let joined = Joined {
+        network: "front".into(),
+        network_id: "n1".into(),
+        endpoint_id: "e1".into(),
+        gateway: Some([10, 0, 0, 1].into()),
+        address: Some(([10, 0, 0, 5].into(), 24)),
+        mac_address: "02:42:0a:00:00:05".into(),
+        ..Default::default()
+    };
+    let published = Published {
+        container_port: "80/tcp".into(),
+        host_ip: None,
+        host_port: 8080,
+    };
+    let settings = value(NetworkSettings::new(
+        &record(),
+        &[joined],
+        &[published],
+        true,
+    ));
+    for (pointer, wanted) in [
+        ("/Networks/front/IPAddress", json!("10.0.0.5")),
+        ("/Networks/front/IPPrefixLen", json!(24)),
+        (
+            "/Networks/front/IPAMConfig",
+            json!({"IPv4Address": "10.0.0.5"}),
+        ),
+        ("/Networks/front/Aliases", json!(["www"])),
+        (
+            "/Networks/front/DNSNames",
+            json!(["web", "www", "abababababab"]),
+        ),
+        (
+            "/Ports/80~1tcp",
+            json!([{"HostIp": "0.0.0.0", "HostPort": "8080"}, {"HostIp": "::", "HostPort": "8080"}]),
+        ),
+        ("/Ports/443~1tcp", Value::Null),
+        ("/IPAddress", json!("")),
+        ("/SecondaryIPAddresses", Value::Null),
+    ] {
+        assert_eq!(settings.pointer(pointer), Some(&wanted), "{pointer}");
+    }
+}
