@@ -9,7 +9,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     #[error("No such container: {0}")]
     NoSuchContainer(String),
-    #[error("No such volume: {0}")]
+    #[error("get {0}: no such volume")]
     NoSuchVolume(String),
     #[error("{what} prefix {prefix:?} fits more than one object")]
     Ambiguous { what: &'static str, prefix: String },

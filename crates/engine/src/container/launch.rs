@@ -1,6 +1,7 @@
 //! Starting a container: executes the monitor and waits for its one answer.
 
 use super::record::ContainerRecord;
+use super::state::{Phase, RunState};
 use crate::channel::Channel;
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -72,6 +73,23 @@ pub fn adopt(ctx: &Context, container: &ContainerRecord) -> Result<()> {
         other => Err(Error::Refused(format!(
             "the monitor answered {other:?} to an adoption"
         ))),
+    }
+}
+
+/// Starts a monitor for a container that runs without one. A failure is not the caller's: it is met again by
+/// whoever needs the monitor.
+pub fn ensure_monitor(ctx: &Context, container: &ContainerRecord) {
+    let id = container.id.as_str();
+    let Ok(Some(run)) = RunState::load(ctx, id) else {
+        return;
+    };
+    if run.monitor.is_alive() {
+        return;
+    }
+    if let Phase::Running { process } | Phase::Paused { process } = run.phase
+        && process.is_alive()
+    {
+        let _ = adopt(ctx, container);
     }
 }
 

@@ -35,6 +35,7 @@ pub fn list(ctx: &Context, all: bool, filters: &Filters) -> Result<Vec<Listed>> 
     let show_all = all || filters.contains("status") || filters.contains("exited");
     let mut listed = Vec::new();
     for record in ContainerRecord::list(ctx)? {
+        super::launch::ensure_monitor(ctx, &record);
         let container = Listed::load(ctx, record)?;
         if (show_all || container.state.is_active())
             && bounds.hold(&container.record)

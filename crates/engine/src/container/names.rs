@@ -104,7 +104,14 @@ pub fn reserve_generated(ctx: &Context, id: &Id) -> Result<(String, Reservation)
 }
 
 /// Finds a container by id, name, or unique prefix of an id.
+/// One that runs without its monitor gets a new one.
 pub fn resolve(ctx: &Context, wanted: &str) -> Result<ContainerRecord> {
+    let container = look_up(ctx, wanted)?;
+    super::launch::ensure_monitor(ctx, &container);
+    Ok(container)
+}
+
+fn look_up(ctx: &Context, wanted: &str) -> Result<ContainerRecord> {
     let wanted = wanted.strip_prefix('/').unwrap_or(wanted);
     let missing = || Error::NoSuchContainer(wanted.to_owned());
     if let Some(id) = holder(ctx, wanted)

@@ -92,6 +92,11 @@ impl Reader {
                 last.pop_front();
             }
         }
+        // A follower waits for the rest of an unfinished line; for everybody else it is the last one.
+        if !self.query.follow {
+            last.extend(std::iter::from_fn(|| self.take_partial()));
+            last.drain(..last.len().saturating_sub(tail));
+        }
         self.ready = last;
         Ok(())
     }

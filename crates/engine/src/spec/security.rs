@@ -151,8 +151,13 @@ fn held(spec: &ContainerSpec) -> Result<Vec<Capability>> {
 fn available() -> Vec<Capability> {
     let own = sys::capability::effective();
     let held = (0..=sys::capability::last_capability()).filter(|bit| own.contains(*bit));
-    held.filter_map(|bit| Capability::from_str(&sys::capability::name(bit)?).ok())
+    held.filter_map(|bit| parse(&sys::capability::name(bit)?))
         .collect()
+}
+
+/// Reads `CAP_CHOWN` and `CHOWN`.
+fn parse(name: &str) -> Option<Capability> {
+    Capability::from_str(name.strip_prefix("CAP_").unwrap_or(name)).ok()
 }
 
 enum Wish {
@@ -169,14 +174,10 @@ fn parse_all(what: &str, names: &[String]) -> Result<Wish> {
         if bare == "ALL" {
             return Ok(Wish::All);
         }
-        let capability = Capability::from_str(bare)
-            .or_else(|_| Capability::from_str(&format!("CAP_{bare}")))
-            .map_err(|_| {
-                Error::invalid(
-                    format!("invalid {what}: unknown capability: \"CAP_{bare}\""),
-                    "see capabilities(7)",
-                )
-            })?;
+        let capability = parse(bare).ok_or_else(|| {
+            let what = format!("invalid {what}: unknown capability: \"CAP_{bare}\"");
+            Error::invalid(what, "see capabilities(7)")
+        })?;
         if seen.insert(bare.to_owned()) {
             list.push(capability);
         }
