@@ -63,43 +63,12 @@ impl Loader<'_> {
         scope: Scope<'_>,
         including: &mut Vec<PathBuf>,
     ) -> Option<Node> {
-        let (place, at) = (include.place, include.at.as_str());
-        let Some(first) = include.files.first() else {
-            self.error(place, at, "names no file".into(), "add \"path: FILE\"");
-            return None;
-        };
-        if let Some(remote) = include.files.iter().find(|file| paths::is_remote(file)) {
-            self.error(
-                place,
-                at,
-                format!("the file {remote} is remote"),
-                "fetch it first, and include the local file",
-            );
-            return None;
-        }
         let resolve = |path: &str| paths::resolve(scope.base_dir, path, None);
         let files: Vec<PathBuf> = include.files.iter().map(|file| resolve(file)).collect();
-        if let Some(again) = files.iter().find(|file| including.contains(file)) {
-            let mut chain: Vec<_> = including
-                .iter()
-                .map(|file| file.display().to_string())
-                .collect();
-            chain.push(again.display().to_string());
-            let message = format!(
-                "files include each other in a circle: {}",
-                chain.join(" -> ")
-            );
-            self.error(
-                place,
-                at,
-                message,
-                "take the common part into a file of its own",
-            );
-            return None;
-        }
+        let first = self.includable(include, &files, including)?;
         let directory = match &include.project_directory {
             Some(directory) => resolve(directory),
-            None => resolve(first)
+            None => first
                 .parent()
                 .map(Path::to_owned)
                 .unwrap_or_else(|| scope.base_dir.to_owned()),
@@ -107,7 +76,7 @@ impl Loader<'_> {
         let environment = self.included_environment(include, &directory, scope)?;
         let mut parsed = Vec::with_capacity(files.len());
         for file in files {
-            let documents = self.parse(&file, Some((place, at)))?;
+            let documents = self.parse(&file, Some((include.place, &include.at)))?;
             parsed.push((file, documents));
         }
         let mut node = self.assemble(
@@ -122,6 +91,38 @@ impl Loader<'_> {
             map.remove("name");
         }
         Some(node)
+    }
+
+    /// The first of the files, when all of them can be included here.
+    fn includable<'f>(
+        &mut self,
+        include: &Include,
+        files: &'f [PathBuf],
+        including: &[PathBuf],
+    ) -> Option<&'f PathBuf> {
+        let mut refuse = |message: String, hint| {
+            self.error(include.place, &include.at, message, hint);
+            None
+        };
+        if let Some(remote) = include.files.iter().find(|file| paths::is_remote(file)) {
+            let message = format!("the file {remote} is remote");
+            return refuse(message, "fetch it first, and include the local file");
+        }
+        if let Some(again) = files.iter().find(|file| including.contains(file)) {
+            let chain: Vec<_> = including
+                .iter()
+                .chain([again])
+                .map(|file| file.display().to_string())
+                .collect();
+            let message = format!(
+                "files include each other in a circle: {}",
+                chain.join(" -> ")
+            );
+            return refuse(message, "take the common part into a file of its own");
+        }
+        files
+            .first()
+            .or_else(|| refuse("names no file".into(), "add \"path: FILE\""))
     }
 
     /// The included project's `.env` or `env_file`, over which the variables of this project win.

@@ -1,6 +1,7 @@
 //! `volumes` of a service: `[source:]target[:options]` to the long form.
 
 use super::{Canonical, child, pairs_to_map};
+use crate::diagnostic::Place;
 use crate::paths;
 use crate::tree::{Map, Node, Value};
 use model::mount::MountKind;
@@ -48,59 +49,66 @@ impl Canonical<'_> {
                 return None;
             }
         };
-        let mut map = Map::new();
-        let set = |map: &mut Map, key: &str, value: Value| {
-            map.insert(key, item.place, Node::new(value, item.place))
+        let options = options_of(text);
+        let is = |words: &'static [&'static str]| {
+            options
+                .iter()
+                .find(|word| words.contains(*word))
+                .map(|word| text_value(word))
         };
-        let options: Vec<&str> = options_of(text);
-        match &mount.kind {
+        let yes = |flag: bool| flag.then_some(Value::Bool(true));
+        let (kind, source, details) = match &mount.kind {
             MountKind::Bind {
                 propagation,
                 non_recursive,
                 ..
             } => {
-                set(&mut map, "type", Value::String("bind".into()));
+                let details = [
+                    ("create_host_path", yes(true)),
+                    ("propagation", propagation.as_deref().map(text_value)),
+                    ("recursive", non_recursive.then(|| text_value("disabled"))),
+                    ("selinux", is(&["z", "Z"])),
+                ];
                 let source = text.split(':').next().unwrap_or_default();
-                set(&mut map, "source", Value::String(self.resolve(source)));
-                set(&mut map, "target", Value::String(mount.target));
-                let mut bind = Map::new();
-                set(&mut bind, "create_host_path", Value::Bool(true));
-                if let Some(propagation) = propagation {
-                    set(&mut bind, "propagation", Value::String(propagation.clone()));
-                }
-                if *non_recursive {
-                    set(&mut bind, "recursive", Value::String("disabled".into()));
-                }
-                if let Some(label) = options.iter().find(|word| matches!(**word, "z" | "Z")) {
-                    set(&mut bind, "selinux", Value::String((*label).to_owned()));
-                }
-                set(&mut map, "bind", Value::Map(bind));
+                (
+                    "bind",
+                    Some(Value::String(self.resolve(source))),
+                    mapping(item.place, details),
+                )
             }
             MountKind::Volume { name, no_copy, .. } => {
-                set(&mut map, "type", Value::String("volume".into()));
-                if let Some(name) = name {
-                    set(&mut map, "source", Value::String(name.clone()));
-                }
-                set(&mut map, "target", Value::String(mount.target));
-                if *no_copy {
-                    let mut volume = Map::new();
-                    set(&mut volume, "nocopy", Value::Bool(true));
-                    set(&mut map, "volume", Value::Map(volume));
-                }
+                let details = mapping(item.place, [("nocopy", yes(*no_copy))]);
+                ("volume", name.as_deref().map(text_value), details)
             }
             MountKind::Tmpfs { .. } | MountKind::Image { .. } => return None,
-        }
-        if mount.read_only {
-            set(&mut map, "read_only", Value::Bool(true));
-        }
-        if let Some(word) = options
-            .iter()
-            .find(|word| matches!(**word, "cached" | "delegated" | "consistent"))
-        {
-            set(&mut map, "consistency", Value::String((*word).to_owned()));
-        }
-        Some(map)
+        };
+        Some(mapping(
+            item.place,
+            [
+                ("type", Some(text_value(kind))),
+                ("source", source),
+                ("target", Some(Value::String(mount.target))),
+                (kind, (!details.is_empty()).then_some(Value::Map(details))),
+                ("read_only", yes(mount.read_only)),
+                ("consistency", is(&["cached", "delegated", "consistent"])),
+            ],
+        ))
     }
+}
+
+fn text_value(text: &str) -> Value {
+    Value::String(text.to_owned())
+}
+
+/// A mapping of what there is, all of it from one place.
+fn mapping<const N: usize>(place: Place, entries: [(&str, Option<Value>); N]) -> Map {
+    let mut map = Map::new();
+    for (key, value) in entries {
+        if let Some(value) = value {
+            map.insert(key, place, Node::new(value, place));
+        }
+    }
+    map
 }
 
 fn options_of(text: &str) -> Vec<&str> {

@@ -88,98 +88,95 @@ impl Decoder<'_> {
         source: Option<String>,
         is_path: bool,
     ) -> Option<MountKind> {
-        let needs_source = |decoder: &mut Self, what: &str| {
-            decoder.error_with_hint(
-                at,
-                format!("a mount of type {kind} needs a source"),
-                format!("add \"source: {what}\""),
-            );
-        };
-        Some(match kind {
-            "bind" => {
-                let Some(source) = source else {
-                    needs_source(self, "/path/on/the/host");
-                    return None;
-                };
-                let bind = at.child("bind");
-                let words: Vec<_> = [
-                    "private", "rprivate", "shared", "rshared", "slave", "rslave",
-                ]
-                .map(|w| (w, w))
-                .into();
-                MountKind::Bind {
-                    source,
-                    create_source: bind
-                        .as_ref()
-                        .and_then(|bind| self.flag(bind, "create_host_path"))
-                        .unwrap_or(true),
-                    propagation: bind
-                        .as_ref()
-                        .and_then(|bind| self.word(bind, "propagation", &words))
-                        .map(str::to_owned),
-                    non_recursive: bind
-                        .as_ref()
-                        .and_then(|bind| self.text(bind, "recursive"))
-                        .as_deref()
-                        == Some("disabled"),
-                }
-            }
+        match kind {
+            "bind" => self.bind(at, source),
             "volume" if is_path => {
-                self.error_with_hint(
-                    at,
-                    "the source of a mount of type volume is a path",
-                    "write \"type: bind\"",
-                );
-                return None;
+                let message = "the source of a mount of type volume is a path";
+                self.error_with_hint(at, message, "write \"type: bind\"");
+                None
             }
-            "volume" => {
-                let volume = at.child("volume");
-                MountKind::Volume {
-                    name: source,
-                    no_copy: volume
-                        .as_ref()
-                        .and_then(|volume| self.flag(volume, "nocopy"))
-                        .unwrap_or_default(),
-                    subpath: volume
-                        .as_ref()
-                        .and_then(|volume| self.filled(volume, "subpath")),
-                    driver: None,
-                    driver_opts: Default::default(),
-                    labels: volume
-                        .as_ref()
-                        .map(|volume| self.table(volume, "labels"))
-                        .unwrap_or_default(),
-                }
-            }
+            "volume" => Some(self.named_volume(at, source)),
             "tmpfs" => {
                 let tmpfs = at.child("tmpfs");
-                MountKind::Tmpfs {
+                Some(MountKind::Tmpfs {
                     size: tmpfs.as_ref().and_then(|tmpfs| self.size(tmpfs, "size")),
                     mode: tmpfs.as_ref().and_then(|tmpfs| self.mode(tmpfs)),
                     options: Vec::new(),
-                }
+                })
             }
             "image" => {
-                let Some(reference) = source else {
-                    needs_source(self, "IMAGE");
-                    return None;
-                };
-                MountKind::Image {
-                    reference,
-                    subpath: at
-                        .child("image")
-                        .and_then(|image| self.filled(&image, "subpath")),
-                }
+                let reference = self.required_source(at, kind, source, "IMAGE")?;
+                let subpath = at
+                    .child("image")
+                    .and_then(|image| self.filled(&image, "subpath"));
+                Some(MountKind::Image { reference, subpath })
             }
             _ => {
-                self.error_with_hint(
-                    at,
-                    format!("unknown mount type {kind:?}"),
-                    "use bind, volume, tmpfs or image",
-                );
-                return None;
+                let message = format!("unknown mount type {kind:?}");
+                self.error_with_hint(at, message, "use bind, volume, tmpfs or image");
+                None
             }
-        })
+        }
+    }
+
+    fn required_source(
+        &mut self,
+        at: &Cursor<'_>,
+        kind: &str,
+        source: Option<String>,
+        what: &str,
+    ) -> Option<String> {
+        if source.is_none() {
+            let message = format!("a mount of type {kind} needs a source");
+            self.error_with_hint(at, message, format!("add \"source: {what}\""));
+        }
+        source
+    }
+
+    fn bind(&mut self, at: &Cursor<'_>, source: Option<String>) -> Option<MountKind> {
+        let source = self.required_source(at, "bind", source, "/path/on/the/host")?;
+        let words = [
+            "private", "rprivate", "shared", "rshared", "slave", "rslave",
+        ]
+        .map(|w| (w, w));
+        let mut kind = MountKind::Bind {
+            source,
+            create_source: true,
+            propagation: None,
+            non_recursive: false,
+        };
+        if let (
+            Some(bind),
+            MountKind::Bind {
+                create_source,
+                propagation,
+                non_recursive,
+                ..
+            },
+        ) = (at.child("bind"), &mut kind)
+        {
+            *create_source = self.flag(&bind, "create_host_path").unwrap_or(true);
+            *propagation = self.word(&bind, "propagation", &words).map(str::to_owned);
+            *non_recursive = self.text(&bind, "recursive").as_deref() == Some("disabled");
+        }
+        Some(kind)
+    }
+
+    fn named_volume(&mut self, at: &Cursor<'_>, name: Option<String>) -> MountKind {
+        let volume = at.child("volume");
+        let volume = volume.as_ref();
+        MountKind::Volume {
+            name,
+            no_copy: volume
+                .and_then(|volume| self.flag(volume, "nocopy"))
+                .unwrap_or_default(),
+            subpath: volume.and_then(|volume| self.filled(volume, "subpath")),
+            driver: None,
+            driver_opts: Default::default(),
+            labels: volume
+                .map(|volume| self.table(volume, "labels"))
+                .unwrap_or_default(),
+        }
     }
 
     /// `default_dir`: where a relative target begins; `None` keeps it as it is (builds).

@@ -4,158 +4,166 @@ use crate::diagnostic::Diagnostic;
 use crate::project::{NamespaceRef, NetworkModeRef, Project, Service, VolumesFromSource};
 use crate::schema::nearest;
 use model::mount::MountKind;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+
+/// Something a service names: under which key, and what.
+#[derive(Debug)]
+struct Reference<'p> {
+    key: String,
+    name: &'p str,
+}
+
+fn reference(key: impl Into<String>, name: &str) -> Reference<'_> {
+    Reference {
+        key: key.into(),
+        name,
+    }
+}
 
 /// The undefined things a service refers to.
 pub(super) fn check(project: &Project, service: &Service) -> Vec<Diagnostic> {
-    let mut found = Vec::new();
-    let mut resource = |key: String, what: &str, name: &str, section: &str, known: Vec<&str>| {
-        if !known.contains(&name) {
-            let message = format!(
-                "service \"{}\" refers to undefined {what} {name}",
-                service.name
-            );
-            found.push(undefined(
-                project, service, &key, message, name, section, &known,
-            ));
-        }
-    };
-    for endpoint in &service.networks {
-        let name = endpoint.network.as_str();
-        resource(
-            format!("networks.{name}"),
-            "network",
-            name,
-            "networks",
-            keys(&project.networks),
-        );
-    }
-    for (number, volume) in service.volumes.iter().enumerate() {
-        if let MountKind::Volume {
-            name: Some(name), ..
-        } = &volume.mount.kind
-        {
-            resource(
-                format!("volumes[{number}]"),
-                "volume",
-                name,
-                "volumes",
-                keys(&project.volumes),
-            );
-        }
-    }
-    for (number, config) in service.configs.iter().enumerate() {
-        resource(
-            format!("configs[{number}]"),
-            "config",
-            &config.source,
-            "configs",
-            keys(&project.configs),
-        );
-    }
-    for (number, secret) in service.secrets.iter().enumerate() {
-        resource(
-            format!("secrets[{number}]"),
-            "secret",
-            &secret.source,
-            "secrets",
-            keys(&project.secrets),
-        );
-    }
-    for (number, secret) in service
+    let numbered = |key: &str, number: usize, name| reference(format!("{key}[{number}]"), name);
+    let networks = service
+        .networks
+        .iter()
+        .map(|endpoint| endpoint.network.as_str());
+    let networks = networks.map(|name| reference(format!("networks.{name}"), name));
+    let volumes = service
+        .volumes
+        .iter()
+        .enumerate()
+        .filter_map(|(number, volume)| match &volume.mount.kind {
+            MountKind::Volume {
+                name: Some(name), ..
+            } => Some(numbered("volumes", number, name)),
+            _ => None,
+        });
+    let configs = service.configs.iter().enumerate();
+    let configs = configs.map(|(number, file)| numbered("configs", number, &file.source));
+    let secrets = service.secrets.iter().enumerate();
+    let secrets = secrets.map(|(number, file)| numbered("secrets", number, &file.source));
+    let built = service
         .build
         .iter()
         .flat_map(|build| &build.secrets)
-        .enumerate()
-    {
-        resource(
-            format!("build.secrets[{number}]"),
+        .enumerate();
+    let built = built.map(|(number, file)| numbered("build.secrets", number, &file.source));
+    let models = service
+        .models
+        .keys()
+        .map(|name| reference(format!("models.{name}"), name));
+
+    let checked = [
+        (
+            "network",
+            "networks",
+            keys(&project.networks),
+            networks.collect::<Vec<_>>(),
+        ),
+        (
+            "volume",
+            "volumes",
+            keys(&project.volumes),
+            volumes.collect(),
+        ),
+        (
+            "config",
+            "configs",
+            keys(&project.configs),
+            configs.collect(),
+        ),
+        (
             "secret",
-            &secret.source,
             "secrets",
             keys(&project.secrets),
-        );
-    }
-    for name in service.models.keys() {
-        resource(
-            format!("models.{name}"),
-            "model",
-            name,
-            "models",
-            keys(&project.models),
-        );
+            secrets.chain(built).collect(),
+        ),
+        ("model", "models", keys(&project.models), models.collect()),
+    ];
+    let mut found = Vec::new();
+    for (what, section, known, references) in checked {
+        for wrong in references
+            .iter()
+            .filter(|reference| !known.contains(&reference.name))
+        {
+            let message = format!(
+                "service \"{}\" refers to undefined {what} {}",
+                service.name, wrong.name
+            );
+            found.push(undefined(project, service, wrong, message, section, &known));
+        }
     }
     found.extend(services(project, service));
     found
 }
 
-/// Other services this one names.
-fn services(project: &Project, service: &Service) -> Vec<Diagnostic> {
-    let mut named: Vec<(String, String)> = Vec::new();
+/// Other services this one names, by keys other than `depends_on`.
+fn named_services(service: &Service) -> Vec<Reference<'_>> {
+    let mut named = Vec::new();
     for (number, link) in service.links.iter().enumerate() {
-        named.push((
+        named.push(reference(
             format!("links[{number}]"),
-            link.split(':').next().unwrap_or(link).to_owned(),
+            link.split(':').next().unwrap_or(link),
         ));
     }
     if let Some(NetworkModeRef::Service(name)) = &service.network_mode {
-        named.push(("network_mode".into(), name.clone()));
+        named.push(reference("network_mode", name));
     }
     for (key, namespace) in [("ipc", &service.ipc), ("pid", &service.pid)] {
         if let NamespaceRef::Service(name) = namespace {
-            named.push((key.into(), name.clone()));
+            named.push(reference(key, name));
         }
     }
     for (number, from) in service.volumes_from.iter().enumerate() {
         if let VolumesFromSource::Service(name) = &from.source {
-            named.push((format!("volumes_from[{number}]"), name.clone()));
+            named.push(reference(format!("volumes_from[{number}]"), name));
         }
     }
-    for context in service
+    for (context, place) in service
         .build
         .iter()
         .flat_map(|build| &build.additional_contexts)
     {
-        if let Some(name) = context.1.strip_prefix("service:") {
-            named.push((
-                format!("build.additional_contexts.{}", context.0),
-                name.to_owned(),
+        if let Some(name) = place.strip_prefix("service:") {
+            named.push(reference(
+                format!("build.additional_contexts.{context}"),
+                name,
             ));
         }
     }
-    let known: Vec<&str> = project.service_names().collect();
-    let mut found = Vec::new();
-    for (key, name) in &named {
-        if !known.contains(&name.as_str()) {
-            let message = format!(
-                "service \"{}\" refers to undefined service \"{name}\"",
-                service.name
-            );
-            found.push(undefined(
-                project, service, key, message, name, "services", &known,
-            ));
-        }
-    }
-    for (name, dependency) in &service.depends_on {
-        let is_disabled = project
+    named
+}
+
+fn services(project: &Project, service: &Service) -> Vec<Diagnostic> {
+    let known: HashSet<&str> = project.service_names().collect();
+    let disabled = |name: &str| {
+        project
             .disabled_services
             .iter()
-            .any(|other| other.name == *name);
-        let told = named.iter().any(|(_, other)| other == name);
-        if dependency.required && !known.contains(&name.as_str()) && !is_disabled && !told {
-            let message = format!(
-                "service \"{}\" depends on undefined service \"{name}\"",
-                service.name
-            );
-            found.push(undefined(
-                project,
-                service,
-                &format!("depends_on.{name}"),
-                message,
-                name,
-                "services",
-                &known,
-            ));
+            .any(|other| other.name == name)
+    };
+    let named = named_services(service);
+    let mut found = Vec::new();
+    let mut tell = |wrong: &Reference<'_>, verb: &str| {
+        let message = format!(
+            "service \"{}\" {verb} undefined service \"{}\"",
+            service.name, wrong.name
+        );
+        let known: Vec<&str> = project.service_names().collect();
+        found.push(undefined(
+            project, service, wrong, message, "services", &known,
+        ));
+    };
+    for wrong in named
+        .iter()
+        .filter(|reference| !known.contains(reference.name))
+    {
+        tell(wrong, "refers to");
+    }
+    for (name, dependency) in &service.depends_on {
+        let told = || named.iter().any(|reference| reference.name == name);
+        if dependency.required && !known.contains(name.as_str()) && !disabled(name) && !told() {
+            tell(&reference(format!("depends_on.{name}"), name), "depends on");
         }
     }
     found
@@ -168,12 +176,12 @@ fn keys<T>(map: &BTreeMap<String, T>) -> Vec<&str> {
 fn undefined(
     project: &Project,
     service: &Service,
-    key: &str,
+    wrong: &Reference<'_>,
     message: String,
-    name: &str,
     section: &str,
     known: &[&str],
 ) -> Diagnostic {
+    let name = wrong.name;
     let hint = match nearest(name, known.iter().copied()) {
         Some(nearest) => format!("did you mean \"{nearest}\"?"),
         None => match section {
@@ -182,6 +190,6 @@ fn undefined(
         },
     };
     project
-        .error_at(&format!("services.{}.{key}", service.name), message)
+        .error_at(&format!("services.{}.{}", service.name, wrong.key), message)
         .with_hint(hint)
 }

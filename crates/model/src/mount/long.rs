@@ -92,26 +92,35 @@ impl Fields {
     }
 
     fn into_mount(self, base_dir: &Path) -> Result<Mount, String> {
-        let kind = self.kind.as_deref().unwrap_or("volume");
+        let name = self.kind.clone().unwrap_or_else(|| "volume".to_owned());
         let target = self
             .target
+            .as_deref()
             .ok_or("target is required; add target=/path/in/container")?;
-        if !target.starts_with('/') || clean(&target) == "/" {
+        if !target.starts_with('/') || clean(target) == "/" {
             return Err(format!(
                 "invalid mount path: '{target}' mount path must be absolute and not '/'"
             ));
         }
         if let Some((owner, key)) = &self.special
-            && *owner != kind
+            && *owner != name
         {
-            return Err(format!("cannot mix '{key}' with mount type '{kind}'"));
+            return Err(format!("cannot mix '{key}' with mount type '{name}'"));
         }
-        let mut read_only = self.read_only;
-        let kind = match kind {
+        let target = clean(target);
+        let read_only = self.read_only || name == "image";
+        Ok(Mount {
+            kind: self.into_kind(&name, base_dir)?,
+            target,
+            read_only,
+        })
+    }
+
+    fn into_kind(self, name: &str, base_dir: &Path) -> Result<MountKind, String> {
+        let needs = |what: &str| format!("source is required for type={name}; add source={what}");
+        Ok(match name {
             "bind" => {
-                let source = self
-                    .source
-                    .ok_or("source is required for type=bind; add source=/path/on/host")?;
+                let source = self.source.ok_or_else(|| needs("/path/on/host"))?;
                 if !source.starts_with(['/', '.', '~']) {
                     return Err(format!(
                         "invalid mount path: '{source}' mount path must be absolute"
@@ -141,26 +150,15 @@ impl Fields {
                 mode: self.mode,
                 options: self.tmpfs_options,
             },
-            "image" => {
-                read_only = true;
-                let reference = self
-                    .source
-                    .ok_or("source is required for type=image; add source=IMAGE")?;
-                MountKind::Image {
-                    reference,
-                    subpath: self.subpath,
-                }
-            }
+            "image" => MountKind::Image {
+                reference: self.source.ok_or_else(|| needs("IMAGE"))?,
+                subpath: self.subpath,
+            },
             _ => {
                 return Err(format!(
-                    "mount type unknown: '{kind}'; use bind, volume, tmpfs or image"
+                    "mount type unknown: '{name}'; use bind, volume, tmpfs or image"
                 ));
             }
-        };
-        Ok(Mount {
-            kind,
-            target: clean(&target),
-            read_only,
         })
     }
 }
