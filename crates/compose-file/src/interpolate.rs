@@ -19,6 +19,9 @@ pub(crate) struct Interpolation {
 /// All texts of a project may become this long together.
 const MAX_MADE: usize = 64 << 20;
 
+/// What one text had to say: severity, message, hint.
+type Found = (Severity, String, Option<String>);
+
 impl Interpolation {
     /// Replaces the variables in every string value below `node`. An unset variable is warned of once.
     pub(crate) fn document(
@@ -30,50 +33,14 @@ impl Interpolation {
     ) {
         match &mut node.value {
             Value::String(text) if text.contains('$') => {
-                let mut seen = Substituted::default();
-                let result = template::substitute_noting(text, lookup, &mut seen);
-                self.variables.extend(seen.variables);
-                match result {
-                    Ok(()) => {
-                        self.made = self.made.saturating_add(seen.text.len());
-                        if self.made > MAX_MADE {
-                            let message = format!(
-                                "variables make the project longer than {} MiB",
-                                MAX_MADE >> 20
-                            );
-                            self.diagnostics.push(sources.diagnostic(
-                                Severity::Error,
-                                node.place,
-                                path,
-                                message,
-                            ));
-                            // Once is enough.
-                            self.made = 0;
-                            return;
-                        }
-                        *text = seen.text;
-                    }
-                    Err(error) => {
-                        let diagnostic = sources.diagnostic(
-                            Severity::Error,
-                            node.place,
-                            path,
-                            error.to_string(),
-                        );
-                        self.diagnostics.push(diagnostic.with_hint(hint(&error)));
-                        return;
-                    }
-                }
-                for name in seen.unset {
-                    if self.warned.insert(name.clone()) {
-                        let message = format!(
-                            "The \"{name}\" variable is not set. Defaulting to a blank string."
-                        );
-                        let warning =
-                            sources.diagnostic(Severity::Warning, node.place, path, message);
-                        self.diagnostics.push(warning);
-                    }
-                }
+                let found = self.text(text, lookup);
+                self.diagnostics
+                    .extend(found.into_iter().map(|(severity, message, hint)| {
+                        let mut diagnostic =
+                            sources.diagnostic(severity, node.place, path, message);
+                        diagnostic.hint = hint;
+                        diagnostic
+                    }));
             }
             Value::List(list) => {
                 for (number, child) in list.iter_mut().enumerate() {
@@ -87,6 +54,36 @@ impl Interpolation {
             }
             _ => {}
         }
+    }
+
+    /// Replaces the variables in one text.
+    fn text(&mut self, text: &mut String, lookup: Lookup<'_>) -> Vec<Found> {
+        let mut seen = Substituted::default();
+        let result = template::substitute_noting(text, lookup, &mut seen);
+        self.variables.extend(seen.variables);
+        if let Err(error) = result {
+            return vec![(Severity::Error, error.to_string(), Some(hint(&error)))];
+        }
+        self.made = self.made.saturating_add(seen.text.len());
+        if self.made > MAX_MADE {
+            // Once is enough.
+            self.made = 0;
+            let message = format!(
+                "variables make the project longer than {} MiB",
+                MAX_MADE >> 20
+            );
+            return vec![(Severity::Error, message, None)];
+        }
+        *text = seen.text;
+        let unset = seen
+            .unset
+            .into_iter()
+            .filter(|name| self.warned.insert(name.clone()));
+        let message =
+            |name| format!("The \"{name}\" variable is not set. Defaulting to a blank string.");
+        unset
+            .map(|name| (Severity::Warning, message(name), None))
+            .collect()
     }
 }
 

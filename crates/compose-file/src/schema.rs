@@ -111,7 +111,12 @@ impl Checker<'_> {
             }
             (Shape::Pairs, Value::Map(map)) => self.table(map, &Shape::Scalar, path),
             (Shape::Table(inner), Value::Map(map)) => self.table(map, inner, path),
-            (Shape::Record(record), Value::Map(map)) => self.record(map, record, path),
+            (Shape::Record(record), Value::Map(map)) => {
+                match explain::service_instead(node, record, path, parent) {
+                    Some((message, hint)) => self.push(parent, path, message, hint),
+                    None => self.record(map, record, path),
+                }
+            }
             _ if fits(shape, node) => {}
             _ => self.wrong_kind(node, shape, path, parent),
         }

@@ -16,6 +16,8 @@ pub mod log;
 pub mod mount;
 pub mod network;
 pub mod port;
+#[cfg(test)]
+mod properties;
 pub mod restart;
 pub mod size;
 

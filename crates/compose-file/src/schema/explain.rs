@@ -26,16 +26,8 @@ pub(super) fn unknown_key(entry: &Entry, record: &Record, path: &str) -> Explana
 
 /// A value of the wrong kind; a service that slipped into a mapping by its indentation says so.
 pub(super) fn wrong_kind(node: &Node, expected: &str, path: &str, parent: Place) -> Explanation {
-    if let Some(key) = path.rsplit('.').next() {
-        let entry = Entry {
-            key: key.to_owned(),
-            place: parent,
-            node: node.clone(),
-        };
-        let above = &path[..path.len() - key.len()];
-        if let Some(explanation) = misindented_service(&entry, above.trim_end_matches('.')) {
-            return explanation;
-        }
+    if let Some(explanation) = misindented_at(node, path, parent) {
+        return explanation;
     }
     let message = format!("must be {expected}, but is {}", node.kind());
     let hint = match &node.value {
@@ -113,6 +105,39 @@ fn misindented_service(entry: &Entry, path: &str) -> Option<Explanation> {
         "move \"{name}:\" and everything below it left from column {column} to the column of \"{outer}:\""
     );
     Some((message, Some(hint)))
+}
+
+/// A service where another mapping of a service is meant (`depends_on: {redis: {image: …}}`).
+pub(super) fn service_instead(
+    node: &Node,
+    record: &Record,
+    path: &str,
+    parent: Place,
+) -> Option<Explanation> {
+    let has_source = node.get("image").is_some() || node.get("build").is_some();
+    let may_have = record.shape("image").is_some() || record.shape("build").is_some();
+    let is_listed = path.ends_with(']');
+    if !has_source || may_have || is_listed || !path.starts_with("services.") {
+        return None;
+    }
+    misindented_at(node, path, parent)
+}
+
+/// The node at `path`, whose key stands at `parent`, as a service with the wrong indentation.
+fn misindented_at(node: &Node, path: &str, parent: Place) -> Option<Explanation> {
+    let key = path.rsplit('.').next()?;
+    let above = path[..path.len() - key.len()].trim_end_matches('.');
+    let is_key = SERVICE.shape(key).is_some() && !above.contains('.');
+    let entry = Entry {
+        key: key.to_owned(),
+        place: parent,
+        node: node.clone(),
+    };
+    if is_key {
+        None
+    } else {
+        misindented_service(&entry, above)
+    }
 }
 
 /// A key that exists, but elsewhere.

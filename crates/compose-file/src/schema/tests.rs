@@ -54,6 +54,20 @@ fn a_service_inside_a_mapping_of_a_service_is_explained() {
 }
 
 #[test]
+fn a_service_inside_depends_on_or_networks_is_explained() {
+    for key in ["depends_on", "networks"] {
+        let text = format!(
+            "services:\n  web:\n    image: nginx\n    {key}:\n      redis:\n        image: redis\n        ports: [80]\n"
+        );
+        let error = error(&text);
+        let start = format!(
+            "c.yaml:5:7: services.web.{key}.redis: \"redis\" looks like a service, but its indentation puts it inside service \"web\""
+        );
+        assert!(error.starts_with(&start), "{error}");
+    }
+}
+
+#[test]
 fn a_service_beside_services_is_explained() {
     let error = error("services:\n  web:\n    image: nginx\nredis:\n  image: redis\n");
     assert!(

@@ -70,6 +70,15 @@ proptest! {
     }
 
     #[test]
+    fn what_loads_can_be_printed_and_loaded_again(key in proptest::sample::select(vec!["ports", "volumes", "healthcheck", "deploy", "command", "entrypoint", "environment", "labels", "extra_hosts", "tmpfs", "hostname", "dns_search"]), value in "[\\[\\]{}:,'0-9a-zA-Z/.~$ -]{0,30}") {
+        if let Ok(loaded) = load_text(&format!("services: {{a: {{image: x, {key}: {value}}}}}")) {
+            let text = crate::to_yaml(&loaded.project).unwrap();
+            let again = load_text(&text).unwrap_or_else(|error| panic!("{text}\n{error}"));
+            prop_assert_eq!(&again.project.services, &loaded.project.services, "{}", text);
+        }
+    }
+
+    #[test]
     fn arbitrary_values_of_known_keys_never_panic(key in proptest::sample::select(vec!["ports", "volumes", "healthcheck", "deploy", "command", "extra_hosts", "ulimits", "gpus", "devices", "secrets", "tmpfs", "networks", "cpus", "mem_limit"]), value in "[\\[\\]{}:,'0-9a-z/.~ -]{0,40}") {
         let _ = load_text(&format!("services: {{a: {{image: x, {key}: {value}}}}}"));
     }
