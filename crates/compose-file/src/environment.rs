@@ -6,6 +6,7 @@ use crate::env_file;
 use crate::files::Files;
 use crate::options::Options;
 use crate::paths;
+use crate::template;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -73,8 +74,7 @@ pub(crate) fn load(
         let parsed = env_file::parse(&text, &lookup)
             .map_err(|error| syntax(path, &text, &error, sources))?;
         for name in parsed.unset {
-            let message =
-                format!("The \"{name}\" variable is not set. Defaulting to a blank string.");
+            let message = template::unset_message(&name);
             let mut warning = Diagnostic::new(Severity::Warning, message);
             warning.file = Some(path.clone());
             warnings.push(warning);

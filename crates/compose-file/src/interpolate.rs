@@ -79,8 +79,7 @@ impl Interpolation {
             .unset
             .into_iter()
             .filter(|name| self.warned.insert(name.clone()));
-        let message =
-            |name| format!("The \"{name}\" variable is not set. Defaulting to a blank string.");
+        let message = |name: String| template::unset_message(&name);
         unset
             .map(|name| (Severity::Warning, message(name), None))
             .collect()

@@ -195,9 +195,8 @@ fn run(loader: &mut Loader<'_>) -> Result<Loaded, Stop> {
         .extend(profiles::select(&mut project, &options.services));
     if options.resolve_environment {
         project.environment_resolved = true;
-        loader
-            .diagnostics
-            .extend(resolve::environment(&mut project, loader.files));
+        let found = resolve::environment(&mut project, loader.files, &mut loader.diagnostics);
+        loader.diagnostics.extend(found);
     }
     if options.normalize {
         normalise::normalise(&mut project);

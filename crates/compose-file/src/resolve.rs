@@ -7,17 +7,23 @@ use crate::env_file;
 use crate::environment::{read_text, syntax};
 use crate::files::Files;
 use crate::project::{EnvFile, EnvFormat, FileSource, Project, Service};
+use crate::template;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 type Variables = BTreeMap<String, Option<String>>;
 
-/// Fills in every active service's environment and labels.
-pub(crate) fn environment(project: &mut Project, files: &dyn Files) -> Vec<Diagnostic> {
+/// Fills in every active service's environment and labels. A warning of `earlier` about an unset variable that an
+/// `env_file` does set gets a hint: the two are easily confused.
+pub(crate) fn environment(
+    project: &mut Project,
+    files: &dyn Files,
+    earlier: &mut [Diagnostic],
+) -> Vec<Diagnostic> {
     let mut diagnostics = Vec::new();
     let mut services = std::mem::take(&mut project.services);
     for service in &mut services {
-        service_environment(project, service, files, &mut diagnostics);
+        service_environment(project, service, files, &mut diagnostics, earlier);
         service_labels(project, service, files, &mut diagnostics);
     }
     project.services = services;
@@ -39,6 +45,7 @@ fn service_environment(
     service: &mut Service,
     files: &dyn Files,
     diagnostics: &mut Vec<Diagnostic>,
+    earlier: &mut [Diagnostic],
 ) {
     let mut variables = Variables::new();
     for (number, env_file) in service.env_file.iter().enumerate() {
@@ -48,6 +55,7 @@ fn service_environment(
         let path = format!("services.{}.env_file[{number}]", service.name);
         match read_env_file(project, env_file, files) {
             Ok((read, mut warnings)) => {
+                explain_unset(&read, &env_file.path, earlier);
                 variables.extend(read);
                 diagnostics.append(&mut warnings);
             }
@@ -61,6 +69,23 @@ fn service_environment(
         }
     }
     service.environment = variables;
+}
+
+fn explain_unset(read: &Variables, path: &Path, earlier: &mut [Diagnostic]) {
+    for warning in earlier
+        .iter_mut()
+        .filter(|told| told.severity == Severity::Warning && told.hint.is_none())
+    {
+        if let Some(name) = read
+            .keys()
+            .find(|name| warning.message == template::unset_message(name))
+        {
+            warning.hint = Some(format!(
+                "{} sets {name}, but an env_file only reaches the container; put {name} into .env, or give the file with --env-file",
+                path.display()
+            ));
+        }
+    }
 }
 
 /// Each file by itself: it sees the project's environment and its own earlier keys, not other env files.
@@ -86,7 +111,7 @@ fn parse(
     let parsed = env_file::parse(text, &lookup)
         .map_err(|error| syntax(path, text, &error, &mut project.places.sources.clone()))?;
     let warn = |name: String| {
-        let message = format!("The \"{name}\" variable is not set. Defaulting to a blank string.");
+        let message = template::unset_message(&name);
         let mut warning = Diagnostic::new(Severity::Warning, message);
         warning.file = Some(path.to_owned());
         warning

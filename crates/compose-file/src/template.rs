@@ -46,6 +46,11 @@ pub(crate) struct Substituted {
     pub(crate) variables: BTreeSet<Variable>,
 }
 
+/// Docker's words for a variable that has no value.
+pub(crate) fn unset_message(name: &str) -> String {
+    format!("The \"{name}\" variable is not set. Defaulting to a blank string.")
+}
+
 /// Replaces every variable in `text`.
 pub(crate) fn substitute(text: &str, lookup: Lookup<'_>) -> Result<Substituted, TemplateError> {
     let mut seen = Substituted::default();

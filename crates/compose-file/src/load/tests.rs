@@ -635,3 +635,32 @@ fn switches_of_config() {
         .collect();
     assert_eq!(names, ["P", "TAG"]);
 }
+
+#[test]
+fn a_variable_that_only_an_env_file_sets_is_explained() {
+    let files = [
+        (
+            "/p/compose.yaml",
+            "services: {a: {image: \"x:$TAG\", env_file: a.env}}",
+        ),
+        ("/p/a.env", "TAG=1"),
+    ];
+    let warnings = ok(load_files(&files)).warnings;
+    let hint = warnings[0].hint.as_deref().unwrap();
+    assert!(
+        hint.starts_with("/p/a.env sets TAG, but an env_file only reaches the container"),
+        "{hint}"
+    );
+}
+
+#[test]
+fn lines_may_end_as_on_windows() {
+    let loaded = ok(load_text(
+        "services:\r\n  a:\r\n    image: x\r\n    command: |\r\n      echo\r\n",
+    ));
+    assert_eq!(image(&loaded, "a"), "x");
+    let error = load_text("services:\r\n  a:\r\n    imag: x\r\n")
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("  3 |     imag: x\n"), "{error:?}");
+}
