@@ -64,16 +64,17 @@ impl Pattern {
     /// The positions in the pattern that may be reached once the text is read.
     fn after(&self, path: &str) -> Vec<bool> {
         let mut at = vec![false; self.tokens.len() + 1];
+        let mut next = at.clone();
         at[0] = true;
         self.spread(&mut at, true);
         for c in path.chars() {
-            let mut next = vec![false; at.len()];
-            for (index, token) in self
+            next.fill(false);
+            let reached = self
                 .tokens
                 .iter()
                 .enumerate()
-                .filter(|(index, _)| at[*index])
-            {
+                .filter(|(index, _)| at[*index]);
+            for (index, token) in reached {
                 match token {
                     Token::Deep | Token::Dirs => next[index] = true,
                     Token::Star if c != '/' => next[index] = true,
@@ -82,7 +83,10 @@ impl Pattern {
                 }
             }
             self.spread(&mut next, c == '/');
-            at = next;
+            std::mem::swap(&mut at, &mut next);
+            if !at.contains(&true) {
+                break;
+            }
         }
         at
     }

@@ -255,7 +255,13 @@ impl<'a> Copier<'a> {
             .chmod
             .as_ref()
             .map_or(mode, |chmod| chmod.apply(mode, directory));
-        set_owner_and_mode(fd, self.attributes.owner.unwrap_or(entry.owner), mode)?;
+        let owner = self.attributes.owner.unwrap_or(entry.owner);
+        if directory || owner != Owner::default() {
+            set_owner_and_mode(fd, owner, mode)?;
+        } else {
+            // A new file is root's already.
+            rustix::fs::fchmod(fd, Mode::from_raw_mode(mode))?;
+        }
         for (name, value) in entry.xattrs() {
             match rustix::fs::fsetxattr(fd, name.as_slice(), &value, XattrFlags::empty()) {
                 Ok(()) | Err(Errno::OPNOTSUPP) => {} // as Docker: the file system cannot
@@ -288,14 +294,19 @@ impl<'a> Copier<'a> {
 
     /// Removes what has the name now; a directory is not given up for a file.
     fn make_way(
-        &self,
+        &mut self,
         dir: BorrowedFd<'_>,
         name: &OsStr,
         from: &Path,
         whole: &Path,
     ) -> Result<(), Error> {
         match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Ok(()) => {
+                // Later names of that file must not be linked to what comes in its place.
+                self.links.retain(|_, first| first != whole);
+                Ok(())
+            }
+            Err(Errno::NOENT) => Ok(()),
             Err(Errno::ISDIR) => {
                 let cause = "a directory is there";
                 Err(Error::Conflict {

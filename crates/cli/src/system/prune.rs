@@ -170,6 +170,7 @@ impl Run for Prune {
         total += bytes;
         section("Images", &removed)?;
         total += engine::sweep::sweep(ctx)?.bytes;
+        total += build::sweep(&ctx.layout).map_err(|cause| Failure::said(chain(&cause)))?;
         output::line(format_args!(
             "Total reclaimed space: {}",
             units::size_long(total)
