@@ -148,8 +148,9 @@ pub fn connect(
         _ => {}
     }
     check_endpoint(&record, &endpoint)?;
-    let _lock = ContainerRecord::lock(ctx, container.id.as_str())?;
-    let mut changed = reload(ctx, container)?;
+    let lock = ContainerRecord::lock(ctx, container.id.as_str())?;
+    let before = reload(ctx, container)?;
+    let mut changed = before.clone();
     let mut joined: Vec<EndpointSettings> = endpoints(ctx, &changed.spec)?
         .into_iter()
         .map(|(_, e)| e)
@@ -167,18 +168,33 @@ pub fn connect(
     changed.spec.network_mode = NetworkMode::Networks;
     changed.spec.networks = joined;
     changed.save(ctx)?;
-    drop(_lock);
+    drop(lock);
     if State::load(ctx, changed.id.as_str())?.process().is_some() {
-        super::container::launch::ask(
-            ctx,
-            &changed,
-            &crate::protocol::Request::Connect {
-                network: record.name.clone(),
-            },
-        )?;
+        let request = crate::protocol::Request::Connect {
+            network: record.name.clone(),
+        };
+        if let Err(refused) = super::container::launch::ask(ctx, &changed, &request) {
+            take_back(ctx, &before, &record.name)?;
+            return Err(refused);
+        }
     }
     emit(ctx, "connect", &record, Some(&changed));
     Ok(())
+}
+
+/// A running container could not join after all: its record says so again.
+fn take_back(ctx: &Context, before: &ContainerRecord, network: &str) -> Result<()> {
+    let _lock = ContainerRecord::lock(ctx, before.id.as_str())?;
+    let mut record = reload(ctx, before)?;
+    record.spec.networks.retain(|e| e.network != network);
+    if record.spec.networks.len() <= before.spec.networks.len() {
+        record
+            .spec
+            .network_mode
+            .clone_from(&before.spec.network_mode);
+        record.spec.networks.clone_from(&before.spec.networks);
+    }
+    record.save(ctx)
 }
 
 /// `network disconnect`.
@@ -304,6 +320,7 @@ pub(crate) fn attach(
     ctx: &Context,
     container: &ContainerRecord,
     netns: BorrowedFd<'_>,
+    previous: &[(String, IpAddr)],
 ) -> Result<Attached> {
     let group = share_group(&container.labels);
     let bindings = bindings(container);
@@ -315,7 +332,7 @@ pub(crate) fn attach(
         ports: &bindings,
         share_group: group.as_deref(),
         reserved: &static_addresses(ctx, container)?,
-        previous: &[],
+        previous,
     };
     Ok(network::attach(&ctx.layout, netns, &request)?)
 }

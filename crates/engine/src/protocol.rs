@@ -9,7 +9,7 @@
 //!    │ ◀──────────────── Exited {code} ─ │  after the last byte of output
 //!
 //! command ── connect monitor.sock ── Attach | Stop | Kill | Pause | … ──▶ monitor
-//!                                    ◀── Done | Refused | Exited
+//!                                    ◀── Done | Refused
 //! ```
 //!
 //! One JSON document per message; file descriptors travel with the message that names them.
@@ -57,6 +57,8 @@ pub enum Request {
     Stop {
         signal: Option<String>,
         timeout: Option<u64>,
+        /// It is started again after: `--rm` does not remove it.
+        restart: bool,
     },
     /// Send a signal. `SIGKILL` and the stop signal keep the restart policy from acting.
     Kill {

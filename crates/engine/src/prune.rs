@@ -30,9 +30,15 @@ pub fn containers(ctx: &Context, filters: &Filters) -> Result<Report> {
             continue;
         }
         let size = usage::disk_usage(&ctx.layout.container(record.id.as_str()));
-        remove::remove(ctx, record, remove::RemoveOptions::default())?;
-        report.freed += size;
-        report.removed.push(record.id.to_string());
+        match remove::remove(ctx, record, remove::RemoveOptions::default()) {
+            Ok(()) => {
+                report.freed += size;
+                report.removed.push(record.id.to_string());
+            }
+            // Started since we looked.
+            Err(Error::StillRunning { .. }) => {}
+            Err(e) => return Err(e),
+        }
     }
     Ok(report)
 }

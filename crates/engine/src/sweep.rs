@@ -3,6 +3,7 @@
 //! After `kill -9` of everything there remain empty cgroups, leases, nft elements, run directories, staged
 //! directories in the trash, names without a container. None of it is in anybody's way; this removes it.
 
+use crate::container::birth;
 use crate::container::names;
 use crate::container::record::{self, ContainerRecord, Lifecycle};
 use crate::container::state::{RunState, State};
@@ -51,21 +52,33 @@ fn give_back_endpoints(ctx: &Context, active: &BTreeSet<String>) {
 
 /// A container's last run, if nothing of it lives any more. What it held is given back.
 pub fn sweep_run(ctx: &Context, id: &str) -> Result<bool> {
-    let Some(run) = RunState::load(ctx, id)? else {
-        let dir = ctx.layout.run_container(id);
-        if ContainerRecord::load(ctx, id)?.is_none() && dir.exists() {
-            trash::discard(ctx, &dir)?;
-            return Ok(true);
-        }
-        return Ok(false);
-    };
-    if run.monitor.is_alive() || State::load(ctx, id)?.is_active() {
+    let path = ctx.layout.lock("container", id);
+    match sys::lock::FileLock::try_exclusive(&path).map_err(Error::file("lock", path))? {
+        Some(lock) => sweep_held_run(ctx, id, &lock),
+        // Somebody is starting or removing it.
+        None => Ok(false),
+    }
+}
+
+/// The same for who holds the container's lock.
+pub fn sweep_held_run(ctx: &Context, id: &str, _held: &sys::lock::FileLock) -> Result<bool> {
+    let dir = ctx.layout.run_container(id);
+    let run = RunState::load(ctx, id)?;
+    let alive = run.as_ref().is_some_and(|r| r.monitor.is_alive());
+    if !dir.exists() || alive || State::load(ctx, id)?.is_active() {
         return Ok(false);
     }
-    if let Some(attached) = &run.network {
+    if let Some(attached) = run.as_ref().and_then(|r| r.network.as_ref()) {
         let _ = crate::networks::detach(ctx, attached);
     }
-    if let Ok(cgroup) = runtime::Cgroup::open(&run.cgroup_parent, id) {
+    // Without a state a monitor was killed in the middle of a start: whatever is in the group, nobody knows it.
+    let parent = match run {
+        Some(run) => Some(run.cgroup_parent),
+        None => ContainerRecord::load(ctx, id)?.map(|c| birth::cgroup_parent(ctx, &c)),
+    };
+    if let Some(parent) = parent
+        && let Ok(cgroup) = runtime::Cgroup::open(&parent, id)
+    {
         let _ = cgroup.kill_all();
         let _ = cgroup.remove();
     }
@@ -80,7 +93,7 @@ pub fn sweep_run(ctx: &Context, id: &str) -> Result<bool> {
         };
         ended.save(ctx, id, container.durability())?;
     }
-    trash::discard(ctx, &ctx.layout.run_container(id))?;
+    trash::discard(ctx, &dir)?;
     Ok(true)
 }
 
@@ -94,9 +107,13 @@ fn remove_autoremoved(ctx: &Context) -> Result<()> {
         if RunState::load(ctx, id)?.is_some_and(|r| r.monitor.is_alive()) {
             continue;
         }
-        sweep_run(ctx, id)?;
-        let _lock = ContainerRecord::lock(ctx, id)?;
-        crate::container::remove::take_apart(ctx, &container, true)?;
+        let lock = ContainerRecord::lock(ctx, id)?;
+        sweep_held_run(ctx, id, &lock)?;
+        // Started meanwhile, or removed.
+        let ended = matches!(State::load(ctx, id)?, State::Exited(_));
+        if let Some(container) = ContainerRecord::load(ctx, id)?.filter(|_| ended) {
+            crate::container::remove::take_apart(ctx, &container, true)?;
+        }
     }
     Ok(())
 }

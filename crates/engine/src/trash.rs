@@ -9,18 +9,26 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// A path in the trash directory that nobody else uses: also the place where things are made before they are
 /// renamed to where they are seen.
 pub fn fresh(ctx: &Context, what: &str) -> PathBuf {
+    ctx.layout.trash().join(unique(what))
+}
+
+fn unique(what: &str) -> String {
     static COUNTER: AtomicU32 = AtomicU32::new(0);
     let serial = COUNTER.fetch_add(1, Ordering::Relaxed);
     let stamp = crate::timestamp::Timestamp::now().0;
-    ctx.layout
-        .trash()
-        .join(format!("{what}-{}-{serial}-{stamp}", std::process::id()))
+    format!("{what}-{}-{serial}-{stamp}", std::process::id())
 }
 
 /// Takes a file or directory out of sight. One that is not there is gone already.
 pub fn move_away(ctx: &Context, path: &Path) -> Result<Option<PathBuf>> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let target = fresh(ctx, &name);
+    // The run root is mostly a filesystem of its own, and a rename cannot leave one.
+    let trash = if path.starts_with(ctx.layout.run_containers()) {
+        ctx.layout.run_trash()
+    } else {
+        ctx.layout.trash()
+    };
+    let target = trash.join(unique(&name));
     match std::fs::rename(path, &target) {
         Ok(()) => Ok(Some(target)),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -39,25 +47,23 @@ pub fn discard(ctx: &Context, path: &Path) -> Result<()> {
 /// Deletes what others left in the trash (they were killed, or left it for later) and returns the bytes freed.
 /// What a living process is still making or deleting is left alone.
 pub fn empty(ctx: &Context) -> Result<u64> {
-    let dir = ctx.layout.trash();
     let mut freed = 0;
-    for entry in std::fs::read_dir(&dir).map_err(Error::file("list", &dir))? {
-        let Ok(entry) = entry else { continue };
-        if owner_is_alive(&entry.file_name().to_string_lossy()) {
-            continue;
+    for dir in [ctx.layout.trash(), ctx.layout.run_trash()] {
+        for entry in std::fs::read_dir(&dir).map_err(Error::file("list", &dir))? {
+            let Ok(entry) = entry else { continue };
+            if owner_is_alive(&entry.file_name().to_string_lossy()) {
+                continue;
+            }
+            freed += crate::usage::disk_usage(&entry.path());
+            delete(&entry.path());
         }
-        freed += crate::usage::disk_usage(&entry.path());
-        delete(&entry.path());
     }
     Ok(freed)
 }
 
 /// `what-PID-serial-stamp`: is the process that made this entry still there (and not ourselves)?
 fn owner_is_alive(name: &str) -> bool {
-    let pid = name
-        .rsplitn(4, '-')
-        .nth(2)
-        .and_then(|p| p.parse::<i32>().ok());
+    let pid = name.rsplit('-').nth(2).and_then(|p| p.parse::<i32>().ok());
     let stamp = name
         .rsplit('-')
         .next()

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
+use sys::lock::FileLock;
 
 /// What `docker volume create` is told.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -66,7 +67,7 @@ pub fn create(ctx: &Context, spec: &VolumeSpec) -> Result<VolumeRecord> {
         None => crate::random_id().to_string(),
     };
     let path = ctx.layout.lock("volume", &name);
-    let _lock = sys::lock::FileLock::exclusive(&path).map_err(Error::file("lock", &path))?;
+    let _lock = FileLock::exclusive(&path).map_err(Error::file("lock", &path))?;
     if let Some(found) = load(ctx, &name)? {
         return Ok(found);
     }
@@ -202,10 +203,30 @@ pub fn users(ctx: &Context, name: &str) -> Result<Vec<String>> {
         .collect())
 }
 
+/// Held by who makes a container, from the settling of its volumes until it is seen.
+pub(crate) fn hold(ctx: &Context) -> Result<FileLock> {
+    let path = creations(ctx);
+    FileLock::shared(&path).map_err(Error::file("lock", &path))
+}
+
+/// No container is being made while this is held.
+fn stillness(ctx: &Context) -> Result<FileLock> {
+    let path = creations(ctx);
+    FileLock::exclusive(&path).map_err(Error::file("lock", &path))
+}
+
+/// No volume can have this name.
+fn creations(ctx: &Context) -> PathBuf {
+    ctx.layout.lock("volume", ".creations")
+}
+
 /// Removes a volume that no container mounts.
 pub fn remove(ctx: &Context, name: &str, force: bool) -> Result<()> {
+    // A container that is just being made has settled its volumes, but is not seen yet. Taken before the volume's
+    // own lock, as who makes a container takes them.
+    let _still = stillness(ctx)?;
     let path = ctx.layout.lock("volume", name);
-    let _lock = sys::lock::FileLock::exclusive(&path).map_err(Error::file("lock", &path))?;
+    let _lock = FileLock::exclusive(&path).map_err(Error::file("lock", &path))?;
     if load(ctx, name)?.is_none() {
         return if force {
             Ok(())

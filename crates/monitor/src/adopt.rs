@@ -6,10 +6,13 @@
 use crate::health::Checker;
 use crate::monitor::{Monitor, Stage};
 use crate::output::Output;
-use crate::run::{Adopted, Run};
-use engine::container::record::{ContainerRecord, Lifecycle};
-use engine::container::state::{Phase, RunState};
+use crate::run::{self, Adopted, Run};
+use engine::container::record::ContainerRecord;
+use engine::container::state::{Phase, ProcessRef, RunState};
 use engine::{Context, Error, Result};
+use rustix::fs::{Mode, OFlags};
+use std::os::fd::OwnedFd;
+use sys::process::PidfdNamespace;
 
 pub(crate) fn adopt(ctx: &Context, id: &str) -> Result<Monitor> {
     let _lock = ContainerRecord::lock(ctx, id)?;
@@ -28,7 +31,7 @@ pub(crate) fn adopt(ctx: &Context, id: &str) -> Result<Monitor> {
     let pidfd = sys::process::pidfd_open_verified(process.pid, process.start_time)
         .map_err(|_| not_running())?;
     let netns = match &state.network {
-        Some(_) => sys::process::pidfd_namespace(&pidfd, sys::process::PidfdNamespace::Net).ok(),
+        Some(_) => network_namespace(&pidfd, process),
         None => None,
     };
     let mut run = Run::adopted(Adopted {
@@ -36,7 +39,11 @@ pub(crate) fn adopt(ctx: &Context, id: &str) -> Result<Monitor> {
         pidfd,
         output: Output::reopen(&ctx.layout.run_container(id)),
         cgroup: runtime::Cgroup::open(&state.cgroup_parent, id)?,
-        health: Checker::new(ctx, &monitor.container),
+        health: Checker::taken_over(
+            ctx,
+            &monitor.container,
+            run::before(state.started_at.elapsed()),
+        ),
         network: state.network,
         netns,
         started_at: state.started_at,
@@ -45,10 +52,19 @@ pub(crate) fn adopt(ctx: &Context, id: &str) -> Result<Monitor> {
     let container = monitor.container.clone();
     run.open_dns(ctx, &container);
     monitor.restart_count = state.restart_count;
+    monitor.addresses = run.addresses();
     monitor.phase = Stage::Running(Box::new(run));
     monitor.save_state()?;
-    if let Some(last) = Lifecycle::load(ctx, id)? {
-        monitor.stopped_by_user = last.stopped_by_user;
-    }
     Ok(monitor)
+}
+
+fn network_namespace(pidfd: &OwnedFd, process: ProcessRef) -> Option<OwnedFd> {
+    if let Ok(netns) = sys::process::pidfd_namespace(pidfd, PidfdNamespace::Net) {
+        return Some(netns);
+    }
+    // Before Linux 6.11: by number, and then made sure that it was still that process.
+    let path = format!("/proc/{}/ns/net", process.pid);
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let netns = rustix::fs::open(path, flags, Mode::empty()).ok()?;
+    process.is_alive().then_some(netns)
 }

@@ -1,7 +1,8 @@
 //! Attached clients: each has a channel and some of the container's streams.
 //!
 //! A client that does not read holds the container back, as a terminal would: nothing is dropped and nothing is
-//! hoarded. One that has gone is forgotten.
+//! hoarded. One that has gone is forgotten. When the run is over its clients leave: they get what is held for
+//! them, in their own time, and hold nothing back any more.
 
 use crate::interest::{Interest, Who};
 use engine::channel::Channel;
@@ -18,7 +19,20 @@ pub(crate) struct Client {
     out: Option<Sink>,
     err: Option<Sink>,
     /// Gets a word when the run is over.
-    pub(crate) attached: bool,
+    attached: bool,
+    /// The run it was attached to is over, with this exit code.
+    leaving: Option<u8>,
+}
+
+impl Client {
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.is_some()
+    }
+
+    fn is_behind(&self) -> bool {
+        let sinks = [&self.out, &self.err];
+        sinks.into_iter().flatten().any(|s| !s.pending.is_empty())
+    }
 }
 
 /// The writing end of a client's pipe, and what it had no room for.
@@ -89,6 +103,7 @@ impl Clients {
             out: None,
             err: None,
             attached: false,
+            leaving: None,
         });
         self.next
     }
@@ -121,7 +136,7 @@ impl Clients {
 
     /// Passes output on to everybody who takes this stream.
     pub(crate) fn output(&mut self, stream: Stream, bytes: &[u8]) {
-        for client in &mut self.list {
+        for client in self.list.iter_mut().filter(|c| !c.is_leaving()) {
             let sink = match stream {
                 Stream::Stdout => &mut client.out,
                 Stream::Stderr => &mut client.err,
@@ -147,32 +162,33 @@ impl Clients {
 
     /// Somebody has not read yet what we hold for them: no more output is taken from the container.
     pub(crate) fn are_behind(&self) -> bool {
-        self.list.iter().any(|c| {
-            [&c.out, &c.err]
-                .into_iter()
-                .flatten()
-                .any(|s| !s.pending.is_empty())
-        })
+        self.list.iter().any(|c| !c.is_leaving() && c.is_behind())
     }
 
-    /// Lets go of the pipes of everybody who has read all, and tells them how the run ended.
-    pub(crate) fn dismiss_drained(&mut self, code: u8) {
+    /// The run is over: whoever was attached to it gets no more than what is held for them.
+    pub(crate) fn run_over(&mut self, code: u8) {
+        for client in self.list.iter_mut().filter(|c| c.attached) {
+            client.input = None;
+            client.leaving.get_or_insert(code);
+        }
+    }
+
+    /// Somebody still has to read what was held at the end of their run.
+    pub(crate) fn are_leaving(&self) -> bool {
+        self.list.iter().any(Client::is_leaving)
+    }
+
+    /// Lets go of the pipes of everybody who leaves and has read all, and tells them how the run ended.
+    pub(crate) fn dismiss_drained(&mut self) {
         self.list.retain_mut(|client| {
-            let behind = [&client.out, &client.err]
-                .into_iter()
-                .flatten()
-                .any(|s| !s.pending.is_empty());
-            if behind || !client.attached {
-                return behind;
-            }
-            (client.out, client.err, client.input) = (None, None, None);
+            let Some(code) = client.leaving.filter(|_| !client.is_behind()) else {
+                return true;
+            };
+            // The ends of the streams stand before the word that there will be no more.
+            (client.out, client.err) = (None, None);
             let _ = client.channel.send(&Reply::Exited { code }, &[]);
             false
         });
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.list.is_empty()
     }
 
     pub(crate) fn interest<'a>(&'a self, interest: &mut Interest<'a>, take_input: bool) {

@@ -16,8 +16,10 @@
 
 mod adopt;
 mod clients;
+mod ending;
 mod health;
 mod interest;
+mod launch;
 mod monitor;
 mod output;
 mod requests;

@@ -2,21 +2,21 @@
 
 use crate::clients::Clients;
 use crate::interest::{Interest, Who};
+use crate::launch;
 use crate::output::{BUFFER, Output, Taken};
-use crate::restart::{self, Attempts, Ended};
+use crate::restart::Attempts;
 use crate::run::Run;
 use engine::Context;
 use engine::channel::{self, Channel};
-use engine::container::record::{ContainerRecord, Lifecycle};
-use engine::container::state::{HealthStatus, Phase, ProcessRef, RunState, State};
+use engine::container::record::ContainerRecord;
+use engine::container::state::{HealthStatus, ProcessRef};
 use engine::logs::{Settings, Writer};
-use engine::protocol::{Reply, Request};
-use engine::timestamp::Timestamp;
+use engine::protocol::Reply;
 use engine::{Error, Result, events};
+use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use sys::lock::FileLock;
 
 /// One container's monitor.
 pub(crate) struct Monitor {
@@ -31,7 +31,10 @@ pub(crate) struct Monitor {
     pub(crate) restart_count: u32,
     /// Somebody asked for the end: the restart policy keeps still.
     pub(crate) stopped_by_user: bool,
-    pub(crate) last_code: u8,
+    /// The run that is being stopped is not the last: `--rm` keeps still.
+    pub(crate) restarting: bool,
+    /// The addresses of the last run, which the next one asks for again.
+    pub(crate) addresses: Vec<(String, IpAddr)>,
     /// Clients (by id) that wait for the end of the run.
     pub(crate) waiting: Vec<u64>,
     buffer: Vec<u8>,
@@ -44,16 +47,16 @@ pub(crate) enum Stage {
     Waiting {
         until: Instant,
     },
-    /// For good; only clients that have not read all keep the monitor.
+    /// For good; only clients that have not read all keep the process.
     Ended,
 }
 
 /// The monitor from its first to its last step.
 pub(crate) fn main(ctx: &Context, id: &str, command: Channel, adopting: bool) -> ExitCode {
     let monitor = if adopting {
-        adopted(ctx, id, &command)
+        launch::adopted(ctx, id, &command)
     } else {
-        launched(ctx, id, command)
+        launch::launched(ctx, id, command)
     };
     let Some(mut monitor) = monitor else {
         return ExitCode::from(125);
@@ -62,65 +65,6 @@ pub(crate) fn main(ctx: &Context, id: &str, command: Channel, adopting: bool) ->
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::from(125),
     }
-}
-
-fn adopted(ctx: &Context, id: &str, command: &Channel) -> Option<Monitor> {
-    match crate::adopt::adopt(ctx, id) {
-        Ok(monitor) => {
-            let _ = command.send(&Reply::Done, &[]);
-            Some(monitor)
-        }
-        Err(e) => {
-            let _ = command.send(&failure(&e), &[]);
-            None
-        }
-    }
-}
-
-/// `None`: there is nothing to watch over, and the command knows why.
-fn launched(ctx: &Context, id: &str, command: Channel) -> Option<Monitor> {
-    match prepare_launch(ctx, id) {
-        // Held until it runs: of two commands that start it at once, the second finds it running.
-        Ok((mut monitor, _lock)) => monitor.launch(command).ok().map(|()| monitor),
-        Err(e) => {
-            let _ = command.send(&failure(&e), &[]);
-            None
-        }
-    }
-}
-
-fn prepare_launch(ctx: &Context, id: &str) -> Result<(Monitor, FileLock)> {
-    let lock = ContainerRecord::lock(ctx, id)?;
-    if State::load(ctx, id)?.is_active() {
-        return Err(Error::Refused("the container was started meanwhile".into()));
-    }
-    engine::sweep::sweep_run(ctx, id)?;
-    Ok((Monitor::prepare(ctx, id)?, lock))
-}
-
-/// An error as the command tells it: the whole chain, and Docker's exit code.
-pub(crate) fn failure(error: &Error) -> Reply {
-    let code = match error {
-        Error::Runtime(e) => u8::try_from(e.exit_code()).unwrap_or(125),
-        other => other.exit_code(),
-    };
-    Reply::Failed {
-        message: chain(error),
-        code,
-    }
-}
-
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        let more = next.to_string();
-        if !text.ends_with(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = next.source();
-    }
-    text
 }
 
 impl Monitor {
@@ -147,7 +91,8 @@ impl Monitor {
             attempts: Attempts::default(),
             restart_count: 0,
             stopped_by_user: false,
-            last_code: 0,
+            restarting: false,
+            addresses: Vec::new(),
             waiting: Vec::new(),
             buffer: vec![0; BUFFER],
         })
@@ -155,96 +100,6 @@ impl Monitor {
 
     pub(crate) fn id(&self) -> &str {
         self.container.id.as_str()
-    }
-
-    /// The first start, on behalf of the command that executed us.
-    fn launch(&mut self, command: Channel) -> Result<()> {
-        let received = command
-            .receive::<Request>()
-            .map_err(Error::system("hear from the command"))?;
-        let Some((Request::Launch { streams, size }, fds)) = received else {
-            return Err(Error::Refused(
-                "the command went away before the start".into(),
-            ));
-        };
-        let client = self.clients.add(command);
-        self.clients.attach(client, streams, fds);
-        match self.begin(size) {
-            Ok(pid) => {
-                self.answer(client, &Reply::Started { pid });
-                if !streams.any() {
-                    self.clients.remove(client);
-                }
-                Ok(())
-            }
-            Err(e) => {
-                self.record_failed_start(&e);
-                self.answer(client, &failure(&e));
-                Err(e)
-            }
-        }
-    }
-
-    /// One run: makes it and writes down that it runs.
-    pub(crate) fn begin(&mut self, size: Option<(u16, u16)>) -> Result<i32> {
-        let run = Run::start(&self.ctx, &self.container, size)?;
-        let pid = run.process.pid;
-        let lifecycle = Lifecycle {
-            started_at: Some(run.started_at),
-            running: true,
-            restart_count: self.restart_count,
-            ..Default::default()
-        };
-        lifecycle.save(&self.ctx, self.id(), self.lifecycle_durability())?;
-        self.phase = Stage::Running(Box::new(run));
-        self.save_state()?;
-        events::emit_container(&self.ctx, "start", &self.container, &[]);
-        Ok(pid)
-    }
-
-    /// What must survive a power cut: only what boot goes by.
-    pub(crate) fn lifecycle_durability(&self) -> state::Durability {
-        match self.container.spec.restart.condition {
-            model::restart::RestartCondition::No => state::Durability::Volatile,
-            _ => self.container.durability(),
-        }
-    }
-
-    pub(crate) fn save_state(&self) -> Result<()> {
-        let (phase, started_at, network) = match &self.phase {
-            Stage::Running(run) => (run.phase(), run.started_at, run.network.clone()),
-            _ => (Phase::Restarting, Timestamp::now(), None),
-        };
-        let state = RunState {
-            monitor: self.own,
-            phase,
-            started_at,
-            restart_count: self.restart_count,
-            cgroup_parent: engine::container::birth::cgroup_parent(&self.ctx, &self.container),
-            network,
-        };
-        state.save(&self.ctx, self.id())
-    }
-
-    fn record_failed_start(&self, error: &Error) {
-        let code = match failure(error) {
-            Reply::Failed { code, .. } => code,
-            _ => 125,
-        };
-        let now = Timestamp::now();
-        let failed = Lifecycle {
-            finished_at: Some(now),
-            exit_code: code,
-            error: chain(error),
-            ..Default::default()
-        };
-        let _ = std::fs::remove_dir_all(self.ctx.layout.run_container(self.id()));
-        // As Docker: a container that never ran stays "created", with its error told by inspect.
-        let never_ran = Lifecycle::load(&self.ctx, self.id())
-            .is_ok_and(|l| l.is_none_or(|l| l.started_at.is_none()));
-        if !never_ran {
-            let _ = failed.save(&self.ctx, self.id(), state::Durability::Volatile);
-        }
     }
 
     pub(crate) fn answer(&mut self, client: u64, reply: &Reply) {
@@ -268,11 +123,8 @@ impl Monitor {
     }
 
     fn is_done(&mut self) -> bool {
-        if !matches!(self.phase, Stage::Ended) {
-            return false;
-        }
-        self.clients.dismiss_drained(self.last_code);
-        self.clients.is_empty()
+        self.clients.dismiss_drained();
+        matches!(self.phase, Stage::Ended) && !self.clients.are_leaving()
     }
 
     fn interest(&self) -> Interest<'_> {
@@ -299,7 +151,7 @@ impl Monitor {
                 self.copy_output(slot);
             }
             Who::Input => self.with_output(Output::push_input),
-            Who::Process => self.process_ended(),
+            Who::Process => self.run_over(),
             Who::Listener => self.accept(),
             Who::Channel(id) => self.hear(id),
             Who::ClientInput(id) => self.copy_input(id),
@@ -327,9 +179,9 @@ impl Monitor {
     }
 
     /// One read from the container: to the log, and to whoever is attached.
-    fn copy_output(&mut self, slot: usize) -> bool {
+    pub(crate) fn copy_output(&mut self, slot: usize) -> usize {
         let Stage::Running(run) = &mut self.phase else {
-            return false;
+            return 0;
         };
         match run.output.take(slot, &mut self.buffer) {
             Taken::Bytes(stream, length) => {
@@ -337,9 +189,9 @@ impl Monitor {
                 // A full disk loses the log, never the container.
                 let _ = self.log.write(stream, bytes);
                 self.clients.output(stream, bytes);
-                true
+                length
             }
-            Taken::Nothing | Taken::End => false,
+            Taken::Nothing | Taken::End => 0,
         }
     }
 
@@ -370,20 +222,20 @@ impl Monitor {
         let Some(health) = &mut run.health else {
             return;
         };
-        let Some(status) = health.finish(&self.ctx, &self.container) else {
-            return;
-        };
+        if let Some(status) = health.finish(&self.ctx, &self.container, &mut self.buffer) {
+            self.health_changed(status);
+        }
+    }
+
+    fn health_changed(&mut self, status: HealthStatus) {
         // Of replicas that share a port, the unhealthy one gets no new connections.
         let serves = status != HealthStatus::Unhealthy;
         let _ = network::set_serving(&self.ctx.layout, self.container.id.as_str(), serves);
         let action = format!("health_status: {}", status.as_str());
         events::emit_container(&self.ctx, &action, &self.container, &[]);
-        if status == HealthStatus::Unhealthy
-            && self
-                .container
-                .labels
-                .get("autoheal")
-                .is_some_and(|v| v == "true")
+        let heals = self.container.labels.get("autoheal");
+        if let (Stage::Running(run), false) = (&mut self.phase, serves)
+            && heals.is_some_and(|v| v == "true")
         {
             run.stop(9, Duration::ZERO);
         }
@@ -392,127 +244,19 @@ impl Monitor {
     /// What is due by the clock.
     fn tick(&mut self) {
         match &mut self.phase {
-            Stage::Running(run) => run.tick(&self.container),
+            Stage::Running(run) => {
+                if let Some(status) = run.tick(&self.ctx, &self.container) {
+                    self.health_changed(status);
+                }
+            }
             Stage::Waiting { until } if Instant::now() >= *until => self.restart(),
             _ => {}
-        }
-    }
-
-    fn process_ended(&mut self) {
-        // All output first: the exit is told after the last byte.
-        while !self.clients.are_behind() && (self.copy_output(0) || self.copy_output(1)) {}
-        let Stage::Running(run) = &mut self.phase else {
-            return;
-        };
-        if self.clients.are_behind() && run.still_has_output() {
-            return;
-        }
-        let Stage::Running(run) = std::mem::replace(&mut self.phase, Stage::Ended) else {
-            return;
-        };
-        let lasted = run.lasted();
-        let over = run.end(&self.ctx);
-        let _ = self.log.finish();
-        self.last_code = over.exit_code;
-        let lifecycle = Lifecycle {
-            started_at: Some(over.started_at),
-            finished_at: Some(Timestamp::now()),
-            exit_code: over.exit_code,
-            oom_killed: over.oom_killed,
-            restart_count: self.restart_count,
-            stopped_by_user: self.stopped_by_user,
-            ..Default::default()
-        };
-        if over.oom_killed {
-            events::emit_container(&self.ctx, "oom", &self.container, &[]);
-        }
-        let ended = Ended {
-            exit_code: over.exit_code,
-            lasted,
-            stopped_by_user: self.stopped_by_user,
-        };
-        let next = restart::decide(&self.container.spec.restart, &mut self.attempts, ended);
-        let code = over.exit_code.to_string();
-        match next {
-            Some(delay) => self.wait_for_restart(delay, &lifecycle),
-            None => self.end_for_good(&lifecycle),
-        }
-        events::emit_container(&self.ctx, "die", &self.container, &[("exitCode", code)]);
-        if self.stopped_by_user {
-            events::emit_container(&self.ctx, "stop", &self.container, &[]);
-        }
-        self.tell_waiting();
-    }
-
-    fn wait_for_restart(&mut self, delay: Duration, lifecycle: &Lifecycle) {
-        let running = Lifecycle {
-            running: true,
-            ..lifecycle.clone()
-        };
-        let _ = running.save(&self.ctx, self.id(), state::Durability::Volatile);
-        self.phase = Stage::Waiting {
-            until: Instant::now() + delay,
-        };
-        let _ = self.save_state();
-    }
-
-    fn restart(&mut self) {
-        self.restart_count += 1;
-        // The record may have changed meanwhile (update, rename, networks).
-        if let Ok(Some(fresh)) = ContainerRecord::load(&self.ctx, self.id()) {
-            self.container = fresh;
-        }
-        if let Err(e) = self.begin(None) {
-            let ended = Ended {
-                exit_code: 125,
-                lasted: Duration::ZERO,
-                stopped_by_user: false,
-            };
-            let now = Some(Timestamp::now());
-            let failed = Lifecycle {
-                finished_at: now,
-                exit_code: 125,
-                error: chain(&e),
-                ..Default::default()
-            };
-            // A start that fails (a device or mount that is not there yet) is tried again like a run that failed.
-            match restart::decide(&self.container.spec.restart, &mut self.attempts, ended) {
-                Some(delay) => self.wait_for_restart(delay, &failed),
-                None => self.end_for_good(&failed),
-            }
-        }
-    }
-
-    /// The end: the exit record, then nothing of the run is left, and with `--rm` nothing of the container.
-    pub(crate) fn end_for_good(&mut self, lifecycle: &Lifecycle) {
-        self.phase = Stage::Ended;
-        if self.container.spec.auto_remove {
-            self.remove_container();
-            return;
-        }
-        let _ = lifecycle.save(&self.ctx, self.id(), self.lifecycle_durability());
-        let _ = std::fs::remove_dir_all(self.ctx.layout.run_container(self.id()));
-    }
-
-    fn remove_container(&self) {
-        let Ok(_lock) = ContainerRecord::lock(&self.ctx, self.id()) else {
-            return;
-        };
-        if matches!(ContainerRecord::load(&self.ctx, self.id()), Ok(Some(_))) {
-            let _ = engine::container::remove::take_apart(&self.ctx, &self.container, true);
         }
     }
 
     fn accept(&mut self) {
         while let Ok(Some(socket)) = sys::socket::accept(&self.listener) {
             self.clients.add(Channel::from(socket));
-        }
-    }
-
-    fn tell_waiting(&mut self) {
-        for client in std::mem::take(&mut self.waiting) {
-            self.answer(client, &Reply::Done);
-            self.clients.remove(client);
         }
     }
 }

@@ -146,7 +146,11 @@ impl Output {
         };
         match write_some(input, &self.pending) {
             Some(done) => drop(self.pending.drain(..done)),
-            None => self.input = None,
+            None => {
+                // The container has closed it: from now on input goes nowhere, and nobody waits for it.
+                self.input = None;
+                self.pending.clear();
+            }
         }
         if self.close_when_written && self.pending.is_empty() {
             self.input = None;
@@ -160,11 +164,6 @@ impl Output {
         }
         self.close_when_written = true;
         self.push_input();
-    }
-
-    /// A stream whose end was not seen yet.
-    pub(crate) fn is_open(&self) -> bool {
-        self.readers.iter().any(Option::is_some)
     }
 
     pub(crate) fn takes_input(&self) -> bool {

@@ -1,7 +1,8 @@
 //! What commands ask of the monitor while the container runs.
 
-use crate::monitor::{Monitor, Stage, chain};
-use engine::container::record::{ContainerRecord, Lifecycle};
+use crate::launch::chain;
+use crate::monitor::{Monitor, Stage};
+use engine::container::record::ContainerRecord;
 use engine::protocol::{Reply, Request};
 use engine::{Error, Result, events};
 use std::os::fd::{AsFd, OwnedFd};
@@ -41,6 +42,10 @@ impl Monitor {
     }
 
     fn obey(&mut self, id: u64, request: Request, fds: Vec<OwnedFd>) {
+        if self.clients.get(id).is_some_and(|c| c.is_leaving()) {
+            // Said to a run that is over; the next one is none of its business.
+            return;
+        }
         let answer = match request {
             Request::Resize { rows, columns } => {
                 if let Stage::Running(run) = &mut self.phase {
@@ -64,7 +69,11 @@ impl Monitor {
                 self.answer(id, &Reply::Done);
                 return;
             }
-            Request::Stop { signal, timeout } => match self.stop(signal.as_deref(), timeout) {
+            Request::Stop {
+                signal,
+                timeout,
+                restart,
+            } => match self.stop(signal.as_deref(), timeout, restart) {
                 Ok(true) => {
                     self.waiting.push(id);
                     return;
@@ -87,10 +96,11 @@ impl Monitor {
     }
 
     /// `true`: the answer comes when the run is over.
-    fn stop(&mut self, signal: Option<&str>, timeout: Option<u64>) -> Result<bool> {
-        self.stopped_by_user = true;
+    fn stop(&mut self, signal: Option<&str>, timeout: Option<u64>, restart: bool) -> Result<bool> {
         let name = signal.unwrap_or(&self.container.stop_signal).to_owned();
         let signal = engine::container::kill::parse(&name)?;
+        self.stopped_by_user = true;
+        self.restarting = restart;
         let grace = timeout
             .or(self.container.spec.stop_timeout)
             .unwrap_or(GRACE);
@@ -105,15 +115,7 @@ impl Monitor {
                 );
                 Ok(true)
             }
-            Stage::Waiting { .. } => {
-                let last = Lifecycle::load(&self.ctx, self.id())?.unwrap_or_default();
-                self.end_for_good(&Lifecycle {
-                    stopped_by_user: true,
-                    running: false,
-                    ..last
-                });
-                Ok(false)
-            }
+            Stage::Waiting { .. } => self.give_up_restart().map(|()| false),
             Stage::Ended => Ok(false),
         }
     }
@@ -135,7 +137,7 @@ impl Monitor {
                 );
                 Ok(())
             }
-            Stage::Waiting { .. } if ends => self.stop(None, None).map(drop),
+            Stage::Waiting { .. } if ends => self.stop(None, None, false).map(drop),
             _ => Err(Error::NotRunning(self.container.name.clone())),
         }
     }

@@ -5,11 +5,12 @@ use crate::interest::{Interest, Who};
 use crate::output::Output;
 use engine::container::birth::{self, Born, Streams};
 use engine::container::record::ContainerRecord;
-use engine::container::state::{Phase, ProcessRef};
+use engine::container::state::{HealthStatus, Phase, ProcessRef};
 use engine::timestamp::Timestamp;
 use engine::{Context, Error, Result};
 use network::dns::Responder;
 use runtime::Cgroup;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -108,7 +109,7 @@ impl Run {
             netns: parts.netns,
             health: parts.health,
             started_at: parts.started_at,
-            began: Instant::now(),
+            began: before(parts.started_at.elapsed()),
             dns: None,
             paused: parts.paused,
             kill_at: None,
@@ -144,16 +145,19 @@ impl Run {
         self.began.elapsed()
     }
 
-    pub(crate) fn still_has_output(&self) -> bool {
-        self.output.is_open()
+    /// Network name and address, for the next run to ask for.
+    pub(crate) fn addresses(&self) -> Vec<(String, IpAddr)> {
+        let endpoints = self.network.iter().flat_map(|n| &n.endpoints);
+        let each = endpoints.flat_map(|e| {
+            let both = [e.ipv4, e.ipv6].into_iter().flatten();
+            both.map(|assigned| (e.network.clone(), assigned.address))
+        });
+        each.collect()
     }
 
     pub(crate) fn interest<'a>(&'a self, interest: &mut Interest<'a>, read: bool) {
         self.output.interest(interest, read);
-        // While a client is behind, the end waits too: its last bytes are still in the pipes.
-        if read {
-            interest.readable(self.pidfd.as_fd(), Who::Process);
-        }
+        interest.readable(self.pidfd.as_fd(), Who::Process);
         if let Some(dns) = &self.dns {
             for (fd, writes) in dns.fds() {
                 let who = Who::Dns(fd.as_raw_fd());
@@ -176,7 +180,12 @@ impl Run {
         }
     }
 
-    pub(crate) fn tick(&mut self, container: &ContainerRecord) {
+    /// What is due by the clock; gives the new health when it changed.
+    pub(crate) fn tick(
+        &mut self,
+        ctx: &Context,
+        container: &ContainerRecord,
+    ) -> Option<HealthStatus> {
         if self.kill_at.is_some_and(|at| Instant::now() >= at) {
             self.kill_at = None;
             self.signal(9);
@@ -190,15 +199,13 @@ impl Run {
             dns.tick();
         }
         if self.paused {
-            return;
+            return None;
         }
-        if let Some(health) = &mut self.health {
-            let target = engine::container::exec::Target {
-                pidfd: self.pidfd.as_fd(),
-                cgroup: Some(&self.cgroup),
-            };
-            health.tick(container, &target);
-        }
+        let target = engine::container::exec::Target {
+            pidfd: self.pidfd.as_fd(),
+            cgroup: Some(&self.cgroup),
+        };
+        self.health.as_mut()?.tick(ctx, container, &target)
     }
 
     pub(crate) fn signal(&mut self, signal: i32) {
@@ -255,6 +262,12 @@ impl Run {
             started_at: self.started_at,
         }
     }
+}
+
+/// So long ago; now, where the clock does not reach back that far.
+pub(crate) fn before(elapsed: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_sub(elapsed).unwrap_or(now)
 }
 
 /// What an adopted run is put together from.

@@ -15,6 +15,7 @@
 //!   containers/<id>/            state.json, sockets, fifos
 //!   networks/<name>/            leases and names of the running endpoints
 //!   locks/                      one file per object
+//!   trash/                      renamed here, deleted later
 //!   events                      the event log
 //! ```
 
@@ -54,7 +55,7 @@ impl Layout {
 
     /// Makes the directories every command relies on (mode 0700: layers hold set-uid programs).
     pub fn prepare(&self) -> io::Result<()> {
-        if self.locks().is_dir() && self.trash().is_dir() {
+        if self.run_trash().is_dir() && self.trash().is_dir() {
             return Ok(());
         }
         let mut builder = DirBuilder::new();
@@ -71,6 +72,8 @@ impl Layout {
             self.run_networks(),
             self.locks(),
             self.trash(),
+            // The last one on its side: once it is there, all are.
+            self.run_trash(),
         ] {
             builder.create(dir)?;
         }
@@ -153,6 +156,11 @@ impl Layout {
 
     pub fn run_container(&self, id: &str) -> PathBuf {
         self.run_containers().join(id)
+    }
+
+    /// As [`Layout::trash`], for what lies in the run root: a rename does not cross filesystems.
+    pub fn run_trash(&self) -> PathBuf {
+        self.run.join("trash")
     }
 
     pub fn run_networks(&self) -> PathBuf {

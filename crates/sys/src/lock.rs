@@ -38,18 +38,52 @@ impl FileLock {
 
     fn take(path: &Path, operation: FlockOperation) -> io::Result<Self> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let file = rustix::fs::open(path, flags, Mode::from_raw_mode(0o600))?;
         loop {
+            let file = rustix::fs::open(path, flags, Mode::from_raw_mode(0o600))?;
             match rustix::fs::flock(&file, operation) {
-                Ok(()) => {
+                // Its last holder may have removed it while we waited: then others lock another file of this name.
+                Ok(()) if is_at(&file, path)? => {
                     return Ok(Self {
                         _file: file,
                         path: path.to_owned(),
                     });
                 }
-                Err(rustix::io::Errno::INTR) => continue,
+                Ok(()) | Err(rustix::io::Errno::INTR) => continue,
                 Err(e) => return Err(e.into()),
             }
         }
+    }
+}
+
+/// Whether the open file is the one that has this name.
+fn is_at(file: &OwnedFd, path: &Path) -> io::Result<bool> {
+    let ours = rustix::fs::fstat(file)?;
+    match rustix::fs::stat(path) {
+        Ok(found) => Ok((found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino)),
+        Err(rustix::io::Errno::NOENT) => Ok(false),
+        Err(e) => Err(e.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_file_removed_by_its_holder_is_not_what_the_next_one_holds() {
+        let dir = std::env::temp_dir().join(format!("lock-test-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("object");
+        let first = FileLock::exclusive(&path).unwrap();
+        let waiting = {
+            let path = path.clone();
+            std::thread::spawn(move || FileLock::exclusive(&path).unwrap())
+        };
+        std::fs::remove_file(&path).unwrap();
+        drop(first);
+        let _second = waiting.join().unwrap();
+        assert!(path.exists(), "the second holds a file that others find");
+        assert!(FileLock::try_exclusive(&path).unwrap().is_none());
+        std::fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -114,7 +114,13 @@ impl Pipes {
 /// Joins the streams of a running container.
 pub fn attach(ctx: &Context, container: &ContainerRecord, streams: Streams) -> Result<Attached> {
     match State::load(ctx, container.id.as_str())? {
-        State::Running { .. } | State::Restarting { .. } => {}
+        State::Running { .. } => {}
+        State::Restarting { .. } => {
+            return Err(Error::invalid(
+                "You cannot attach to a restarting container",
+                "wait until it is running",
+            ));
+        }
         State::Paused { .. } => {
             return Err(Error::invalid(
                 "You cannot attach to a paused container",

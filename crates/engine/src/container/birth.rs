@@ -4,7 +4,7 @@
 //! here; they meet at `Pending::start`. What was made is undone when a later step fails.
 
 use super::names;
-use super::record::ContainerRecord;
+use super::record::{ContainerRecord, Lifecycle};
 use super::state::State;
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -145,7 +145,9 @@ struct Attachment<'a> {
 
 impl<'a> Attachment<'a> {
     fn make(ctx: &'a Context, container: &ContainerRecord, netns: BorrowedFd<'_>) -> Result<Self> {
-        let attached = crate::networks::attach(ctx, container, netns)?;
+        let last = Lifecycle::load(ctx, container.id.as_str())?;
+        let previous = last.map(|l| l.addresses).unwrap_or_default();
+        let attached = crate::networks::attach(ctx, container, netns, &previous)?;
         Ok(Self {
             ctx,
             attached: Some(attached),

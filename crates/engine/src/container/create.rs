@@ -14,6 +14,7 @@ use model::mount::{Mount, MountKind};
 use model::network::NetworkMode;
 use std::fs::DirBuilder;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use sys::lock::FileLock;
 
 /// An image as a container is made from it.
 #[derive(Debug, Clone)]
@@ -48,10 +49,7 @@ pub fn create(
         }
         None => names::reserve_generated(ctx, &id)?,
     };
-    let mut volumes = NewVolumes {
-        ctx,
-        names: Vec::new(),
-    };
+    let mut volumes = NewVolumes::of(ctx, &mounts)?;
     let record = ContainerRecord {
         created: Timestamp::now(),
         image: image.record.clone(),
@@ -233,9 +231,22 @@ fn stop_signal(spec: &ContainerSpec, image: &oci::ContainerConfig) -> Result<Str
 struct NewVolumes<'a> {
     ctx: &'a Context,
     names: Vec<String>,
+    /// Nobody removes them before the container is seen.
+    hold: Option<FileLock>,
 }
 
-impl NewVolumes<'_> {
+impl<'a> NewVolumes<'a> {
+    fn of(ctx: &'a Context, mounts: &[Mount]) -> Result<Self> {
+        let any = mounts
+            .iter()
+            .any(|m| matches!(m.kind, MountKind::Volume { .. }));
+        Ok(Self {
+            ctx,
+            names: Vec::new(),
+            hold: any.then(|| volume::hold(ctx)).transpose()?,
+        })
+    }
+
     /// Gives every volume mount its volume.
     fn settle(&mut self, mounts: Vec<Mount>) -> Result<Vec<MountRecord>> {
         mounts
@@ -288,6 +299,8 @@ impl NewVolumes<'_> {
 
 impl Drop for NewVolumes<'_> {
     fn drop(&mut self) {
+        // Removing waits until nobody holds it.
+        self.hold = None;
         for name in &self.names {
             let _ = volume::remove(self.ctx, name, true);
         }

@@ -1,6 +1,7 @@
 //! Starting a container: executes the monitor and waits for its one answer.
 
 use super::record::ContainerRecord;
+use super::state::State;
 use super::state::{Phase, RunState};
 use crate::channel::Channel;
 use crate::context::Context;
@@ -131,14 +132,23 @@ pub(crate) fn expect_reply(channel: &Channel) -> Result<Reply> {
 
 /// Asks a running monitor; one that was killed is replaced first.
 pub(crate) fn ask(ctx: &Context, container: &ContainerRecord, request: &Request) -> Result<Reply> {
+    match converse(ctx, container, request) {
+        Ok(Reply::Refused { message }) => Err(Error::Refused(message)),
+        Ok(reply) => Ok(reply),
+        // The container may have ended by itself, and its monitor with it, since the caller looked.
+        Err(error) => match State::load(ctx, container.id.as_str()) {
+            Ok(state) if !state.is_active() => Err(Error::NotRunning(container.id.to_string())),
+            _ => Err(error),
+        },
+    }
+}
+
+fn converse(ctx: &Context, container: &ContainerRecord, request: &Request) -> Result<Reply> {
     let channel = connect(ctx, container)?;
     channel
         .send(request, &[])
         .map_err(Error::system("speak to the container's monitor"))?;
-    match expect_reply(&channel)? {
-        Reply::Refused { message } => Err(Error::Refused(message)),
-        reply => Ok(reply),
-    }
+    expect_reply(&channel)
 }
 
 /// A connection to the container's monitor, which is started anew when it was killed.

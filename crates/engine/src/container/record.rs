@@ -19,6 +19,7 @@ use model::id::Id;
 use serde::{Deserialize, Serialize};
 use state::{Durability, record};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// A container: the user's wish and its resolution against the image.
@@ -103,6 +104,8 @@ pub struct Lifecycle {
     pub stopped_by_user: bool,
     /// Running according to the last writer; what boot goes by when the run root is gone.
     pub running: bool,
+    /// Network name and address of the last run: the next one asks for the same.
+    pub addresses: Vec<(String, IpAddr)>,
 }
 
 impl ContainerRecord {
@@ -131,7 +134,7 @@ impl ContainerRecord {
                 all.push(record);
             }
         }
-        all.sort_by(|a, b| b.created.cmp(&a.created));
+        all.sort_by_key(|c| std::cmp::Reverse(c.created));
         Ok(all)
     }
 

@@ -19,24 +19,28 @@ pub struct RemoveOptions {
 /// Removes a container.
 pub fn remove(ctx: &Context, container: &ContainerRecord, options: RemoveOptions) -> Result<()> {
     let id = container.id.as_str();
-    if State::load(ctx, id)?.is_active() {
+    loop {
+        let lock = ContainerRecord::lock(ctx, id)?;
+        // With --rm the monitor may have removed it just now.
+        let Some(fresh) = ContainerRecord::load(ctx, id)? else {
+            return Ok(());
+        };
+        // A start holds the lock until the container runs: what does not run now does not while we hold it.
+        if !State::load(ctx, id)?.is_active() {
+            // What a monitor that was killed could not give back.
+            crate::sweep::sweep_held_run(ctx, id, &lock)?;
+            return take_apart(ctx, &fresh, options.volumes);
+        }
+        drop(lock);
         if !options.force {
-            return Err(Error::StillRunning {
-                name: container.name.clone(),
-            });
+            return Err(Error::StillRunning { name: fresh.name });
         }
         let at_once = StopOptions {
             signal: Some("SIGKILL".into()),
             timeout: Some(0),
         };
-        stop(ctx, container, &at_once)?;
+        stop(ctx, &fresh, &at_once)?;
     }
-    // With --rm the monitor may remove it at this very moment; whoever has the lock does it.
-    let _lock = ContainerRecord::lock(ctx, id)?;
-    if ContainerRecord::load(ctx, id)?.is_none() {
-        return Ok(());
-    }
-    take_apart(ctx, container, options.volumes)
 }
 
 /// The removal itself, under the container's lock, the container not running.

@@ -17,11 +17,13 @@ pub fn rename(ctx: &Context, container: &ContainerRecord, new: &str) -> Result<(
         ));
     }
     let _lock = ContainerRecord::lock(ctx, container.id.as_str())?;
+    let before = ContainerRecord::load(ctx, container.id.as_str())?
+        .ok_or_else(|| Error::NoSuchContainer(container.name.clone()))?;
     let reservation = names::reserve(ctx, new, &container.id)?;
-    let old = container.name.clone();
+    let old = before.name.clone();
     let renamed = ContainerRecord {
         name: new.to_owned(),
-        ..container.clone()
+        ..before
     };
     renamed.save(ctx)?;
     reservation.keep();

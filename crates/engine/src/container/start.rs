@@ -49,9 +49,31 @@ pub fn start(ctx: &Context, container: &ContainerRecord, options: StartOptions) 
         State::Created | State::Exited(_) => {}
     }
     let pipes = Pipes::new(options.attach, container.spec.tty)?;
-    let channel = launch::launch(ctx, container, &pipes.theirs, options.size)?;
+    let channel = match launch::launch(ctx, container, &pipes.theirs, options.size) {
+        Ok(channel) => channel,
+        Err(error) => return started_by_another(ctx, container, options, error),
+    };
     if options.attach.any() {
         return Ok(Started::Attached(pipes.attached(channel)));
     }
     Ok(Started::Detached)
+}
+
+/// Of two commands that start a container at once, one finds it running: that is what it wanted.
+fn started_by_another(
+    ctx: &Context,
+    container: &ContainerRecord,
+    options: StartOptions,
+    error: Error,
+) -> Result<Started> {
+    if !matches!(
+        State::load(ctx, container.id.as_str())?,
+        State::Running { .. }
+    ) {
+        return Err(error);
+    }
+    if !options.attach.any() {
+        return Ok(Started::AlreadyRunning);
+    }
+    super::attach::attach(ctx, container, options.attach).map(Started::Attached)
 }

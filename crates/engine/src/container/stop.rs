@@ -5,7 +5,7 @@ use super::record::{ContainerRecord, Lifecycle};
 use super::start::{StartOptions, start};
 use super::state::State;
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::events;
 use crate::protocol::Request;
 
@@ -19,35 +19,57 @@ pub struct StopOptions {
 
 /// Stops a container and returns when it has exited. One that does not run is stopped already.
 pub fn stop(ctx: &Context, container: &ContainerRecord, options: &StopOptions) -> Result<()> {
+    end(ctx, container, options, false)
+}
+
+/// `again`: it is started after, so `--rm` does not remove it.
+fn end(
+    ctx: &Context,
+    container: &ContainerRecord,
+    options: &StopOptions,
+    again: bool,
+) -> Result<()> {
     let id = container.id.as_str();
     if let Some(signal) = &options.signal {
         super::kill::parse(signal)?;
     }
     match State::load(ctx, id)? {
         State::Created => return Ok(()),
-        State::Exited(last) => return mark_stopped(ctx, container, last),
+        State::Exited(_) => return mark_stopped(ctx, container),
         _ => {}
     }
     let request = Request::Stop {
         signal: options.signal.clone(),
         timeout: options.timeout,
+        restart: again,
     };
-    launch::ask(ctx, container, &request)?;
-    Ok(())
+    match launch::ask(ctx, container, &request) {
+        // It ended by itself while we asked.
+        Err(Error::NotRunning(_)) => Ok(()),
+        other => other.map(drop),
+    }
 }
 
 /// A container that had died by itself is from now on one that the user wants down.
-fn mark_stopped(ctx: &Context, container: &ContainerRecord, mut last: Lifecycle) -> Result<()> {
-    if !last.stopped_by_user {
-        last.stopped_by_user = true;
-        last.save(ctx, container.id.as_str(), container.durability())?;
+fn mark_stopped(ctx: &Context, container: &ContainerRecord) -> Result<()> {
+    let id = container.id.as_str();
+    let _lock = ContainerRecord::lock(ctx, id)?;
+    match State::load(ctx, id)? {
+        State::Exited(last) if !last.stopped_by_user => {
+            let stopped = Lifecycle {
+                stopped_by_user: true,
+                ..last
+            };
+            stopped.save(ctx, id, container.durability())
+        }
+        // Said already, or started by somebody meanwhile.
+        _ => Ok(()),
     }
-    Ok(())
 }
 
-/// Stops and starts again, with the same network addresses where they are fixed.
+/// Stops and starts again, with the same network addresses where nobody else has taken them.
 pub fn restart(ctx: &Context, container: &ContainerRecord, options: &StopOptions) -> Result<()> {
-    stop(ctx, container, options)?;
+    end(ctx, container, options, true)?;
     start(ctx, container, StartOptions::default())?;
     events::emit_container(ctx, "restart", container, &[]);
     Ok(())

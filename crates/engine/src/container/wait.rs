@@ -36,6 +36,10 @@ pub fn wait(
                 last_code = last.exit_code;
                 Ok((condition != Condition::Removed && was_active).then_some(last_code))
             }
+            // One run is over, the policy will begin another.
+            State::Restarting { last, .. } if condition == Condition::NextExit && was_active => {
+                Ok(Some(last.exit_code))
+            }
             State::Created => Ok((condition == Condition::NotRunning).then_some(0)),
             _ => {
                 was_active = true;

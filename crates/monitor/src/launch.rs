@@ -1,0 +1,173 @@
+//! How a run begins: on behalf of the command that executed us, or taken over from a monitor that was killed.
+
+use crate::monitor::{Monitor, Stage};
+use crate::run::Run;
+use engine::channel::Channel;
+use engine::container::record::{ContainerRecord, Lifecycle};
+use engine::container::state::{Phase, RunState, State};
+use engine::protocol::{Reply, Request};
+use engine::timestamp::Timestamp;
+use engine::{Context, Error, Result, events};
+use sys::lock::FileLock;
+
+pub(crate) fn adopted(ctx: &Context, id: &str, command: &Channel) -> Option<Monitor> {
+    match crate::adopt::adopt(ctx, id) {
+        Ok(monitor) => {
+            let _ = command.send(&Reply::Done, &[]);
+            Some(monitor)
+        }
+        Err(e) => {
+            let _ = command.send(&failure(&e), &[]);
+            None
+        }
+    }
+}
+
+/// `None`: there is nothing to watch over, and the command knows why.
+pub(crate) fn launched(ctx: &Context, id: &str, command: Channel) -> Option<Monitor> {
+    match prepare_launch(ctx, id) {
+        // Held until it runs: of two commands that start it at once, the second finds it running.
+        Ok((mut monitor, _lock)) => monitor.launch(command).ok().map(|()| monitor),
+        Err(e) => {
+            let _ = command.send(&failure(&e), &[]);
+            None
+        }
+    }
+}
+
+fn prepare_launch(ctx: &Context, id: &str) -> Result<(Monitor, FileLock)> {
+    let lock = ContainerRecord::lock(ctx, id)?;
+    if State::load(ctx, id)?.is_active() {
+        return Err(Error::Refused("the container was started meanwhile".into()));
+    }
+    engine::sweep::sweep_held_run(ctx, id, &lock)?;
+    Ok((Monitor::prepare(ctx, id)?, lock))
+}
+
+/// An error as the command tells it: the whole chain, and Docker's exit code.
+pub(crate) fn failure(error: &Error) -> Reply {
+    let code = match error {
+        Error::Runtime(e) => u8::try_from(e.exit_code()).unwrap_or(125),
+        other => other.exit_code(),
+    };
+    Reply::Failed {
+        message: chain(error),
+        code,
+    }
+}
+
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let more = next.to_string();
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = next.source();
+    }
+    text
+}
+
+impl Monitor {
+    /// The first start, on behalf of the command that executed us.
+    fn launch(&mut self, command: Channel) -> Result<()> {
+        let received = command
+            .receive::<Request>()
+            .map_err(Error::system("hear from the command"))?;
+        let Some((Request::Launch { streams, size }, fds)) = received else {
+            return Err(Error::Refused(
+                "the command went away before the start".into(),
+            ));
+        };
+        let client = self.clients.add(command);
+        self.clients.attach(client, streams, fds);
+        match self.begin(size) {
+            Ok(pid) => {
+                self.answer(client, &Reply::Started { pid });
+                if !streams.any() {
+                    self.clients.remove(client);
+                }
+                Ok(())
+            }
+            Err(e) => {
+                self.record_failed_start(&e);
+                self.answer(client, &failure(&e));
+                Err(e)
+            }
+        }
+    }
+
+    /// One run: makes it and writes down that it runs.
+    pub(crate) fn begin(&mut self, size: Option<(u16, u16)>) -> Result<i32> {
+        let run = Run::start(&self.ctx, &self.container, size)?;
+        let pid = run.process.pid;
+        self.addresses = run.addresses();
+        let lifecycle = Lifecycle {
+            started_at: Some(run.started_at),
+            running: true,
+            restart_count: self.restart_count,
+            addresses: self.addresses.clone(),
+            ..Default::default()
+        };
+        self.phase = Stage::Running(Box::new(run));
+        let written = lifecycle
+            .save(&self.ctx, self.id(), self.lifecycle_durability())
+            .and_then(|()| self.save_state());
+        if let Err(error) = written {
+            // Nobody would find it again: better no process than one without a record.
+            if let Stage::Running(mut run) = std::mem::replace(&mut self.phase, Stage::Ended) {
+                run.signal(9);
+                run.end(&self.ctx);
+            }
+            return Err(error);
+        }
+        events::emit_container(&self.ctx, "start", &self.container, &[]);
+        Ok(pid)
+    }
+
+    /// What must survive a power cut: only what boot goes by.
+    pub(crate) fn lifecycle_durability(&self) -> state::Durability {
+        match self.container.spec.restart.condition {
+            model::restart::RestartCondition::No => state::Durability::Volatile,
+            _ => self.container.durability(),
+        }
+    }
+
+    pub(crate) fn save_state(&self) -> Result<()> {
+        let (phase, started_at, network) = match &self.phase {
+            Stage::Running(run) => (run.phase(), run.started_at, run.network.clone()),
+            _ => (Phase::Restarting, Timestamp::now(), None),
+        };
+        let state = RunState {
+            monitor: self.own,
+            phase,
+            started_at,
+            restart_count: self.restart_count,
+            cgroup_parent: engine::container::birth::cgroup_parent(&self.ctx, &self.container),
+            network,
+        };
+        state.save(&self.ctx, self.id())
+    }
+
+    fn record_failed_start(&self, error: &Error) {
+        let code = match failure(error) {
+            Reply::Failed { code, .. } => code,
+            _ => 125,
+        };
+        let now = Timestamp::now();
+        let failed = Lifecycle {
+            finished_at: Some(now),
+            exit_code: code,
+            error: chain(error),
+            ..Default::default()
+        };
+        let _ = engine::trash::discard(&self.ctx, &self.ctx.layout.run_container(self.id()));
+        // As Docker: a container that never ran stays "created", with its error told by inspect.
+        let never_ran = Lifecycle::load(&self.ctx, self.id())
+            .is_ok_and(|l| l.is_none_or(|l| l.started_at.is_none()));
+        if !never_ran {
+            let _ = failed.save(&self.ctx, self.id(), state::Durability::Volatile);
+        }
+    }
+}
