@@ -4,7 +4,7 @@ use crate::verb::Verb;
 use crate::{argv, boot, build, container, image, inspect, network, registry, system, volume};
 
 /// The nouns that have verbs of their own, for help.
-pub(crate) const GROUPS: [(&str, &str); 8] = [
+pub(crate) const GROUPS: [(&str, &str); 7] = [
     ("builder", "Manage builds"),
     ("compose", "Run the project of a Compose file"),
     ("container", "Manage containers"),
@@ -12,10 +12,6 @@ pub(crate) const GROUPS: [(&str, &str); 8] = [
     ("network", "Manage networks"),
     ("system", "Manage dockless"),
     ("volume", "Manage volumes"),
-    (
-        "boot",
-        "Start what restart policies say when the host starts",
-    ),
 ];
 
 /// Every verb, one noun after the other.
@@ -45,14 +41,23 @@ pub(crate) fn find(words: &[&str]) -> Option<(&'static Verb, usize)> {
     })
 }
 
-/// The spelling nearest to what was typed.
-pub(crate) fn nearest(words: &str) -> Option<&'static str> {
-    let depth = words.split(' ').count();
-    let names = all()
-        .flat_map(|verb| verb.names.iter().copied())
-        .filter(|name| name.split(' ').count() == depth);
-    let groups = GROUPS.iter().map(|(name, _)| *name).filter(|_| depth == 1);
-    argv::nearest(words, names.chain(groups))
+/// The spelling nearest to what was typed: within a noun only its verbs count.
+pub(crate) fn nearest(words: &str) -> Option<String> {
+    let (noun, verb) = words
+        .rsplit_once(' ')
+        .map_or((None, words), |(noun, verb)| (Some(noun), verb));
+    let names = all().flat_map(|verb| verb.names.iter().copied());
+    let fitting = names.filter_map(|name| match (noun, name.rsplit_once(' ')) {
+        (None, None) => Some(name),
+        (Some(noun), Some((of, rest))) if of == noun => Some(rest),
+        _ => None,
+    });
+    let groups = GROUPS
+        .iter()
+        .map(|(name, _)| *name)
+        .filter(|_| noun.is_none());
+    let found = argv::nearest(verb, fitting.chain(groups))?;
+    Some(noun.map_or_else(|| found.to_owned(), |noun| format!("{noun} {found}")))
 }
 
 #[cfg(test)]
@@ -87,7 +92,8 @@ mod tests {
         }
         assert_eq!(find(&["container", "ls", "-a"]).unwrap().1, 2);
         assert!(find(&["frobnicate"]).is_none());
-        assert_eq!(nearest("imgaes"), Some("images"));
-        assert_eq!(nearest("network crate"), Some("network create"));
+        assert_eq!(nearest("imgaes").as_deref(), Some("images"));
+        assert_eq!(nearest("container foo"), None);
+        assert_eq!(nearest("network crate").as_deref(), Some("network create"));
     }
 }

@@ -37,6 +37,9 @@ impl std::fmt::Display for Program {
     }
 }
 
+/// So many containers are stopped or removed at a time.
+const AT_ONCE: usize = 16;
+
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) program: Program,
@@ -103,6 +106,41 @@ impl Session {
         Ok(code)
     }
 
+    /// The same for several at once, as Docker does where each may take its time; told in the order given.
+    pub(crate) fn each_at_once<S: AsRef<str> + Sync>(
+        &self,
+        names: &[S],
+        act: impl Fn(&Context, &str) -> Result<(), Failure> + Sync,
+    ) -> Outcome {
+        let ctx = self.engine()?;
+        if names.len() == 1 {
+            return self.each(names, |name| {
+                act(ctx, name)?;
+                output::line(name)
+            });
+        }
+        let mut code = 0;
+        for some in names.chunks(AT_ONCE) {
+            let results: Vec<Result<(), Failure>> = std::thread::scope(|scope| {
+                let act = &act;
+                let running: Vec<_> = some
+                    .iter()
+                    .map(|name| scope.spawn(move || act(ctx, name.as_ref())))
+                    .collect();
+                running
+                    .into_iter()
+                    .map(|thread| thread.join().unwrap_or(Err(Failure::Silent(1))))
+                    .collect()
+            });
+            let mut results = results.into_iter();
+            code = code.max(self.each(some, |name| {
+                results.next().unwrap_or(Ok(()))?;
+                output::line(name)
+            })?);
+        }
+        Ok(code)
+    }
+
     /// Tells an error: Docker's opening words when we are called `docker`, since scripts look for them.
     pub(crate) fn report(&self, failure: &Failure) {
         if matches!(failure, Failure::Silent(_)) {
@@ -133,5 +171,34 @@ impl Session {
         if self.globals.verbosity == Verbosity::Debug {
             output::note(format_args!("{failure:?}"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_goes_on_after_an_error_and_stops_when_nobody_reads() {
+        let session = Session::new(Program::Docker, Globals::default());
+        let mut done = Vec::new();
+        let code = session.each(&["a", "b", "c"], |name| {
+            done.push(name.to_owned());
+            if name == "b" {
+                Err(Failure::said("b failed"))
+            } else {
+                Ok(())
+            }
+        });
+        assert_eq!((code.unwrap(), done.len()), (1, 3));
+        let closed = session.each(&["a", "b"], |_| Err(Failure::Silent(141)));
+        assert!(matches!(closed, Err(Failure::Silent(141))));
+    }
+
+    #[test]
+    fn the_program_is_the_name_it_was_called_by() {
+        assert_eq!(Program::from_name("docker"), Program::Docker);
+        assert_eq!(Program::from_name("docker-compose"), Program::DockerCompose);
+        assert_eq!(Program::from_name("anything"), Program::Dockless);
     }
 }

@@ -6,6 +6,7 @@ use crate::session::Session;
 use crate::system::prune;
 use crate::verb::{Run, Verb, verb};
 use clap::Args;
+use engine::container::names::resolve;
 use engine::container::remove::{RemoveOptions, remove};
 
 pub(crate) const RM: Verb = verb::<Remove>(
@@ -46,24 +47,33 @@ impl Run for Remove {
             )
             .hint("use `network disconnect` instead"));
         }
-        let ctx = session.engine()?;
         let options = RemoveOptions {
             force: self.force,
             volumes: self.volumes,
         };
-        session.each(&self.containers, |name| {
-            match super::find(session, name) {
-                Ok(record) => remove(ctx, &record, options)?,
-                // With -f a container that is not there is told, and is no failure.
-                Err(failure @ Failure::Engine(engine::Error::NoSuchContainer(_))) if self.force => {
-                    session.report(&failure);
-                    return Ok(());
-                }
-                Err(failure) => return Err(failure),
-            }
-            output::line(name)
+        // With -f a container that is not there is told, and is no failure.
+        let (there, missing): (Vec<&String>, Vec<&String>) = match self.force {
+            true => self
+                .containers
+                .iter()
+                .partition(|name| exists(session, name)),
+            false => (self.containers.iter().collect(), Vec::new()),
+        };
+        for name in missing {
+            session.report(&engine::Error::NoSuchContainer(name.clone()).into());
+        }
+        session.each_at_once(&there, |ctx, name| {
+            Ok(remove(ctx, &resolve(ctx, name)?, options)?)
         })
     }
+}
+
+/// Any other trouble than its absence is found out, and told, when it is removed.
+fn exists(session: &Session, name: &str) -> bool {
+    !matches!(
+        super::find(session, name),
+        Err(Failure::Engine(engine::Error::NoSuchContainer(_)))
+    )
 }
 
 #[derive(Debug, Args)]

@@ -1,10 +1,10 @@
 //! `stop` and `restart`.
 
 use crate::failure::Outcome;
-use crate::output;
 use crate::session::Session;
 use crate::verb::{Run, Verb, verb};
 use clap::Args;
+use engine::container::names::resolve;
 use engine::container::stop::{StopOptions, restart, stop};
 
 pub(crate) const STOP: Verb = verb::<Stop>(
@@ -62,10 +62,9 @@ struct Stop {
 
 impl Run for Stop {
     fn run(self, session: &Session) -> Outcome {
-        let (ctx, options) = (session.engine()?, self.flags.options());
-        session.each(&self.flags.containers, |name| {
-            stop(ctx, &super::find(session, name)?, &options)?;
-            output::line(name)
+        let options = self.flags.options();
+        session.each_at_once(&self.flags.containers, |ctx, name| {
+            Ok(stop(ctx, &resolve(ctx, name)?, &options)?)
         })
     }
 }
@@ -78,10 +77,9 @@ struct Restart {
 
 impl Run for Restart {
     fn run(self, session: &Session) -> Outcome {
-        let (ctx, options) = (session.engine()?, self.flags.options());
-        session.each(&self.flags.containers, |name| {
-            restart(ctx, &super::find(session, name)?, &options)?;
-            output::line(name)
+        let options = self.flags.options();
+        session.each_at_once(&self.flags.containers, |ctx, name| {
+            Ok(restart(ctx, &resolve(ctx, name)?, &options)?)
         })
     }
 }

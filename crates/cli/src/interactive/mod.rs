@@ -353,3 +353,45 @@ fn copy_out(from: &mut Option<OwnedFd>, mut to: impl Write) -> Result<(), Failur
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::pipe::{PipeFlags, pipe_with};
+
+    #[test]
+    fn output_is_copied_as_far_as_it_is_there_and_its_end_is_seen() {
+        let (read, write) = pipe_with(PipeFlags::NONBLOCK).unwrap();
+        let mut from = Some(read);
+        rustix::io::write(&write, b"hello").unwrap();
+        let mut out = Vec::new();
+        copy_out(&mut from, &mut out).unwrap();
+        assert_eq!(
+            (out.as_slice(), from.is_some()),
+            (&b"hello"[..], true),
+            "open, but empty for now"
+        );
+        drop(write);
+        copy_out(&mut from, &mut out).unwrap();
+        assert!(from.is_none());
+    }
+
+    #[test]
+    fn a_reader_that_went_away_ends_us_quietly() {
+        struct Closed;
+        impl Write for Closed {
+            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+                Err(std::io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let (read, write) = pipe_with(PipeFlags::NONBLOCK).unwrap();
+        rustix::io::write(&write, b"x").unwrap();
+        assert!(matches!(
+            copy_out(&mut Some(read), Closed),
+            Err(Failure::Silent(141))
+        ));
+    }
+}

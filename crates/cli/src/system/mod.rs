@@ -1,5 +1,6 @@
 //! `version`, `info`, `events`, `system df`, `system prune`. None of them starts anything.
 
+mod check;
 mod df;
 mod events;
 mod info;
@@ -18,4 +19,5 @@ pub(crate) const VERBS: &[Verb] = &[
     events::VERB,
     df::VERB,
     prune::VERB,
+    check::VERB,
 ];
