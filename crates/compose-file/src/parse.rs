@@ -89,6 +89,7 @@ enum Key {
 
 struct Builder<'t> {
     file: u32,
+    text: &'t str,
     parser: Parser<'t, granit_parser::StrInput<'t>>,
     stack: Vec<Frame>,
     anchors: Anchors,
@@ -104,6 +105,7 @@ impl<'t> Builder<'t> {
         let parser = Parser::new_from_str_with_options(text, options);
         Self {
             file,
+            text,
             parser,
             stack: Vec::new(),
             anchors: Anchors::default(),
@@ -113,7 +115,8 @@ impl<'t> Builder<'t> {
     fn documents(mut self) -> Result<Vec<Node>, Problem> {
         let mut documents = Vec::new();
         while let Some(event) = self.parser.next_event() {
-            let (event, span) = event.map_err(|error| Problem::scan(self.file, &error))?;
+            let (event, span) =
+                event.map_err(|error| Problem::scan(self.file, self.text, &error))?;
             match event {
                 Event::DocumentStart(..) => self.anchors = Anchors::default(),
                 Event::StreamEnd => break,

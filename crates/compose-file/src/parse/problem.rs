@@ -22,8 +22,8 @@ impl Problem {
         }
     }
 
-    /// The scanner's own error.
-    pub(super) fn scan(file: u32, error: &ScanError) -> Self {
+    /// The scanner's own error in `text`.
+    pub(super) fn scan(file: u32, text: &str, error: &ScanError) -> Self {
         let marker = error.marker();
         let place = Place {
             file,
@@ -31,6 +31,13 @@ impl Problem {
             column: marker.col() as u32 + 1,
         };
         let problem = Self::new(place, format!("this is not valid YAML: {}", error.info()));
+        let problem = match (
+            is_open_quote(error.kind()),
+            open_quote(file, text, place.line),
+        ) {
+            (true, Some(opened)) => problem.because("a quote is opened", opened),
+            _ => problem,
+        };
         match scan_hint(error.kind()) {
             Some(hint) => problem.hint(hint),
             None => problem,
@@ -59,17 +66,19 @@ impl Problem {
 
 fn scan_hint(kind: &ErrorKind) -> Option<&'static str> {
     Some(match kind {
+        kind if is_open_quote(kind) => "close the quote that was opened before this place",
         ErrorKind::TabNotAllowed
         | ErrorKind::TabInBlockIndentation
-        | ErrorKind::TabInIndentation => "indent with spaces, not with tabs",
-        ErrorKind::UnclosedQuotedScalar | ErrorKind::InvalidQuotedScalarIndent => {
-            "close the quote that was opened before this place"
+        | ErrorKind::TabInIndentation
+        | ErrorKind::TabInPlainScalar => {
+            "indent with spaces, not with tabs (check the next line too)"
         }
+        ErrorKind::InvalidColonPlacement => "close the [ or { that was opened before this place",
         ErrorKind::UnknownAnchor => {
             "define the anchor (&name) before its use (*name), in the same file"
         }
         ErrorKind::MappingValueNotAllowed => {
-            "a value that contains \": \" needs quotes; a key needs the same indentation as its neighbours"
+            "a value that contains \": \" needs quotes, and the key in the line before needs its \":\""
         }
         ErrorKind::ExpectedBlockMappingKey
         | ErrorKind::InvalidIndentation
@@ -90,5 +99,30 @@ fn scan_hint(kind: &ErrorKind) -> Option<&'static str> {
             "in double quotes write \\\\ for a backslash, or use single quotes"
         }
         _ => return None,
+    })
+}
+
+fn is_open_quote(kind: &ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::UnclosedQuotedScalar | ErrorKind::InvalidQuotedScalarIndent
+    )
+}
+
+/// The last line up to `line` in which a quote is opened and not closed.
+fn open_quote(file: u32, text: &str, line: u32) -> Option<Place> {
+    let lines: Vec<&str> = text.lines().take(line as usize).collect();
+    let odd = |line: &str, quote: char| line.matches(quote).count() % 2 == 1;
+    let open = |line: &&str| ['"', '\''].into_iter().find(|quote| odd(line, *quote));
+    let (number, quote) = lines
+        .iter()
+        .enumerate()
+        .rev()
+        .find_map(|(n, line)| Some((n, open(line)?)))?;
+    let column = lines[number].chars().position(|c| c == quote)?;
+    Some(Place {
+        file,
+        line: number as u32 + 1,
+        column: column as u32 + 1,
     })
 }

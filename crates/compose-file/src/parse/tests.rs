@@ -240,3 +240,31 @@ fn anchors_inside_anchors_do_not_fill_the_memory() {
             .contains("anchors stand inside anchors too often")
     );
 }
+
+#[test]
+fn an_open_quote_is_shown_where_it_opens() {
+    let error = try_parse("services:\n  a:\n    image: x\n    ports: \"80:80\n").unwrap_err();
+    assert!(
+        error.contains("Cause: a quote is opened at c.yaml:4:12"),
+        "{error}"
+    );
+}
+
+#[test]
+fn other_slips_have_hints() {
+    assert!(
+        try_parse("a: [1, 2\nb:\n  c: 1\n")
+            .unwrap_err()
+            .contains("close the [ or {")
+    );
+    assert!(
+        try_parse("a: x\n\tb: y\n")
+            .unwrap_err()
+            .contains("not with tabs")
+    );
+    assert!(
+        try_parse("a x\nb: y\n")
+            .unwrap_err()
+            .contains("the key in the line before needs its")
+    );
+}
