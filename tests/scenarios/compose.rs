@@ -300,9 +300,17 @@ fn orphans_are_named_and_removed(host: &Host) {
 
 fn the_plan_is_shown_and_not_carried_out(host: &Host) {
     let project = host.compose_file("planned", TWO);
-    let plan = project.compose("up -d --plan").run();
-    plan.says(&["planned-a-1", "planned-b-1"]);
+    // Exit code 2 says that there is something to do, as `terraform plan` does.
+    let plan = project.compose("up -d --plan").fails(2);
+    plan.says(&[
+        "service:a",
+        "service:b",
+        "CreateContainer",
+        "no existing container",
+    ]);
     assert_eq!(host.docker("ps -aq").ok(), "");
+    project.compose("up -d").ok();
+    project.compose("up -d --plan").fails(0);
 }
 
 fn legacy_habits_still_work(host: &Host) {

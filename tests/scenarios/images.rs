@@ -145,8 +145,7 @@ fn tags_and_removal(host: &Host) {
     host.docker("run -d --name user busybox sleep 1000").ok();
     host.docker("rmi busybox example.com:5000/team/mine")
         .fails(1)
-        .says(&["user"])
-        .says(&["in use"]);
+        .says(&["is using"]);
     host.docker("rm -f user").ok();
     let id = host.inspect("example.com:5000/team/mine", "{{.Id}}");
     host.docker("rmi -f").arg(&id).ok();

@@ -15,6 +15,9 @@ scenarios!(
     removal_asks_first,
 );
 
+/// An image and a command that send every datagram to port 53 back.
+const UDP_ECHO: &str = "debian perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(LocalPort => 53, Proto => \"udp\"); $s->send($m) while defined $s->recv($m, 512)'";
+
 /// A web server that says its name.
 fn web(host: &Host, name: &str, words: &str) {
     host.docker(&format!("run -d --name {name} {words} busybox sh -c 'echo {name} > /index.html; httpd -f -p 80 -h /'")).ok();
@@ -22,7 +25,7 @@ fn web(host: &Host, name: &str, words: &str) {
 
 fn fetch(host: &Host, from: &str, url: &str) -> Option<String> {
     let output = host
-        .docker(&format!("exec {from} wget -q -T 3 -O - {url}"))
+        .docker(&format!("exec {from} timeout 4 wget -q -O - {url}"))
         .run();
     (output.code == 0).then(|| output.stdout.trim().to_owned())
 }
@@ -159,7 +162,7 @@ fn published_ports_answer_from_everywhere(host: &Host) {
         "from itself"
     );
 
-    host.docker("run -d --name udp -p 5353:53/udp busybox nc -u -l -p 53 -e cat")
+    host.docker(&format!("run -d --name udp -p 5353:53/udp {UDP_ECHO}"))
         .ok();
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
     socket
@@ -336,13 +339,13 @@ fn an_internal_network_has_no_way_out(host: &Host) {
 
 fn a_name_server_of_ones_own(host: &Host) {
     host.docker("network create one").ok();
-    host.docker("run -d --name ns --network one busybox nc -u -l -p 53")
+    host.docker(&format!("run -d --name ns --network one {UDP_ECHO}"))
         .ok();
     assert!(kernel::lives(host.pid("ns")), "port 53 is free inside");
     host.docker("run -d --name cc --network one busybox sleep 1000")
         .ok();
     host.docker("exec cc nslookup ns 127.0.0.11").ok();
-    assert_eq!(host.docker("exec ns cat /proc/1/comm").ok(), "nc");
+    assert_eq!(host.docker("exec ns cat /proc/1/comm").ok(), "perl");
 }
 
 fn other_tables_are_left_alone(host: &Host) {

@@ -176,7 +176,10 @@ fn it_is_confined_by_default(host: &Host) {
         );
     }
     for read_only in ["/proc/sys", "/proc/bus", "/proc/irq", "/proc/sysrq-trigger"] {
-        assert!(!std::path::Path::new(read_only).exists() || at(read_only).has("ro"), "{read_only}");
+        assert!(
+            !std::path::Path::new(read_only).exists() || at(read_only).has("ro"),
+            "{read_only}"
+        );
     }
     assert!(
         host.docker("exec cc sh -c 'echo 1 > /proc/sys/kernel/panic'")

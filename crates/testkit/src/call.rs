@@ -78,6 +78,13 @@ impl Call {
         self
     }
 
+    /// Takes a variable away that calls are given by themselves.
+    #[must_use]
+    pub fn without(mut self, key: &str) -> Self {
+        self.command.env_remove(key);
+        self
+    }
+
     #[must_use]
     pub fn dir(mut self, dir: impl AsRef<Path>) -> Self {
         self.command.current_dir(dir);

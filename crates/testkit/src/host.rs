@@ -58,15 +58,28 @@ fn binary() -> PathBuf {
 impl Host {
     /// Makes this process the init of a private host. Called once, before any thread is started.
     pub(crate) fn prepare(name: &str) {
-        rustix::process::set_child_subreaper(rustix::process::Pid::from_raw(1)).expect("a subreaper");
-        unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWUTS).expect("namespaces, as root");
-        mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).expect("private mounts");
+        rustix::process::set_child_subreaper(rustix::process::Pid::from_raw(1))
+            .expect("a subreaper");
+        unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWUTS)
+            .expect("namespaces, as root");
+        mount_change(
+            "/",
+            MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
+        )
+        .expect("private mounts");
         tool_ok("ip link set lo up");
         private_run();
         // A file system of its own: it goes with the namespace, also when this process is killed.
         let host = Self::at(name);
         fs::create_dir_all(&host.dir).expect("a directory in /tmp");
-        mount("tmpfs", &host.dir, "tmpfs", MountFlags::empty(), Some(c"mode=755,size=70%,nr_inodes=0")).expect("a tmpfs");
+        mount(
+            "tmpfs",
+            &host.dir,
+            "tmpfs",
+            MountFlags::empty(),
+            Some(c"mode=755,size=70%,nr_inodes=0"),
+        )
+        .expect("a tmpfs");
         for sub in ["bin", "work"] {
             fs::create_dir_all(host.dir.join(sub)).expect("a directory");
         }
@@ -78,12 +91,23 @@ impl Host {
 
     /// The host that the process above has prepared.
     pub(crate) fn enter(name: &str) -> Self {
-        Self::at(name)
+        let host = Self::at(name);
+        let mounts = kernel::mounts_of(my_pid());
+        let dir = host.dir.to_string_lossy();
+        assert!(
+            mounts.iter().any(|m| m.kind == "tmpfs" && m.target == dir),
+            "no private host here: this would act on the real one"
+        );
+        host
     }
 
     fn at(name: &str) -> Self {
-        let dir = PathBuf::from(format!("/tmp/dockless-{name}"));
-        Self { bin: dir.join("bin"), images: image_dir(), dir }
+        let dir = PathBuf::from(format!("/tmp/dockless-scenario-{name}"));
+        Self {
+            bin: dir.join("bin"),
+            images: image_dir(),
+            dir,
+        }
     }
 
     /// In the process above: collects who ends, until the scenario's own process does; then kills and removes what is left.
@@ -100,7 +124,10 @@ impl Host {
         let host = Self::at(name);
         let ids = fs::read_dir(host.data_root().join("containers"));
         for id in ids.into_iter().flatten().flatten() {
-            for group in kernel::cgroups_with(&id.file_name().to_string_lossy()).into_iter().rev() {
+            for group in kernel::cgroups_with(&id.file_name().to_string_lossy())
+                .into_iter()
+                .rev()
+            {
                 let _ = fs::remove_dir(group);
             }
         }
@@ -234,7 +261,10 @@ impl Host {
     /// The processes on this host that are not ours: commands, monitors, containers.
     pub fn processes(&self) -> Vec<i32> {
         let init = kernel::parent(my_pid()).expect("the process above");
-        kernel::descendants(init).into_iter().filter(|pid| *pid != my_pid()).collect()
+        kernel::descendants(init)
+            .into_iter()
+            .filter(|pid| *pid != my_pid())
+            .collect()
     }
 
     /// The monitor of a running container: the parent of its first process.
@@ -331,11 +361,9 @@ fn image_dir() -> PathBuf {
     std::env::var_os("DOCKLESS_IMAGE_DIR").map_or_else(|| top().join("images-cache"), PathBuf::from)
 }
 
-/// `/run` of our own, so that no path a container binds there is made on the real host. An init's own sockets stay in sight.
+/// `/run` of our own, so that no path a container binds there is made on the real host. No init is in sight there: control groups
+/// are made plainly, on every host alike.
 fn private_run() {
-    let old = Path::new("/tmp/.dockless-scenario-run");
-    fs::create_dir_all(old).expect("a directory in /tmp");
-    rustix::mount::mount_bind_recursive("/run", old).expect("the host's /run");
     mount(
         "tmpfs",
         "/run",
@@ -344,12 +372,4 @@ fn private_run() {
         Some(c"mode=755"),
     )
     .expect("a tmpfs on /run");
-    for name in ["systemd", "dbus", "resolvconf", "NetworkManager"] {
-        let target = Path::new("/run").join(name);
-        if old.join(name).is_dir() {
-            fs::create_dir(&target).expect("a directory");
-            rustix::mount::mount_bind_recursive(old.join(name), &target).expect("a bind mount");
-        }
-    }
-    rustix::mount::unmount(old, rustix::mount::UnmountFlags::DETACH).expect("an unmount");
 }

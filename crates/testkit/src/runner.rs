@@ -53,12 +53,16 @@ pub fn main(groups: &[&'static [Scenario]]) -> ExitCode {
         .flat_map(|group| group.iter().copied())
         .collect();
     let options = options();
-    if let Some(name) = &options.one {
-        let scenario = all
-            .iter()
+    let by_name = |name: &String| {
+        all.iter()
             .find(|s| &s.full_name() == name)
-            .expect("a scenario's full name");
-        return run_here(scenario);
+            .expect("a scenario's full name")
+    };
+    if let Some(name) = &options.one {
+        return be_init(by_name(name));
+    }
+    if let Some(name) = &options.body {
+        return run_here(by_name(name));
     }
     let chosen: Vec<Scenario> = all
         .into_iter()
@@ -123,7 +127,9 @@ fn options() -> Options {
 fn be_init(scenario: &Scenario) -> ExitCode {
     Host::prepare(scenario.name);
     let mut command = Command::new(std::env::current_exe().expect("the path of this binary"));
-    command.args(["--body", &scenario.full_name()]).stdin(Stdio::null());
+    command
+        .args(["--body", &scenario.full_name()])
+        .stdin(Stdio::null());
     let body = command.spawn().expect("this binary once more");
     let code = Host::look_after(scenario.name, i32::try_from(body.id()).expect("a pid"));
     ExitCode::from(code.and_then(|c| u8::try_from(c).ok()).unwrap_or(1))
