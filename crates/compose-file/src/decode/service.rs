@@ -38,7 +38,14 @@ impl Decoder<'_> {
         service.container_name = self.parsed(at, "container_name", container_name);
         service.profiles = self.parsed_list(at, "profiles", profile);
         service.platform = self.filled(at, "platform");
-        service.pull_policy = self.parsed(at, "pull_policy", pull_policy);
+        // `refresh` takes its period from a key of its own.
+        let period = self
+            .filled(at, "pull_refresh_after")
+            .unwrap_or_else(|| "24h".to_owned());
+        service.pull_policy = self.parsed(at, "pull_policy", |text| match text {
+            "refresh" => pull_policy(&format!("every_{period}")),
+            _ => pull_policy(text),
+        });
         service.pull_refresh_after = self.filled(at, "pull_refresh_after");
         service.environment = self.pairs(at, "environment");
         service.env_file = self.list(at, "env_file", Self::env_file);

@@ -410,3 +410,13 @@ fn external_resources_take_nothing_else() {
         "{error}"
     );
 }
+
+#[test]
+fn a_refreshing_pull_policy_takes_its_period_from_another_key() {
+    let period = |keys: &str| service(keys).pull_policy;
+    assert_eq!(
+        period("pull_policy: refresh, pull_refresh_after: 2h"),
+        Some(PullPolicy::Every(Duration::from_secs(7200)))
+    );
+    assert_eq!(period("pull_policy: refresh"), period("pull_policy: daily"));
+}
