@@ -232,9 +232,27 @@ pub fn set_root_propagation(propagation: Propagation) -> io::Result<()> {
 /// The old root is stacked on top of the new one (`pivot_root(".", ".")`) and detached: no directory for it is needed.
 pub fn pivot_into(root: BorrowedFd<'_>) -> io::Result<()> {
     rustix::process::fchdir(root)?;
-    rustix::process::pivot_root(".", ".")?;
-    rustix::mount::unmount(".", UnmountFlags::DETACH)?;
+    match rustix::process::pivot_root(".", ".") {
+        Ok(()) => rustix::mount::unmount(".", UnmountFlags::DETACH)?,
+        // On an initramfs the root cannot be taken away (EINVAL): it is covered instead, as switch_root(8) does.
+        Err(rustix::io::Errno::INVAL) => cover_root(root)?,
+        Err(e) => return Err(e.into()),
+    }
     Ok(rustix::process::chdir("/")?)
+}
+
+/// Moves `root` over the root of this mount namespace. Every look-up of `/` and every `..` from within ends in it: what
+/// lies below can be reached only by unmounting it.
+fn cover_root(root: BorrowedFd<'_>) -> io::Result<()> {
+    rustix::mount::move_mount(
+        root,
+        "",
+        rustix::fs::CWD,
+        "/",
+        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
+    )?;
+    rustix::process::fchdir(root)?;
+    Ok(rustix::process::chroot(".")?)
 }
 
 /// Mounts by mount(2), for kernels whose new calls lack something.

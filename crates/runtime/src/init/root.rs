@@ -7,7 +7,7 @@ use crate::request::{Overlay, Rootfs};
 use oci_spec::runtime::Spec;
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use sys::mount::{Attributes, Flags, FsContext, Propagation, Recursion};
@@ -58,14 +58,19 @@ fn mount_overlay(overlay: &Overlay) -> Result<OwnedFd, InitError> {
         messages: explain(&context, overlay),
         cause,
     };
-    match configure(&context, overlay) {
-        // Before Linux 6.7 there is no `lowerdir+`.
-        Err(e) if e.raw_os_error() == Some(22) => return mount_overlay_by_string(overlay, place),
-        other => other.because(failed)?,
+    match configure(&context, overlay).and_then(|()| context.create(Flags::empty())) {
+        Ok(root) => {
+            attach_over(&root, place).because(failed)?;
+            Ok(root)
+        }
+        Err(e) if lacks_lowerdir_plus(&e) => mount_overlay_by_string(overlay, place),
+        Err(e) => Err(failed(e.into())),
     }
-    let root = context.create(Flags::empty()).because(failed)?;
-    attach_over(&root, place).because(failed)?;
-    Ok(root)
+}
+
+/// Before Linux 6.7 there is no `lowerdir+`: said at once, or (before 6.5) only when the mount is made.
+pub(crate) fn lacks_lowerdir_plus(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(22)
 }
 
 pub(crate) fn configure(context: &FsContext, overlay: &Overlay) -> io::Result<()> {
@@ -96,6 +101,12 @@ fn forget_volatile(work: &Path) {
 /// The kernel says ENOENT and not whose: find the directory that is missing.
 fn explain(context: &FsContext, overlay: &Overlay) -> Vec<String> {
     let mut messages = context.messages();
+    messages.extend(explain_missing(overlay));
+    messages
+}
+
+fn explain_missing(overlay: &Overlay) -> Vec<String> {
+    let mut messages = Vec::new();
     let upper = overlay.upper.iter().flat_map(|(upper, work)| [upper, work]);
     for path in overlay.lower.iter().chain(upper) {
         if let Err(error) = rustix::fs::stat(path) {
@@ -105,17 +116,31 @@ fn explain(context: &FsContext, overlay: &Overlay) -> Vec<String> {
     messages
 }
 
-/// The way of all kernels since 3.18: one option string of at most a page.
-fn mount_overlay_by_string(overlay: &Overlay, place: &Path) -> Result<OwnedFd, InitError> {
+/// The way of all kernels since 3.18: one option string of at most a page. Layers are named by descriptors, so that as many
+/// fit as the kernel takes.
+pub(crate) fn mount_overlay_by_string(
+    overlay: &Overlay,
+    place: &Path,
+) -> Result<OwnedFd, InitError> {
     let error = |cause| InitError::Root {
         messages: Vec::new(),
         cause,
     };
-    let layers: Vec<String> = overlay
+    let handles = overlay
         .lower
         .iter()
         .rev()
-        .map(|path| escape(path))
+        .map(|path| sys::mount::open_root(path));
+    let handles: Vec<OwnedFd> =
+        handles
+            .collect::<io::Result<_>>()
+            .because(|cause| InitError::Root {
+                messages: explain_missing(overlay),
+                cause,
+            })?;
+    let layers: Vec<String> = handles
+        .iter()
+        .map(|handle| format!("/proc/self/fd/{}", handle.as_raw_fd()))
         .collect();
     let mut options = format!("lowerdir={}", layers.join(":"));
     if let Some((upper, work)) = &overlay.upper {
