@@ -141,8 +141,23 @@ impl Prune {
             true => "  - all images without at least one container associated to them",
             false => "  - all dangling images",
         });
+        if self.all {
+            lines.push("  - all build cache");
+        }
         lines.push("  - what killed commands left behind");
         format!("This will remove:\n{}\n", lines.join("\n"))
+    }
+}
+
+impl Prune {
+    /// All of the build cache with `-a`, else only what killed builds left.
+    fn build_cache(&self, session: &Session) -> Result<u64, Failure> {
+        let layout = &session.engine()?.layout;
+        let freed = match self.all {
+            true => build::cache::prune(layout, None).map(|pruned| pruned.bytes),
+            false => build::sweep(layout),
+        };
+        freed.map_err(|cause| Failure::said(chain(&cause)))
     }
 }
 
@@ -166,6 +181,8 @@ impl Run for Prune {
             total += bytes;
             section("Volumes", &removed)?;
         }
+        // Before the images: what only the cache reached goes with theirs.
+        total += self.build_cache(session)?;
         let (removed, bytes) = images(session, self.all, &self.flags)?;
         total += bytes;
         section("Images", &removed)?;
