@@ -162,7 +162,7 @@ impl Session {
                 terminal::paint("Error:", AnsiColor::Red, colour)
             )),
         }
-        if let Some(hint) = failure.way_out() {
+        if let Some(hint) = failure.way_out().or_else(|| needs_root(failure)) {
             output::note(format_args!(
                 "{} {hint}",
                 terminal::paint("Hint:", AnsiColor::Cyan, colour)
@@ -172,6 +172,14 @@ impl Session {
             output::note(format_args!("{failure:?}"));
         }
     }
+}
+
+/// Whatever the engine could not do, somebody who is not root is told the likely reason.
+fn needs_root(failure: &Failure) -> Option<String> {
+    let engine = matches!(failure, Failure::Engine(_) | Failure::Start(_));
+    let root = rustix::process::geteuid().is_root();
+    (engine && !root && failure.chain().contains("ermission denied"))
+        .then(|| "containers are for root: call it with sudo".to_owned())
 }
 
 #[cfg(test)]
