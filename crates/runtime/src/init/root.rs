@@ -81,6 +81,9 @@ pub(crate) fn configure(context: &FsContext, overlay: &Overlay) -> io::Result<()
         forget_volatile(work);
         context.set("upperdir", upper.as_path())?;
         context.set("workdir", work.as_path())?;
+        // An upper directory may become a layer, which must not lean on the ones below by the host's defaults.
+        context.set("redirect_dir", "off")?;
+        context.set("metacopy", "off")?;
         if overlay.volatile {
             context.set_flag("volatile")?;
         }
@@ -144,7 +147,8 @@ pub(crate) fn mount_overlay_by_string(
         .collect();
     let mut options = format!("lowerdir={}", layers.join(":"));
     if let Some((upper, work)) = &overlay.upper {
-        options += &format!(",upperdir={},workdir={}", escape(upper), escape(work));
+        let (upper, work) = (escape(upper), escape(work));
+        options += &format!(",upperdir={upper},workdir={work},redirect_dir=off,metacopy=off");
         if overlay.volatile {
             options += ",volatile";
         }
