@@ -171,3 +171,105 @@ pub fn disable(root: &std::path::Path) -> Result<bool> {
         Err(e) => Err(Error::file("remove", &unit)(e)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{container, context};
+    use model::container::ContainerSpec;
+    use model::restart::RestartPolicy;
+
+    fn service(ctx: &Context, name: &str, needs: &str) -> ContainerRecord {
+        let label =
+            |key: &str, value: &str| (format!("com.docker.compose.{key}"), value.to_owned());
+        let spec = ContainerSpec {
+            labels: [
+                label("project", "shop"),
+                label("service", name),
+                label("depends_on", needs),
+            ]
+            .into(),
+            ..Default::default()
+        };
+        container(ctx, name, spec)
+    }
+
+    fn names(ordered: &[&ContainerRecord]) -> Vec<String> {
+        ordered.iter().map(|c| c.name.clone()).collect()
+    }
+
+    #[test]
+    fn dependencies_come_before_those_who_need_them() {
+        let (_dir, ctx) = context();
+        let list = [
+            service(
+                &ctx,
+                "web",
+                "api:service_healthy:true,cache:service_started:false",
+            ),
+            service(&ctx, "api", "db:service_healthy:true"),
+            service(&ctx, "cache", ""),
+            service(&ctx, "db", ""),
+        ];
+        assert_eq!(names(&in_order(&list)), ["cache", "db", "api", "web"]);
+    }
+
+    #[test]
+    fn a_circle_still_starts_everybody() {
+        let (_dir, ctx) = context();
+        let list = [service(&ctx, "aa", "bb"), service(&ctx, "bb", "aa")];
+        assert_eq!(in_order(&list).len(), 2);
+    }
+
+    #[test]
+    fn the_policies_decide_as_docker_does_after_a_restart_of_the_host() {
+        let (_dir, ctx) = context();
+        let starts = |condition, last: Option<Lifecycle>| {
+            let spec = ContainerSpec {
+                restart: RestartPolicy {
+                    condition,
+                    ..Default::default()
+                },
+                ..Default::default()
+            };
+            let web = container(&ctx, "web", spec);
+            if let Some(last) = last {
+                last.save(&ctx, web.id.as_str(), ::state::Durability::Volatile)
+                    .unwrap();
+            }
+            let wanted = wants_start(&ctx, &web).unwrap();
+            crate::container::remove::remove(&ctx, &web, Default::default()).unwrap();
+            wanted
+        };
+        let ended = |exit_code, stopped_by_user, running| {
+            Some(Lifecycle {
+                exit_code,
+                stopped_by_user,
+                running,
+                ..Default::default()
+            })
+        };
+        use RestartCondition::{Always, No, OnFailure, UnlessStopped};
+        assert!(!starts(Always, None), "never started");
+        assert!(!starts(No, ended(1, false, true)));
+        assert!(starts(Always, ended(0, true, false)));
+        assert!(starts(UnlessStopped, ended(0, false, true)));
+        assert!(!starts(UnlessStopped, ended(0, true, false)));
+        assert!(starts(OnFailure, ended(3, false, false)));
+        assert!(!starts(OnFailure, ended(0, false, false)));
+        assert!(!starts(OnFailure, ended(3, true, false)));
+        assert!(starts(OnFailure, ended(0, false, true)), "cut off");
+    }
+
+    #[test]
+    fn the_hook_is_installed_and_taken_away_again() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(enable(dir.path()).is_err(), "not systemd");
+        std::fs::create_dir_all(dir.path().join("etc/systemd/system")).unwrap();
+        let unit = enable(dir.path()).unwrap();
+        assert!(std::fs::read_to_string(&unit).unwrap().contains(" boot\n"));
+        enable(dir.path()).unwrap();
+        assert!(disable(dir.path()).unwrap());
+        assert!(!disable(dir.path()).unwrap());
+    }
+}

@@ -29,6 +29,11 @@ pub enum Error {
     StillRunning { name: String },
     #[error("remove {volume}: volume is in use - [{}]", users.join(", "))]
     VolumeInUse { volume: String, users: Vec<String> },
+    #[error("You cannot attach to a {state} container, {first}")]
+    NotAttachable {
+        state: &'static str,
+        first: &'static str,
+    },
     #[error("no command specified")]
     NoCommand,
     /// A wish that cannot be met, found before anything was made.

@@ -194,3 +194,79 @@ impl Reader {
         crate::watch::drain_after_poll(&self.watch, timeout)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::context;
+
+    fn say(ctx: &Context, action: &str) {
+        emit(ctx, "container", action, "id", BTreeMap::new());
+    }
+
+    fn ready(reader: &mut Reader) -> Vec<String> {
+        std::iter::from_fn(|| reader.next_ready().unwrap())
+            .map(|e| e.action)
+            .collect()
+    }
+
+    #[test]
+    fn a_reader_sees_all_that_is_kept_and_what_comes() {
+        let (_dir, ctx) = context();
+        let mut early = Reader::from_start(&ctx).unwrap();
+        assert!(ready(&mut early).is_empty());
+        say(&ctx, "create");
+        say(&ctx, "start");
+        assert_eq!(ready(&mut early), ["create", "start"]);
+        let mut late = Reader::from_now(&ctx).unwrap();
+        say(&ctx, "die");
+        assert_eq!(ready(&mut late), ["die"]);
+        assert_eq!(ready(&mut early), ["die"]);
+        assert_eq!(
+            ready(&mut Reader::from_start(&ctx).unwrap()),
+            ["create", "start", "die"]
+        );
+    }
+
+    #[test]
+    fn nothing_is_lost_when_the_file_is_changed_for_a_new_one() {
+        let (_dir, ctx) = context();
+        say(&ctx, "first");
+        let mut reader = Reader::from_start(&ctx).unwrap();
+        assert_eq!(ready(&mut reader), ["first"]);
+        say(&ctx, "second");
+        let path = ctx.layout.events();
+        std::fs::rename(&path, rotated(&path)).unwrap();
+        say(&ctx, "third");
+        assert_eq!(ready(&mut reader), ["second", "third"]);
+        assert_eq!(
+            ready(&mut Reader::from_start(&ctx).unwrap()),
+            ["first", "second", "third"]
+        );
+    }
+
+    #[test]
+    fn the_file_is_changed_when_it_is_full() {
+        let (_dir, ctx) = context();
+        let path = ctx.layout.events();
+        let file = File::create(&path).unwrap();
+        file.set_len(ROTATE_AT).unwrap();
+        say(&ctx, "last");
+        assert!(!path.exists() && rotated(&path).exists());
+    }
+
+    #[test]
+    fn half_a_line_waits_for_its_rest_and_a_damaged_one_is_passed_over() {
+        let (_dir, ctx) = context();
+        say(&ctx, "one");
+        let path = ctx.layout.events();
+        let whole = std::fs::read_to_string(&path).unwrap();
+        let (head, tail) = whole.split_at(20);
+        std::fs::write(&path, format!("damaged\n{head}")).unwrap();
+        let mut reader = Reader::from_start(&ctx).unwrap();
+        assert!(ready(&mut reader).is_empty());
+        let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+        file.write_all(tail.as_bytes()).unwrap();
+        assert_eq!(ready(&mut reader), ["one"]);
+    }
+}

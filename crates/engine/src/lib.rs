@@ -12,9 +12,12 @@ pub mod context;
 pub mod copy;
 pub mod error;
 pub mod events;
+#[cfg(test)]
+mod fixture;
 pub mod images;
 pub mod info;
 pub mod logs;
+pub mod name_service;
 pub mod networks;
 pub mod protocol;
 pub mod prune;

@@ -7,10 +7,9 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::events;
 use model::container::ContainerSpec;
-use model::network::{EndpointSettings, HostAddress, NetworkMode, NetworkSpec};
+use model::network::{EndpointSettings, NetworkMode, NetworkSpec};
 use model::port::{HostPort, PortBinding};
 use network::NetworkRecord;
-use network::dns::{DnsConfig, Responder};
 use network::{AttachRequest, Attached};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -401,90 +400,4 @@ pub(crate) fn detach(ctx: &Context, attached: &Attached) -> Result<()> {
         Some(error) => Error::Attach(error),
         None => Error::Refused("detaching failed without a reason".into()),
     })
-}
-
-/// `/etc/hosts` of a container.
-pub(crate) fn hosts_text(container: &ContainerRecord, attached: Option<&Attached>) -> String {
-    let endpoints = attached.iter().flat_map(|a| &a.endpoints);
-    let addresses: Vec<IpAddr> = endpoints
-        .flat_map(|e| [e.ipv4, e.ipv6].into_iter().flatten())
-        .map(|assigned| assigned.address)
-        .collect();
-    let gateway = host_gateway(attached);
-    let extra: Vec<(String, IpAddr)> = container
-        .spec
-        .extra_hosts
-        .iter()
-        .map(|host| {
-            let address = match host.address {
-                HostAddress::Ip(address) => address,
-                HostAddress::HostGateway => gateway,
-            };
-            (host.name.clone(), address)
-        })
-        .collect();
-    let domain = container.spec.domainname.as_deref().unwrap_or_default();
-    network::hosts_file(&container.hostname, domain, &addresses, &extra)
-}
-
-/// The host as the container reaches it: its bridge's address; on the host's own network, loopback.
-fn host_gateway(attached: Option<&Attached>) -> IpAddr {
-    let endpoints = attached.iter().flat_map(|a| &a.endpoints);
-    let mut gateways = endpoints.filter_map(|e| e.ipv4.map(|assigned| assigned.gateway));
-    gateways
-        .next()
-        .unwrap_or(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST))
-}
-
-/// `/etc/resolv.conf` of a container, and whether it needs its own responder.
-pub(crate) fn resolv_conf(
-    container: &ContainerRecord,
-    attached: Option<&Attached>,
-) -> network::ResolvConf {
-    let host = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    let spec = &container.spec;
-    if attached.is_none_or(|a| a.endpoints.is_empty()) && spec.dns.is_empty() {
-        return network::ResolvConf {
-            text: host,
-            needs_responder: false,
-        };
-    }
-    network::resolv_conf(&network::ResolvRequest {
-        user_defined: attached.is_some_and(on_user_defined_network),
-        servers: &spec.dns,
-        search: &spec.dns_search,
-        options: &spec.dns_options,
-        host: &host,
-    })
-}
-
-/// The name server of a running container; `None` where none is needed.
-pub fn responder(
-    ctx: &Context,
-    container: &ContainerRecord,
-    netns: BorrowedFd<'_>,
-    attached: &Attached,
-) -> Result<Option<Responder>> {
-    if !resolv_conf(container, Some(attached)).needs_responder {
-        return Ok(None);
-    }
-    let responder = Responder::new(&ctx.layout, netns, dns_config(container, attached))?;
-    Ok(Some(responder))
-}
-
-/// What a container's name server knows.
-pub fn dns_config(container: &ContainerRecord, attached: &Attached) -> DnsConfig {
-    let links = container.spec.links.iter().map(|link| {
-        let (target, alias) = link.split_once(':').unwrap_or((link, link));
-        (alias.to_owned(), target.to_owned())
-    });
-    DnsConfig {
-        links: links.collect(),
-        upstream: container.spec.dns.clone(),
-        ..DnsConfig::of(attached)
-    }
-}
-
-fn on_user_defined_network(attached: &Attached) -> bool {
-    attached.endpoints.iter().any(|e| e.network != "bridge")
 }

@@ -118,3 +118,69 @@ pub fn moment(text: &str) -> Result<Timestamp> {
         )
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{container, context};
+    use model::container::ContainerSpec;
+    use std::time::Duration;
+
+    fn filters(list: &[&str]) -> Filters {
+        Filters::parse(list, FILTERS).unwrap()
+    }
+
+    #[test]
+    fn a_moment_is_absolute_or_so_long_ago() {
+        let ago = Timestamp::now().0 - moment("10m").unwrap().0;
+        let ago = Duration::from_nanos(u64::try_from(ago).unwrap());
+        assert!(ago < Duration::from_secs(601));
+        assert_eq!(moment("1700000000").unwrap().seconds(), 1_700_000_000);
+        assert_eq!(
+            moment("2023-11-14T22:13:20Z").unwrap().seconds(),
+            1_700_000_000
+        );
+        assert!(moment("yesterday").is_err());
+    }
+
+    #[test]
+    fn labels_and_age_say_what_goes() {
+        let labels = BTreeMap::from([("keep".to_owned(), "yes".to_owned())]);
+        let old = Some(Timestamp(0));
+        let fit = |list: &[&str], created| fits(&filters(list), &labels, created).unwrap();
+        assert!(fit(&[], None));
+        assert!(fit(&["label=keep"], old) && !fit(&["label=other"], old));
+        assert!(!fit(&["label!=keep"], old) && !fit(&["label!=keep=yes"], old));
+        assert!(fit(&["label!=keep=no"], old));
+        assert!(fit(&["until=1h"], old) && !fit(&["until=1h"], Some(Timestamp::now())));
+        assert!(!fit(&["until=1h"], None), "of unknown age");
+    }
+
+    #[test]
+    fn only_anonymous_volumes_go_unless_all_are_meant() {
+        let (_dir, ctx) = context();
+        let named = volume::VolumeSpec {
+            name: Some("named".into()),
+            ..Default::default()
+        };
+        volume::create(&ctx, &named).unwrap();
+        let anonymous = volume::create(&ctx, &volume::VolumeSpec::default()).unwrap();
+        let report = volumes(&ctx, false, &filters(&[])).unwrap();
+        assert_eq!(report.removed, [anonymous.name]);
+        assert_eq!(
+            volumes(&ctx, false, &filters(&["all=true"]))
+                .unwrap()
+                .removed,
+            ["named"]
+        );
+    }
+
+    #[test]
+    fn containers_that_do_not_run_go_with_their_names() {
+        let (_dir, ctx) = context();
+        let web = container(&ctx, "web", ContainerSpec::default());
+        let report = containers(&ctx, &filters(&[])).unwrap();
+        assert_eq!(report.removed, [web.id.to_string()]);
+        assert!(crate::container::names::holder(&ctx, "web").is_none());
+    }
+}

@@ -151,27 +151,25 @@ fn sweep_names(ctx: &Context) -> Result<usize> {
         let Some(id) = names::holder(ctx, &name) else {
             continue;
         };
-        let held = match ContainerRecord::load(ctx, &id)? {
+        let released = match ContainerRecord::load(ctx, &id)? {
+            Some(container) if container.name == name => false,
             // A rename that was killed halfway left two names; the record knows which is right.
-            Some(container) => container.name == name,
-            None => is_young(&entry),
+            Some(_) => release_other(ctx, &name, &id)?,
+            None => names::release_dead(ctx, &name, &id)?,
         };
-        if !held {
-            names::release(ctx, &name, &id);
-            removed += 1;
-        }
+        removed += usize::from(released);
     }
     Ok(removed)
 }
 
-/// A name is reserved a moment before its container is there.
-fn is_young(entry: &std::fs::DirEntry) -> bool {
-    let age = entry
-        .metadata()
-        .and_then(|m| m.modified())
-        .ok()
-        .and_then(|t| t.elapsed().ok());
-    age.is_some_and(|a| a.as_secs() < 10)
+/// A second name of a container, unless it is being renamed at this moment.
+fn release_other(ctx: &Context, name: &str, id: &str) -> Result<bool> {
+    let _lock = ContainerRecord::lock(ctx, id)?;
+    let named_so = ContainerRecord::load(ctx, id)?.is_some_and(|c| c.name == name);
+    if !named_so {
+        names::release(ctx, name, id);
+    }
+    Ok(!named_so)
 }
 
 /// Empty groups of containers that are gone.

@@ -84,3 +84,63 @@ pub(crate) fn delete(path: &Path) {
     // What cannot be deleted now stays in the trash for the next sweep.
     let _ = gone;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::context;
+
+    fn stale(what: &str, pid: i32, stamp: i64) -> String {
+        format!("{what}-{pid}-0-{stamp}")
+    }
+
+    #[test]
+    fn what_was_removed_is_out_of_sight_at_once() {
+        let (_dir, ctx) = context();
+        let path = ctx.layout.volume("data");
+        std::fs::create_dir_all(path.join("_data")).unwrap();
+        let moved = move_away(&ctx, &path).unwrap().unwrap();
+        assert!(!path.exists() && moved.starts_with(ctx.layout.trash()));
+        assert!(move_away(&ctx, &path).unwrap().is_none(), "gone already");
+        delete(&moved);
+        assert!(!moved.exists());
+    }
+
+    #[test]
+    fn what_lies_in_the_run_root_stays_in_its_filesystem() {
+        let (_dir, ctx) = context();
+        let path = ctx.layout.run_container("x");
+        std::fs::create_dir_all(&path).unwrap();
+        let moved = move_away(&ctx, &path).unwrap().unwrap();
+        assert!(moved.starts_with(ctx.layout.run_trash()));
+    }
+
+    #[test]
+    fn only_what_a_living_maker_is_busy_with_stays() {
+        let (_dir, ctx) = context();
+        let now = crate::Timestamp::now().0;
+        let trash = ctx.layout.trash();
+        let living = trash.join(stale("container-x", 1, now));
+        let dead = trash.join(stale("container-x", i32::MAX, now));
+        let forgotten = trash.join(stale("volume", 1, now - 7_200_000_000_000));
+        let strange = trash.join("strange");
+        for path in [&living, &dead, &forgotten, &strange] {
+            std::fs::create_dir_all(path.join("sub")).unwrap();
+        }
+        std::fs::write(dead.join("sub/file"), vec![1; 8192]).unwrap();
+        assert!(empty(&ctx).unwrap() >= 8192);
+        assert!(living.exists());
+        assert!(!dead.exists() && !forgotten.exists() && !strange.exists());
+    }
+
+    #[test]
+    fn a_link_is_deleted_and_not_what_it_leads_to() {
+        let (dir, ctx) = context();
+        let kept = dir.path().join("kept");
+        std::fs::create_dir(&kept).unwrap();
+        let link = ctx.layout.trash().join("link");
+        std::os::unix::fs::symlink(&kept, &link).unwrap();
+        empty(&ctx).unwrap();
+        assert!(kept.is_dir() && !link.is_symlink());
+    }
+}

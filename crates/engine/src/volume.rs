@@ -252,3 +252,97 @@ pub fn remove(ctx: &Context, name: &str, force: bool) -> Result<()> {
     );
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{container, context, refusal};
+    use model::container::ContainerSpec;
+    use std::path::Path;
+
+    fn named(name: &str, options: &[(&str, &str)]) -> VolumeSpec {
+        VolumeSpec {
+            name: Some(name.into()),
+            options: options
+                .iter()
+                .map(|(k, v)| ((*k).into(), (*v).into()))
+                .collect(),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn a_volume_is_made_once_and_found_again() {
+        let (_dir, ctx) = context();
+        let made = create(&ctx, &named("data", &[])).unwrap();
+        assert!(made.mountpoint(&ctx).is_dir());
+        assert_eq!(create(&ctx, &named("data", &[])).unwrap(), made);
+        assert_eq!(list(&ctx).unwrap(), [made]);
+        remove(&ctx, "data", false).unwrap();
+        assert!(list(&ctx).unwrap().is_empty());
+        assert!(matches!(
+            remove(&ctx, "data", false),
+            Err(Error::NoSuchVolume(_))
+        ));
+        remove(&ctx, "data", true).unwrap();
+    }
+
+    #[test]
+    fn an_anonymous_volume_is_marked_as_docker_marks_it() {
+        let (_dir, ctx) = context();
+        let made = create(&ctx, &VolumeSpec::default()).unwrap();
+        assert!(made.anonymous && made.name.len() == 64);
+        assert!(made.labels.contains_key(ANONYMOUS_LABEL));
+    }
+
+    #[test]
+    fn a_volume_in_use_stays_and_says_by_whom() {
+        let (_dir, ctx) = context();
+        let mount = model::mount::parse_volume("data:/data", Path::new("/")).unwrap();
+        let web = container(
+            &ctx,
+            "web",
+            ContainerSpec {
+                mounts: vec![mount],
+                ..Default::default()
+            },
+        );
+        let Err(Error::VolumeInUse { users, .. }) = remove(&ctx, "data", true) else {
+            panic!("it is in use");
+        };
+        assert_eq!(users, [web.id.to_string()]);
+    }
+
+    #[test]
+    fn a_volume_settled_for_a_container_that_is_being_made_is_not_removed_under_it() {
+        let (_dir, ctx) = context();
+        create(&ctx, &named("data", &[])).unwrap();
+        let making = hold(&ctx).unwrap();
+        let removed = std::thread::scope(|scope| {
+            let removing = scope.spawn(|| remove(&ctx, "data", false));
+            assert!(load(&ctx, "data").unwrap().is_some());
+            drop(making);
+            removing.join().unwrap()
+        });
+        removed.unwrap();
+    }
+
+    #[test]
+    fn what_the_local_driver_cannot_do_is_refused() {
+        let (_dir, ctx) = context();
+        let refused = |spec: &VolumeSpec| refusal(create(&ctx, spec));
+        let driver = VolumeSpec {
+            driver: Some("nfs".into()),
+            ..named("data", &[])
+        };
+        assert!(refused(&driver).starts_with("volume driver"));
+        assert!(refused(&named("../x", &[])).contains("includes invalid characters"));
+        assert!(refused(&named("data", &[("speed", "high")])).contains("known are"));
+        assert!(refused(&named("data", &[("type", "nfs")])).starts_with("volume type"));
+        let relative = [("type", "none"), ("o", "bind"), ("device", "srv")];
+        assert!(refused(&named("data", &relative)).contains("absolute"));
+        let bound = [("type", "none"), ("o", "bind"), ("device", "/srv")];
+        let made = create(&ctx, &named("bound", &bound)).unwrap();
+        assert_eq!(made.mountpoint(&ctx), Path::new("/srv"));
+    }
+}

@@ -202,6 +202,10 @@ impl Monitor {
         let Some(client) = self.clients.get(id) else {
             return;
         };
+        if !run.output.has_input() {
+            // The container reads no more: the client hears it from its pipe, as it would without us.
+            client.input = None;
+        }
         let Some(input) = &client.input else { return };
         match rustix::io::read(input, &mut self.buffer) {
             Ok(n) if n > 0 => run.output.feed(&self.buffer[..n]),

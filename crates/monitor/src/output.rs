@@ -166,6 +166,11 @@ impl Output {
         self.push_input();
     }
 
+    /// The container may still read its standard input.
+    pub(crate) fn has_input(&self) -> bool {
+        self.input.is_some() && !self.close_when_written
+    }
+
     pub(crate) fn takes_input(&self) -> bool {
         self.pending.is_empty()
     }

@@ -122,7 +122,7 @@ impl Run {
         self.dns = None;
         if let (Some(netns), Some(network)) = (&self.netns, &self.network) {
             // Without names a container still runs; nothing else can be done about it here.
-            self.dns = engine::networks::responder(ctx, container, netns.as_fd(), network)
+            self.dns = engine::name_service::responder(ctx, container, netns.as_fd(), network)
                 .ok()
                 .flatten();
         }

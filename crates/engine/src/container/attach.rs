@@ -113,26 +113,12 @@ impl Pipes {
 
 /// Joins the streams of a running container.
 pub fn attach(ctx: &Context, container: &ContainerRecord, streams: Streams) -> Result<Attached> {
+    let refused = |state, first| Err(Error::NotAttachable { state, first });
     match State::load(ctx, container.id.as_str())? {
         State::Running { .. } => {}
-        State::Restarting { .. } => {
-            return Err(Error::invalid(
-                "You cannot attach to a restarting container",
-                "wait until it is running",
-            ));
-        }
-        State::Paused { .. } => {
-            return Err(Error::invalid(
-                "You cannot attach to a paused container",
-                format!("unpause it first: `unpause {}`", container.name),
-            ));
-        }
-        _ => {
-            return Err(Error::invalid(
-                "You cannot attach to a stopped container",
-                format!("start it first: `start -a {}`", container.name),
-            ));
-        }
+        State::Paused { .. } => return refused("paused", "unpause it first"),
+        State::Restarting { .. } => return refused("restarting", "wait until it is running"),
+        State::Created | State::Exited(_) => return refused("stopped", "start it first"),
     }
     let pipes = Pipes::new(streams, container.spec.tty)?;
     let channel = launch::connect(ctx, container)?;

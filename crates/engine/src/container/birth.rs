@@ -61,7 +61,7 @@ pub fn start(ctx: &Context, container: &ContainerRecord, streams: Streams<'_>) -
             .netns()
             .map_err(Error::system("open the container's network namespace"))?;
         let made = Attachment::make(ctx, container, own.as_fd())?;
-        dns = crate::networks::responder(ctx, container, own.as_fd(), made.attached())?;
+        dns = crate::name_service::responder(ctx, container, own.as_fd(), made.attached())?;
         attachment = Some(made);
         netns = Some(own);
     }
@@ -343,9 +343,9 @@ pub fn write_files(
     if matches!(container.spec.network_mode, NetworkMode::Container(_)) {
         return Ok(());
     }
-    let hosts = crate::networks::hosts_text(container, attached);
+    let hosts = crate::name_service::hosts_text(ctx, container, attached);
     write_file(ctx, container, "hosts", &hosts)?;
-    let resolv = crate::networks::resolv_conf(container, attached);
+    let resolv = crate::name_service::resolv_conf(container, attached);
     write_file(ctx, container, "resolv.conf", &resolv.text)
 }
 

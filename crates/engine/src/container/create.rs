@@ -42,6 +42,8 @@ pub fn create(
     let mounts = resolve::mounts(&spec, from, &image.config);
     check_mounts(&mounts)?;
     let id = crate::random_id();
+    // Held until it is seen: what says that a name without a container is not a dead one's.
+    let _making = ContainerRecord::lock(ctx, id.as_str())?;
     let (name, reservation) = match name {
         Some(name) => {
             let name = name.strip_prefix('/').unwrap_or(name);

@@ -20,3 +20,6 @@ pub mod stop;
 pub mod top;
 pub mod update;
 pub mod wait;
+
+#[cfg(test)]
+mod tests;

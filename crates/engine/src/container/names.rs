@@ -7,6 +7,7 @@ use model::id::Id;
 use state::lookup::{Found, find};
 use std::io::ErrorKind;
 use std::path::PathBuf;
+use sys::lock::FileLock;
 
 /// Docker's rule: `[a-zA-Z0-9][a-zA-Z0-9_.-]+`.
 pub fn is_valid(name: &str) -> bool {
@@ -51,8 +52,8 @@ impl Drop for Reservation {
     }
 }
 
-/// Reserves a name for an id. A name whose holder does not exist (killed in the middle of a create or rm) is
-/// taken over.
+/// Reserves a name for an id, whose lock the caller holds until the container is there. A name whose holder does
+/// not exist (killed in the middle of a create or rm) is taken over.
 pub fn reserve(ctx: &Context, name: &str, id: &Id) -> Result<Reservation> {
     if !is_valid(name) {
         return Err(Error::BadName(name.to_owned()));
@@ -67,14 +68,28 @@ pub fn reserve(ctx: &Context, name: &str, id: &Id) -> Result<Reservation> {
         let Some(holder) = holder(ctx, name) else {
             continue;
         };
-        if ctx.layout.container(&holder).exists() {
+        if !release_dead(ctx, name, &holder)? {
             return Err(Error::NameInUse {
                 name: name.to_owned(),
                 holder,
             });
         }
-        let _ = std::fs::remove_file(&path);
     }
+}
+
+/// Gives a name back whose holder neither exists nor is being made.
+pub(crate) fn release_dead(ctx: &Context, name: &str, id: &str) -> Result<bool> {
+    let path = ctx.layout.lock("container", id);
+    let Some(_lock) = FileLock::try_exclusive(&path).map_err(Error::file("lock", &path))? else {
+        return Ok(false);
+    };
+    if ctx.layout.container(id).exists() {
+        return Ok(false);
+    }
+    // Looked up again under the lock, which everybody who takes it from this holder needs.
+    release(ctx, name, id);
+    let _ = std::fs::remove_file(&path);
+    Ok(true)
 }
 
 pub fn release(ctx: &Context, name: &str, id: &str) {
@@ -114,6 +129,9 @@ pub fn resolve(ctx: &Context, wanted: &str) -> Result<ContainerRecord> {
 fn look_up(ctx: &Context, wanted: &str) -> Result<ContainerRecord> {
     let wanted = wanted.strip_prefix('/').unwrap_or(wanted);
     let missing = || Error::NoSuchContainer(wanted.to_owned());
+    if wanted.is_empty() {
+        return Err(missing());
+    }
     if let Some(id) = holder(ctx, wanted)
         && let Some(record) = ContainerRecord::load(ctx, &id)?
     {

@@ -6,6 +6,8 @@
 //! Source: Docker CLI reference (`docker cp`) for what lands where.
 
 mod pack;
+#[cfg(test)]
+mod tests;
 mod unpack;
 
 pub use pack::pack;
@@ -25,6 +27,16 @@ pub struct View {
     root: OwnedFd,
     /// Of a container that does not run: target → handle of the volume or bound directory, longest first.
     mounts: Vec<(PathBuf, OwnedFd)>,
+    below: Links,
+}
+
+/// What links mean on the way from the directory that is unpacked into to an entry's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Links {
+    /// They stay in the container's root, so they are followed as the container would.
+    Followed,
+    /// On the host they would lead anywhere, and what is unpacked there comes from a container.
+    Refused,
 }
 
 /// What a path is, following links on the way but not at the end unless asked.
@@ -50,6 +62,7 @@ impl View {
         Ok(Self {
             root: open_directory(Path::new("/"))?,
             mounts: Vec::new(),
+            below: Links::Refused,
         })
     }
 
@@ -62,6 +75,7 @@ impl View {
                 return Ok(Self {
                     root,
                     mounts: Vec::new(),
+                    below: Links::Followed,
                 });
             }
         }
@@ -89,7 +103,11 @@ impl View {
             }
         }
         mounts.sort_by_key(|(target, _)| std::cmp::Reverse(target.components().count()));
-        Ok(Self { root, mounts })
+        Ok(Self {
+            root,
+            mounts,
+            below: Links::Followed,
+        })
     }
 
     /// The handle a path is looked up in, and the path there.
@@ -111,6 +129,18 @@ impl View {
             rest
         };
         sys::path::open_in_root(root, rest, flags | OFlags::CLOEXEC)
+    }
+
+    /// Opens a directory below another one.
+    fn open_below(&self, directory: &Path, path: &Path) -> std::io::Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        match self.below {
+            Links::Followed => self.open(&directory.join(path), flags),
+            Links::Refused => {
+                let top = self.open(directory, flags)?;
+                sys::path::open_without_links(top.as_fd(), path, flags)
+            }
+        }
     }
 
     /// `None`: there is no such file.
@@ -289,16 +319,4 @@ pub fn normal(path: &str) -> PathBuf {
         }
     }
     clean
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_are_taken_from_the_root() {
-        assert_eq!(normal("a/./b/../c/"), Path::new("/a/c"));
-        assert_eq!(normal("../../etc"), Path::new("/etc"));
-        assert_eq!(normal("/"), Path::new("/"));
-    }
 }

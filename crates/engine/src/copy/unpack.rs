@@ -9,7 +9,7 @@ use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 /// Whose the copies are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +44,7 @@ fn one(
     owner: Owner,
     entry: &mut tar::Entry<'_, &mut dyn Read>,
 ) -> io::Result<()> {
-    let mut clean = directory.to_owned();
+    let mut clean = PathBuf::new();
     for component in path.components() {
         match component {
             Component::Normal(name) => clean.push(name),
@@ -57,13 +57,10 @@ fn one(
             }
         }
     }
-    if clean == directory {
-        return Ok(());
-    }
     let (Some(above), Some(name)) = (clean.parent(), clean.file_name()) else {
         return Ok(());
     };
-    let parent = to.open(above, OFlags::PATH | OFlags::DIRECTORY)?;
+    let parent = to.open_below(directory, above)?;
     let parent = parent.as_fd();
     let mode = Mode::from_raw_mode(entry.header().mode()? & 0o7777);
     match entry.header().entry_type() {
@@ -163,11 +160,11 @@ fn hard_link(
             "the link leads out of the directory",
         ));
     }
-    let whole = directory.join(target.strip_prefix("/").unwrap_or(&target));
-    let (Some(above), Some(last)) = (whole.parent(), whole.file_name()) else {
+    let target = target.strip_prefix("/").unwrap_or(&target);
+    let (Some(above), Some(last)) = (target.parent(), target.file_name()) else {
         return Err(no_target());
     };
-    let from = to.open(above, OFlags::PATH | OFlags::DIRECTORY)?;
+    let from = to.open_below(directory, above)?;
     clear(parent, name)?;
     Ok(rustix::fs::linkat(
         &from,

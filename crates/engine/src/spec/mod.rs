@@ -6,6 +6,8 @@ mod devices;
 mod mounts;
 mod resources;
 mod security;
+#[cfg(test)]
+mod tests;
 
 pub use resources::linux_resources;
 pub use security::{Seccomp, Security};

@@ -190,7 +190,7 @@ fn one(record: &MountRecord, facts: &Facts) -> Result<Mount> {
 }
 
 /// A directory within a volume; the volume's content is a container's, so no link in it leads out.
-fn beneath(volume: &Path, subpath: &str) -> Result<PathBuf> {
+pub(super) fn beneath(volume: &Path, subpath: &str) -> Result<PathBuf> {
     use std::path::Component;
     let path = Path::new(subpath);
     if path

@@ -1,0 +1,485 @@
+//! From a record to the OCI spec, without a kernel.
+
+use super::*;
+use crate::container::record::MountRecord;
+use crate::fixture::{record, refusal};
+use model::container::NamespaceMode;
+use model::limits::{Resources, Ulimit};
+use model::mount::Mount;
+use model::network::NetworkMode;
+use oci_spec::runtime::Capability;
+use runtime::defaults;
+use std::path::Path;
+
+fn strings(list: &[&str]) -> Vec<String> {
+    list.iter().map(|s| (*s).to_owned()).collect()
+}
+
+fn held(add: &[&str], drop: &[&str]) -> std::collections::HashSet<Capability> {
+    let spec = ContainerSpec {
+        cap_add: strings(add),
+        cap_drop: strings(drop),
+        ..Default::default()
+    };
+    let sets = security::capabilities(&spec).unwrap();
+    assert_eq!(sets.bounding(), sets.effective());
+    assert_eq!(sets.bounding(), sets.permitted());
+    assert!(sets.ambient().as_ref().unwrap().is_empty());
+    assert!(sets.inheritable().as_ref().unwrap().is_empty());
+    sets.bounding().clone().unwrap()
+}
+
+#[test]
+fn capabilities_are_dockers_with_additions_and_without_what_is_dropped() {
+    assert_eq!(held(&[], &[]), defaults::CAPABILITIES.into_iter().collect());
+    let changed = held(&["NET_ADMIN", "cap_sys_ptrace"], &["CHOWN", "CAP_MKNOD"]);
+    assert!(changed.contains(&Capability::NetAdmin) && changed.contains(&Capability::SysPtrace));
+    assert!(!changed.contains(&Capability::Chown) && !changed.contains(&Capability::Mknod));
+    assert!(held(&[], &["ALL"]).is_empty());
+    let one = held(&["NET_BIND_SERVICE"], &["all"]);
+    assert_eq!(
+        one.into_iter().collect::<Vec<_>>(),
+        [Capability::NetBindService]
+    );
+}
+
+#[test]
+fn all_capabilities_are_those_we_have_ourselves() {
+    let own = sys::capability::effective();
+    let count = (0..=sys::capability::last_capability())
+        .filter(|bit| own.contains(*bit))
+        .count();
+    assert_eq!(held(&["ALL"], &[]).len(), count);
+    if count > 0 {
+        assert!(!held(&["ALL"], &["CHOWN"]).contains(&Capability::Chown));
+    }
+    let privileged = ContainerSpec {
+        privileged: true,
+        cap_drop: strings(&["ALL"]),
+        ..Default::default()
+    };
+    let sets = security::capabilities(&privileged).unwrap();
+    assert_eq!(sets.bounding().as_ref().unwrap().len(), count);
+}
+
+#[test]
+fn an_unknown_capability_is_refused_by_name() {
+    let spec = ContainerSpec {
+        cap_add: strings(&["FLY"]),
+        ..Default::default()
+    };
+    assert!(refusal(check(&spec)).contains("unknown capability: \"CAP_FLY\""));
+}
+
+fn security(options: &[&str], privileged: bool) -> Result<Security> {
+    Security::parse(&ContainerSpec {
+        security_opt: strings(options),
+        privileged,
+        ..Default::default()
+    })
+}
+
+#[test]
+fn security_options_are_read() {
+    let plain = security(&[], false).unwrap();
+    assert_eq!(plain.seccomp, Seccomp::Default);
+    assert_eq!(plain.masked_paths().len(), defaults::MASKED_PATHS.len());
+    assert_eq!(plain.readonly_paths().len(), defaults::READONLY_PATHS.len());
+    let both = security(&["no-new-privileges", "seccomp=unconfined"], false).unwrap();
+    assert!(both.no_new_privileges);
+    assert_eq!(both.seccomp, Seccomp::Unconfined);
+    let colon = security(&["no-new-privileges:true", "apparmor:web"], false).unwrap();
+    assert!(colon.no_new_privileges);
+    assert_eq!(colon.apparmor.as_deref(), Some("web"));
+    let file = security(&["seccomp=/etc/profile.json"], false).unwrap();
+    assert_eq!(file.seccomp, Seccomp::File("/etc/profile.json".into()));
+    let open = security(&["systempaths=unconfined"], false).unwrap();
+    assert!(open.masked_paths().is_empty() && open.readonly_paths().is_empty());
+    assert!(security(&["nonsense=1"], false).is_err());
+    assert!(security(&["seccomp="], false).is_err());
+}
+
+#[test]
+fn privileged_hides_nothing_and_filters_nothing_unless_told() {
+    let all = security(&[], true).unwrap();
+    assert_eq!(all.seccomp, Seccomp::Unconfined);
+    assert!(all.masked_paths().is_empty() && all.writable_cgroups);
+    let filtered = security(&["seccomp=builtin"], true).unwrap();
+    assert_eq!(filtered.seccomp, Seccomp::Default);
+}
+
+fn mount(kind: MountKindOf<'_>, target: &str, read_only: bool) -> MountRecord {
+    use model::mount::MountKind;
+    let (kind, volume) = match kind {
+        MountKindOf::Bind(source) => (
+            MountKind::Bind {
+                source: source.into(),
+                create_source: true,
+                propagation: None,
+                non_recursive: false,
+            },
+            None,
+        ),
+        MountKindOf::Volume(name) => (
+            MountKind::Volume {
+                name: Some(name.into()),
+                no_copy: false,
+                subpath: None,
+                driver: None,
+                driver_opts: Default::default(),
+                labels: Default::default(),
+            },
+            Some(name.to_owned()),
+        ),
+        MountKindOf::Tmpfs(options) => (
+            MountKind::Tmpfs {
+                size: Some(4096),
+                mode: Some(0o700),
+                options: strings(options),
+            },
+            None,
+        ),
+    };
+    MountRecord {
+        mount: Mount {
+            kind,
+            target: target.into(),
+            read_only,
+        },
+        volume,
+        anonymous: false,
+    }
+}
+
+enum MountKindOf<'a> {
+    Bind(&'a str),
+    Volume(&'a str),
+    Tmpfs(&'a [&'a str]),
+}
+
+fn facts() -> Facts {
+    Facts {
+        hostname_file: "/data/hostname".into(),
+        hosts_file: "/data/hosts".into(),
+        resolv_file: "/data/resolv.conf".into(),
+        volumes: HashMap::from([("db".to_owned(), PathBuf::from("/volumes/db/_data"))]),
+        ..Default::default()
+    }
+}
+
+fn options_at(spec: &Spec, target: &str) -> Vec<String> {
+    let mounts = spec.mounts().as_ref().unwrap();
+    let found = mounts
+        .iter()
+        .find(|m| m.destination() == Path::new(target))
+        .unwrap();
+    found.options().clone().unwrap()
+}
+
+#[test]
+fn parents_are_mounted_before_what_lies_in_them() {
+    let mut web = record(ContainerSpec::default());
+    web.mounts = vec![
+        mount(MountKindOf::Bind("/srv/deep"), "/data/a/b", false),
+        mount(MountKindOf::Volume("db"), "/data", true),
+        mount(MountKindOf::Tmpfs(&[]), "/data/a", false),
+    ];
+    let spec = build(&web, &facts()).unwrap();
+    let targets: Vec<String> = spec
+        .mounts()
+        .as_ref()
+        .unwrap()
+        .iter()
+        .map(|m| m.destination().display().to_string())
+        .collect();
+    let at = |target: &str| targets.iter().position(|t| t == target).unwrap();
+    assert!(at("/proc") < at("/data") && at("/dev") < at("/dev/shm"));
+    assert!(at("/data") < at("/data/a") && at("/data/a") < at("/data/a/b"));
+    assert_eq!(options_at(&spec, "/data"), ["rbind", "rprivate", "ro"]);
+    assert_eq!(options_at(&spec, "/data/a/b"), ["rbind", "rprivate", "rw"]);
+    assert!(options_at(&spec, "/sys").contains(&"ro".to_owned()));
+}
+
+#[test]
+fn a_tmpfs_may_not_execute_unless_told() {
+    let mut web = record(ContainerSpec::default());
+    web.mounts = vec![
+        mount(MountKindOf::Tmpfs(&["uid=5"]), "/tmp", true),
+        mount(MountKindOf::Tmpfs(&["exec"]), "/run", false),
+    ];
+    let spec = build(&web, &facts()).unwrap();
+    assert_eq!(
+        options_at(&spec, "/tmp"),
+        [
+            "nosuid",
+            "nodev",
+            "noexec",
+            "uid=5",
+            "size=4096",
+            "mode=700",
+            "ro"
+        ]
+    );
+    assert_eq!(
+        options_at(&spec, "/run"),
+        ["nosuid", "nodev", "size=4096", "mode=700"]
+    );
+}
+
+#[test]
+fn a_mount_of_ones_own_covers_the_engines() {
+    let mut web = record(ContainerSpec {
+        shm_size: Some(1 << 20),
+        ..Default::default()
+    });
+    let spec = build(&web, &facts()).unwrap();
+    assert!(options_at(&spec, "/dev/shm").contains(&"size=1048576".to_owned()));
+    web.mounts = vec![
+        mount(MountKindOf::Bind("/srv/hosts"), "/etc/hosts", true),
+        mount(MountKindOf::Tmpfs(&[]), "/dev/shm", false),
+    ];
+    let spec = build(&web, &facts()).unwrap();
+    for target in ["/etc/hosts", "/dev/shm"] {
+        let mounts = spec.mounts().as_ref().unwrap();
+        let count = mounts
+            .iter()
+            .filter(|m| m.destination() == Path::new(target))
+            .count();
+        assert_eq!(count, 1, "{target}");
+    }
+}
+
+#[test]
+fn a_volume_that_is_gone_is_an_error_that_names_it() {
+    let mut web = record(ContainerSpec::default());
+    web.mounts = vec![mount(MountKindOf::Volume("lost"), "/data", false)];
+    assert!(refusal(build(&web, &facts())).contains("lost: no such volume"));
+}
+
+#[test]
+fn a_subpath_that_leads_out_of_its_volume_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let volume = dir.path().join("volume");
+    std::fs::create_dir_all(volume.join("sub")).unwrap();
+    std::os::unix::fs::symlink("/etc", volume.join("out")).unwrap();
+    assert!(mounts::beneath(&volume, "sub").is_ok());
+    for bad in ["../x", "/etc", "out"] {
+        assert!(mounts::beneath(&volume, bad).is_err(), "{bad}");
+    }
+}
+
+fn limits(resources: Resources) -> Result<oci_spec::runtime::LinuxResources> {
+    let spec = ContainerSpec {
+        resources,
+        ..Default::default()
+    };
+    linux_resources(&spec, &[])
+}
+
+#[test]
+fn limits_become_cgroup_values() {
+    let set = limits(Resources {
+        memory: Some(64 << 20),
+        memory_swap: Some(-1),
+        nano_cpus: Some(500_000_000),
+        pids_limit: Some(20),
+        ..Default::default()
+    })
+    .unwrap();
+    let memory = set.memory().as_ref().unwrap();
+    assert_eq!((memory.limit(), memory.swap()), (Some(64 << 20), Some(-1)));
+    let cpu = set.cpu().as_ref().unwrap();
+    assert_eq!((cpu.quota(), cpu.period()), (Some(50_000), Some(100_000)));
+    assert_eq!(set.pids().as_ref().unwrap().limit(), 20);
+    let unlimited = limits(Resources {
+        pids_limit: Some(-1),
+        ..Default::default()
+    })
+    .unwrap();
+    assert!(unlimited.pids().is_none() && unlimited.memory().is_none());
+}
+
+#[test]
+fn contradictory_limits_are_refused_in_dockers_words() {
+    let says = |resources, text: &str| {
+        let said = refusal(limits(resources));
+        assert!(said.contains(text), "{said}");
+    };
+    let none = Resources::default;
+    says(
+        Resources {
+            memory: Some(4 << 20),
+            ..none()
+        },
+        "Minimum memory limit allowed is 6MB",
+    );
+    says(
+        Resources {
+            memory: Some(8 << 20),
+            memory_swap: Some(7 << 20),
+            ..none()
+        },
+        "Minimum memoryswap limit should be larger than memory limit",
+    );
+    says(
+        Resources {
+            memory_swap: Some(8 << 20),
+            ..none()
+        },
+        "You should always set the Memory limit when using Memoryswap limit",
+    );
+    says(
+        Resources {
+            memory: Some(8 << 20),
+            memory_reservation: Some(9 << 20),
+            ..none()
+        },
+        "Minimum memory limit can not be less than memory reservation limit",
+    );
+    says(
+        Resources {
+            nano_cpus: Some(1_000_000_000),
+            cpu_quota: Some(5),
+            ..none()
+        },
+        "Conflicting options: Nano CPUs and CPU Period cannot both be set",
+    );
+    says(
+        Resources {
+            nano_cpus: Some(100_000 * 1_000_000_000),
+            ..none()
+        },
+        "range of CPUs is from 0.01 to",
+    );
+    says(
+        Resources {
+            blkio_weight: Some(5),
+            ..none()
+        },
+        "Range of blkio weight is from 10 to 1000",
+    );
+}
+
+#[test]
+fn ulimits_are_read_with_minus_one_for_unlimited() {
+    let ulimit = |name: &str, soft, hard| ContainerSpec {
+        ulimits: vec![Ulimit {
+            name: name.into(),
+            soft,
+            hard,
+        }],
+        ..Default::default()
+    };
+    let set = rlimits(&ulimit("nofile", 1024, -1)).unwrap();
+    assert_eq!(set[0].typ(), PosixRlimitType::RlimitNofile);
+    assert_eq!((set[0].soft(), set[0].hard()), (1024, u64::MAX));
+    assert!(refusal(check(&ulimit("files", 1, 1))).contains("invalid ulimit type: files"));
+    for name in model::limits::ULIMIT_NAMES {
+        assert!(rlimits(&ulimit(name, 1, 2)).is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn sysctls_of_the_host_are_refused() {
+    let with = |key: &str| ContainerSpec {
+        sysctls: [(key.to_owned(), "1".to_owned())].into(),
+        ..Default::default()
+    };
+    for good in [
+        "net.core.somaxconn",
+        "kernel.shmmax",
+        "fs.mqueue.msg_max",
+        "kernel.domainname",
+    ] {
+        assert!(check(&with(good)).is_ok(), "{good}");
+    }
+    assert!(refusal(check(&with("vm.swappiness"))).contains("invalid sysctl vm.swappiness"));
+    let host_network = ContainerSpec {
+        network_mode: NetworkMode::Host,
+        ..with("net.core.somaxconn")
+    };
+    assert!(check(&host_network).is_err());
+    let host_ipc = ContainerSpec {
+        ipc_mode: NamespaceMode::Host,
+        ..with("kernel.shmmax")
+    };
+    assert!(check(&host_ipc).is_err());
+}
+
+#[test]
+fn low_ports_need_no_capability_in_a_network_namespace_of_ones_own() {
+    let key = "net.ipv4.ip_unprivileged_port_start";
+    let set = |record: &ContainerRecord, facts: &Facts| {
+        let spec = build(record, facts).unwrap();
+        let sysctl = spec.linux().as_ref().unwrap().sysctl().clone();
+        sysctl.unwrap_or_default().get(key).cloned()
+    };
+    let mut web = record(ContainerSpec::default());
+    assert_eq!(set(&web, &facts()).as_deref(), Some("0"));
+    let host = Facts {
+        network: Source::Host,
+        ..facts()
+    };
+    assert_eq!(set(&web, &host), None);
+    web.spec.sysctls.insert(key.into(), "80".into());
+    assert_eq!(set(&web, &facts()).as_deref(), Some("80"));
+}
+
+#[test]
+fn the_environment_has_hostname_and_with_a_terminal_term() {
+    let mut web = record(ContainerSpec::default());
+    assert_eq!(environment(&web), ["HOSTNAME=box", "PATH=/bin"]);
+    web.spec.tty = true;
+    web.process.env.push("HOSTNAME=mine".into());
+    assert_eq!(
+        environment(&web),
+        ["TERM=xterm", "PATH=/bin", "HOSTNAME=mine"]
+    );
+}
+
+#[test]
+fn namespaces_come_from_where_they_were_asked_for() {
+    let joined = Facts {
+        pid: Source::Process(42),
+        ipc: Source::Host,
+        ..facts()
+    };
+    let spec = build(&record(ContainerSpec::default()), &joined).unwrap();
+    let list = spec.linux().as_ref().unwrap().namespaces().clone().unwrap();
+    let of = |kind| list.iter().find(|n| n.typ() == kind);
+    let pid = of(LinuxNamespaceType::Pid).unwrap();
+    assert_eq!(pid.path().as_deref(), Some(Path::new("/proc/42/ns/pid")));
+    assert!(of(LinuxNamespaceType::Ipc).is_none());
+    assert!(of(LinuxNamespaceType::Mount).is_some_and(|n| n.path().is_none()));
+}
+
+#[test]
+fn an_exec_takes_the_containers_settings_and_its_own_over_them() {
+    let web = record(ContainerSpec {
+        cap_drop: strings(&["ALL"]),
+        ..Default::default()
+    });
+    let exec = crate::container::exec::ExecSpec {
+        args: strings(&["ls"]),
+        env: strings(&["A=1"]),
+        working_dir: Some("/tmp".into()),
+        ..Default::default()
+    };
+    let process = exec_process(&web, &exec).unwrap();
+    assert_eq!(process.args().as_deref(), Some(&strings(&["ls"])[..]));
+    assert_eq!(process.cwd(), Path::new("/tmp"));
+    assert!(process.env().as_ref().unwrap().contains(&"A=1".to_owned()));
+    let held = process.capabilities().as_ref().unwrap().bounding().clone();
+    assert!(held.unwrap().is_empty());
+}
+
+#[test]
+fn device_rules_are_read_or_refused() {
+    let rule = |text: &str| devices::rules(&[text.to_owned()]);
+    let read = rule("c 1:* rw").unwrap();
+    assert_eq!((read[0].major(), read[0].minor()), (Some(1), None));
+    assert_eq!(read[0].access().as_deref(), Some("rw"));
+    for bad in ["", "c", "x 1:3 r", "c 1 r", "c 1:3 q", "c 1:3 r more"] {
+        assert!(rule(bad).is_err(), "{bad:?}");
+    }
+}
