@@ -167,7 +167,7 @@ fn killed_while_bringing_up(host: &Host) {
 
 fn everything_killed_at_once(host: &Host) {
     host.docker("network create nn").ok();
-    host.docker("run -d --name keeps --network nn -p 8080:80 -v data:/data busybox sh -c 'echo kept > /data/file; echo here > /inside; sync; sleep 1000'").ok();
+    host.docker("run -d --name keeps --network nn -p 8080:80 -v data:/data busybox sh -c 'test -e /inside || { echo kept > /data/file; echo here > /inside; }; sleep 1000'").ok();
     host.docker("run -d --name gone --rm busybox sleep 1000")
         .ok();
     eventually("it wrote", || {
