@@ -211,3 +211,127 @@ fn sweep_locks(ctx: &Context) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::container::state::{Phase, ProcessRef};
+    use crate::fixture::{container, context};
+    use model::container::ContainerSpec;
+    use std::net::{IpAddr, Ipv4Addr};
+
+    fn ours() -> ProcessRef {
+        ProcessRef::current().unwrap()
+    }
+
+    fn dead() -> ProcessRef {
+        let ours = ours();
+        ProcessRef {
+            start_time: ours.start_time + 1,
+            ..ours
+        }
+    }
+
+    /// A run as its monitor wrote it down.
+    fn ran(ctx: &Context, name: &str, spec: ContainerSpec, who: ProcessRef) -> ContainerRecord {
+        let web = container(ctx, name, spec);
+        let id = web.id.as_str();
+        std::fs::create_dir_all(ctx.layout.run_container(id)).unwrap();
+        let run = RunState {
+            monitor: who,
+            phase: Phase::Running { process: who },
+            started_at: crate::Timestamp::now(),
+            restart_count: 0,
+            cgroup_parent: "dockless-none".into(),
+            network: None,
+        };
+        run.save(ctx, id).unwrap();
+        let lifecycle = Lifecycle {
+            running: true,
+            addresses: vec![("bridge".into(), IpAddr::V4(Ipv4Addr::LOCALHOST))],
+            ..Default::default()
+        };
+        lifecycle
+            .save(ctx, id, ::state::Durability::Volatile)
+            .unwrap();
+        web
+    }
+
+    #[test]
+    fn a_dead_run_is_swept_and_a_living_one_is_not() {
+        let (_dir, ctx) = context();
+        let lives = ran(&ctx, "lives", ContainerSpec::default(), ours());
+        let died = ran(&ctx, "died", ContainerSpec::default(), dead());
+        let stray = "c".repeat(64);
+        std::fs::create_dir(ctx.layout.run_container(&stray)).unwrap();
+        let swept = sweep(&ctx).unwrap();
+        assert_eq!(swept.runs, 2, "the dead one's and the one without a record");
+        assert!(ctx.layout.run_container(lives.id.as_str()).exists());
+        assert!(!ctx.layout.run_container(died.id.as_str()).exists());
+        assert!(!ctx.layout.run_container(&stray).exists());
+        let last = Lifecycle::load(&ctx, died.id.as_str()).unwrap().unwrap();
+        assert_eq!(last.exit_code, 255);
+        assert_eq!(last.addresses.len(), 1, "the next run asks for them again");
+        assert!(!sweep_run(&ctx, lives.id.as_str()).unwrap());
+    }
+
+    #[test]
+    fn a_start_in_progress_is_left_alone() {
+        let (_dir, ctx) = context();
+        let web = container(&ctx, "web", ContainerSpec::default());
+        let id = web.id.as_str();
+        std::fs::create_dir(ctx.layout.run_container(id)).unwrap();
+        let starting = ContainerRecord::lock(&ctx, id).unwrap();
+        assert!(!sweep_run(&ctx, id).unwrap());
+        drop(starting);
+        assert!(
+            sweep_run(&ctx, id).unwrap(),
+            "a monitor killed in the middle of it"
+        );
+    }
+
+    #[test]
+    fn what_was_to_remove_itself_is_removed_when_its_monitor_could_not() {
+        let (_dir, ctx) = context();
+        let removes_itself = || ContainerSpec {
+            auto_remove: true,
+            ..Default::default()
+        };
+        let died = ran(&ctx, "died", removes_itself(), dead());
+        let lives = ran(&ctx, "lives", removes_itself(), ours());
+        let made = container(&ctx, "made", removes_itself());
+        sweep(&ctx).unwrap();
+        let left = record::ids(&ctx).unwrap();
+        assert!(!left.contains(&died.id.to_string()));
+        assert!(left.contains(&lives.id.to_string()) && left.contains(&made.id.to_string()));
+        assert!(names::holder(&ctx, "died").is_none());
+    }
+
+    #[test]
+    fn of_two_names_the_records_stays() {
+        let (_dir, ctx) = context();
+        let web = container(&ctx, "web", ContainerSpec::default());
+        names::reserve(&ctx, "half-renamed", &web.id)
+            .unwrap()
+            .keep();
+        assert_eq!(sweep(&ctx).unwrap().names, 1);
+        assert!(names::holder(&ctx, "web").is_some());
+        assert!(names::holder(&ctx, "half-renamed").is_none());
+    }
+
+    #[test]
+    fn lock_files_of_what_is_gone_go_unless_held() {
+        let (_dir, ctx) = context();
+        let web = container(&ctx, "web", ContainerSpec::default());
+        let locks = || std::fs::read_dir(ctx.layout.locks()).unwrap().count();
+        let gone = ctx.layout.lock("container", &"d".repeat(64));
+        let held = ctx.layout.lock("container", &"e".repeat(64));
+        std::fs::write(&gone, "").unwrap();
+        let _held = sys::lock::FileLock::exclusive(&held).unwrap();
+        let before = locks();
+        sweep_locks(&ctx);
+        assert_eq!(locks(), before - 1);
+        assert!(held.exists());
+        assert!(ctx.layout.lock("container", web.id.as_str()).exists());
+    }
+}

@@ -205,3 +205,123 @@ impl Clients {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    /// A client as a command has it.
+    struct Far {
+        id: u64,
+        channel: Channel,
+        out: Option<std::fs::File>,
+    }
+
+    fn attach(clients: &mut Clients) -> Far {
+        let (ours, theirs) = Channel::pair().unwrap();
+        let (read, write) = sys::pipe::new().unwrap();
+        let id = clients.add(ours);
+        let streams = Streams {
+            stdout: true,
+            ..Default::default()
+        };
+        clients.attach(id, streams, vec![write]);
+        Far {
+            id,
+            channel: theirs,
+            out: Some(read.into()),
+        }
+    }
+
+    fn exit_code(far: &Far) -> Option<u8> {
+        match far.channel.try_receive::<Reply>() {
+            Ok(Some((Reply::Exited { code }, _))) => Some(code),
+            _ => None,
+        }
+    }
+
+    /// More than a pipe holds.
+    fn much() -> Vec<u8> {
+        vec![b'x'; 300_000]
+    }
+
+    #[test]
+    fn a_client_that_does_not_read_holds_back_and_loses_nothing() {
+        let mut clients = Clients::default();
+        let mut far = attach(&mut clients);
+        clients.output(Stream::Stdout, b"first ");
+        assert!(!clients.are_behind());
+        clients.output(Stream::Stdout, &much());
+        assert!(clients.are_behind());
+        clients.output(Stream::Stderr, b"not for this one");
+        let mut out = far.out.take().unwrap();
+        let reader = std::thread::spawn(move || {
+            let mut all = Vec::new();
+            out.read_to_end(&mut all).unwrap();
+            all
+        });
+        while clients.are_behind() {
+            clients.flush(far.id);
+        }
+        clients.run_over(0);
+        clients.dismiss_drained();
+        assert_eq!(reader.join().unwrap().len(), 6 + much().len());
+    }
+
+    #[test]
+    fn a_client_that_has_gone_is_forgotten() {
+        let mut clients = Clients::default();
+        let mut far = attach(&mut clients);
+        clients.output(Stream::Stdout, &much());
+        assert!(clients.are_behind());
+        far.out = None;
+        clients.flush(far.id);
+        assert!(!clients.are_behind());
+        clients.output(Stream::Stdout, &much());
+        assert!(!clients.are_behind());
+    }
+
+    #[test]
+    fn the_end_is_told_after_the_last_byte_and_holds_nothing_back() {
+        let mut clients = Clients::default();
+        let slow = attach(&mut clients);
+        clients.output(Stream::Stdout, &much());
+        let quick = attach(&mut clients);
+        clients.run_over(3);
+        assert!(!clients.are_behind(), "the next run does not wait");
+        clients.dismiss_drained();
+        assert_eq!(exit_code(&quick), Some(3));
+        assert_eq!(exit_code(&slow), None);
+        assert!(clients.are_leaving());
+        clients.output(Stream::Stdout, b"of the next run");
+        clients.run_over(4);
+        let mut out = slow.out.as_ref().unwrap();
+        let mut seen = 0;
+        let mut buffer = vec![0; 100_000];
+        while clients.are_leaving() {
+            seen += out.read(&mut buffer).unwrap();
+            clients.flush(slow.id);
+            clients.dismiss_drained();
+        }
+        loop {
+            match out.read(&mut buffer).unwrap() {
+                0 => break,
+                n => seen += n,
+            }
+        }
+        assert_eq!(seen, much().len());
+        assert_eq!(exit_code(&slow), Some(3), "of its own run");
+    }
+
+    #[test]
+    fn a_client_that_only_asks_is_not_told_of_ends() {
+        let mut clients = Clients::default();
+        let (ours, theirs) = Channel::pair().unwrap();
+        clients.add(ours);
+        clients.run_over(0);
+        clients.dismiss_drained();
+        assert!(!clients.are_leaving());
+        assert!(theirs.try_receive::<Reply>().is_err(), "nothing was said");
+    }
+}

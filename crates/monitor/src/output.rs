@@ -201,3 +201,73 @@ fn open(path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
         Mode::empty(),
     )?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take(output: &mut Output, slot: usize) -> Option<Vec<u8>> {
+        let mut buffer = [0; 64];
+        match output.take(slot, &mut buffer) {
+            Taken::Bytes(_, n) => Some(buffer[..n].to_vec()),
+            Taken::Nothing => Some(Vec::new()),
+            Taken::End => None,
+        }
+    }
+
+    #[test]
+    fn streams_that_the_container_closes_are_waited_for_no_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut output, ends) = Output::fifos(dir.path(), false).unwrap();
+        assert_eq!(take(&mut output, 0).unwrap(), b"");
+        rustix::io::write(&ends.stdout, b"out").unwrap();
+        drop(ends.stdout);
+        assert_eq!(take(&mut output, 0).unwrap(), b"out");
+        assert!(take(&mut output, 0).is_none());
+        let mut interest = Interest::default();
+        output.interest(&mut interest, true);
+        rustix::io::write(&ends.stderr, b"err").unwrap();
+        let ready = interest.wait().unwrap();
+        assert_eq!(ready, [Who::Output(1)], "a closed stream wakes nobody up");
+    }
+
+    #[test]
+    fn what_the_container_wrote_while_nobody_listened_is_still_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let (output, ends) = Output::fifos(dir.path(), false).unwrap();
+        drop(output);
+        rustix::io::write(&ends.stdout, b"alone").unwrap();
+        let mut next = Output::reopen(dir.path());
+        assert_eq!(take(&mut next, 0).unwrap(), b"alone");
+    }
+
+    #[test]
+    fn input_waits_for_room_and_ends_after_its_last_byte() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut output, ends) = Output::fifos(dir.path(), true).unwrap();
+        output.feed(&vec![b'i'; 100_000]);
+        assert!(!output.takes_input());
+        output.end_input();
+        let mut seen = 0;
+        let mut buffer = vec![0; 40_000];
+        loop {
+            match rustix::io::read(&ends.stdin, &mut buffer).unwrap() {
+                0 => break,
+                n => seen += n,
+            }
+            output.push_input();
+        }
+        assert_eq!(seen, 100_000);
+    }
+
+    #[test]
+    fn input_nobody_reads_any_more_is_dropped() {
+        // The test runner has Rust's disposition: SIGPIPE is ignored, as the monitor blocks it.
+        let dir = tempfile::tempdir().unwrap();
+        let (mut output, ends) = Output::fifos(dir.path(), true).unwrap();
+        output.feed(&vec![b'i'; 100_000]);
+        drop(ends.stdin);
+        output.push_input();
+        assert!(output.takes_input() && !output.has_input());
+    }
+}
