@@ -4,6 +4,7 @@
 //! not count, so that a slow health check holds up nobody else. After the first error no further step is begun;
 //! those under way are finished, and every error is returned.
 
+mod hook;
 mod worker;
 
 use crate::plan::{Action, Plan, Step};
@@ -64,7 +65,12 @@ pub enum Cause {
         source: files::Error,
     },
     #[error("hook {command:?} exited with status {code}")]
-    Hook { command: String, code: u8 },
+    Hook { command: String, code: i32 },
+    #[error("cannot run the hook in container {container}")]
+    NoHook {
+        container: String,
+        source: std::io::Error,
+    },
     #[error("image {0} is not there any more")]
     NoImage(String),
 }

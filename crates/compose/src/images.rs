@@ -11,7 +11,7 @@ pub use decide::{Build, Decision, Options, decide};
 pub use pull::pull;
 
 use crate::plan::up::ImageState;
-use crate::progress::Progress;
+use crate::progress::{Progress, Silent};
 use compose_file::project::PullPolicy as FilePolicy;
 use compose_file::{Diagnostic, Project, Service};
 use engine::Context;
@@ -97,7 +97,8 @@ pub fn ensure(
     if !refused.is_empty() {
         return Err(Error::Unavailable(refused));
     }
-    pull(ctx, project, &pulls, progress)?;
+    let told: &dyn Progress = if options.quiet { &Silent } else { progress };
+    pull(ctx, project, &pulls, told)?;
     if !builds.is_empty() {
         crate::build::all(ctx, project, &builds, build, progress)?;
     }

@@ -11,6 +11,7 @@ use engine::container::names;
 use model::mount::MountKind;
 use model::port::{HostPort, PortBinding};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 /// Networks and volumes that the file says others have made.
 pub fn externals(project: &Project, services: &[&Service], observed: &Observed) -> Vec<Diagnostic> {
@@ -80,6 +81,12 @@ pub fn obstacles(
             _ => None,
         })
         .collect();
+    for name in project
+        .service_names()
+        .filter(|name| starting.contains(name))
+    {
+        errors.extend(sources_missing(project, name, specs));
+    }
     let leaving = leaving(plan, observed);
     let mut claimed: Vec<(&str, &PortBinding)> = Vec::new();
     for name in project
@@ -119,6 +126,48 @@ pub fn obstacles(
             }
         }
         claimed.extend(spec.spec.ports.iter().map(|port| (name, port)));
+    }
+    errors
+}
+
+/// Files and directories of the host that are mounted and must be there already.
+fn sources_missing(
+    project: &Project,
+    name: &str,
+    specs: &BTreeMap<String, ServiceSpec>,
+) -> Vec<Diagnostic> {
+    let (Some(service), Some(spec)) = (project.service(name), specs.get(name)) else {
+        return Vec::new();
+    };
+    let place = |target: &str| {
+        let volume = service
+            .volumes
+            .iter()
+            .position(|v| v.mount.target == target);
+        let secret = service.secrets.iter().position(|s| s.target == target);
+        let config = service.configs.iter().position(|c| c.target == target);
+        match (volume, secret, config) {
+            (Some(index), ..) => format!("services.{name}.volumes[{index}]"),
+            (_, Some(index), _) => format!("services.{name}.secrets[{index}]"),
+            (.., Some(index)) => format!("services.{name}.configs[{index}]"),
+            _ => format!("services.{name}"),
+        }
+    };
+    let written = |source: &str| spec.files.iter().any(|file| file.path == Path::new(source));
+    let mut errors = Vec::new();
+    for mount in &spec.spec.mounts {
+        if let MountKind::Bind {
+            source,
+            create_source: false,
+            ..
+        } = &mount.kind
+            && !written(source)
+            && !Path::new(source).exists()
+        {
+            let text = format!("bind source path does not exist: {source}");
+            let error = project.error_at(&place(&mount.target), text);
+            errors.push(error.with_hint("make it first, or correct the path"));
+        }
     }
     errors
 }

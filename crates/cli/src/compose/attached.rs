@@ -12,7 +12,7 @@ use engine::container::state::State;
 use engine::logs::{Query, Reader};
 use engine::{Context, Timestamp, events};
 use std::collections::BTreeMap;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::Scope;
@@ -33,6 +33,8 @@ pub(crate) enum News {
     Ended { container: String, service: String, code: Option<u8> },
     /// Output cannot be shown any more.
     Broken(Failure),
+    /// What was done beside is over.
+    Done(Result<(), Failure>),
 }
 
 /// Which containers are listened to.
@@ -56,7 +58,7 @@ impl Choice {
 pub(crate) struct Shared<'a> {
     pub(crate) ctx: &'a Context,
     pub(crate) project: &'a str,
-    pub(crate) printer: &'a Printer,
+    pub(crate) printer: &'a Printer<'a>,
     pub(crate) over: &'a AtomicBool,
 }
 
@@ -109,6 +111,15 @@ impl<'scope, 'env> Listener<'scope, 'env> {
         });
     }
 
+    /// Does something beside; how it went is reported.
+    pub(crate) fn beside(&self, work: impl FnOnce() -> Result<(), Failure> + Send + 'scope) {
+        let sender = self.sender.clone();
+        self.scope.spawn(move || {
+            // Nobody listens any more only when all is over.
+            let _ = sender.send(News::Done(work()));
+        });
+    }
+
     /// How many containers are being listened to.
     pub(crate) fn active(&self) -> usize {
         self.known.values().filter(|active| **active).count()
@@ -124,7 +135,9 @@ impl<'scope, 'env> Listener<'scope, 'env> {
         for container in &containers {
             if self.choice.takes(container) {
                 names.push(short_name(container, self.shared.project));
-                self.join(container, query);
+                if !self.known.contains_key(&container.name) {
+                    self.join(container, query);
+                }
             }
         }
         Ok(names)
@@ -181,11 +194,31 @@ fn show(shared: &Shared<'_>, container: &Container, query: Query) -> Result<(), 
     }
     let name = short_name(container, shared.project);
     let mut reader = Reader::open(shared.ctx, &record, query)?;
-    while let Some(line) = reader.next_line()? {
+    loop {
+        while let Some(line) = reader.try_next()? {
+            shared.printer.line(&name, &line)?;
+        }
         if shared.over.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        if !State::load(shared.ctx, record.id.as_str())?.is_active() {
             break;
         }
+        if let Some(watch) = reader.watch_fd() {
+            wait_for_change(watch)?;
+        }
+    }
+    // It has ended: what is left is there, an unfinished line too, and nothing is waited for.
+    while let Some(line) = reader.next_line()? {
         shared.printer.line(&name, &line)?;
     }
+    Ok(())
+}
+
+/// Waits for a turn at most, and takes note of all changes so far.
+fn wait_for_change(watch: &OwnedFd) -> Result<(), Failure> {
+    sys::poll::readable(watch.as_fd(), TURN).map_err(Failure::system("wait for output"))?;
+    let mut changes = [0u8; 4096];
+    while rustix::io::read(watch, &mut changes).is_ok_and(|read| read > 0) {}
     Ok(())
 }

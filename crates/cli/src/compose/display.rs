@@ -14,7 +14,8 @@ use compose::progress::{Event, Progress, State};
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 use unicode_width::UnicodeWidthStr;
 
 /// Tells how things come along, on standard error.
@@ -86,6 +87,42 @@ impl Display {
             lines.drawn = self.draw(&lines, &mut out);
         }
         say(&out);
+    }
+
+    /// Writes something above what is drawn.
+    pub(crate) fn above<R>(&self, write: impl FnOnce() -> R) -> R {
+        let mut lines = self.lock();
+        let mut out = String::new();
+        erase(&mut out, lines.drawn);
+        say(&out);
+        let result = write();
+        if self.mode == Mode::Live {
+            let _ = std::io::stdout().flush();
+            let mut out = String::new();
+            lines.drawn = self.draw(&lines, &mut out);
+            say(&out);
+        }
+        result
+    }
+
+    /// Does some work; meanwhile the times shown go on.
+    pub(crate) fn during<R>(&self, work: impl FnOnce() -> R) -> R {
+        if self.mode != Mode::Live {
+            return work();
+        }
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let clock = scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    std::thread::park_timeout(Duration::from_millis(100));
+                    self.above(|| ());
+                }
+            });
+            let result = work();
+            over.store(true, Ordering::Relaxed);
+            clock.thread().unpark();
+            result
+        })
     }
 
     /// Draws all lines and gives their number.

@@ -80,7 +80,7 @@ impl Run for Logs {
 }
 
 impl Logs {
-    fn follow(&self, call: &Call<'_>, project: &str, query: Query, printer: &Printer) -> Outcome {
+    fn follow(&self, call: &Call<'_>, project: &str, query: Query, printer: &Printer<'_>) -> Outcome {
         let ctx = call.ctx()?;
         let reader = events::Reader::from_now(ctx)?;
         let over = AtomicBool::new(false);
@@ -111,18 +111,18 @@ fn listen(listener: &mut Listener<'_, '_>, query: Query) -> Outcome {
                         News::Started(id) => listener.started(&id)?,
                         News::Ended { container, .. } => listener.ended(&container),
                         News::Broken(failure) => return Err(failure),
-                        News::Signal => {}
+                        News::Signal | News::Done(_) => {}
                     }
                 }
             }
-            Ok(News::Signal) | Err(_) => {}
+            Ok(News::Signal | News::Done(_)) | Err(_) => {}
         }
     }
     Ok(0)
 }
 
 /// The lines of all containers in the order of their times.
-fn print_all(call: &Call<'_>, project: &str, containers: &[Container], query: Query, printer: &Printer) -> Outcome {
+fn print_all(call: &Call<'_>, project: &str, containers: &[Container], query: Query, printer: &Printer<'_>) -> Outcome {
     let mut sources: Vec<(String, Reader, Option<Line>)> = Vec::new();
     for container in containers {
         let record = engine::container::names::resolve(call.ctx()?, &container.id)?;

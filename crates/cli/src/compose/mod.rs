@@ -18,6 +18,7 @@ mod printer;
 mod project;
 mod run;
 mod scale;
+mod stay;
 mod up;
 mod verb;
 

@@ -1,5 +1,6 @@
 //! Lines of several containers on one screen: each behind its name, in its colour.
 
+use super::display::Display;
 use crate::failure::Failure;
 use crate::output::terminal;
 use anstyle::{AnsiColor, Style};
@@ -32,9 +33,11 @@ pub(crate) struct Manner {
 
 /// Writes lines, one whole line at a time, from any thread.
 #[derive(Debug)]
-pub(crate) struct Printer {
-    style: Manner,
+pub(crate) struct Printer<'a> {
+    manner: Manner,
     names: Mutex<Names>,
+    /// What is drawn below the lines, if anything is.
+    below: Option<&'a Display>,
 }
 
 #[derive(Debug, Default)]
@@ -43,9 +46,14 @@ struct Names {
     colours: BTreeMap<String, AnsiColor>,
 }
 
-impl Printer {
-    pub(crate) fn new(style: Manner) -> Self {
-        Self { style, names: Mutex::default() }
+impl<'a> Printer<'a> {
+    pub(crate) fn new(manner: Manner) -> Self {
+        Self { manner, names: Mutex::default(), below: None }
+    }
+
+    /// Writes above what a display draws.
+    pub(crate) fn above(self, below: &'a Display) -> Self {
+        Self { below: Some(below), ..self }
     }
 
     /// Makes room for a name, so that all lines stand in one column.
@@ -58,12 +66,12 @@ impl Printer {
 
     /// `web-1  | `.
     fn prefix(&self, name: &str) -> String {
-        if !self.style.prefix {
+        if !self.manner.prefix {
             return String::new();
         }
         let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         let text = format!("{name:<width$}  | ", width = names.width);
-        match names.colours.get(name).filter(|_| self.style.colour) {
+        match names.colours.get(name).filter(|_| self.manner.colour) {
             Some(colour) => {
                 let style = Style::new().fg_color(Some((*colour).into()));
                 format!("{style}{text}{style:#}")
@@ -74,24 +82,21 @@ impl Printer {
 
     pub(crate) fn line(&self, name: &str, line: &Line) -> Result<(), Failure> {
         let mut out = self.prefix(name).into_bytes();
-        if self.style.timestamps {
+        if self.manner.timestamps {
             out.extend_from_slice(line.time.to_string().as_bytes());
             out.push(b' ');
         }
         let text = line.bytes.strip_suffix(b"\n").unwrap_or(&line.bytes);
         out.extend_from_slice(text.strip_suffix(b"\r").unwrap_or(text));
         out.push(b'\n');
-        match line.stream {
-            Stream::Stdout => std::io::stdout().lock().write_all(&out)?,
-            Stream::Stderr => std::io::stderr().lock().write_all(&out)?,
-        }
-        Ok(())
-    }
-
-    /// A message of our own about a container.
-    pub(crate) fn note(&self, name: &str, text: &str) {
-        let mut err = std::io::stderr().lock();
-        let _ = writeln!(err, "{}{text}", self.prefix(name));
+        let write = || match line.stream {
+            Stream::Stdout => std::io::stdout().lock().write_all(&out),
+            Stream::Stderr => std::io::stderr().lock().write_all(&out),
+        };
+        Ok(match self.below {
+            Some(display) => display.above(write)?,
+            None => write()?,
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! `up`, `create`.
 
-use super::attached::{Choice, Listener, News, Shared};
+use super::attached::{Choice, Listener, Shared};
+use super::stay::Stay;
 use super::display::Display;
 use super::globals::is_true;
 use super::printer::{Manner, Printer, colour};
@@ -12,14 +13,14 @@ use crate::output;
 use clap::Args;
 use compose::execute::{self, PARALLEL};
 use compose::plan::up::{Options, Recreate, Start};
-use compose::plan::{Plan, hooks, lifecycle};
+use compose::progress::Progress;
+use compose::plan::Plan;
 use compose::up::Request;
-use compose::{observe, spec};
+use compose::spec;
 use compose_file::Project;
-use engine::logs::Query;
 use engine::{Timestamp, events};
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use sys::signal::Signals;
 
@@ -91,7 +92,7 @@ pub(crate) struct Up {
     no_attach: Vec<String>,
     /// Return the exit code of the selected service container
     #[arg(long, value_name = "string")]
-    exit_code_from: Option<String>,
+    pub(super) exit_code_from: Option<String>,
     /// Produce monochrome output
     #[arg(long)]
     no_color: bool,
@@ -115,7 +116,7 @@ pub(crate) struct Up {
     renew_anon_volumes: bool,
     /// Use this timeout in seconds for container shutdown
     #[arg(short, long, value_name = "int")]
-    timeout: Option<u64>,
+    pub(super) timeout: Option<u64>,
     /// Show timestamps
     #[arg(long)]
     timestamps: bool,
@@ -207,26 +208,37 @@ impl Call<'_> {
         let display = Display::new(&self.globals, false);
         let interrupted = AtomicBool::new(false);
         let run = execute::Run { ctx: self.ctx()?, progress: &display, parallel: self.parallel(), interrupted: &interrupted };
-        execute::execute(run, plan).map_err(steps_failure)
+        display.during(|| execute::execute(run, plan)).map_err(steps_failure)
     }
 
     /// Brings the project to what the file says and shows it.
-    pub(crate) fn make(&self, project: &Project, make: &MakeFlags, request: &Request) -> Result<Plan, Failure> {
+    pub(crate) fn make(&self, project: &Project, make: &MakeFlags, request: &Request) -> Result<(), Failure> {
         let display = Display::new(&self.globals, false);
         let interrupted = AtomicBool::new(false);
         let run = execute::Run { ctx: self.ctx()?, progress: &display, parallel: self.parallel(), interrupted: &interrupted };
-        let output = images::build_output(make.quiet_build);
-        let settings = images::settings(&output);
-        let mut tell = |plan: &Plan| {
-            for warning in &plan.warnings {
-                compose::progress::Progress::warning(&display, warning);
-            }
-            for pending in &plan.pending {
-                compose::progress::Progress::warning(&display, &format!("service {} is pending: {}", pending.service, pending.why));
-            }
-        };
-        compose::up::up(run, project, request, &settings, &mut tell).map_err(up_failure)
+        bring_up(run, &display, project, make, request)
     }
+}
+
+/// Brings the project to what the file says.
+fn bring_up(
+    run: execute::Run<'_>,
+    display: &Display,
+    project: &Project,
+    make: &MakeFlags,
+    request: &Request,
+) -> Result<(), Failure> {
+    let output = images::build_output(make.quiet_build);
+    let settings = images::settings(&output);
+    let mut tell = |plan: &Plan| {
+        for warning in &plan.warnings {
+            display.warning(warning);
+        }
+        for pending in &plan.pending {
+            display.warning(&format!("service {} is pending: {}", pending.service, pending.why));
+        }
+    };
+    display.during(|| compose::up::up(run, project, request, &settings, &mut tell)).map(drop).map_err(up_failure)
 }
 
 impl Run for Create {
@@ -321,23 +333,27 @@ impl Up {
 
     /// Starts everything and stays with it.
     fn stay(&self, call: &Call<'_>, project: &Project, request: &Request) -> Outcome {
-        let since = Timestamp::now();
-        call.make(project, &self.make, request)?;
         let ctx = call.ctx()?;
         let reader = events::Reader::from_now(ctx)?;
+        let since = Timestamp::now();
         // From here on Ctrl-C stops the containers instead of us.
         let numbers: Vec<i32> = ["INT", "TERM", "HUP"].into_iter().filter_map(sys::signal::parse).collect();
         let signals = Signals::new(&numbers).map_err(Failure::system("listen for signals"))?;
-        let over = AtomicBool::new(false);
+        let (over, interrupted) = (AtomicBool::new(false), AtomicBool::new(false));
         let manner = Manner { colour: colour(call, self.no_color), prefix: !self.no_log_prefix, timestamps: self.timestamps };
-        let printer = Printer::new(manner);
+        let display = Display::new(&call.globals, false);
+        let printer = Printer::new(manner).above(&display);
         let shared = Shared { ctx, project: &project.name, printer: &printer, over: &over };
+        let run = execute::Run { ctx, progress: &display, parallel: call.parallel(), interrupted: &interrupted };
         std::thread::scope(|scope| {
             let mut listener = Listener::new(scope, &shared, self.choice(project));
             listener.hear_events(reader);
             listener.hear_signals(&signals);
-            let outcome = self.listen(call, project, &mut listener, Query { since: Some(since), follow: true, ..Query::default() });
-            over.store(true, std::sync::atomic::Ordering::Relaxed);
+            let (display, make) = (&display, &self.make);
+            listener.beside(move || bring_up(run, display, project, make, request));
+            let stay = Stay { flags: self, call, project, display, interrupted: &interrupted, since };
+            let outcome = stay.listen(&mut listener);
+            over.store(true, Ordering::Relaxed);
             outcome
         })
     }
@@ -353,101 +369,8 @@ impl Up {
         Choice { services, except }
     }
 
-    fn listen(&self, call: &Call<'_>, project: &Project, listener: &mut Listener<'_, '_>, query: Query) -> Outcome {
-        let names = listener.join_all(query)?;
-        if names.is_empty() {
-            return Ok(0);
-        }
-        output::note(format_args!("Attaching to {}", names.join(", ")));
-        let mut stopping = Stopping::No;
-        let mut code = 0;
-        let mut first = true;
-        while listener.active() > 0 || stopping.is_going_on() {
-            if let Stopping::Going(thread) = &stopping
-                && thread.is_finished()
-            {
-                stopping = Stopping::Done;
-                continue;
-            }
-            let news = match listener.news.recv_timeout(Duration::from_millis(200)) {
-                Ok(news) => news,
-                Err(std::sync::mpsc::RecvTimeoutError::Timeout) => continue,
-                Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => break,
-            };
-            match news {
-                News::Started(id) => listener.started(&id)?,
-                News::Broken(failure) => return Err(failure),
-                News::Signal => {
-                    code = 130;
-                    first = false;
-                    stopping = stopping.further(call, project, self.timeout)?;
-                }
-                News::Ended { container, service, code: exit } => {
-                    listener.ended(&container);
-                    self.tell_end(&container, &project.name, exit);
-                    let failure = exit.is_some_and(|exit| exit != 0);
-                    let wanted = self.exit_code_from.as_ref();
-                    if first && wanted.is_none_or(|name| *name == service) && self.aborts(failure) {
-                        code = exit.unwrap_or(0);
-                        first = wanted.is_some() && wanted != Some(&service);
-                    }
-                    if self.aborts(failure) && matches!(stopping, Stopping::No) {
-                        output::note("Aborting on container exit...");
-                        stopping = stopping.further(call, project, self.timeout)?;
-                    }
-                }
-            }
-        }
-        Ok(code)
-    }
-
-    fn aborts(&self, failure: bool) -> bool {
+    pub(super) fn aborts(&self, failure: bool) -> bool {
         self.abort_on_container_exit || self.exit_code_from.is_some() || (self.abort_on_container_failure && failure)
-    }
-
-    fn tell_end(&self, container: &str, project: &str, exit: Option<u8>) {
-        let short = container.strip_prefix(project).map(|rest| rest.trim_start_matches(['-', '_']));
-        let name = short.filter(|name| !name.is_empty()).unwrap_or(container);
-        if let Some(exit) = exit {
-            output::note(format_args!("{name} exited with code {exit}"));
-        }
-    }
-}
-
-/// How far the stopping of everything is.
-enum Stopping {
-    No,
-    Going(std::thread::JoinHandle<()>),
-    Done,
-}
-
-impl Stopping {
-    fn is_going_on(&self) -> bool {
-        matches!(self, Self::Going(_))
-    }
-
-    /// The first wish stops gracefully, the second kills.
-    fn further(self, call: &Call<'_>, project: &Project, timeout: Option<u64>) -> Result<Self, Failure> {
-        let ctx = call.ctx()?.clone();
-        let globals = call.globals.clone();
-        let (project, parallel) = (project.clone(), call.parallel());
-        let gracefully = matches!(self, Self::No);
-        output::note(if gracefully { "Gracefully stopping... (press Ctrl+C again to force)" } else { "Killing..." });
-        let thread = std::thread::spawn(move || {
-            let Ok(all) = observe::containers(&ctx, &project.name) else { return };
-            let containers: Vec<_> = all.iter().filter(|c| !c.oneoff).collect();
-            let mut plan = match gracefully {
-                true => lifecycle::stop(&containers, timeout),
-                false => lifecycle::kill(&containers, "SIGKILL"),
-            };
-            hooks::insert(&mut plan, &project);
-            let display = Display::new(&globals, false);
-            let interrupted = AtomicBool::new(false);
-            let run = execute::Run { ctx: &ctx, progress: &display, parallel, interrupted: &interrupted };
-            // A step that fails is shown by the display; the containers' own ends tell the rest.
-            let _ = execute::execute(run, &plan);
-        });
-        Ok(Self::Going(thread))
     }
 }
 

@@ -7,7 +7,6 @@ use crate::plan::{Action, NewContainer, Plan, Step, print};
 use crate::progress::{Event, State};
 use compose_file::project::{Condition, Hook};
 use engine::container::create::BaseImage;
-use engine::container::exec::{ExecSpec, ExecStdio, exec};
 use engine::container::record::ContainerRecord;
 use engine::container::remove::RemoveOptions;
 use engine::container::start::StartOptions;
@@ -15,7 +14,6 @@ use engine::container::stop::StopOptions;
 use engine::container::{create, kill, names, pause, remove, rename, start, stop};
 use engine::{Context, networks, volume};
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub(super) struct Worker<'a> {
@@ -199,38 +197,13 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Executes a hook in its container; what it says goes nowhere, how it ends decides.
     fn run_hook(&self, container: &str, hook: &Hook) -> Result<(), Cause> {
-        let failed = |source| Cause::Engine {
-            verb: "run the hook in",
-            what: format!("container {container}"),
-            source,
-        };
-        let record = names::resolve(self.run.ctx, container).map_err(failed)?;
-        let null = std::fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open("/dev/null")
-            .map_err(|source| engine::Error::System {
-                action: "open /dev/null".into(),
+        let status =
+            super::hook::run(self.run.ctx, container, hook).map_err(|source| Cause::NoHook {
+                container: container.to_owned(),
                 source,
-            })
-            .map_err(failed)?;
-        let spec = ExecSpec {
-            args: hook.command.clone(),
-            env: crate::spec::environment(&hook.environment),
-            user: hook.user.clone(),
-            working_dir: hook.working_dir.clone(),
-            privileged: hook.privileged,
-            terminal: None,
-        };
-        let stdio = ExecStdio {
-            stdin: null.as_fd(),
-            stdout: null.as_fd(),
-            stderr: null.as_fd(),
-        };
-        let process = exec(self.run.ctx, &record, &spec, stdio).map_err(failed)?;
-        match process.wait().map_err(failed)? {
+            })?;
+        match status {
             0 => Ok(()),
             code => Err(Cause::Hook {
                 command: hook.command.join(" "),

@@ -139,7 +139,7 @@ fn remove(
         }
         let action = Action::RemoveContainer {
             name: container.name.clone(),
-            force: false,
+            force: true,
             volumes: false,
         };
         let step = plan.add(before, resource, action, "down");

@@ -86,6 +86,7 @@ pub enum Action {
     },
     RemoveContainer {
         name: String,
+        /// Even if it has come to life since the plan was made (started by a command that was killed).
         force: bool,
         volumes: bool,
     },

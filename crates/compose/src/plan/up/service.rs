@@ -254,7 +254,7 @@ impl<'a> Planner<'a> {
         let stop = self.stop(old, vec![create], cause);
         let removal = Action::RemoveContainer {
             name: old.name.clone(),
-            force: false,
+            force: true,
             volumes: false,
         };
         let remove = self.plan.add(vec![stop], resource.clone(), removal, cause);
@@ -327,7 +327,7 @@ impl<'a> Planner<'a> {
         };
         let action = Action::RemoveContainer {
             name: container.name.clone(),
-            force: false,
+            force: true,
             volumes: false,
         };
         self.plan.add(

@@ -1,0 +1,185 @@
+//! `up` in the foreground: what is heard of the containers decides when it is over, and with which exit code.
+
+use super::Call;
+use super::attached::{Listener, News};
+use super::display::Display;
+use super::up::Up;
+use crate::failure::{Failure, Outcome};
+use crate::output;
+use compose::execute;
+use compose::observe;
+use compose::plan::{hooks, lifecycle};
+use compose_file::Project;
+use engine::Timestamp;
+use engine::logs::Query;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// What a stay knows.
+#[derive(Debug)]
+pub(super) struct Stay<'a> {
+    pub(super) flags: &'a Up,
+    pub(super) call: &'a Call<'a>,
+    pub(super) project: &'a Project,
+    pub(super) display: &'a Display,
+    /// Keeps the bringing up from beginning anything more.
+    pub(super) interrupted: &'a AtomicBool,
+    /// When it began: older output is not shown.
+    pub(super) since: Timestamp,
+}
+
+/// How it stands.
+struct Course {
+    bringing_up: bool,
+    stopping: Stopping,
+    code: u8,
+    /// The exit code was decided.
+    decided: bool,
+    /// All are to be stopped because one has ended.
+    aborting: bool,
+}
+
+impl Stay<'_> {
+    /// Until the containers have ended, or the user has had enough.
+    pub(super) fn listen(&self, listener: &mut Listener<'_, '_>) -> Outcome {
+        let mut course = Course { bringing_up: true, stopping: Stopping::No, code: 0, decided: false, aborting: false };
+        while course.bringing_up || listener.active() > 0 || course.stopping.goes_on() {
+            match listener.news.recv_timeout(Duration::from_millis(200)) {
+                Ok(news) => self.hear(listener, &mut course, news)?,
+                Err(RecvTimeoutError::Timeout) => course.stopping.look(),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        Ok(course.code)
+    }
+
+    fn hear(&self, listener: &mut Listener<'_, '_>, course: &mut Course, news: News) -> Result<(), Failure> {
+        match news {
+            News::Started(id) => listener.started(&id)?,
+            News::Broken(failure) => return Err(failure),
+            News::Signal => {
+                course.code = 130;
+                course.decided = true;
+                self.interrupted.store(true, Ordering::Relaxed);
+                if course.bringing_up {
+                    // What is under way is finished first; then all is stopped.
+                    self.display.note("Gracefully stopping... (press Ctrl+C again to force)");
+                } else {
+                    course.stopping.further(self)?;
+                }
+            }
+            News::Done(outcome) => self.brought_up(listener, course, outcome)?,
+            News::Ended { container, service, code } => {
+                listener.ended(&container);
+                self.ended(course, &container, &service, code)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn brought_up(
+        &self,
+        listener: &mut Listener<'_, '_>,
+        course: &mut Course,
+        outcome: Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        course.bringing_up = false;
+        self.display.finish();
+        if self.interrupted.load(Ordering::Relaxed) {
+            return course.stopping.further(self);
+        }
+        outcome?;
+        // Also those that ran before, and were over before they could be heard of.
+        let query = Query { since: Some(self.since), follow: true, ..Query::default() };
+        let names = listener.join_all(query)?;
+        if !names.is_empty() {
+            output::note(format_args!("Attaching to {}", names.join(", ")));
+        }
+        if course.aborting {
+            return self.abort(course);
+        }
+        Ok(())
+    }
+
+    fn ended(&self, course: &mut Course, container: &str, service: &str, exit: Option<u8>) -> Result<(), Failure> {
+        if let Some(exit) = exit {
+            let name = self.short(container);
+            self.display.note(&format!("{name} exited with code {exit}"));
+        }
+        if !self.flags.aborts(exit.is_some_and(|exit| exit != 0)) {
+            return Ok(());
+        }
+        if !course.decided && self.flags.exit_code_from.as_ref().is_none_or(|name| name == service) {
+            course.code = exit.unwrap_or(0);
+            course.decided = true;
+        }
+        course.aborting = true;
+        self.abort(course)
+    }
+
+    /// Not before all are there that are to be stopped.
+    fn abort(&self, course: &mut Course) -> Result<(), Failure> {
+        if course.bringing_up || !course.stopping.is_idle() {
+            return Ok(());
+        }
+        output::note("Aborting on container exit...");
+        course.stopping.further(self)
+    }
+
+    fn short<'n>(&self, container: &'n str) -> &'n str {
+        let rest = container.strip_prefix(&self.project.name).map(|rest| rest.trim_start_matches(['-', '_']));
+        rest.filter(|name| !name.is_empty()).unwrap_or(container)
+    }
+}
+
+/// How far the stopping of everything is.
+#[derive(Debug)]
+enum Stopping {
+    No,
+    Going(JoinHandle<()>),
+    Done,
+}
+
+impl Stopping {
+    fn goes_on(&self) -> bool {
+        matches!(self, Self::Going(_))
+    }
+
+    fn is_idle(&self) -> bool {
+        matches!(self, Self::No)
+    }
+
+    fn look(&mut self) {
+        if let Self::Going(thread) = self
+            && thread.is_finished()
+        {
+            *self = Self::Done;
+        }
+    }
+
+    /// The first wish stops gracefully, the second kills.
+    fn further(&mut self, stay: &Stay<'_>) -> Result<(), Failure> {
+        let gracefully = self.is_idle();
+        output::note(if gracefully { "Gracefully stopping... (press Ctrl+C again to force)" } else { "Killing..." });
+        let (ctx, globals) = (stay.call.ctx()?.clone(), stay.call.globals.clone());
+        let (project, parallel, timeout) = (stay.project.clone(), stay.call.parallel(), stay.flags.timeout);
+        // Not in the scope of the stay: a second Ctrl-C must not wait for it.
+        *self = Self::Going(std::thread::spawn(move || {
+            let Ok(all) = observe::containers(&ctx, &project.name) else { return };
+            let containers: Vec<_> = all.iter().filter(|c| !c.oneoff).collect();
+            let mut plan = match gracefully {
+                true => lifecycle::stop(&containers, timeout),
+                false => lifecycle::kill(&containers, "SIGKILL"),
+            };
+            hooks::insert(&mut plan, &project);
+            let display = Display::new(&globals, false);
+            let interrupted = AtomicBool::new(false);
+            let run = execute::Run { ctx: &ctx, progress: &display, parallel, interrupted: &interrupted };
+            // A step that fails is shown by the display; the containers' own ends tell the rest.
+            let _ = execute::execute(run, &plan);
+        }));
+        Ok(())
+    }
+}
