@@ -5,7 +5,7 @@
 //!    │ ── executes, hands one socket ──▶ │  (fd 3; answers are also accepted on monitor.sock)
 //!    │ ── Launch {attach} + fds ───────▶ │  makes the container
 //!    │ ◀───────────── Started | Failed ─ │
-//!    │ ── Resize, CloseStdin, Detach ──▶ │  while attached
+//!    │ ── Resize, Detach ─────────────▶ │  while attached
 //!    │ ◀──────────────── Exited {code} ─ │  after the last byte of output
 //!
 //! command ── connect monitor.sock ── Attach | Stop | Kill | Pause | … ──▶ monitor
@@ -49,8 +49,6 @@ pub enum Request {
         rows: u16,
         columns: u16,
     },
-    /// No more input from this client.
-    CloseStdin,
     /// The client leaves; the container goes on.
     Detach,
     /// Send the stop signal, after the grace time `SIGKILL`; answered when the container has exited.

@@ -18,6 +18,7 @@ pub mod nft;
 pub mod path;
 pub mod pipe;
 pub mod poll;
+pub mod proc_stat;
 pub mod process;
 pub mod program;
 pub mod rlimit;

@@ -3,6 +3,7 @@
 //! Leaves to others: starting another role of this executable (`role`), what a child does after its birth (the caller).
 //! Source: clone3(2), pidfd_open(2), waitid(2), proc_pid_stat(5).
 
+use crate::proc_stat::Stat;
 use rustix::process::{PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -296,43 +297,19 @@ pub enum PidfdNamespace {
 
 /// Start time in clock ticks since boot: the field that makes a pid believable.
 pub fn start_time(pid: i32) -> io::Result<u64> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    parse_start_time(&text).ok_or_else(|| {
-        io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("/proc/{pid}/stat: {text:?}"),
-        )
-    })
+    Ok(Stat::of(pid)?.start_time)
 }
 
 /// Whether this very process still runs. One that has ended and only waits for its parent does not.
 pub fn is_running(pid: i32, start_time: u64) -> bool {
-    let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
-        return false;
-    };
-    let state = text
-        .rsplit_once(')')
-        .and_then(|(_, rest)| rest.split_ascii_whitespace().next());
-    parse_start_time(&text) == Some(start_time) && !matches!(state, Some("Z" | "X"))
+    Stat::of(pid).is_ok_and(|stat| stat.start_time == start_time && !stat.has_ended())
 }
 
 /// How a process of somebody else's ended, while its parent has not asked yet (field 52, which only a tracer may read).
 pub fn zombie_exit_status(pid: i32, start_time: u64) -> Option<ExitStatus> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    if parse_start_time(&text) != Some(start_time) {
-        return None;
-    }
-    let (_, rest) = text.rsplit_once(')')?;
-    let mut fields = rest.split_ascii_whitespace();
-    let ended = fields.next() == Some("Z");
-    let status = fields.last()?.parse().ok()?;
-    ended.then(|| decode_wait_status(status))
-}
-
-/// Field 22; the name in field 2 may hold spaces and parentheses, so counting starts after the last `)`.
-fn parse_start_time(stat: &str) -> Option<u64> {
-    let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_ascii_whitespace().nth(19)?.parse().ok()
+    let stat = Stat::of(pid).ok()?;
+    let ended = stat.start_time == start_time && stat.state == 'Z';
+    stat.exit_status.filter(|_| ended).map(decode_wait_status)
 }
 
 /// Forbids ptrace and /proc/PID access to processes without CAP_SYS_PTRACE over us, or allows it again.
@@ -370,13 +347,6 @@ pub fn reap_any() -> io::Result<Option<(i32, ExitStatus)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn start_time_survives_hostile_names() {
-        let stat = "12 (a) b) (c) S 1 12 12 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 98765 1000 200";
-        assert_eq!(parse_start_time(stat), Some(98765));
-        assert_eq!(parse_start_time("nonsense"), None);
-    }
 
     #[test]
     fn own_start_time_verifies_own_pid() {

@@ -17,7 +17,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 #[derive(Debug)]
 pub struct Attached {
     channel: Channel,
-    /// Write the container's standard input here; closing it alone tells nothing, see [`Attached::close_stdin`].
+    /// Write the container's standard input here. Closing it ends the container's, if it was started with this client
+    /// alone (`stdin_once`), after what is still in the pipe.
     pub stdin: Option<OwnedFd>,
     /// Read the container's output here; ends when the container has exited or the monitor let go.
     pub stdout: Option<OwnedFd>,
@@ -32,12 +33,6 @@ impl Attached {
 
     pub fn resize(&self, rows: u16, columns: u16) -> Result<()> {
         self.send(&Request::Resize { rows, columns })
-    }
-
-    /// Ends the container's standard input.
-    pub fn close_stdin(&mut self) -> Result<()> {
-        self.stdin = None;
-        self.send(&Request::CloseStdin)
     }
 
     /// Leaves; the container goes on.

@@ -1,12 +1,13 @@
 //! `top`: the processes of a container, read from `/proc`.
 //!
-//! Source: proc_pid_stat(5); the columns are those of `ps -ef`, which Docker runs.
+//! The columns are those of `ps -ef`, which Docker runs.
 
 use super::record::ContainerRecord;
 use super::state::State;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use std::path::PathBuf;
+use sys::proc_stat::Stat;
 
 /// Titles and rows of a process table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,40 +50,36 @@ pub fn processes(ctx: &Context, container: &ContainerRecord) -> Result<Vec<Proce
 
 fn read(pid: i32) -> Option<Process> {
     let dir = PathBuf::from(format!("/proc/{pid}"));
-    let stat = std::fs::read_to_string(dir.join("stat")).ok()?;
+    let stat = Stat::of(pid).ok()?;
     let uid = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(&dir).ok()?);
     let arguments = std::fs::read(dir.join("cmdline")).unwrap_or_default();
-    parse(pid, uid, &stat, &arguments)
+    Some(Process {
+        pid,
+        parent: stat.parent,
+        uid,
+        command: command(&stat.name, &arguments),
+        short_command: stat.name,
+        start: stat.start_time,
+        time: stat.time,
+        tty: stat.tty,
+        rss: stat.resident,
+        vsz: stat.virtual_size,
+        state: stat.state,
+    })
 }
 
-fn parse(pid: i32, uid: u32, stat: &str, arguments: &[u8]) -> Option<Process> {
-    // The name stands in parentheses and may itself hold parentheses and blanks.
-    let (open, close) = (stat.find('(')?, stat.rfind(')')?);
-    let name = stat.get(open + 1..close)?;
-    let fields: Vec<&str> = stat.get(close + 1..)?.split_whitespace().collect();
-    let number = |index: usize| fields.get(index).and_then(|f| f.parse::<u64>().ok());
+/// The argument vector; a kernel thread has none and shows its name in brackets.
+fn command(name: &str, arguments: &[u8]) -> String {
     let words: Vec<String> = arguments
         .split(|b| *b == 0)
         .filter(|w| !w.is_empty())
         .map(|w| String::from_utf8_lossy(w).into_owned())
         .collect();
-    Some(Process {
-        pid,
-        parent: fields.get(1)?.parse().ok()?,
-        uid,
-        command: if words.is_empty() {
-            format!("[{name}]")
-        } else {
-            words.join(" ")
-        },
-        short_command: name.to_owned(),
-        start: number(19)?,
-        time: number(11)? + number(12)?,
-        tty: fields.get(4)?.parse().ok()?,
-        rss: number(21)? * 4096,
-        vsz: number(20)?,
-        state: fields.first()?.chars().next()?,
-    })
+    if words.is_empty() {
+        format!("[{name}]")
+    } else {
+        words.join(" ")
+    }
 }
 
 /// The table of `ps -ef`.
@@ -166,16 +163,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_with_parentheses_and_blanks_is_read_right() {
-        let stat = "42 (a) b (c)) S 1 42 42 34816 42 4194560 1 0 0 0 150 50 0 0 20 0 1 0 1000 8192 3 18446744073709551615";
-        let process = parse(42, 0, stat, b"sh\0-c\0sleep 1\0").unwrap();
-        assert_eq!(
-            (process.parent, process.start, process.time, process.rss),
-            (1, 1000, 200, 3 * 4096)
-        );
-        assert_eq!(process.command, "sh -c sleep 1");
-        assert_eq!(process.short_command, "a) b (c)");
-        assert_eq!(terminal(process.tty), "pts/0");
-        assert!(parse(1, 0, "garbage", b"").is_none());
+    fn this_process_is_shown_with_its_arguments() {
+        let own = read(std::process::id() as i32).unwrap();
+        assert!(own.command.contains("engine") && own.rss > 0);
+        assert!(read(i32::MAX).is_none());
+        let row = &table(&[own]).rows[0];
+        assert_eq!(row.len(), 8);
+        assert_eq!(row[1], std::process::id().to_string());
+    }
+
+    #[test]
+    fn columns_are_those_of_ps() {
+        assert_eq!(command("sh", b"sh\0-c\0sleep 1\0"), "sh -c sleep 1");
+        assert_eq!(command("kthreadd", b""), "[kthreadd]");
+        assert_eq!(terminal(34816), "pts/0");
+        assert_eq!(terminal(0), "?");
+        assert_eq!(clock(3725), "01:02:05");
+        assert_eq!(user_name(0), "root");
+        assert_eq!(user_name(4_000_000_000), "4000000000");
     }
 }

@@ -1,14 +1,19 @@
 //! `/etc/hosts` and `/etc/resolv.conf` of a sandbox.
 //!
 //! A sandbox has no responder of its own: it asks the host's name servers directly. Those on the host's loopback are out of
-//! its reach; systemd-resolved keeps the list of the real ones. Source: resolv.conf(5), hosts(5); moby
+//! its reach; systemd-resolved keeps the list of the real ones. The texts are `network`'s. Source: moby
 //! `libnetwork/internal/resolvconf` for the public servers of last resort.
 
 use model::network::{ExtraHost, HostAddress};
-use std::fmt::Write;
-use std::net::IpAddr;
+use network::ResolvRequest;
+use std::net::{IpAddr, Ipv4Addr};
 
-const LAST_RESORT: &str = "nameserver 8.8.8.8\nnameserver 8.8.4.4\n";
+/// Where the host's name servers are told.
+const SOURCES: [&str; 2] = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];
+const LAST_RESORT: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(8, 8, 8, 8)),
+    IpAddr::V4(Ipv4Addr::new(8, 8, 4, 4)),
+];
 
 /// `addresses`: the sandbox's own; `gateway`: the host as the sandbox sees it.
 pub(super) fn hosts(
@@ -17,55 +22,38 @@ pub(super) fn hosts(
     extra: &[ExtraHost],
     gateway: Option<IpAddr>,
 ) -> String {
-    let mut text = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n".to_owned();
-    for host in extra {
+    let known = |host: &ExtraHost| {
         let address = match host.address {
             HostAddress::Ip(address) => Some(address),
             HostAddress::HostGateway => gateway,
         };
-        if let Some(address) = address {
-            let _ = writeln!(text, "{address}\t{}", host.name);
-        }
-    }
-    for address in addresses {
-        let _ = writeln!(text, "{address}\t{hostname}");
-    }
-    text
+        Some((host.name.clone(), address?))
+    };
+    let extra: Vec<(String, IpAddr)> = extra.iter().filter_map(known).collect();
+    network::hosts_file(hostname, "", addresses, &extra)
 }
 
 /// `read` gives the content of a file of the host.
 pub(super) fn resolv(own_namespace: bool, read: &dyn Fn(&str) -> Option<String>) -> String {
-    let text = read("/etc/resolv.conf").unwrap_or_default();
+    let host = read(SOURCES[0]).unwrap_or_default();
     if !own_namespace {
-        return text;
+        return host;
     }
-    let reachable = filtered(&text);
-    if has_server(&reachable) {
-        return reachable;
-    }
-    let systemd = read("/run/systemd/resolve/resolv.conf")
-        .map(|text| filtered(&text))
-        .filter(|text| has_server(text));
-    systemd.unwrap_or_else(|| reachable + LAST_RESORT)
-}
-
-/// Without the name servers that only the host itself reaches.
-fn filtered(text: &str) -> String {
-    let kept = text.lines().filter(|line| {
-        let mut words = line.split_whitespace();
-        if words.next() != Some("nameserver") {
-            return true;
-        }
-        let address = words
-            .next()
-            .and_then(|word| word.split('%').next()?.parse::<IpAddr>().ok());
-        !address.is_none_or(|address| address.is_loopback())
-    });
-    kept.map(|line| format!("{line}\n")).collect()
-}
-
-fn has_server(text: &str) -> bool {
-    text.lines().any(|line| line.starts_with("nameserver"))
+    let made = |host: &str, servers: &[IpAddr]| {
+        network::resolv_conf(&ResolvRequest {
+            user_defined: false,
+            servers,
+            search: &[],
+            options: &[],
+            host,
+        })
+    };
+    let texts = SOURCES.into_iter().filter_map(read);
+    texts
+        .map(|text| made(&text, &[]))
+        .find(|found| !found.needs_responder)
+        .unwrap_or_else(|| made(&host, &LAST_RESORT))
+        .text
 }
 
 #[cfg(test)]
@@ -79,12 +67,21 @@ mod tests {
             "/run/systemd/resolve/resolv.conf" => Some("nameserver 10.0.0.1\n".to_owned()),
             _ => None,
         };
-        assert_eq!(resolv(true, &stub), "nameserver 10.0.0.1\n");
+        let lines = |text: String| -> Vec<String> {
+            let told = text
+                .lines()
+                .filter(|l| !l.is_empty() && !l.starts_with('#'));
+            told.map(str::to_owned).collect()
+        };
+        assert_eq!(lines(resolv(true, &stub)), ["nameserver 10.0.0.1"]);
         assert_eq!(resolv(false, &stub), "nameserver 127.0.0.53\nsearch lan\n");
         let plain = |path: &str| {
             (path == "/etc/resolv.conf").then(|| "nameserver 10.1.1.1\noptions x\n".to_owned())
         };
-        assert_eq!(resolv(true, &plain), "nameserver 10.1.1.1\noptions x\n");
+        assert_eq!(
+            lines(resolv(true, &plain)),
+            ["nameserver 10.1.1.1", "options x"]
+        );
         assert!(resolv(true, &|_| None).contains("8.8.8.8"));
     }
 
