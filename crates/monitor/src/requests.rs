@@ -53,12 +53,6 @@ impl Monitor {
                 }
                 return;
             }
-            Request::CloseStdin => {
-                if let Stage::Running(run) = &mut self.phase {
-                    run.output.end_input();
-                }
-                return;
-            }
             Request::Detach => {
                 // Its input is left open: the container goes on as if the client were away from the keyboard.
                 self.clients.remove(id);
@@ -80,7 +74,14 @@ impl Monitor {
                 }
                 other => other.map(drop),
             },
-            Request::Kill { signal } => self.kill(&signal),
+            Request::Kill { signal } => match self.kill(&signal) {
+                // Nothing survives this one: the answer is that it is over.
+                Ok(9) => {
+                    self.waiting.push(id);
+                    return;
+                }
+                other => other.map(drop),
+            },
             Request::Pause => self.pause(),
             Request::Unpause => self.unpause(),
             Request::Reload => self.reload(),
@@ -120,7 +121,8 @@ impl Monitor {
         }
     }
 
-    fn kill(&mut self, name: &str) -> Result<()> {
+    /// The number of the signal that was sent to a running container, or 0 when none ran.
+    fn kill(&mut self, name: &str) -> Result<i32> {
         let signal = engine::container::kill::parse(name)?;
         let ends = signal == 9
             || Some(signal) == engine::container::kill::parse(&self.container.stop_signal).ok();
@@ -135,9 +137,9 @@ impl Monitor {
                     &self.container,
                     &[("signal", signal.to_string())],
                 );
-                Ok(())
+                Ok(signal)
             }
-            Stage::Waiting { .. } if ends => self.stop(None, None, false).map(drop),
+            Stage::Waiting { .. } if ends => self.stop(None, None, false).map(|_| 0),
             _ => Err(Error::NotRunning(self.container.name.clone())),
         }
     }
