@@ -28,6 +28,7 @@ pub(crate) fn adopt(ctx: &Context, id: &str) -> Result<Monitor> {
         Phase::Starting | Phase::Restarting => return Err(not_running()),
     };
     let mut monitor = Monitor::prepare(ctx, id)?;
+    let _ = monitor.log.repair();
     let pidfd = sys::process::pidfd_open_verified(process.pid, process.start_time)
         .map_err(|_| not_running())?;
     let netns = match &state.network {

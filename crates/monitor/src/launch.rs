@@ -41,7 +41,12 @@ fn prepare_launch(ctx: &Context, id: &str) -> Result<(Monitor, FileLock)> {
         return Err(Error::Refused("the container was started meanwhile".into()));
     }
     engine::sweep::sweep_held_run(ctx, id, &lock)?;
-    Ok((Monitor::prepare(ctx, id)?, lock))
+    let mut monitor = Monitor::prepare(ctx, id)?;
+    if Lifecycle::load(ctx, id)?.is_some_and(|last| last.running) {
+        // Its last monitor did not end by itself: a power cut, or killed.
+        let _ = monitor.log.repair();
+    }
+    Ok((monitor, lock))
 }
 
 /// An error as the command tells it: the whole chain, and Docker's exit code.

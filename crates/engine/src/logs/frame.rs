@@ -36,12 +36,10 @@ pub(super) fn read(source: &mut impl Read) -> io::Result<Option<Frame>> {
     let stream = match stream {
         1 => Stream::Stdout,
         2 => Stream::Stderr,
-        other => return Err(io::Error::other(format!("damaged log: stream {other}"))),
+        other => return Err(damaged(format!("stream {other}"))),
     };
     if len > MAX_PAYLOAD {
-        return Err(io::Error::other(format!(
-            "damaged log: a frame of {len} bytes"
-        )));
+        return Err(damaged(format!("a frame of {len} bytes")));
     }
     let mut payload = vec![0; len as usize];
     if !fill(source, &mut payload)? {
@@ -52,6 +50,23 @@ pub(super) fn read(source: &mut impl Read) -> io::Result<Option<Frame>> {
         nanos: i64::from_le_bytes(nanos),
         payload,
     }))
+}
+
+fn damaged(what: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("damaged log: {what}"))
+}
+
+/// The bytes of a log up to the first frame that is not whole.
+pub(super) fn whole(source: &mut impl Read) -> io::Result<u64> {
+    let mut length = 0;
+    loop {
+        match read(source) {
+            Ok(Some(frame)) => length += (HEADER + frame.payload.len()) as u64,
+            Ok(None) => return Ok(length),
+            Err(e) if e.kind() == io::ErrorKind::InvalidData => return Ok(length),
+            Err(e) => return Err(e),
+        }
+    }
 }
 
 /// `false` when the source ended first.

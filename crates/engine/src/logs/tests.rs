@@ -205,3 +205,44 @@ fn unknown_options_are_refused_by_name() {
             .contains("max-siez")
     );
 }
+
+#[test]
+fn what_a_killed_writer_left_unfinished_is_cut_off() {
+    for driver in [LogDriver::Local, LogDriver::JsonFile] {
+        let bench = bench(&[], driver);
+        let mut writer = bench.writer();
+        writer.write(Stream::Stdout, b"before\n").unwrap();
+        drop(writer);
+        let path = directory(&bench.ctx, &bench.container).join("current.log");
+        let whole = std::fs::read(&path).unwrap();
+        let torn = [&whole[..], &whole[..whole.len() - 3]].concat();
+        std::fs::write(&path, torn).unwrap();
+        let mut writer = bench.writer();
+        writer.repair().unwrap();
+        writer.write(Stream::Stdout, b"after\n").unwrap();
+        let mut reader = Reader::open(&bench.ctx, &bench.container, Query::default()).unwrap();
+        let lines: Vec<Vec<u8>> = std::iter::from_fn(|| reader.next_line().unwrap())
+            .map(|l| l.bytes)
+            .collect();
+        assert_eq!(lines, [b"before\n".to_vec(), b"after\n".to_vec()]);
+    }
+}
+
+#[test]
+fn zeros_of_a_power_cut_are_cut_off() {
+    let bench = bench(&[], LogDriver::Local);
+    let mut writer = bench.writer();
+    writer.write(Stream::Stderr, b"kept\n").unwrap();
+    let path = directory(&bench.ctx, &bench.container).join("current.log");
+    let before = std::fs::metadata(&path).unwrap().len();
+    std::fs::File::options()
+        .append(true)
+        .open(&path)
+        .unwrap()
+        .set_len(before + 4096)
+        .unwrap();
+    let mut writer = bench.writer();
+    writer.repair().unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), before);
+    writer.repair().unwrap();
+}

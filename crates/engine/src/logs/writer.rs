@@ -5,8 +5,8 @@ use crate::error::{Error, Result};
 use crate::timestamp::Timestamp;
 use model::log::LogDriver;
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, IoSlice, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::{self, BufReader, IoSlice, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Docker cuts longer lines into parts of this size.
@@ -56,6 +56,25 @@ impl Writer {
         Ok(())
     }
 
+    /// Cuts off what a writer before us left unfinished when it was killed: behind half a frame nothing could be read.
+    pub fn repair(&mut self) -> io::Result<()> {
+        let Some(file) = &mut self.file else {
+            return Ok(());
+        };
+        if self.settings.driver == LogDriver::JsonFile {
+            // Half a line is passed over by readers, if it is a line of its own.
+            if self.written > 0 && !ends_a_line(&self.path, self.written)? {
+                file.write_all(b"\n")?;
+                self.written += 1;
+            }
+            return Ok(());
+        }
+        let whole = frame::whole(&mut BufReader::new(File::open(&self.path)?))?;
+        file.set_len(whole)?;
+        self.written = whole;
+        Ok(())
+    }
+
     /// Takes what one `read` gave. An error (a full disk) loses these bytes, never the container.
     pub fn write(&mut self, stream: Stream, bytes: &[u8]) -> io::Result<()> {
         match self.settings.driver {
@@ -73,14 +92,21 @@ impl Writer {
         let len = u32::try_from(bytes.len()).map_err(io::Error::other)?;
         let header = frame::header(stream, Timestamp::now().0, len);
         let total = header.len() + bytes.len();
-        let done = file.write_vectored(&[IoSlice::new(&header), IoSlice::new(bytes)])?;
-        self.written += total as u64;
-        if done < total {
-            // Rare (a signal, a nearly full disk); the rest follows in order since we are the only writer.
-            let rest = [&header[..], bytes].concat();
-            file.write_all(&rest[done..])?;
+        let put = (|| {
+            let done = file.write_vectored(&[IoSlice::new(&header), IoSlice::new(bytes)])?;
+            if done < total {
+                // Rare (a signal, a nearly full disk); the rest follows in order since we are the only writer.
+                let rest = [&header[..], bytes].concat();
+                file.write_all(&rest[done..])?;
+            }
+            Ok(())
+        })();
+        match put {
+            Ok(()) => self.written += total as u64,
+            // A full disk: the frame is lost whole.
+            Err(_) => file.set_len(self.written)?,
         }
-        Ok(())
+        put
     }
 
     fn write_json(&mut self, stream: Stream, bytes: &[u8]) -> io::Result<()> {
@@ -146,4 +172,10 @@ impl Writer {
         }
         self.reopen()
     }
+}
+
+fn ends_a_line(path: &Path, length: u64) -> io::Result<bool> {
+    let mut last = [0];
+    File::open(path)?.read_exact_at(&mut last, length.saturating_sub(1))?;
+    Ok(last == *b"\n")
 }
