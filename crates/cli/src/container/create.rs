@@ -55,7 +55,14 @@ struct Create {
 impl Run for Create {
     fn run(self, session: &Session) -> Outcome {
         let spec = self.container.spec(self.image, self.arguments)?;
-        let record = self.making.create(session, spec)?;
+        // Docker tells a failed `run` by code 125, a failed `create` by 1.
+        let record = self
+            .making
+            .create(session, spec)
+            .map_err(|failure| match failure {
+                Failure::Start(error) => Failure::Engine(error),
+                other => other,
+            })?;
         output::line(&record.id)?;
         Ok(0)
     }
@@ -91,9 +98,6 @@ impl CreateFlags {
         }
         let policy = policy(&self.pull)?;
         let ctx = session.engine().map_err(as_start)?;
-        // Nothing of the image is collected until the record names it.
-        let store = ctx.images().map_err(Failure::Start)?;
-        let _hold = store.hold().map_err(|error| Failure::Start(error.into()))?;
         let progress = PullProgress::on_stderr(self.quiet);
         let platform = spec.platform.clone();
         let image = engine::images::base(ctx, &spec.image, policy, platform.as_deref(), &progress)

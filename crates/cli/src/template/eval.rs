@@ -39,6 +39,16 @@ pub(super) fn run(
     Ok(machine.out)
 }
 
+/// Pointers in Docker's structs that its JSON leaves out when they are nil; a template sees nil.
+const NIL_WHEN_ABSENT: [&str; 6] = [
+    "Health",
+    "Healthcheck",
+    "IPAMConfig",
+    "Labels",
+    "Options",
+    "UsageData",
+];
+
 impl Machine<'_> {
     fn fail<T>(&self, at: &Syntax, what: impl std::fmt::Display) -> Result<T, TemplateError> {
         let line = line_of(self.source, at.pos);
@@ -298,6 +308,7 @@ impl Machine<'_> {
             return Ok(found);
         }
         match &value.value {
+            Value::Object(_) if NIL_WHEN_ABSENT.contains(&name) => Ok(Value::Null.into()),
             Value::Object(_) => self.fail(at, format_args!("map has no entry for key {name:?}")),
             Value::Null => self.fail(at, format_args!("nil data; no entry for key {name:?}")),
             other => {
