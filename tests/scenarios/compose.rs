@@ -1,7 +1,7 @@
 //! Compose's verbs: what changes is changed and nothing else, scaling, profiles, overrides, waiting, one-off runs.
 
 use std::collections::BTreeSet;
-use testkit::{Host, Project, eventually, kernel, scenarios};
+use testkit::{Host, Project, Registry, eventually, kernel, requires, scenarios};
 
 scenarios!(
     up_again_does_nothing_and_a_changed_value_recreates_its_service_alone,
@@ -15,6 +15,8 @@ scenarios!(
     orphans_are_named_and_removed,
     the_plan_is_shown_and_not_carried_out,
     legacy_habits_still_work,
+    build_and_push_go_through_a_registry,
+    wait_and_events_follow_what_happens,
 );
 
 const TWO: &str = "services:\n  a:\n    image: busybox\n    command: sleep 1000\n    environment:\n      LEVEL: one\n  \
@@ -346,5 +348,57 @@ fn legacy_habits_still_work(host: &Host) {
             .contains("other-web-1")
     );
     project.compose("-p other down").ok();
+    project.compose("down").ok();
+}
+
+fn build_and_push_go_through_a_registry(host: &Host) {
+    requires!(Registry::installed(), "docker-registry");
+    let registry = Registry::start(host, 5058);
+    let image = format!("{}/team/app:1", registry.address);
+    let yaml = format!(
+        "services:\n  app:\n    image: {image}\n    build:\n      context: .\n      args: [WHO=compose]\n    stop_grace_period: 0s\n"
+    );
+    let project = host.compose_file("pushed", &yaml);
+    project.write(
+        "Dockerfile",
+        "FROM busybox\nARG WHO\nRUN echo built by $WHO > /who\nCMD [\"sleep\", \"1000\"]\n",
+    );
+    project.compose("build").ok();
+    project.compose("push").ok();
+    host.docker(&format!("rmi {image}")).ok();
+    project.write("Dockerfile", "FROM this-is-not-built-again\n");
+    project.compose("pull").env("DOCKLESS_IMAGE_DIR", "").ok();
+    project
+        .compose("up -d --no-build")
+        .env("DOCKLESS_IMAGE_DIR", "")
+        .ok();
+    assert_eq!(
+        project.compose("exec -T app cat /who").ok(),
+        "built by compose"
+    );
+    project.compose("down --rmi all").ok();
+    assert!(
+        !host
+            .docker("images --format '{{.Repository}}'")
+            .ok()
+            .contains("team/app")
+    );
+}
+
+fn wait_and_events_follow_what_happens(host: &Host) {
+    let yaml = "services:\n  job:\n    image: busybox\n    command: sh -c 'sleep 1; exit 6'\n";
+    let project = host.compose_file("waits", yaml);
+    let events = project.compose("events --json").start();
+    project.compose("up -d").ok();
+    let waiter = project.compose("wait job").start();
+    let (code, text) = waiter.end();
+    assert_eq!(code, 6, "the service's own exit code: {text}");
+    events.says("\"action\":\"die\"");
+    assert!(
+        events.so_far().contains("\"service\":\"job\""),
+        "{}",
+        events.so_far()
+    );
+    events.kill_9();
     project.compose("down").ok();
 }

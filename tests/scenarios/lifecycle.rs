@@ -58,11 +58,20 @@ fn states_follow_the_verbs(host: &Host) {
     assert!(output.stdout.contains("got word"), "{output}");
 }
 
+/// A signal that finds no handler yet is nothing to the first process of a container.
+fn its_handlers_are_set(host: &Host, name: &str) {
+    let pid = host.pid(name);
+    eventually("its handlers are set", || {
+        (kernel::status_field(pid, "SigCgt") != "0000000000000000").then_some(())
+    });
+}
+
 fn stopping_asks_and_then_kills(host: &Host) {
     host.docker(
         "run -d --name polite busybox sh -c 'trap \"exit 5\" TERM; while :; do sleep 0.1; done'",
     )
     .ok();
+    its_handlers_are_set(host, "polite");
     host.docker("stop polite").ok();
     assert_eq!(host.inspect("polite", "{{.State.ExitCode}}"), "5");
     host.docker("run -d --name deaf busybox sh -c 'trap \"\" TERM; while :; do sleep 0.1; done'")
@@ -71,9 +80,7 @@ fn stopping_asks_and_then_kills(host: &Host) {
     assert_eq!(host.inspect("deaf", "{{.State.ExitCode}}"), "137");
     host.docker("run -d --name odd localhost/odd:stopsignal")
         .ok();
-    eventually("its handlers are set", || {
-        (kernel::status_field(host.pid("odd"), "SigCgt") != "0000000000000000").then_some(())
-    });
+    its_handlers_are_set(host, "odd");
     host.docker("stop odd").ok();
     assert_eq!(
         host.inspect("odd", "{{.State.ExitCode}}"),
@@ -81,6 +88,7 @@ fn stopping_asks_and_then_kills(host: &Host) {
         "the image's own signal"
     );
     host.docker("run -d --name named --stop-signal INT --stop-timeout 30 busybox sh -c 'trap \"exit 9\" INT; while :; do sleep 0.1; done'").ok();
+    its_handlers_are_set(host, "named");
     host.docker("stop named").ok();
     assert_eq!(host.inspect("named", "{{.State.ExitCode}}"), "9");
 }
