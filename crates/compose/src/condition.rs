@@ -40,7 +40,13 @@ pub enum Error {
     #[error("interrupted")]
     Interrupted,
     #[error(transparent)]
-    Engine(#[from] EngineError),
+    Engine(Box<EngineError>),
+}
+
+impl From<EngineError> for Error {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(Box::new(error))
+    }
 }
 
 fn last_probe(output: &str) -> String {

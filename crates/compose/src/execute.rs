@@ -55,10 +55,12 @@ pub enum Cause {
     Engine {
         verb: &'static str,
         what: String,
-        source: engine::Error,
+        source: Box<engine::Error>,
     },
     #[error("dependency failed to start: {0}")]
-    Dependency(condition::Error),
+    Dependency(Box<condition::Error>),
+    #[error("interrupted")]
+    Interrupted,
     #[error("cannot write the files of container {container}")]
     Files {
         container: String,

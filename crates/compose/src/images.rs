@@ -44,7 +44,7 @@ pub fn look(
     services: &[&Service],
     options: Options,
 ) -> Result<BTreeMap<String, ImageState>, Error> {
-    let store = ctx.images().map_err(engine::Error::from)?;
+    let store = ctx.images()?;
     let mut states = BTreeMap::new();
     for service in services {
         let found = find(&store, project, service)?;
@@ -71,7 +71,7 @@ pub fn ensure(
     build: &crate::build::Settings<'_>,
     progress: &dyn Progress,
 ) -> Result<BTreeMap<String, ImageState>, Error> {
-    let store = ctx.images().map_err(engine::Error::from)?;
+    let store = ctx.images()?;
     let mut pulls: Vec<(&Service, PullPolicy)> = Vec::new();
     let mut builds: Vec<&Service> = Vec::new();
     let mut refused = Vec::new();

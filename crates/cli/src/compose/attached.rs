@@ -30,7 +30,11 @@ pub(crate) enum News {
     /// A container of the project was started.
     Started(String),
     /// A container's output is over: its name, service and exit code (`None`: it was removed).
-    Ended { container: String, service: String, code: Option<u8> },
+    Ended {
+        container: String,
+        service: String,
+        code: Option<u8>,
+    },
     /// Output cannot be shown any more.
     Broken(Failure),
     /// What was done beside is over.
@@ -47,9 +51,12 @@ pub(crate) struct Choice {
 
 impl Choice {
     pub(crate) fn takes(&self, container: &Container) -> bool {
-        !container.oneoff
-            && (self.services.is_empty() || self.services.contains(&container.service))
-            && !self.except.contains(&container.service)
+        !container.oneoff && self.takes_service(&container.service)
+    }
+
+    pub(crate) fn takes_service(&self, service: &String) -> bool {
+        (self.services.is_empty() || self.services.contains(service))
+            && !self.except.contains(service)
     }
 }
 
@@ -75,9 +82,20 @@ pub(crate) struct Listener<'scope, 'env> {
 }
 
 impl<'scope, 'env> Listener<'scope, 'env> {
-    pub(crate) fn new(scope: &'scope Scope<'scope, 'env>, shared: &'env Shared<'env>, choice: Choice) -> Self {
+    pub(crate) fn new(
+        scope: &'scope Scope<'scope, 'env>,
+        shared: &'env Shared<'env>,
+        choice: Choice,
+    ) -> Self {
         let (sender, news) = channel();
-        Self { scope, shared, choice, known: BTreeMap::new(), sender, news }
+        Self {
+            scope,
+            shared,
+            choice,
+            known: BTreeMap::new(),
+            sender,
+            news,
+        }
     }
 
     /// Reports signals.
@@ -86,7 +104,9 @@ impl<'scope, 'env> Listener<'scope, 'env> {
         self.scope.spawn(move || {
             while !over.load(Ordering::Relaxed) {
                 let readable = sys::poll::readable(signals.as_fd(), TURN);
-                if readable.is_ok_and(|ready| ready) && signals.read().is_ok_and(|signal| signal.is_some()) {
+                if readable.is_ok_and(|ready| ready)
+                    && signals.read().is_ok_and(|signal| signal.is_some())
+                {
                     let _ = sender.send(News::Signal);
                 }
             }
@@ -99,7 +119,11 @@ impl<'scope, 'env> Listener<'scope, 'env> {
         self.scope.spawn(move || {
             while !over.load(Ordering::Relaxed) {
                 while let Ok(Some(event)) = reader.next_ready() {
-                    let ours = event.actor.attributes.get(labels::PROJECT).is_some_and(|p| p == project);
+                    let ours = event
+                        .actor
+                        .attributes
+                        .get(labels::PROJECT)
+                        .is_some_and(|p| p == project);
                     if ours && event.kind == "container" && event.action == "start" {
                         let _ = sender.send(News::Started(event.actor.id));
                     }
@@ -130,7 +154,9 @@ impl<'scope, 'env> Listener<'scope, 'env> {
         let containers = observe::containers(self.shared.ctx, self.shared.project)?;
         let mut names = Vec::new();
         for container in containers.iter().filter(|c| self.choice.takes(c)) {
-            self.shared.printer.introduce(&short_name(container, self.shared.project));
+            self.shared
+                .printer
+                .introduce(&short_name(container, self.shared.project));
         }
         for container in &containers {
             if self.choice.takes(container) {
@@ -146,14 +172,27 @@ impl<'scope, 'env> Listener<'scope, 'env> {
     /// A container that was started is listened to, unless it is already.
     pub(crate) fn started(&mut self, id: &str) -> Result<(), Failure> {
         let containers = observe::containers(self.shared.ctx, self.shared.project)?;
-        let Some(container) = containers.into_iter().find(|c| c.id == id) else { return Ok(()) };
+        let Some(container) = containers.into_iter().find(|c| c.id == id) else {
+            return Ok(());
+        };
         if !self.choice.takes(&container) || self.known.get(&container.name) == Some(&true) {
             return Ok(());
         }
-        self.shared.printer.introduce(&short_name(&container, self.shared.project));
+        self.shared
+            .printer
+            .introduce(&short_name(&container, self.shared.project));
         // From the run that has just begun.
-        let since = State::load(self.shared.ctx, id)?.run().map(|run| run.started_at);
-        self.join(&container, Query { since: since.map(before), follow: true, ..Query::default() });
+        let since = State::load(self.shared.ctx, id)?
+            .run()
+            .map(|run| run.started_at);
+        self.join(
+            &container,
+            Query {
+                since: since.map(before),
+                follow: true,
+                ..Query::default()
+            },
+        );
         Ok(())
     }
 
@@ -171,7 +210,11 @@ impl<'scope, 'env> Listener<'scope, 'env> {
                 _ => None,
             };
             let _ = match shown {
-                Ok(()) => sender.send(News::Ended { container: container.name, service: container.service, code }),
+                Ok(()) => sender.send(News::Ended {
+                    container: container.name,
+                    service: container.service,
+                    code,
+                }),
                 Err(failure) => sender.send(News::Broken(failure)),
             };
         });

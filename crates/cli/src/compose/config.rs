@@ -91,8 +91,8 @@ impl Run for Config {
             return variables(call, &options);
         }
         if self.no_interpolate && !self.lists() {
-            let (tree, warnings) =
-                compose_file::load_tree(&options, &HostFiles).map_err(|error| call.refused(error.diagnostics))?;
+            let (tree, warnings) = compose_file::load_tree(&options, &HostFiles)
+                .map_err(|error| call.refused(error.diagnostics))?;
             call.tell(&warnings);
             return self.print(&tree);
         }
@@ -120,7 +120,14 @@ impl Run for Config {
 
 impl Config {
     fn lists(&self) -> bool {
-        self.services || self.images || self.models || self.networks || self.profiles || self.volumes || self.environment || self.hash.is_some()
+        self.services
+            || self.images
+            || self.models
+            || self.networks
+            || self.profiles
+            || self.volumes
+            || self.environment
+            || self.hash.is_some()
     }
 
     fn list(&self, project: &Project) -> Outcome {
@@ -137,12 +144,18 @@ impl Config {
         let all = || project.services.iter().chain(&project.disabled_services);
         let lines: Vec<String> = match () {
             () if self.services => sorted(project.services.iter().map(|s| s.name.clone())),
-            () if self.images => sorted(project.services.iter().map(|s| s.image_name(&project.name))),
+            () if self.images => {
+                sorted(project.services.iter().map(|s| s.image_name(&project.name)))
+            }
             () if self.volumes => project.volumes.keys().cloned().collect(),
             () if self.networks => project.networks.keys().cloned().collect(),
             () if self.models => project.models.keys().cloned().collect(),
             () if self.profiles => sorted(all().flat_map(|s| s.profiles.iter().cloned())),
-            () => project.environment.iter().map(|(key, value)| format!("{key}={value}")).collect(),
+            () => project
+                .environment
+                .iter()
+                .map(|(key, value)| format!("{key}={value}"))
+                .collect(),
         };
         for line in lines {
             output::line(line)?;
@@ -155,7 +168,9 @@ impl Config {
         match self.format.as_str() {
             "yaml" => self.write(&compose_file::yaml(tree).map_err(failed)?),
             "json" => self.write(&(serde_json::to_string_pretty(tree).unwrap_or_default() + "\n")),
-            other => Err(usage(format!("unsupported format {other:?}: use yaml or json"))),
+            other => Err(usage(format!(
+                "unsupported format {other:?}: use yaml or json"
+            ))),
         }
     }
 
@@ -164,7 +179,8 @@ impl Config {
             (_, true) => {}
             (Some(path), _) => {
                 use std::io::Write;
-                let written = std::fs::File::create(path).and_then(|mut file| file.write_all(text.as_bytes()));
+                let written = std::fs::File::create(path)
+                    .and_then(|mut file| file.write_all(text.as_bytes()));
                 written.map_err(Failure::system(format!("write {}", path.display())))?;
             }
             (None, _) => output::text(text)?,
@@ -182,15 +198,28 @@ fn select(project: &mut Project, names: &[String]) -> Result<(), Failure> {
     if let Some(unknown) = names.iter().find(|name| project.service(name).is_none()) {
         return Err(super::project::no_such_service(Some(project), unknown));
     }
-    let options = compose::plan::up::Options { services: names.to_vec(), ..Default::default() };
-    let kept: BTreeSet<String> = compose::plan::up::selected(project, &options).iter().map(|s| s.name.clone()).collect();
-    project.services.retain(|service| kept.contains(&service.name));
+    let options = compose::plan::up::Options {
+        services: names.to_vec(),
+        ..Default::default()
+    };
+    let kept: BTreeSet<String> = compose::plan::up::selected(project, &options)
+        .iter()
+        .map(|s| s.name.clone())
+        .collect();
+    project
+        .services
+        .retain(|service| kept.contains(&service.name));
     Ok(())
 }
 
 fn variables(call: &Call<'_>, options: &Options) -> Outcome {
-    let found = compose_file::variables(options, &HostFiles).map_err(|error| call.refused(error.diagnostics))?;
-    let mut rows = vec![["NAME", "REQUIRED", "DEFAULT VALUE", "ALTERNATE VALUE"].map(str::to_owned).to_vec()];
+    let found = compose_file::variables(options, &HostFiles)
+        .map_err(|error| call.refused(error.diagnostics))?;
+    let mut rows = vec![
+        ["NAME", "REQUIRED", "DEFAULT VALUE", "ALTERNATE VALUE"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     for variable in found {
         rows.push(vec![
             variable.name,
@@ -207,7 +236,9 @@ fn variables(call: &Call<'_>, options: &Options) -> Outcome {
 fn resolve_digests(call: &Call<'_>, project: &mut Project) -> Result<(), Failure> {
     let store = call.ctx()?.images()?;
     for service in &mut project.services {
-        let Some(name) = service.image.clone().filter(|name| !name.contains('@')) else { continue };
+        let Some(name) = service.image.clone().filter(|name| !name.contains('@')) else {
+            continue;
+        };
         let image = store.find(&name).map_err(engine::Error::from)?;
         service.image = Some(format!("{name}@{}", image.target.digest));
     }

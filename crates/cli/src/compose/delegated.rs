@@ -10,13 +10,29 @@ use std::ffi::OsString;
 use std::io::IsTerminal;
 
 pub(crate) const VERBS: &[Verb] = &[
-    verb::<Exec>(&["exec"], "[OPTIONS] SERVICE COMMAND [ARGS...]", "Execute a command in a running container")
-        .flags_first()
-        .examples("exec web sh\nexec -T db pg_dump app > app.sql"),
-    verb::<Attach>(&["attach"], "[OPTIONS] SERVICE", "Attach local standard input, output, and error streams to a service's running container"),
+    verb::<Exec>(
+        &["exec"],
+        "[OPTIONS] SERVICE COMMAND [ARGS...]",
+        "Execute a command in a running container",
+    )
+    .flags_first()
+    .examples("exec web sh\nexec -T db pg_dump app > app.sql"),
+    verb::<Attach>(
+        &["attach"],
+        "[OPTIONS] SERVICE",
+        "Attach local standard input, output, and error streams to a service's running container",
+    ),
     verb::<Top>(&["top"], "[SERVICES...]", "Display the running processes"),
-    verb::<Stats>(&["stats"], "[OPTIONS] [SERVICE]", "Display a live stream of container(s) resource usage statistics"),
-    verb::<Copy>(&["cp"], "[OPTIONS] SERVICE:SRC_PATH DEST_PATH|- | SRC_PATH|- SERVICE:DEST_PATH", "Copy files/folders between a service container and the local filesystem"),
+    verb::<Stats>(
+        &["stats"],
+        "[OPTIONS] [SERVICE]",
+        "Display a live stream of container(s) resource usage statistics",
+    ),
+    verb::<Copy>(
+        &["cp"],
+        "[OPTIONS] SERVICE:SRC_PATH DEST_PATH|- | SRC_PATH|- SERVICE:DEST_PATH",
+        "Copy files/folders between a service container and the local filesystem",
+    ),
 ];
 
 /// Runs one of the engine's verbs.
@@ -95,7 +111,10 @@ impl Run for Exec {
     fn run(self, call: &Call<'_>) -> Outcome {
         let container = call.one(&self.service, self.index)?;
         if !container.status.is_active() {
-            return Err(Failure::said(format!("service {:?} is not running", self.service)).hint("start it with `up -d`"));
+            return Err(
+                Failure::said(format!("service {:?} is not running", self.service))
+                    .hint("start it with `up -d`"),
+            );
         }
         let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
         let mut words = Words::default();
@@ -150,7 +169,11 @@ struct Top {
 impl Run for Top {
     fn run(self, call: &Call<'_>) -> Outcome {
         let target = call.target(&self.service)?;
-        for container in call.containers(&target, &self.service, false)?.into_iter().filter(|c| c.status.is_active()) {
+        for container in call
+            .containers(&target, &self.service, false)?
+            .into_iter()
+            .filter(|c| c.status.is_active())
+        {
             output::line(&container.name)?;
             delegate(call, "top", vec![container.id.into()])?;
             output::line("")?;
@@ -186,9 +209,17 @@ impl Run for Stats {
         words.switch(self.no_stream, "--no-stream");
         words.switch(self.no_trunc, "--no-trunc");
         let before = words.0.len();
-        words.0.extend(containers.into_iter().filter(|c| self.all || c.status.is_active()).map(|c| OsString::from(c.id)));
+        words.0.extend(
+            containers
+                .into_iter()
+                .filter(|c| self.all || c.status.is_active())
+                .map(|c| OsString::from(c.id)),
+        );
         if words.0.len() == before {
-            return Err(Failure::said(format!("no running containers for project {:?}", target.name)));
+            return Err(Failure::said(format!(
+                "no running containers for project {:?}",
+                target.name
+            )));
         }
         delegate(call, "stats", words.0)
     }
@@ -217,7 +248,8 @@ struct Copy {
 /// `web:/path`, unless it is a path of the host.
 fn in_service(text: &str) -> Option<(&str, &str)> {
     let (service, path) = text.split_once(':')?;
-    (!service.is_empty() && !service.contains('/') && !text.starts_with('.')).then_some((service, path))
+    (!service.is_empty() && !service.contains('/') && !text.starts_with('.'))
+        .then_some((service, path))
 }
 
 impl Run for Copy {
@@ -241,7 +273,9 @@ impl Run for Copy {
                 let mut containers = call.containers(&target, &names, self.all)?;
                 containers.retain(|c| self.index.is_none_or(|index| c.number == index));
                 if containers.is_empty() {
-                    return Err(Failure::said(format!("no container found for service {service:?}")));
+                    return Err(Failure::said(format!(
+                        "no container found for service {service:?}"
+                    )));
                 }
                 for container in containers {
                     let mut words = Words::default();
@@ -253,7 +287,9 @@ impl Run for Copy {
                 Ok(0)
             }
             (Some(_), Some(_)) => Err(usage("copying between services is not supported")),
-            (None, None) => Err(usage("unknown copy direction: one side must be SERVICE:PATH")),
+            (None, None) => Err(usage(
+                "unknown copy direction: one side must be SERVICE:PATH",
+            )),
         }
     }
 }

@@ -13,8 +13,8 @@ use anstyle::AnsiColor;
 use compose::progress::{Event, Progress, State};
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use unicode_width::UnicodeWidthStr;
 
@@ -62,7 +62,11 @@ impl Display {
             ProgressMode::Auto | ProgressMode::Plain => Mode::Plain,
         };
         let colour = globals.colour.unwrap_or_else(terminal::stderr_has_colour);
-        Self { mode, colour, lines: Mutex::default() }
+        Self {
+            mode,
+            colour,
+            lines: Mutex::default(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Lines> {
@@ -130,11 +134,20 @@ impl Display {
         if lines.all.is_empty() {
             return 0;
         }
-        let done = lines.all.iter().filter(|line| line.state == State::Done).count();
+        let done = lines
+            .all
+            .iter()
+            .filter(|line| line.state == State::Done)
+            .count();
         let _ = writeln!(out, "[+] Running {done}/{}", lines.all.len());
         let (rows, columns) = sys::tty::size(std::io::stderr()).unwrap_or((24, 80));
         let room = usize::from(rows).saturating_sub(2).max(1);
-        let width = lines.all.iter().map(|line| line.id.width()).max().unwrap_or(0);
+        let width = lines
+            .all
+            .iter()
+            .map(|line| line.id.width())
+            .max()
+            .unwrap_or(0);
         // Where there is no room for all, those that still go on are shown.
         let mut shown: Vec<&Line> = lines.all.iter().collect();
         if shown.len() > room {
@@ -142,10 +155,15 @@ impl Display {
             shown.truncate(room);
         }
         for line in &shown {
-            let seconds = line.took.unwrap_or_else(|| line.begun.elapsed().as_secs_f64());
+            let seconds = line
+                .took
+                .unwrap_or_else(|| line.begun.elapsed().as_secs_f64());
             let time = format!("{seconds:.1}s");
             let fixed = 3 + width + 2 + 2 + time.len();
-            let text = output::units::ellipsis(&line.text, usize::from(columns).saturating_sub(fixed + 1).max(8));
+            let text = output::units::ellipsis(
+                &line.text,
+                usize::from(columns).saturating_sub(fixed + 1).max(8),
+            );
             let (sign, colour) = sign(line.state);
             let sign = terminal::paint(sign, colour, self.colour);
             let _ = writeln!(out, " {sign} {:width$}  {text}  {time}", line.id);
@@ -190,7 +208,13 @@ impl Lines {
             }
             None => {
                 let took = finished.then_some(0.0);
-                self.all.push(Line { id: event.id.to_owned(), text: event.text.to_owned(), state: event.state, begun: Instant::now(), took });
+                self.all.push(Line {
+                    id: event.id.to_owned(),
+                    text: event.text.to_owned(),
+                    state: event.state,
+                    begun: Instant::now(),
+                    took,
+                });
                 true
             }
         }
@@ -222,7 +246,11 @@ impl Progress for Display {
                     State::Warning => "Warning",
                     State::Failed => "Error",
                 };
-                let _ = writeln!(out, "{}", serde_json::json!({"id": event.id, "status": status, "text": event.text}));
+                let _ = writeln!(
+                    out,
+                    "{}",
+                    serde_json::json!({"id": event.id, "status": status, "text": event.text})
+                );
             }
             Mode::Quiet => {}
         }
@@ -230,7 +258,10 @@ impl Progress for Display {
     }
 
     fn warning(&self, text: &str) {
-        self.note(&format!("{} {text}", terminal::paint("Warning:", AnsiColor::Yellow, self.colour)));
+        self.note(&format!(
+            "{} {text}",
+            terminal::paint("Warning:", AnsiColor::Yellow, self.colour)
+        ));
     }
 }
 
@@ -241,7 +272,11 @@ mod tests {
     #[test]
     fn a_change_of_words_is_told_once() {
         let mut lines = Lines::default();
-        let event = |text, state| Event { id: "Container a", text, state };
+        let event = |text, state| Event {
+            id: "Container a",
+            text,
+            state,
+        };
         assert!(lines.enter(event("Starting", State::Working)));
         assert!(!lines.enter(event("Starting", State::Working)));
         assert!(lines.enter(event("Started", State::Done)));

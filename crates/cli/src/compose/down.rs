@@ -12,8 +12,12 @@ use compose::observe::Observed;
 use compose::plan::down::{self, Images, Options};
 use std::sync::atomic::AtomicBool;
 
-pub(crate) const VERBS: &[Verb] =
-    &[verb::<Down>(&["down"], "[OPTIONS] [SERVICES]", "Stop and remove containers, networks").examples("down\ndown -v --rmi local")];
+pub(crate) const VERBS: &[Verb] = &[verb::<Down>(
+    &["down"],
+    "[OPTIONS] [SERVICES]",
+    "Stop and remove containers, networks",
+)
+.examples("down\ndown -v --rmi local")];
 
 #[derive(Debug, Args)]
 struct Down {
@@ -38,9 +42,14 @@ impl Run for Down {
             None => Images::Keep,
             Some("local") => Images::Local,
             Some("all") => Images::All,
-            Some(other) => return Err(usage(format!("invalid value for --rmi: {other:?}: use local or all"))),
+            Some(other) => {
+                return Err(usage(format!(
+                    "invalid value for --rmi: {other:?}: use local or all"
+                )));
+            }
         };
-        let orphans = self.remove_orphans || std::env::var("COMPOSE_REMOVE_ORPHANS").is_ok_and(|v| super::globals::is_true(&v));
+        let orphans = self.remove_orphans
+            || std::env::var("COMPOSE_REMOVE_ORPHANS").is_ok_and(|v| super::globals::is_true(&v));
         let target = call.target(&self.service)?;
         let options = Options {
             volumes: self.volumes,
@@ -70,12 +79,20 @@ pub(super) fn take_down(call: &Call<'_>, target: &Target, options: &Options) -> 
         return Ok(0);
     }
     if plan.is_empty() {
-        call.warn(&format!("No resource found to remove for project {:?}.", target.name));
+        call.warn(&format!(
+            "No resource found to remove for project {:?}.",
+            target.name
+        ));
         return Ok(0);
     }
     let display = Display::new(&call.globals, false);
     let interrupted = AtomicBool::new(false);
-    let run = execute::Run { ctx, progress: &display, parallel: call.parallel(), interrupted: &interrupted };
+    let run = execute::Run {
+        ctx,
+        progress: &display,
+        parallel: call.parallel(),
+        interrupted: &interrupted,
+    };
     execute::execute(run, &plan).map_err(steps_failure)?;
     compose::up::sweep(ctx, &target.name).map_err(up_failure)?;
     Ok(0)

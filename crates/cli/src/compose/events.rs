@@ -11,8 +11,11 @@ use engine::events::{Event, Reader};
 use serde_json::json;
 use std::collections::BTreeMap;
 
-pub(crate) const VERBS: &[Verb] =
-    &[verb::<Events>(&["events"], "[OPTIONS] [SERVICE...]", "Receive real time events from containers")];
+pub(crate) const VERBS: &[Verb] = &[verb::<Events>(
+    &["events"],
+    "[OPTIONS] [SERVICE...]",
+    "Receive real time events from containers",
+)];
 
 #[derive(Debug, Args)]
 struct Events {
@@ -30,8 +33,13 @@ struct Events {
 
 impl Run for Events {
     fn run(self, call: &Call<'_>) -> Outcome {
-        let time = |text: &String| units::point_in_time(text).ok_or_else(|| usage(format!("{text:?} is no time")));
-        let (since, until) = (self.since.as_ref().map(time).transpose()?, self.until.as_ref().map(time).transpose()?);
+        let time = |text: &String| {
+            units::point_in_time(text).ok_or_else(|| usage(format!("{text:?} is no time")))
+        };
+        let (since, until) = (
+            self.since.as_ref().map(time).transpose()?,
+            self.until.as_ref().map(time).transpose()?,
+        );
         let target = call.target(&self.service)?;
         let mut reader = match since {
             Some(_) => Reader::from_start(call.ctx()?)?,
@@ -50,7 +58,11 @@ impl Run for Events {
             if until.is_some_and(|until| Timestamp::now() > until) {
                 return Ok(0);
             }
-            reader.wait(until.map(|until| std::time::Duration::from_nanos(u64::try_from(until.0 - Timestamp::now().0).unwrap_or(1))))?;
+            reader.wait(until.map(|until| {
+                std::time::Duration::from_nanos(
+                    u64::try_from(until.0 - Timestamp::now().0).unwrap_or(1),
+                )
+            }))?;
         }
     }
 }
@@ -60,13 +72,16 @@ impl Events {
         let attributes = &event.actor.attributes;
         let service = attributes.get(labels::SERVICE);
         event.kind == "container"
-            && attributes.get(labels::PROJECT).is_some_and(|p| p == project)
+            && attributes
+                .get(labels::PROJECT)
+                .is_some_and(|p| p == project)
             && (self.service.is_empty() || service.is_some_and(|s| self.service.contains(s)))
     }
 
     fn show(&self, event: &Event) -> Result<(), crate::failure::Failure> {
         let own = |(key, _): &(&String, &String)| !key.starts_with(labels::PREFIX);
-        let attributes: BTreeMap<&String, &String> = event.actor.attributes.iter().filter(own).collect();
+        let attributes: BTreeMap<&String, &String> =
+            event.actor.attributes.iter().filter(own).collect();
         let service = event.actor.attributes.get(labels::SERVICE);
         let time = Timestamp(event.time_nano);
         if self.json {
@@ -75,7 +90,15 @@ impl Events {
                 "action": event.action, "attributes": attributes,
             }));
         }
-        let pairs: Vec<String> = attributes.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        output::line(format_args!("{time} container {} {} ({})", event.action, event.actor.id, pairs.join(", ")))
+        let pairs: Vec<String> = attributes
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        output::line(format_args!(
+            "{time} container {} {} ({})",
+            event.action,
+            event.actor.id,
+            pairs.join(", ")
+        ))
     }
 }

@@ -77,16 +77,32 @@ const VALUED: [(&str, Option<char>); 16] = [
 ];
 
 const SWITCHES: [&str; 12] = [
-    "all-resources", "compatibility", "dry-run", "verbose", "no-ansi", "debug", "version", "help", "tls", "tlsverify",
-    "skip-hostname-check", "insecure-registry",
+    "all-resources",
+    "compatibility",
+    "dry-run",
+    "verbose",
+    "no-ansi",
+    "debug",
+    "version",
+    "help",
+    "tls",
+    "tlsverify",
+    "skip-hostname-check",
+    "insecure-registry",
 ];
 
 /// Reads the options at the head of `args`. `env` answers for environment variables.
-pub(crate) fn read(args: &[OsString], env: impl Fn(&str) -> Option<OsString>) -> Result<Start, Failure> {
+pub(crate) fn read(
+    args: &[OsString],
+    env: impl Fn(&str) -> Option<OsString>,
+) -> Result<Start, Failure> {
     let mut globals = from_environment(&env)?;
     let mut words = args.iter();
     while let Some(word) = words.next() {
-        let Some(text) = word.to_str().filter(|text| text.starts_with('-') && *text != "-") else {
+        let Some(text) = word
+            .to_str()
+            .filter(|text| text.starts_with('-') && *text != "-")
+        else {
             let rest = std::iter::once(word).chain(words).cloned().collect();
             return Ok(Start::Command(globals, rest));
         };
@@ -118,7 +134,11 @@ pub(crate) fn read(args: &[OsString], env: impl Fn(&str) -> Option<OsString>) ->
 }
 
 fn from_environment(env: &impl Fn(&str) -> Option<OsString>) -> Result<Globals, Failure> {
-    let text = |name: &str| env(name).and_then(|value| value.into_string().ok()).filter(|value| !value.is_empty());
+    let text = |name: &str| {
+        env(name)
+            .and_then(|value| value.into_string().ok())
+            .filter(|value| !value.is_empty())
+    };
     let mut globals = Globals::default();
     if let Some(value) = text("COMPOSE_ANSI") {
         set(&mut globals, "ansi", value)?;
@@ -137,7 +157,10 @@ fn from_environment(env: &impl Fn(&str) -> Option<OsString>) -> Result<Globals, 
 
 /// Go's `strconv.ParseBool`, and `yes`.
 pub(crate) fn is_true(text: &str) -> bool {
-    matches!(text.to_ascii_lowercase().as_str(), "1" | "t" | "true" | "y" | "yes")
+    matches!(
+        text.to_ascii_lowercase().as_str(),
+        "1" | "t" | "true" | "y" | "yes"
+    )
 }
 
 /// The long name of a flag, and the value attached to it.
@@ -151,7 +174,9 @@ fn cut(text: &str) -> Result<(&'static str, Option<&str>), Failure> {
         return match known().find(|candidate| *candidate == name) {
             Some(found) => Ok((found, value)),
             None => {
-                let near = nearest(name, known()).map(|near| format!(" (did you mean --{near}?)")).unwrap_or_default();
+                let near = nearest(name, known())
+                    .map(|near| format!(" (did you mean --{near}?)"))
+                    .unwrap_or_default();
                 Err(usage(format!("unknown flag: --{name}{near}")))
             }
         };
@@ -166,7 +191,8 @@ fn cut(text: &str) -> Result<(&'static str, Option<&str>), Failure> {
         _ => {}
     }
     let valued = VALUED.iter().find(|(_, short)| *short == Some(letter));
-    let (name, _) = valued.ok_or_else(|| usage(format!("unknown shorthand flag: {letter:?} in {text}")))?;
+    let (name, _) =
+        valued.ok_or_else(|| usage(format!("unknown shorthand flag: {letter:?} in {text}")))?;
     let value = rest.strip_prefix('=').unwrap_or(rest);
     Ok((name, (!value.is_empty()).then_some(value)))
 }
@@ -179,7 +205,11 @@ fn set(globals: &mut Globals, name: &str, value: String) -> Result<(), Failure> 
         "profile" => globals.profiles.push(value),
         "env-file" => globals.env_files.push(value.into()),
         "parallel" => {
-            let limit: i64 = value.parse().map_err(|_| usage(format!("invalid value {value:?} for --parallel: not a number")))?;
+            let limit: i64 = value.parse().map_err(|_| {
+                usage(format!(
+                    "invalid value {value:?} for --parallel: not a number"
+                ))
+            })?;
             globals.parallel = Some(usize::try_from(limit).ok().filter(|n| *n > 0).unwrap_or(64));
         }
         "progress" => {
@@ -189,7 +219,11 @@ fn set(globals: &mut Globals, name: &str, value: String) -> Result<(), Failure> 
                 "plain" => ProgressMode::Plain,
                 "json" => ProgressMode::Json,
                 "quiet" => ProgressMode::Quiet,
-                _ => return Err(usage(format!("unsupported --progress value {value:?}: use auto, tty, plain, json or quiet"))),
+                _ => {
+                    return Err(usage(format!(
+                        "unsupported --progress value {value:?}: use auto, tty, plain, json or quiet"
+                    )));
+                }
             }
         }
         "ansi" => {
@@ -197,7 +231,11 @@ fn set(globals: &mut Globals, name: &str, value: String) -> Result<(), Failure> 
                 "auto" => None,
                 "never" => Some(false),
                 "always" => Some(true),
-                _ => return Err(usage(format!("invalid --ansi value {value:?}: use never, always or auto"))),
+                _ => {
+                    return Err(usage(format!(
+                        "invalid --ansi value {value:?}: use never, always or auto"
+                    )));
+                }
             }
         }
         _ => {}
@@ -211,16 +249,37 @@ mod tests {
 
     fn started(words: &[&str], env: &[(&str, &str)]) -> Result<Start, Failure> {
         let args: Vec<OsString> = words.iter().map(OsString::from).collect();
-        read(&args, |name| env.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into()))
+        read(&args, |name| {
+            env.iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| value.into())
+        })
     }
 
     #[test]
     fn the_project_is_said_before_the_command() {
-        let words = ["-f", "a.yml", "--file=b.yml", "-pshop", "--profile", "x", "--ansi", "never", "up", "-d", "-f"];
-        let Start::Command(globals, rest) = started(&words, &[]).unwrap() else { panic!() };
+        let words = [
+            "-f",
+            "a.yml",
+            "--file=b.yml",
+            "-pshop",
+            "--profile",
+            "x",
+            "--ansi",
+            "never",
+            "up",
+            "-d",
+            "-f",
+        ];
+        let Start::Command(globals, rest) = started(&words, &[]).unwrap() else {
+            panic!()
+        };
         assert_eq!(globals.files, ["a.yml", "b.yml"]);
         assert_eq!(globals.project_name.as_deref(), Some("shop"));
-        assert_eq!((globals.profiles, globals.colour), (vec!["x".to_owned()], Some(false)));
+        assert_eq!(
+            (globals.profiles, globals.colour),
+            (vec!["x".to_owned()], Some(false))
+        );
         assert_eq!(rest, ["up", "-d", "-f"]);
     }
 
@@ -229,19 +288,56 @@ mod tests {
         assert_eq!(started(&["-v"], &[]).unwrap(), Start::Version);
         assert_eq!(started(&["--version"], &[]).unwrap(), Start::Version);
         assert_eq!(started(&["-h"], &[]).unwrap(), Start::Help);
-        let words = ["--verbose", "--no-ansi", "-H", "unix:///x", "--tlsverify", "--compatibility", "ps"];
-        let Start::Command(globals, rest) = started(&words, &[]).unwrap() else { panic!() };
-        assert_eq!((globals.separator, rest), (Separator::Underscore, vec!["ps".into()]));
+        let words = [
+            "--verbose",
+            "--no-ansi",
+            "-H",
+            "unix:///x",
+            "--tlsverify",
+            "--compatibility",
+            "ps",
+        ];
+        let Start::Command(globals, rest) = started(&words, &[]).unwrap() else {
+            panic!()
+        };
+        assert_eq!(
+            (globals.separator, rest),
+            (Separator::Underscore, vec!["ps".into()])
+        );
     }
 
     #[test]
     fn the_environment_and_mistakes() {
-        let env = [("COMPOSE_PARALLEL_LIMIT", "3"), ("COMPOSE_COMPATIBILITY", "1"), ("COMPOSE_PROGRESS", "plain")];
-        let Start::Command(globals, _) = started(&["ps"], &env).unwrap() else { panic!() };
-        assert_eq!((globals.parallel, globals.progress), (Some(3), ProgressMode::Plain));
+        let env = [
+            ("COMPOSE_PARALLEL_LIMIT", "3"),
+            ("COMPOSE_COMPATIBILITY", "1"),
+            ("COMPOSE_PROGRESS", "plain"),
+        ];
+        let Start::Command(globals, _) = started(&["ps"], &env).unwrap() else {
+            panic!()
+        };
+        assert_eq!(
+            (globals.parallel, globals.progress),
+            (Some(3), ProgressMode::Plain)
+        );
         assert_eq!(globals.separator, Separator::Underscore);
-        assert!(started(&["--fil", "x"], &[]).unwrap_err().chain().contains("did you mean --file?"));
-        assert!(started(&["--progress", "bar"], &[]).unwrap_err().chain().contains("auto, tty, plain"));
-        assert!(started(&["-f"], &[]).unwrap_err().chain().contains("flag needs an argument"));
+        assert!(
+            started(&["--fil", "x"], &[])
+                .unwrap_err()
+                .chain()
+                .contains("did you mean --file?")
+        );
+        assert!(
+            started(&["--progress", "bar"], &[])
+                .unwrap_err()
+                .chain()
+                .contains("auto, tty, plain")
+        );
+        assert!(
+            started(&["-f"], &[])
+                .unwrap_err()
+                .chain()
+                .contains("flag needs an argument")
+        );
     }
 }

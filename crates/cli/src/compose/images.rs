@@ -14,7 +14,11 @@ use image::PullPolicy;
 use std::collections::BTreeMap;
 
 pub(crate) const VERBS: &[Verb] = &[
-    verb::<Build>(&["build"], "[OPTIONS] [SERVICE...]", "Build or rebuild services"),
+    verb::<Build>(
+        &["build"],
+        "[OPTIONS] [SERVICE...]",
+        "Build or rebuild services",
+    ),
     verb::<Pull>(&["pull"], "[OPTIONS] [SERVICE...]", "Pull service images"),
     verb::<Push>(&["push"], "[OPTIONS] [SERVICE...]", "Push service images"),
 ];
@@ -25,7 +29,9 @@ pub(super) fn pull_policy(text: &str) -> Result<PullPolicy, Failure> {
         "always" => Ok(PullPolicy::Always),
         "missing" | "if_not_present" => Ok(PullPolicy::Missing),
         "never" => Ok(PullPolicy::Never),
-        _ => Err(usage(format!("invalid --pull value {text:?}: use always, missing or never"))),
+        _ => Err(usage(format!(
+            "invalid --pull value {text:?}: use always, missing or never"
+        ))),
     }
 }
 
@@ -42,7 +48,12 @@ pub(super) fn build_output(quiet: bool) -> Box<Output> {
 }
 
 pub(super) fn settings(output: &Output) -> Settings<'_> {
-    Settings { args: BTreeMap::new(), no_cache: false, pull: false, output }
+    Settings {
+        args: BTreeMap::new(),
+        no_cache: false,
+        pull: false,
+        output,
+    }
 }
 
 #[derive(Debug, Args)]
@@ -84,11 +95,19 @@ struct Build {
 }
 
 /// The services named, with what they need on request.
-fn chosen<'a>(project: &'a Project, services: &[String], with_dependencies: bool) -> Result<Vec<&'a Service>, Failure> {
+fn chosen<'a>(
+    project: &'a Project,
+    services: &[String],
+    with_dependencies: bool,
+) -> Result<Vec<&'a Service>, Failure> {
     if let Some(unknown) = services.iter().find(|name| project.service(name).is_none()) {
         return Err(super::project::no_such_service(Some(project), unknown));
     }
-    let options = Options { services: services.to_vec(), no_dependencies: !with_dependencies, ..Options::default() };
+    let options = Options {
+        services: services.to_vec(),
+        no_dependencies: !with_dependencies,
+        ..Options::default()
+    };
     Ok(selected(project, &options))
 }
 
@@ -114,7 +133,8 @@ impl Run for Build {
             output: &output,
         };
         let display = Display::new(&call.globals, self.quiet);
-        compose::build::all(call.ctx()?, &project, &services, &settings, &display).map_err(build_failure)?;
+        compose::build::all(call.ctx()?, &project, &services, &settings, &display)
+            .map_err(build_failure)?;
         display.finish();
         if self.push {
             return push(call, &project, &services, false, self.quiet);
@@ -159,7 +179,12 @@ struct Pull {
 
 impl Run for Pull {
     fn run(self, call: &Call<'_>) -> Outcome {
-        let policy = self.policy.as_deref().map(pull_policy).transpose()?.unwrap_or(PullPolicy::Always);
+        let policy = self
+            .policy
+            .as_deref()
+            .map(pull_policy)
+            .transpose()?
+            .unwrap_or(PullPolicy::Always);
         let project = call.load(&self.service)?;
         let services = chosen(&project, &self.service, self.include_deps)?;
         let wanted: Vec<(&Service, PullPolicy)> = services
@@ -196,11 +221,23 @@ impl Run for Push {
         let project = call.load(&self.service)?;
         let mut services = chosen(&project, &self.service, self.include_deps)?;
         services.retain(|service| service.build.is_some());
-        push(call, &project, &services, self.ignore_push_failures, self.quiet)
+        push(
+            call,
+            &project,
+            &services,
+            self.ignore_push_failures,
+            self.quiet,
+        )
     }
 }
 
-fn push(call: &Call<'_>, project: &Project, services: &[&Service], ignore: bool, quiet: bool) -> Outcome {
+fn push(
+    call: &Call<'_>,
+    project: &Project,
+    services: &[&Service],
+    ignore: bool,
+    quiet: bool,
+) -> Outcome {
     for service in services {
         let mut words = Vec::new();
         if quiet {

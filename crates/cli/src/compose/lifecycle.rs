@@ -14,12 +14,28 @@ use std::time::Duration;
 pub(crate) const VERBS: &[Verb] = &[
     verb::<Start>(&["start"], "[OPTIONS] [SERVICE...]", "Start services"),
     verb::<Stop>(&["stop"], "[OPTIONS] [SERVICE...]", "Stop services"),
-    verb::<Restart>(&["restart"], "[OPTIONS] [SERVICE...]", "Restart service containers"),
-    verb::<Kill>(&["kill"], "[OPTIONS] [SERVICE...]", "Force stop service containers"),
-    verb::<Remove>(&["rm"], "[OPTIONS] [SERVICE...]", "Removes stopped service containers"),
+    verb::<Restart>(
+        &["restart"],
+        "[OPTIONS] [SERVICE...]",
+        "Restart service containers",
+    ),
+    verb::<Kill>(
+        &["kill"],
+        "[OPTIONS] [SERVICE...]",
+        "Force stop service containers",
+    ),
+    verb::<Remove>(
+        &["rm"],
+        "[OPTIONS] [SERVICE...]",
+        "Removes stopped service containers",
+    ),
     verb::<Pause>(&["pause"], "[SERVICE...]", "Pause services"),
     verb::<Unpause>(&["unpause"], "[SERVICE...]", "Unpause services"),
-    verb::<Wait>(&["wait"], "[OPTIONS] SERVICE [SERVICE...]", "Block until containers of all (or specified) services stop."),
+    verb::<Wait>(
+        &["wait"],
+        "[OPTIONS] SERVICE [SERVICE...]",
+        "Block until containers of all (or specified) services stop.",
+    ),
 ];
 
 #[derive(Debug, Args)]
@@ -107,7 +123,8 @@ impl Call<'_> {
         services: &[String],
         plan: impl FnOnce(&[&Container]) -> Result<Plan, Failure>,
     ) -> Outcome {
-        let _lock = compose::up::lock(self.ctx()?, &target.name).map_err(super::project::up_failure)?;
+        let _lock =
+            compose::up::lock(self.ctx()?, &target.name).map_err(super::project::up_failure)?;
         let containers = self.containers(target, services, false)?;
         let all: Vec<&Container> = containers.iter().collect();
         let mut plan = plan(&all)?;
@@ -125,11 +142,25 @@ impl Call<'_> {
 
 /// `start` of what was never made is an error, as Docker's.
 fn require(target: &Target, services: &[String], all: &[&Container]) -> Result<(), Failure> {
-    let wanted: Vec<&String> = services.iter().filter(|name| !all.iter().any(|c| c.service == **name)).collect();
-    let none = all.is_empty() && target.project.as_ref().is_some_and(|p| !p.services.is_empty());
+    let wanted: Vec<&String> = services
+        .iter()
+        .filter(|name| !all.iter().any(|c| c.service == **name))
+        .collect();
+    let none = all.is_empty()
+        && target
+            .project
+            .as_ref()
+            .is_some_and(|p| !p.services.is_empty());
     match wanted.first() {
-        Some(name) => Err(Failure::said(format!("service {name:?} has no container to start")).hint("make it with `up -d`")),
-        None if none => Err(Failure::said(format!("project {:?} has no container to start", target.name)).hint("make them with `up -d`")),
+        Some(name) => Err(
+            Failure::said(format!("service {name:?} has no container to start"))
+                .hint("make it with `up -d`"),
+        ),
+        None if none => Err(Failure::said(format!(
+            "project {:?} has no container to start",
+            target.name
+        ))
+        .hint("make them with `up -d`")),
         None => Ok(()),
     }
 }
@@ -147,8 +178,14 @@ impl Run for Start {
         let timeout = self.wait_timeout.map(Duration::from_secs);
         let interrupted = std::sync::atomic::AtomicBool::new(false);
         for container in call.containers(&target, &self.service, false)? {
-            compose::condition::wait(call.ctx()?, &container.name, compose::condition::Goal::Up, timeout, &interrupted)
-                .map_err(super::failed)?;
+            compose::condition::wait(
+                call.ctx()?,
+                &container.name,
+                compose::condition::Goal::Up,
+                timeout,
+                &interrupted,
+            )
+            .map_err(super::failed)?;
         }
         Ok(0)
     }
@@ -157,7 +194,9 @@ impl Run for Start {
 impl Run for Stop {
     fn run(self, call: &Call<'_>) -> Outcome {
         let target = call.target(&self.service)?;
-        call.change(&target, &self.service, |all| Ok(lifecycle::stop(all, self.timeout)))
+        call.change(&target, &self.service, |all| {
+            Ok(lifecycle::stop(all, self.timeout))
+        })
     }
 }
 
@@ -169,7 +208,10 @@ impl Run for Restart {
         call.containers(&target, &self.service, false)?;
         let all: Vec<&Container> = everyone.iter().collect();
         let concerned = match self.no_deps {
-            true => all.into_iter().filter(|c| self.service.is_empty() || self.service.contains(&c.service)).collect(),
+            true => all
+                .into_iter()
+                .filter(|c| self.service.is_empty() || self.service.contains(&c.service))
+                .collect(),
             false => lifecycle::restarted_with(&all, &self.service),
         };
         let names: Vec<String> = concerned.iter().map(|c| c.service.clone()).collect();
@@ -183,7 +225,9 @@ impl Run for Restart {
 impl Run for Kill {
     fn run(self, call: &Call<'_>) -> Outcome {
         let target = call.target(&self.service)?;
-        let code = call.change(&target, &self.service, |all| Ok(lifecycle::kill(all, &self.signal)))?;
+        let code = call.change(&target, &self.service, |all| {
+            Ok(lifecycle::kill(all, &self.signal))
+        })?;
         if self.remove_orphans {
             call.warn("--remove-orphans has no effect here; use `down --remove-orphans`");
         }
@@ -198,7 +242,10 @@ impl Run for Remove {
             call.change(&target, &self.service, |all| Ok(lifecycle::stop(all, None)))?;
         }
         let containers = call.containers(&target, &self.service, self.service.is_empty())?;
-        let stopped: Vec<&Container> = containers.iter().filter(|c| !c.status.is_active()).collect();
+        let stopped: Vec<&Container> = containers
+            .iter()
+            .filter(|c| !c.status.is_active())
+            .collect();
         if stopped.is_empty() {
             output::note("No stopped containers");
             return Ok(0);
@@ -215,13 +262,19 @@ impl Run for Remove {
 /// Asks on a terminal; without one nobody can say yes.
 fn confirmed(names: &[&str]) -> Result<bool, Failure> {
     if !std::io::stdin().is_terminal() {
-        return Err(Failure::said("cannot ask whether to remove: the input device is not a TTY").hint("use rm -f"));
+        return Err(
+            Failure::said("cannot ask whether to remove: the input device is not a TTY")
+                .hint("use rm -f"),
+        );
     }
     let mut out = std::io::stderr().lock();
     let _ = write!(out, "? Going to remove {} (y/N) ", names.join(", "));
     let _ = out.flush();
     let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).map_err(Failure::system("read the answer"))?;
+    std::io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .map_err(Failure::system("read the answer"))?;
     Ok(super::globals::is_true(answer.trim()))
 }
 
@@ -245,13 +298,19 @@ impl Run for Wait {
         let target = call.target(&self.service)?;
         let containers = call.containers(&target, &self.service, false)?;
         if containers.is_empty() {
-            return Err(Failure::said(format!("no containers for project {:?}", target.name)));
+            return Err(Failure::said(format!(
+                "no containers for project {:?}",
+                target.name
+            )));
         }
         let mut code = 0;
         for container in &containers {
             let record = engine::container::names::resolve(call.ctx()?, &container.id)?;
             let exit = wait(call.ctx()?, &record, Condition::NotRunning, None)?.unwrap_or(0);
-            output::line(format_args!("container {:?} exited with status code {exit}", container.name))?;
+            output::line(format_args!(
+                "container {:?} exited with status code {exit}",
+                container.name
+            ))?;
             code = exit;
             if self.down_project {
                 down::take_down(call, &target, &Default::default())?;

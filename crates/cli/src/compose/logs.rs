@@ -13,8 +13,12 @@ use engine::{Timestamp, events};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-pub(crate) const VERBS: &[Verb] = &[verb::<Logs>(&["logs"], "[OPTIONS] [SERVICE...]", "View output from containers")
-    .examples("logs -f web\nlogs --tail 20 --since 10m")];
+pub(crate) const VERBS: &[Verb] = &[verb::<Logs>(
+    &["logs"],
+    "[OPTIONS] [SERVICE...]",
+    "View output from containers",
+)
+.examples("logs -f web\nlogs --tail 20 --since 10m")];
 
 #[derive(Debug, Args)]
 struct Logs {
@@ -46,7 +50,10 @@ struct Logs {
 }
 
 fn time(flag: &str, text: Option<&str>) -> Result<Option<Timestamp>, Failure> {
-    let parse = |text| units::point_in_time(text).ok_or_else(|| usage(format!("invalid value for {flag:?}: {text:?} is no time")));
+    let parse = |text| {
+        units::point_in_time(text)
+            .ok_or_else(|| usage(format!("invalid value for {flag:?}: {text:?} is no time")))
+    };
     text.map(parse).transpose()
 }
 
@@ -54,7 +61,10 @@ impl Run for Logs {
     fn run(self, call: &Call<'_>) -> Outcome {
         let tail = match self.tail.as_str() {
             "all" | "" => None,
-            text => text.parse::<i64>().ok().and_then(|n| usize::try_from(n).ok()),
+            text => text
+                .parse::<i64>()
+                .ok()
+                .and_then(|n| usize::try_from(n).ok()),
         };
         let query = Query {
             since: time("since", self.since.as_deref())?,
@@ -67,7 +77,11 @@ impl Run for Logs {
         if let Some(index) = self.index {
             containers.retain(|c| c.number == index);
         }
-        let manner = Manner { colour: colour(call, self.no_color), prefix: !self.no_log_prefix, timestamps: self.timestamps };
+        let manner = Manner {
+            colour: colour(call, self.no_color),
+            prefix: !self.no_log_prefix,
+            timestamps: self.timestamps,
+        };
         let printer = Printer::new(manner);
         for container in &containers {
             printer.introduce(&short_name(container, &target.name));
@@ -80,13 +94,27 @@ impl Run for Logs {
 }
 
 impl Logs {
-    fn follow(&self, call: &Call<'_>, project: &str, query: Query, printer: &Printer<'_>) -> Outcome {
+    fn follow(
+        &self,
+        call: &Call<'_>,
+        project: &str,
+        query: Query,
+        printer: &Printer<'_>,
+    ) -> Outcome {
         let ctx = call.ctx()?;
         let reader = events::Reader::from_now(ctx)?;
         let over = AtomicBool::new(false);
-        let shared = Shared { ctx, project, printer, over: &over };
+        let shared = Shared {
+            ctx,
+            project,
+            printer,
+            over: &over,
+        };
         std::thread::scope(|scope| {
-            let choice = Choice { services: self.service.clone(), except: Vec::new() };
+            let choice = Choice {
+                services: self.service.clone(),
+                except: Vec::new(),
+            };
             let mut listener = Listener::new(scope, &shared, choice);
             listener.hear_events(reader);
             let outcome = listen(&mut listener, query);
@@ -122,7 +150,13 @@ fn listen(listener: &mut Listener<'_, '_>, query: Query) -> Outcome {
 }
 
 /// The lines of all containers in the order of their times.
-fn print_all(call: &Call<'_>, project: &str, containers: &[Container], query: Query, printer: &Printer<'_>) -> Outcome {
+fn print_all(
+    call: &Call<'_>,
+    project: &str,
+    containers: &[Container],
+    query: Query,
+    printer: &Printer<'_>,
+) -> Outcome {
     let mut sources: Vec<(String, Reader, Option<Line>)> = Vec::new();
     for container in containers {
         let record = engine::container::names::resolve(call.ctx()?, &container.id)?;
@@ -133,8 +167,10 @@ fn print_all(call: &Call<'_>, project: &str, containers: &[Container], query: Qu
         let first = reader.next_line()?;
         sources.push((short_name(container, project), reader, first));
     }
-    while let Some((name, reader, line)) =
-        sources.iter_mut().filter(|(_, _, line)| line.is_some()).min_by_key(|(_, _, line)| line.as_ref().map(|l| l.time))
+    while let Some((name, reader, line)) = sources
+        .iter_mut()
+        .filter(|(_, _, line)| line.is_some())
+        .min_by_key(|(_, _, line)| line.as_ref().map(|l| l.time))
     {
         if let Some(line) = line.take() {
             printer.line(name, &line)?;

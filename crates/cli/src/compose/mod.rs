@@ -59,7 +59,11 @@ fn verbs() -> impl Iterator<Item = &'static Verb> {
     .flatten()
 }
 
-const VERBS: &[Verb] = &[verb::verb::<Version>(&["version"], "[OPTIONS]", "Show the Docker Compose version information")];
+const VERBS: &[Verb] = &[verb::verb::<Version>(
+    &["version"],
+    "[OPTIONS]",
+    "Show the Docker Compose version information",
+)];
 
 /// `docker compose …` without the first two words.
 pub(crate) fn main(session: &Session, args: Vec<OsString>) -> Outcome {
@@ -69,7 +73,11 @@ pub(crate) fn main(session: &Session, args: Vec<OsString>) -> Outcome {
         Start::Version => return version(false, None),
         Start::Help => return help(session),
     };
-    let name = words.first().and_then(|word| word.to_str()).unwrap_or_default().to_owned();
+    let name = words
+        .first()
+        .and_then(|word| word.to_str())
+        .unwrap_or_default()
+        .to_owned();
     match (name.as_str(), words.get(1).and_then(|word| word.to_str())) {
         ("" | "help", None) => return help(session),
         ("help", Some(about)) => {
@@ -99,20 +107,31 @@ pub(crate) fn called(session: &Session) -> String {
 fn unknown(session: &Session, name: &str) -> Failure {
     let called = called(session);
     let near = argv::nearest(name, verbs().flat_map(|verb| verb.names.iter().copied()));
-    let near = near.map(|near| format!(" (did you mean '{near}'?)")).unwrap_or_default();
-    Failure::Usage { message: format!("unknown {called} command: {name:?}{near}\nSee '{called} --help'"), code: 1 }
+    let near = near
+        .map(|near| format!(" (did you mean '{near}'?)"))
+        .unwrap_or_default();
+    Failure::Usage {
+        message: format!("unknown {called} command: {name:?}{near}\nSee '{called} --help'"),
+        code: 1,
+    }
 }
 
 fn help(session: &Session) -> Outcome {
     use std::fmt::Write;
     let called = called(session);
-    let mut text = format!("Usage:  {called} [OPTIONS] COMMAND\n\nDefine and run multi-container applications\n\n{}\nCommands:\n", globals::HELP);
+    let mut text = format!(
+        "Usage:  {called} [OPTIONS] COMMAND\n\nDefine and run multi-container applications\n\n{}\nCommands:\n",
+        globals::HELP
+    );
     let mut rows: Vec<(&str, &str)> = verbs().map(|verb| (verb.names[0], verb.about)).collect();
     rows.sort_unstable();
     for (name, about) in rows {
         let _ = writeln!(text, "  {name:<10}{about}");
     }
-    let _ = writeln!(text, "\nRun '{called} COMMAND --help' for more information on a command.");
+    let _ = writeln!(
+        text,
+        "\nRun '{called} COMMAND --help' for more information on a command."
+    );
     output::text(&text)?;
     Ok(0)
 }
@@ -136,7 +155,9 @@ impl verb::Run for Version {
 fn version(short: bool, format: Option<&str>) -> Outcome {
     match (short, format) {
         (true, _) => output::line(VERSION)?,
-        (false, Some("json")) => output::line(serde_json::json!({ "version": format!("v{VERSION}") }))?,
+        (false, Some("json")) => {
+            output::line(serde_json::json!({ "version": format!("v{VERSION}") }))?
+        }
         _ => output::line(format_args!("Docker Compose version v{VERSION}"))?,
     }
     Ok(0)
@@ -156,13 +177,17 @@ mod tests {
     fn no_spelling_is_taken_twice_and_every_parser_builds() {
         let mut seen = BTreeSet::new();
         for verb in verbs() {
-            assert!(verb.names.iter().all(|name| seen.insert(*name)), "{:?}", verb.names);
+            assert!(
+                verb.names.iter().all(|name| seen.insert(*name)),
+                "{:?}",
+                verb.names
+            );
             verb.parser().debug_assert();
         }
         for wanted in [
-            "up", "down", "ps", "logs", "exec", "run", "build", "pull", "push", "create", "start", "stop", "restart", "kill",
-            "rm", "pause", "unpause", "top", "port", "images", "config", "events", "ls", "version", "scale", "cp", "wait",
-            "stats", "volumes", "attach",
+            "up", "down", "ps", "logs", "exec", "run", "build", "pull", "push", "create", "start",
+            "stop", "restart", "kill", "rm", "pause", "unpause", "top", "port", "images", "config",
+            "events", "ls", "version", "scale", "cp", "wait", "stats", "volumes", "attach",
         ] {
             assert!(find(wanted).is_some(), "{wanted}");
         }

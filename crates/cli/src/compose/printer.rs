@@ -48,12 +48,19 @@ struct Names {
 
 impl<'a> Printer<'a> {
     pub(crate) fn new(manner: Manner) -> Self {
-        Self { manner, names: Mutex::default(), below: None }
+        Self {
+            manner,
+            names: Mutex::default(),
+            below: None,
+        }
     }
 
     /// Writes above what a display draws.
     pub(crate) fn above(self, below: &'a Display) -> Self {
-        Self { below: Some(below), ..self }
+        Self {
+            below: Some(below),
+            ..self
+        }
     }
 
     /// Makes room for a name, so that all lines stand in one column.
@@ -113,7 +120,11 @@ pub(crate) fn short_name(container: &Container, project: &str) -> String {
 
 /// Whether lines on standard output are coloured.
 pub(crate) fn colour(call: &super::Call<'_>, no_color: bool) -> bool {
-    !no_color && call.globals.colour.unwrap_or_else(terminal::stdout_has_colour)
+    !no_color
+        && call
+            .globals
+            .colour
+            .unwrap_or_else(terminal::stdout_has_colour)
 }
 
 #[cfg(test)]
@@ -122,7 +133,11 @@ mod tests {
 
     #[test]
     fn names_stand_in_one_column() {
-        let printer = Printer::new(Manner { colour: false, prefix: true, timestamps: false });
+        let printer = Printer::new(Manner {
+            colour: false,
+            prefix: true,
+            timestamps: false,
+        });
         printer.introduce("web-1");
         printer.introduce("database-1");
         assert_eq!(printer.prefix("web-1"), "web-1       | ");

@@ -24,8 +24,11 @@ impl Call<'_> {
 
     /// How the loader is called. Naming services makes them active.
     pub(crate) fn options(&self, services: &[String]) -> Result<Options, Failure> {
-        let current_dir = std::env::current_dir().map_err(Failure::system("find the current directory"))?;
-        let text = |(key, value): (std::ffi::OsString, std::ffi::OsString)| Some((key.into_string().ok()?, value.into_string().ok()?));
+        let current_dir =
+            std::env::current_dir().map_err(Failure::system("find the current directory"))?;
+        let text = |(key, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((key.into_string().ok()?, value.into_string().ok()?))
+        };
         Ok(Options {
             current_dir,
             files: self.globals.files.clone(),
@@ -33,7 +36,9 @@ impl Call<'_> {
             project_name: self.globals.project_name.clone(),
             profiles: self.globals.profiles.clone(),
             env_files: self.globals.env_files.clone(),
-            environment: std::env::vars_os().filter_map(text).collect::<BTreeMap<_, _>>(),
+            environment: std::env::vars_os()
+                .filter_map(text)
+                .collect::<BTreeMap<_, _>>(),
             services: services.to_vec(),
             ..Options::default()
         })
@@ -56,9 +61,17 @@ impl Call<'_> {
 
     /// Warnings are told, errors become the failure.
     pub(crate) fn refused(&self, diagnostics: Vec<Diagnostic>) -> Failure {
-        let (warnings, errors): (Vec<_>, Vec<_>) = diagnostics.into_iter().partition(|d| d.severity == Severity::Warning);
+        let (warnings, errors): (Vec<_>, Vec<_>) = diagnostics
+            .into_iter()
+            .partition(|d| d.severity == Severity::Warning);
         self.tell(&warnings);
-        Failure::said(errors.iter().map(Diagnostic::render).collect::<Vec<_>>().join("\n"))
+        Failure::said(
+            errors
+                .iter()
+                .map(Diagnostic::render)
+                .collect::<Vec<_>>()
+                .join("\n"),
+        )
     }
 
     /// Tells warnings on standard error.
@@ -69,40 +82,74 @@ impl Call<'_> {
     }
 
     pub(crate) fn warn(&self, text: &str) {
-        let colour = self.globals.colour.unwrap_or_else(terminal::stderr_has_colour);
-        output::note(format_args!("{} {text}", terminal::paint("Warning:", AnsiColor::Yellow, colour)));
+        let colour = self
+            .globals
+            .colour
+            .unwrap_or_else(terminal::stderr_has_colour);
+        output::note(format_args!(
+            "{} {text}",
+            terminal::paint("Warning:", AnsiColor::Yellow, colour)
+        ));
     }
 
     /// The project by its files; without a file, by the name that was given.
     pub(crate) fn target(&self, services: &[String]) -> Result<Target, Failure> {
         let options = self.options(services)?;
-        let named = options.project_name.clone().or_else(|| options.environment.get("COMPOSE_PROJECT_NAME").cloned());
+        let named = options
+            .project_name
+            .clone()
+            .or_else(|| options.environment.get("COMPOSE_PROJECT_NAME").cloned());
         match compose_file::load(&options, &HostFiles) {
             Ok(loaded) => {
                 self.tell(&loaded.warnings);
-                Ok(Target { name: loaded.project.name.clone(), project: Some(loaded.project) })
+                Ok(Target {
+                    name: loaded.project.name.clone(),
+                    project: Some(loaded.project),
+                })
             }
             Err(error) => match named {
-                Some(name) if error.diagnostics.iter().any(is_missing_file) => Ok(Target { name, project: None }),
+                Some(name) if error.diagnostics.iter().any(is_missing_file) => Ok(Target {
+                    name,
+                    project: None,
+                }),
                 _ => Err(self.refused(error.diagnostics)),
             },
         }
     }
 
     /// The project's containers, those of `run` only on request; of the services named, or all.
-    pub(crate) fn containers(&self, target: &Target, services: &[String], oneoff: bool) -> Result<Vec<Container>, Failure> {
+    pub(crate) fn containers(
+        &self,
+        target: &Target,
+        services: &[String],
+        oneoff: bool,
+    ) -> Result<Vec<Container>, Failure> {
         let mut containers = observe::containers(self.ctx()?, &target.name)?;
         self.check_services(target, services, &containers)?;
-        containers.retain(|c| (oneoff || !c.oneoff) && (services.is_empty() || services.contains(&c.service)));
+        containers.retain(|c| {
+            (oneoff || !c.oneoff) && (services.is_empty() || services.contains(&c.service))
+        });
         Ok(containers)
     }
 
-    fn check_services(&self, target: &Target, services: &[String], containers: &[Container]) -> Result<(), Failure> {
+    fn check_services(
+        &self,
+        target: &Target,
+        services: &[String],
+        containers: &[Container],
+    ) -> Result<(), Failure> {
         let known = |name: &String| match &target.project {
-            Some(project) => project.services.iter().chain(&project.disabled_services).any(|s| s.name == *name),
+            Some(project) => project
+                .services
+                .iter()
+                .chain(&project.disabled_services)
+                .any(|s| s.name == *name),
             None => false,
         };
-        match services.iter().find(|name| !known(name) && !containers.iter().any(|c| c.service == **name)) {
+        match services
+            .iter()
+            .find(|name| !known(name) && !containers.iter().any(|c| c.service == **name))
+        {
             Some(unknown) => Err(no_such_service(target.project.as_ref(), unknown)),
             None => Ok(()),
         }
@@ -113,10 +160,15 @@ impl Call<'_> {
         let names = [service.to_owned()];
         let target = self.target(&names)?;
         let containers = self.containers(&target, &names, false)?;
-        let found = containers.into_iter().find(|c| index.is_none_or(|index| index == 0 || c.number == index));
+        let found = containers
+            .into_iter()
+            .find(|c| index.is_none_or(|index| index == 0 || c.number == index));
         found.ok_or_else(|| match index.filter(|index| *index > 0) {
-            Some(index) => Failure::said(format!("service {service:?} has no container with index {index}")),
-            None => Failure::said(format!("service {service:?} is not running")).hint("start it with `up -d`"),
+            Some(index) => Failure::said(format!(
+                "service {service:?} has no container with index {index}"
+            )),
+            None => Failure::said(format!("service {service:?} is not running"))
+                .hint("start it with `up -d`"),
         })
     }
 }
@@ -130,7 +182,9 @@ pub(crate) fn no_such_service(project: Option<&Project>, name: &str) -> Failure 
 }
 
 fn is_missing_file(diagnostic: &Diagnostic) -> bool {
-    diagnostic.message.starts_with("no configuration file provided")
+    diagnostic
+        .message
+        .starts_with("no configuration file provided")
 }
 
 /// The failure of a step of `up`, with a hint where the engine has one.

@@ -15,9 +15,13 @@ use compose::plan::up::{ImageState, Options};
 use compose_file::{Project, Service};
 use std::io::IsTerminal;
 
-pub(crate) const VERBS: &[Verb] = &[verb::<RunVerb>(&["run"], "[OPTIONS] SERVICE [COMMAND] [ARGS...]", "Run a one-off command on a service")
-    .flags_first()
-    .examples("run --rm web python manage.py migrate\nrun --service-ports web")];
+pub(crate) const VERBS: &[Verb] = &[verb::<RunVerb>(
+    &["run"],
+    "[OPTIONS] SERVICE [COMMAND] [ARGS...]",
+    "Run a one-off command on a service",
+)
+.flags_first()
+.examples("run --rm web python manage.py migrate\nrun --service-ports web")];
 
 #[derive(Debug, Args)]
 struct RunVerb {
@@ -104,8 +108,13 @@ impl Run for RunVerb {
     fn run(self, call: &Call<'_>) -> Outcome {
         let names = [self.service.clone()];
         let project = call.load(&names)?;
-        let service = project.service(&self.service).ok_or_else(|| super::project::no_such_service(Some(&project), &self.service))?;
-        call.tell_ignored(&Project { services: vec![service.clone()], ..project.clone() });
+        let service = project
+            .service(&self.service)
+            .ok_or_else(|| super::project::no_such_service(Some(&project), &self.service))?;
+        call.tell_ignored(&Project {
+            services: vec![service.clone()],
+            ..project.clone()
+        });
         self.start_dependencies(call, &project, service)?;
         let id = self.create(call, &project, service)?;
         if self.detach {
@@ -129,8 +138,18 @@ fn delegate_quietly(call: &Call<'_>, id: &str) -> Result<(), Failure> {
 }
 
 impl RunVerb {
-    fn start_dependencies(&self, call: &Call<'_>, project: &Project, service: &Service) -> Result<(), Failure> {
-        let needed: Vec<String> = service.depends_on.keys().filter(|name| project.service(name).is_some()).cloned().collect();
+    fn start_dependencies(
+        &self,
+        call: &Call<'_>,
+        project: &Project,
+        service: &Service,
+    ) -> Result<(), Failure> {
+        let needed: Vec<String> = service
+            .depends_on
+            .keys()
+            .filter(|name| project.service(name).is_some())
+            .cloned()
+            .collect();
         if self.no_deps || needed.is_empty() {
             return Ok(());
         }
@@ -149,14 +168,28 @@ impl RunVerb {
                 Condition::Healthy => Goal::Healthy,
                 Condition::CompletedSuccessfully => Goal::CompletedSuccessfully,
             };
-            let target = super::project::Target { name: project.name.clone(), project: Some(project.clone()) };
+            let target = super::project::Target {
+                name: project.name.clone(),
+                project: Some(project.clone()),
+            };
             for container in call.containers(&target, std::slice::from_ref(name), false)? {
-                let waited = compose::condition::wait(call.ctx()?, &container.name, goal, None, &interrupted);
+                let waited = compose::condition::wait(
+                    call.ctx()?,
+                    &container.name,
+                    goal,
+                    None,
+                    &interrupted,
+                );
                 match waited {
                     Err(error) if how.required => {
-                        return Err(Failure::said(format!("dependency failed to start: {}", crate::failure::chain(&error))));
+                        return Err(Failure::said(format!(
+                            "dependency failed to start: {}",
+                            crate::failure::chain(&error)
+                        )));
                     }
-                    Err(error) => call.warn(&format!("optional dependency failed to start: {error}")),
+                    Err(error) => {
+                        call.warn(&format!("optional dependency failed to start: {error}"))
+                    }
                     Ok(()) => {}
                 }
             }
@@ -165,11 +198,23 @@ impl RunVerb {
     }
 
     /// Makes the container, and with it the networks and volumes it needs.
-    fn create(&self, call: &Call<'_>, project: &Project, service: &Service) -> Result<String, Failure> {
+    fn create(
+        &self,
+        call: &Call<'_>,
+        project: &Project,
+        service: &Service,
+    ) -> Result<String, Failure> {
         let ctx = call.ctx()?;
-        let options = Options { separator: call.globals.separator, ..Options::default() };
+        let options = Options {
+            separator: call.globals.separator,
+            ..Options::default()
+        };
         let image_options = compose::images::Options {
-            build: if self.build { compose::images::Build::Always } else { compose::images::Build::Missing },
+            build: if self.build {
+                compose::images::Build::Always
+            } else {
+                compose::images::Build::Missing
+            },
             pull: self.pull.as_deref().map(images::pull_policy).transpose()?,
             quiet: self.quiet_pull,
         };
@@ -177,27 +222,52 @@ impl RunVerb {
         let output = images::build_output(self.quiet_build || self.quiet);
         let settings = images::settings(&output);
         let specs = compose::up::specs(ctx, project, &[service], &options).map_err(up_failure)?;
-        let states = compose::images::ensure(ctx, project, &[service], image_options, &settings, &display).map_err(failed)?;
+        let states =
+            compose::images::ensure(ctx, project, &[service], image_options, &settings, &display)
+                .map_err(failed)?;
         self.make_resources(call, project, service)?;
         display.finish();
-        let (Some(base), Some(ImageState::Present { id: image, .. })) = (specs.get(&service.name), states.get(&service.name)) else {
-            return Err(Failure::said(format!("service {:?} has no image", service.name)));
+        let (Some(base), Some(ImageState::Present { id: image, .. })) =
+            (specs.get(&service.name), states.get(&service.name))
+        else {
+            return Err(Failure::said(format!(
+                "service {:?} has no image",
+                service.name
+            )));
         };
         let slug: String = engine::random_id().as_str().chars().take(12).collect();
         let changes = self.changes(service)?;
-        let (name, spec) = oneoff::container(project, service, base, &changes, &slug, call.globals.separator);
+        let (name, spec) = oneoff::container(
+            project,
+            service,
+            base,
+            &changes,
+            &slug,
+            call.globals.separator,
+        );
         for file in &base.files {
             compose::files::write(file).map_err(failed)?;
         }
         let platform = spec.platform.clone();
         let _hold = ctx.images()?.hold().map_err(engine::Error::from)?;
-        let image = engine::images::base(ctx, image, image::PullPolicy::Never, platform.as_deref(), &image::Silent)?;
+        let image = engine::images::base(
+            ctx,
+            image,
+            image::PullPolicy::Never,
+            platform.as_deref(),
+            &image::Silent,
+        )?;
         let record = engine::container::create::create(ctx, spec, Some(&name), &image)?;
         Ok(record.id.to_string())
     }
 
     /// Networks and volumes: a plan of which only those steps are kept.
-    fn make_resources(&self, call: &Call<'_>, project: &Project, service: &Service) -> Result<(), Failure> {
+    fn make_resources(
+        &self,
+        call: &Call<'_>,
+        project: &Project,
+        service: &Service,
+    ) -> Result<(), Failure> {
         let make = MakeFlags::default();
         let mut request = make.request(call, std::slice::from_ref(&service.name))?;
         request.options.no_dependencies = true;
@@ -211,7 +281,8 @@ impl RunVerb {
     fn changes(&self, service: &Service) -> Result<Changes, Failure> {
         let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
         let split = |text: &String| {
-            shell_words::split(text).map_err(|error| Failure::said(format!("--entrypoint {text:?}: {error}")))
+            shell_words::split(text)
+                .map_err(|error| Failure::said(format!("--entrypoint {text:?}: {error}")))
         };
         let mut mounts = Vec::new();
         for volume in &self.volume {
@@ -235,7 +306,8 @@ impl RunVerb {
             service_ports: self.service_ports,
             use_aliases: self.use_aliases,
             remove: self.rm,
-            tty: !self.no_tty && !self.detach && terminal || service.tty && terminal && !self.no_tty,
+            tty: !self.no_tty && !self.detach && terminal
+                || service.tty && terminal && !self.no_tty,
             interactive: self.interactive && !self.detach,
             name: self.name.clone(),
         })
@@ -243,7 +315,8 @@ impl RunVerb {
 
     /// A relative source begins in the current directory.
     fn mount(&self, text: &str) -> Result<model::mount::Mount, Failure> {
-        let here = std::env::current_dir().map_err(Failure::system("find the current directory"))?;
+        let here =
+            std::env::current_dir().map_err(Failure::system("find the current directory"))?;
         Ok(model::mount::parse_volume(text, &here)?)
     }
 }

@@ -7,7 +7,10 @@ use crate::failure::Outcome;
 use clap::Args;
 
 pub(crate) const VERBS: &[Verb] =
-    &[verb::<Scale>(&["scale"], "[SERVICE=REPLICAS...]", "Scale services").examples("scale web=3 worker=2")];
+    &[
+        verb::<Scale>(&["scale"], "[SERVICE=REPLICAS...]", "Scale services")
+            .examples("scale web=3 worker=2"),
+    ];
 
 #[derive(Debug, Args)]
 struct Scale {
@@ -27,6 +30,8 @@ impl Run for Scale {
         if services.is_empty() {
             return Err(usage("name a service and a number: scale web=3"));
         }
-        Up::scaled(&self.replicas).only(services, self.no_deps).run(call)
+        Up::scaled(&self.replicas)
+            .only(services, self.no_deps)
+            .run(call)
     }
 }

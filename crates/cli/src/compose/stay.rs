@@ -44,7 +44,13 @@ struct Course {
 impl Stay<'_> {
     /// Until the containers have ended, or the user has had enough.
     pub(super) fn listen(&self, listener: &mut Listener<'_, '_>) -> Outcome {
-        let mut course = Course { bringing_up: true, stopping: Stopping::No, code: 0, decided: false, aborting: false };
+        let mut course = Course {
+            bringing_up: true,
+            stopping: Stopping::No,
+            code: 0,
+            decided: false,
+            aborting: false,
+        };
         while course.bringing_up || listener.active() > 0 || course.stopping.goes_on() {
             match listener.news.recv_timeout(Duration::from_millis(200)) {
                 Ok(news) => self.hear(listener, &mut course, news)?,
@@ -55,7 +61,12 @@ impl Stay<'_> {
         Ok(course.code)
     }
 
-    fn hear(&self, listener: &mut Listener<'_, '_>, course: &mut Course, news: News) -> Result<(), Failure> {
+    fn hear(
+        &self,
+        listener: &mut Listener<'_, '_>,
+        course: &mut Course,
+        news: News,
+    ) -> Result<(), Failure> {
         match news {
             News::Started(id) => listener.started(&id)?,
             News::Broken(failure) => return Err(failure),
@@ -65,13 +76,18 @@ impl Stay<'_> {
                 self.interrupted.store(true, Ordering::Relaxed);
                 if course.bringing_up {
                     // What is under way is finished first; then all is stopped.
-                    self.display.note("Gracefully stopping... (press Ctrl+C again to force)");
+                    self.display
+                        .note("Gracefully stopping... (press Ctrl+C again to force)");
                 } else {
                     course.stopping.further(self)?;
                 }
             }
             News::Done(outcome) => self.brought_up(listener, course, outcome)?,
-            News::Ended { container, service, code } => {
+            News::Ended {
+                container,
+                service,
+                code,
+            } => {
                 listener.ended(&container);
                 self.ended(course, &container, &service, code)?;
             }
@@ -92,7 +108,11 @@ impl Stay<'_> {
         }
         outcome?;
         // Also those that ran before, and were over before they could be heard of.
-        let query = Query { since: Some(self.since), follow: true, ..Query::default() };
+        let query = Query {
+            since: Some(self.since),
+            follow: true,
+            ..Query::default()
+        };
         let names = listener.join_all(query)?;
         if !names.is_empty() {
             output::note(format_args!("Attaching to {}", names.join(", ")));
@@ -103,15 +123,28 @@ impl Stay<'_> {
         Ok(())
     }
 
-    fn ended(&self, course: &mut Course, container: &str, service: &str, exit: Option<u8>) -> Result<(), Failure> {
+    fn ended(
+        &self,
+        course: &mut Course,
+        container: &str,
+        service: &str,
+        exit: Option<u8>,
+    ) -> Result<(), Failure> {
         if let Some(exit) = exit {
             let name = self.short(container);
-            self.display.note(&format!("{name} exited with code {exit}"));
+            self.display
+                .note(&format!("{name} exited with code {exit}"));
         }
         if !self.flags.aborts(exit.is_some_and(|exit| exit != 0)) {
             return Ok(());
         }
-        if !course.decided && self.flags.exit_code_from.as_ref().is_none_or(|name| name == service) {
+        if !course.decided
+            && self
+                .flags
+                .exit_code_from
+                .as_ref()
+                .is_none_or(|name| name == service)
+        {
             course.code = exit.unwrap_or(0);
             course.decided = true;
         }
@@ -129,7 +162,9 @@ impl Stay<'_> {
     }
 
     fn short<'n>(&self, container: &'n str) -> &'n str {
-        let rest = container.strip_prefix(&self.project.name).map(|rest| rest.trim_start_matches(['-', '_']));
+        let rest = container
+            .strip_prefix(&self.project.name)
+            .map(|rest| rest.trim_start_matches(['-', '_']));
         rest.filter(|name| !name.is_empty()).unwrap_or(container)
     }
 }
@@ -162,12 +197,22 @@ impl Stopping {
     /// The first wish stops gracefully, the second kills.
     fn further(&mut self, stay: &Stay<'_>) -> Result<(), Failure> {
         let gracefully = self.is_idle();
-        output::note(if gracefully { "Gracefully stopping... (press Ctrl+C again to force)" } else { "Killing..." });
+        output::note(if gracefully {
+            "Gracefully stopping... (press Ctrl+C again to force)"
+        } else {
+            "Killing..."
+        });
         let (ctx, globals) = (stay.call.ctx()?.clone(), stay.call.globals.clone());
-        let (project, parallel, timeout) = (stay.project.clone(), stay.call.parallel(), stay.flags.timeout);
+        let (project, parallel, timeout) = (
+            stay.project.clone(),
+            stay.call.parallel(),
+            stay.flags.timeout,
+        );
         // Not in the scope of the stay: a second Ctrl-C must not wait for it.
         *self = Self::Going(std::thread::spawn(move || {
-            let Ok(all) = observe::containers(&ctx, &project.name) else { return };
+            let Ok(all) = observe::containers(&ctx, &project.name) else {
+                return;
+            };
             let containers: Vec<_> = all.iter().filter(|c| !c.oneoff).collect();
             let mut plan = match gracefully {
                 true => lifecycle::stop(&containers, timeout),
@@ -176,7 +221,12 @@ impl Stopping {
             hooks::insert(&mut plan, &project);
             let display = Display::new(&globals, false);
             let interrupted = AtomicBool::new(false);
-            let run = execute::Run { ctx: &ctx, progress: &display, parallel, interrupted: &interrupted };
+            let run = execute::Run {
+                ctx: &ctx,
+                progress: &display,
+                parallel,
+                interrupted: &interrupted,
+            };
             // A step that fails is shown by the display; the containers' own ends tell the rest.
             let _ = execute::execute(run, &plan);
         }));

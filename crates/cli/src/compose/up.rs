@@ -1,22 +1,23 @@
 //! `up`, `create`.
 
 use super::attached::{Choice, Listener, Shared};
-use super::stay::Stay;
 use super::display::Display;
 use super::globals::is_true;
 use super::printer::{Manner, Printer, colour};
 use super::project::{steps_failure, up_failure};
+use super::stay::Stay;
 use super::verb::{Run, Verb, usage, verb};
 use super::{Call, images};
 use crate::failure::{Failure, Outcome};
 use crate::output;
 use clap::Args;
 use compose::execute::{self, PARALLEL};
+use compose::names::Separator;
+use compose::plan::Plan;
 use compose::plan::up::{Options, Recreate, Start};
 use compose::progress::Progress;
-use compose::plan::Plan;
-use compose::up::Request;
 use compose::spec;
+use compose::up::Request;
 use compose_file::Project;
 use engine::{Timestamp, events};
 use std::collections::BTreeMap;
@@ -144,9 +145,16 @@ pub(crate) fn parse_scale(words: &[String]) -> Result<BTreeMap<String, u32>, Fai
     let mut scale = BTreeMap::new();
     let joined = words.join(" ").replace(" =", "=").replace("= ", "=");
     for entry in joined.split_whitespace() {
-        let (service, count) =
-            entry.split_once('=').ok_or_else(|| usage(format!("invalid scale specifier: {entry}: write SERVICE=NUM, as in web=3")))?;
-        let count: u32 = count.parse().map_err(|_| usage(format!("invalid scale specifier: {entry}: {count:?} is no number")))?;
+        let (service, count) = entry.split_once('=').ok_or_else(|| {
+            usage(format!(
+                "invalid scale specifier: {entry}: write SERVICE=NUM, as in web=3"
+            ))
+        })?;
+        let count: u32 = count.parse().map_err(|_| {
+            usage(format!(
+                "invalid scale specifier: {entry}: {count:?} is no number"
+            ))
+        })?;
         scale.insert(service.to_owned(), count);
     }
     Ok(scale)
@@ -170,7 +178,11 @@ impl MakeFlags {
             services: services.to_vec(),
             scale: parse_scale(&self.scale)?,
             recreate,
-            recreate_dependencies: if self.no_recreate { Recreate::Never } else { Recreate::Diverged },
+            recreate_dependencies: if self.no_recreate {
+                Recreate::Never
+            } else {
+                Recreate::Diverged
+            },
             remove_orphans: self.remove_orphans || said("COMPOSE_REMOVE_ORPHANS"),
             ignore_orphans: said("COMPOSE_IGNORE_ORPHANS"),
             separator: call.globals.separator,
@@ -207,15 +219,32 @@ impl Call<'_> {
         }
         let display = Display::new(&self.globals, false);
         let interrupted = AtomicBool::new(false);
-        let run = execute::Run { ctx: self.ctx()?, progress: &display, parallel: self.parallel(), interrupted: &interrupted };
-        display.during(|| execute::execute(run, plan)).map_err(steps_failure)
+        let run = execute::Run {
+            ctx: self.ctx()?,
+            progress: &display,
+            parallel: self.parallel(),
+            interrupted: &interrupted,
+        };
+        display
+            .during(|| execute::execute(run, plan))
+            .map_err(steps_failure)
     }
 
     /// Brings the project to what the file says and shows it.
-    pub(crate) fn make(&self, project: &Project, make: &MakeFlags, request: &Request) -> Result<(), Failure> {
+    pub(crate) fn make(
+        &self,
+        project: &Project,
+        make: &MakeFlags,
+        request: &Request,
+    ) -> Result<(), Failure> {
         let display = Display::new(&self.globals, false);
         let interrupted = AtomicBool::new(false);
-        let run = execute::Run { ctx: self.ctx()?, progress: &display, parallel: self.parallel(), interrupted: &interrupted };
+        let run = execute::Run {
+            ctx: self.ctx()?,
+            progress: &display,
+            parallel: self.parallel(),
+            interrupted: &interrupted,
+        };
         bring_up(run, &display, project, make, request)
     }
 }
@@ -235,10 +264,16 @@ fn bring_up(
             display.warning(warning);
         }
         for pending in &plan.pending {
-            display.warning(&format!("service {} is pending: {}", pending.service, pending.why));
+            display.warning(&format!(
+                "service {} is pending: {}",
+                pending.service, pending.why
+            ));
         }
     };
-    display.during(|| compose::up::up(run, project, request, &settings, &mut tell)).map(drop).map_err(up_failure)
+    display
+        .during(|| compose::up::up(run, project, request, &settings, &mut tell))
+        .map(drop)
+        .map_err(up_failure)
 }
 
 impl Run for Create {
@@ -275,7 +310,11 @@ impl Run for Up {
         }
         if self.detach || self.wait || self.no_start {
             call.make(&project, &self.make, &request)?;
-            return if self.wait { self.wait_for(call, &project) } else { Ok(0) };
+            return if self.wait {
+                self.wait_for(call, &project)
+            } else {
+                Ok(0)
+            };
         }
         self.stay(call, &project, &request)
     }
@@ -284,8 +323,17 @@ impl Run for Up {
 impl Up {
     /// `scale` is `up -d --no-deps`-like: everything else stays as it is.
     pub(crate) fn scaled(words: &[String]) -> Self {
-        let make = MakeFlags { scale: words.to_vec(), no_recreate: true, ..MakeFlags::default() };
-        Self { make, detach: true, format: "text".into(), ..Self::default() }
+        let make = MakeFlags {
+            scale: words.to_vec(),
+            no_recreate: true,
+            ..MakeFlags::default()
+        };
+        Self {
+            make,
+            detach: true,
+            format: "text".into(),
+            ..Self::default()
+        }
     }
 
     pub(crate) fn only(mut self, services: Vec<String>, no_deps: bool) -> Self {
@@ -295,14 +343,18 @@ impl Up {
     }
 
     fn check(&self) -> Result<(), Failure> {
-        let attached_only = self.abort_on_container_exit || self.abort_on_container_failure || self.exit_code_from.is_some();
+        let attached_only = self.abort_on_container_exit
+            || self.abort_on_container_failure
+            || self.exit_code_from.is_some();
         if self.detach && (attached_only || !self.attach.is_empty() || self.attach_dependencies) {
             return Err(usage(
                 "--detach cannot be combined with --abort-on-container-exit, --abort-on-container-failure, --exit-code-from, --attach or --attach-dependencies",
             ));
         }
         if self.wait && attached_only {
-            return Err(usage("--wait cannot be combined with --abort-on-container-exit"));
+            return Err(usage(
+                "--wait cannot be combined with --abort-on-container-exit",
+            ));
         }
         Ok(())
     }
@@ -310,22 +362,37 @@ impl Up {
     fn show_plan(&self, call: &Call<'_>, project: &Project, request: &Request) -> Outcome {
         let plan = compose::up::preview(call.ctx()?, project, request).map_err(up_failure)?;
         match self.format.as_str() {
-            "json" => output::line(serde_json::to_string_pretty(&plan.to_json()).unwrap_or_default())?,
+            "json" => {
+                output::line(serde_json::to_string_pretty(&plan.to_json()).unwrap_or_default())?
+            }
             "text" => {
                 for warning in &plan.warnings {
                     call.warn(warning);
                 }
                 output::line(&plan)?;
             }
-            other => return Err(usage(format!("unknown --format {other:?}: use text or json"))),
+            other => {
+                return Err(usage(format!(
+                    "unknown --format {other:?}: use text or json"
+                )));
+            }
         }
-        Ok(if plan.is_empty() || call.globals.dry_run { 0 } else { 2 })
+        Ok(if plan.is_empty() || call.globals.dry_run {
+            0
+        } else {
+            2
+        })
     }
 
     fn wait_for(&self, call: &Call<'_>, project: &Project) -> Outcome {
         let display = Display::new(&call.globals, false);
         let interrupted = AtomicBool::new(false);
-        let run = execute::Run { ctx: call.ctx()?, progress: &display, parallel: call.parallel(), interrupted: &interrupted };
+        let run = execute::Run {
+            ctx: call.ctx()?,
+            progress: &display,
+            parallel: call.parallel(),
+            interrupted: &interrupted,
+        };
         let timeout = self.wait_timeout.map(Duration::from_secs);
         compose::up::wait_until_up(run, project, &self.service, timeout).map_err(up_failure)?;
         Ok(0)
@@ -337,21 +404,47 @@ impl Up {
         let reader = events::Reader::from_now(ctx)?;
         let since = Timestamp::now();
         // From here on Ctrl-C stops the containers instead of us.
-        let numbers: Vec<i32> = ["INT", "TERM", "HUP"].into_iter().filter_map(sys::signal::parse).collect();
+        let numbers: Vec<i32> = ["INT", "TERM", "HUP"]
+            .into_iter()
+            .filter_map(sys::signal::parse)
+            .collect();
         let signals = Signals::new(&numbers).map_err(Failure::system("listen for signals"))?;
         let (over, interrupted) = (AtomicBool::new(false), AtomicBool::new(false));
-        let manner = Manner { colour: colour(call, self.no_color), prefix: !self.no_log_prefix, timestamps: self.timestamps };
+        let manner = Manner {
+            colour: colour(call, self.no_color),
+            prefix: !self.no_log_prefix,
+            timestamps: self.timestamps,
+        };
         let display = Display::new(&call.globals, false);
         let printer = Printer::new(manner).above(&display);
-        let shared = Shared { ctx, project: &project.name, printer: &printer, over: &over };
-        let run = execute::Run { ctx, progress: &display, parallel: call.parallel(), interrupted: &interrupted };
+        let shared = Shared {
+            ctx,
+            project: &project.name,
+            printer: &printer,
+            over: &over,
+        };
+        let run = execute::Run {
+            ctx,
+            progress: &display,
+            parallel: call.parallel(),
+            interrupted: &interrupted,
+        };
         std::thread::scope(|scope| {
-            let mut listener = Listener::new(scope, &shared, self.choice(project));
+            let choice = self.choice(project);
+            introduce(&printer, project, &choice, call.globals.separator);
+            let mut listener = Listener::new(scope, &shared, choice);
             listener.hear_events(reader);
             listener.hear_signals(&signals);
             let (display, make) = (&display, &self.make);
             listener.beside(move || bring_up(run, display, project, make, request));
-            let stay = Stay { flags: self, call, project, display, interrupted: &interrupted, since };
+            let stay = Stay {
+                flags: self,
+                call,
+                project,
+                display,
+                interrupted: &interrupted,
+                since,
+            };
             let outcome = stay.listen(&mut listener);
             over.store(true, Ordering::Relaxed);
             outcome
@@ -359,18 +452,55 @@ impl Up {
     }
 
     fn choice(&self, project: &Project) -> Choice {
-        let mut services = if self.attach.is_empty() { self.service.clone() } else { self.attach.clone() };
+        let mut services = if self.attach.is_empty() {
+            self.service.clone()
+        } else {
+            self.attach.clone()
+        };
         if self.attach_dependencies && !services.is_empty() {
-            let options = Options { services: services.clone(), ..Options::default() };
-            services = compose::plan::up::selected(project, &options).iter().map(|s| s.name.clone()).collect();
+            let options = Options {
+                services: services.clone(),
+                ..Options::default()
+            };
+            services = compose::plan::up::selected(project, &options)
+                .iter()
+                .map(|s| s.name.clone())
+                .collect();
         }
-        let silent = project.services.iter().filter(|s| s.attach == Some(false)).map(|s| s.name.clone());
-        let except = self.no_attach.iter().cloned().chain(silent.filter(|name| !self.attach.contains(name))).collect();
+        let silent = project
+            .services
+            .iter()
+            .filter(|s| s.attach == Some(false))
+            .map(|s| s.name.clone());
+        let except = self
+            .no_attach
+            .iter()
+            .cloned()
+            .chain(silent.filter(|name| !self.attach.contains(name)))
+            .collect();
         Choice { services, except }
     }
 
     pub(super) fn aborts(&self, failure: bool) -> bool {
-        self.abort_on_container_exit || self.exit_code_from.is_some() || (self.abort_on_container_failure && failure)
+        self.abort_on_container_exit
+            || self.exit_code_from.is_some()
+            || (self.abort_on_container_failure && failure)
+    }
+}
+
+/// All names that will stand before lines, so that they stand in one column from the first line on.
+fn introduce(printer: &Printer<'_>, project: &Project, choice: &Choice, separator: Separator) {
+    for service in project
+        .services
+        .iter()
+        .filter(|s| choice.takes_service(&s.name))
+    {
+        for number in 1..=service.replicas() {
+            let name = service.container_name.clone();
+            printer.introduce(
+                &name.unwrap_or_else(|| format!("{}{}{number}", service.name, separator.as_str())),
+            );
+        }
     }
 }
 
@@ -380,7 +510,9 @@ mod tests {
 
     #[test]
     fn scale_is_read_as_it_was_ever_typed() {
-        let of = |words: &[&str]| parse_scale(&words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>());
+        let of = |words: &[&str]| {
+            parse_scale(&words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>())
+        };
         let web = BTreeMap::from([("web".to_owned(), 5)]);
         assert_eq!(of(&["web=5"]).unwrap(), web);
         assert_eq!(of(&["web", "=", "5"]).unwrap(), web);

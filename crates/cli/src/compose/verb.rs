@@ -25,7 +25,11 @@ pub(crate) struct Verb {
 }
 
 /// A verb that takes flags anywhere.
-pub(crate) const fn verb<A: Run>(names: &'static [&'static str], usage: &'static str, about: &'static str) -> Verb {
+pub(crate) const fn verb<A: Run>(
+    names: &'static [&'static str],
+    usage: &'static str,
+    about: &'static str,
+) -> Verb {
     Verb {
         names,
         usage,
@@ -72,14 +76,20 @@ impl Verb {
             }
             Ok(Parsed::Arguments { flags, positionals }) => {
                 let words = flags.into_iter().chain(["--".into()]).chain(positionals);
-                command.try_get_matches_from(words).map_err(|error| complaint(&error)).and_then(|matches| (self.run)(call, &matches))
+                command
+                    .try_get_matches_from(words)
+                    .map_err(|error| complaint(&error))
+                    .and_then(|matches| (self.run)(call, &matches))
             }
             Err(failure) => Err(failure),
         };
         match outcome {
             Err(Failure::Usage { message, code }) => {
                 let name = format!("{} {}", called(call.session), self.names[0]);
-                let message = format!("{message}\n\n{}\n\nRun '{name} --help' for more information", self.usage_line(call.session));
+                let message = format!(
+                    "{message}\n\n{}\n\nRun '{name} --help' for more information",
+                    self.usage_line(call.session)
+                );
                 Err(Failure::Usage { message, code })
             }
             other => other,
@@ -87,7 +97,12 @@ impl Verb {
     }
 
     fn usage_line(&self, session: &Session) -> String {
-        format!("Usage:  {} {} {}", called(session), self.names[0], self.usage)
+        format!(
+            "Usage:  {} {} {}",
+            called(session),
+            self.names[0],
+            self.usage
+        )
     }
 
     pub(crate) fn help(&self, session: &Session) -> String {
@@ -97,14 +112,21 @@ impl Verb {
             .get_arguments()
             .filter(|arg| !arg.is_positional() && !arg.is_hide_set())
             .map(|arg| {
-                let short = arg.get_short().map_or("    ".to_owned(), |letter| format!("-{letter}, "));
-                let takes = arg.get_num_args().is_some_and(|range| range.min_values() > 0);
+                let short = arg
+                    .get_short()
+                    .map_or("    ".to_owned(), |letter| format!("-{letter}, "));
+                let takes = arg
+                    .get_num_args()
+                    .is_some_and(|range| range.min_values() > 0);
                 let value = match arg.get_value_names() {
                     Some([name, ..]) if takes => format!(" {}", name.to_lowercase()),
                     _ => String::new(),
                 };
                 let long = arg.get_long().unwrap_or_default();
-                (format!("  {short}--{long}{value}"), arg.get_help().map(ToString::to_string).unwrap_or_default())
+                (
+                    format!("  {short}--{long}{value}"),
+                    arg.get_help().map(ToString::to_string).unwrap_or_default(),
+                )
             })
             .collect();
         rows.sort_by(|a, b| a.0[6..].cmp(&b.0[6..]));
@@ -126,12 +148,19 @@ impl Verb {
 }
 
 pub(crate) fn usage(message: impl Into<String>) -> Failure {
-    Failure::Usage { message: message.into(), code: 1 }
+    Failure::Usage {
+        message: message.into(),
+        code: 1,
+    }
 }
 
 /// clap's complaint without its decoration.
 fn complaint(error: &clap::Error) -> Failure {
     let text = error.to_string();
-    let first = text.split("\n\n").next().unwrap_or_default().replace('\n', " ");
+    let first = text
+        .split("\n\n")
+        .next()
+        .unwrap_or_default()
+        .replace('\n', " ");
     usage(first.strip_prefix("error: ").unwrap_or(&first).trim())
 }

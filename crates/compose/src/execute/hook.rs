@@ -5,6 +5,7 @@
 
 use compose_file::project::Hook;
 use engine::Context;
+use state::Layout;
 use std::ffi::{CString, OsStr};
 use std::io;
 use sys::role::{Role, Session};
@@ -12,7 +13,7 @@ use sys::role::{Role, Session};
 /// Runs the hook and gives its exit status.
 pub(super) fn run(ctx: &Context, container: &str, hook: &Hook) -> io::Result<i32> {
     let role = Role {
-        argv: argv(ctx, container, hook)?,
+        argv: argv(&ctx.layout, container, hook)?,
         env: Vec::new(),
         fds: Vec::new(),
         session: Session::Own,
@@ -21,13 +22,13 @@ pub(super) fn run(ctx: &Context, container: &str, hook: &Hook) -> io::Result<i32
     Ok(sys::process::wait(&child.pidfd)?.code())
 }
 
-fn argv(ctx: &Context, container: &str, hook: &Hook) -> io::Result<Vec<CString>> {
+fn argv(layout: &Layout, container: &str, hook: &Hook) -> io::Result<Vec<CString>> {
     let environment = crate::spec::environment(&hook.environment);
     let mut words: Vec<&OsStr> = Vec::new();
     words.extend(["dockless", "--root"].map(OsStr::new));
-    words.push(ctx.layout.data_root().as_os_str());
+    words.push(layout.data_root().as_os_str());
     words.push(OsStr::new("--run-root"));
-    words.push(ctx.layout.run_root().as_os_str());
+    words.push(layout.run_root().as_os_str());
     words.push(OsStr::new("exec"));
     for (flag, value) in [("-u", &hook.user), ("-w", &hook.working_dir)] {
         if let Some(value) = value {
@@ -52,17 +53,14 @@ mod tests {
 
     #[test]
     fn a_hook_is_an_exec_in_the_same_data_root() {
-        let ctx = Context {
-            layout: state::Layout::new("/d", "/r"),
-            config: Default::default(),
-        };
+        let layout = state::Layout::new("/d", "/r");
         let hook = Hook {
             command: vec!["sh".into(), "-c".into(), "true".into()],
             user: Some("1".into()),
             environment: [("A".to_owned(), Some("b".to_owned()))].into(),
             ..Hook::default()
         };
-        let words = argv(&ctx, "shop-db-1", &hook).unwrap();
+        let words = argv(&layout, "shop-db-1", &hook).unwrap();
         let words: Vec<&str> = words.iter().map(|w| w.to_str().unwrap()).collect();
         assert_eq!(
             words.join(" "),

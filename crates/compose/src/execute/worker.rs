@@ -46,7 +46,7 @@ impl<'a> Worker<'a> {
             // One of several steps to the same end: that is told by the last.
             Ok(()) if done == working => {}
             Ok(()) => tell(done, State::Done),
-            Err(Cause::Dependency(condition::Error::Interrupted)) => {
+            Err(Cause::Interrupted) => {
                 tell("Interrupted", State::Warning);
             }
             Err(_) => tell("Error", State::Failed),
@@ -189,10 +189,11 @@ impl<'a> Worker<'a> {
         act: impl FnOnce(&ContainerRecord) -> engine::Result<()>,
     ) -> Result<(), Cause> {
         match self.with(name, verb, act) {
-            Err(Cause::Engine {
-                source: engine::Error::NoSuchContainer(_),
-                ..
-            }) => Ok(()),
+            Err(Cause::Engine { source, .. })
+                if matches!(*source, engine::Error::NoSuchContainer(_)) =>
+            {
+                Ok(())
+            }
             other => other,
         }
     }
@@ -264,7 +265,7 @@ impl<'a> Worker<'a> {
             match condition::wait(self.run.ctx, container, goal, None, self.run.interrupted) {
                 Ok(()) => {}
                 Err(condition::Error::Interrupted) => {
-                    return Err(Cause::Dependency(condition::Error::Interrupted));
+                    return Err(Cause::Interrupted);
                 }
                 Err(error) if !required => {
                     self.run
@@ -272,7 +273,7 @@ impl<'a> Worker<'a> {
                         .warning(&format!("optional dependency failed to start: {error}"));
                     return Ok(());
                 }
-                Err(error) => return Err(Cause::Dependency(error)),
+                Err(error) => return Err(Cause::Dependency(Box::new(error))),
             }
         }
         Ok(())
@@ -297,5 +298,9 @@ fn remove_network(ctx: &Context, name: &str) -> Result<(), Cause> {
 
 fn cause(verb: &'static str, kind: &str, name: &str) -> impl FnOnce(engine::Error) -> Cause {
     let what = format!("{kind} {name}");
-    move |source| Cause::Engine { verb, what, source }
+    move |source| Cause::Engine {
+        verb,
+        what,
+        source: Box::new(source),
+    }
 }

@@ -19,7 +19,7 @@ pub fn pull(
     wanted: &[(&Service, PullPolicy)],
     progress: &dyn Progress,
 ) -> Result<(), Error> {
-    let store = &ctx.images().map_err(engine::Error::from)?;
+    let store = &ctx.images()?;
     let mut unique: Vec<(&Service, PullPolicy)> = Vec::new();
     for (service, policy) in wanted {
         let name = service.image_name(&project.name);
