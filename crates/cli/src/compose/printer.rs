@@ -100,10 +100,11 @@ impl<'a> Printer<'a> {
             Stream::Stdout => std::io::stdout().lock().write_all(&out),
             Stream::Stderr => std::io::stderr().lock().write_all(&out),
         };
-        Ok(match self.below {
+        match self.below {
             Some(display) => display.above(write)?,
             None => write()?,
-        })
+        }
+        Ok(())
     }
 }
 

@@ -306,8 +306,7 @@ impl RunVerb {
             service_ports: self.service_ports,
             use_aliases: self.use_aliases,
             remove: self.rm,
-            tty: !self.no_tty && !self.detach && terminal
-                || service.tty && terminal && !self.no_tty,
+            tty: !self.no_tty && terminal && (!self.detach || service.tty),
             interactive: self.interactive && !self.detach,
             name: self.name.clone(),
         })
