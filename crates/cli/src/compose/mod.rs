@@ -14,6 +14,7 @@ mod images;
 mod lifecycle;
 mod listing;
 mod logs;
+mod make;
 mod printer;
 mod project;
 mod run;

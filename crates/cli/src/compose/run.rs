@@ -3,7 +3,7 @@
 use super::delegated::{Words, delegate};
 use super::display::Display;
 use super::project::up_failure;
-use super::up::MakeFlags;
+use super::make::MakeFlags;
 use super::verb::{Run, Verb, verb};
 use super::{Call, failed, images};
 use crate::args::key_value;

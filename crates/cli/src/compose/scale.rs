@@ -1,7 +1,8 @@
 //! `scale`.
 
 use super::Call;
-use super::up::{Up, parse_scale};
+use super::make::parse_scale;
+use super::up::Up;
 use super::verb::{Run, Verb, usage, verb};
 use crate::failure::Outcome;
 use clap::Args;
