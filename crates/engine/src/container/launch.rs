@@ -163,3 +163,94 @@ pub(crate) fn connect(ctx: &Context, container: &ContainerRecord) -> Result<Chan
         container.name
     )))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel;
+    use crate::container::record::Lifecycle;
+    use crate::container::state::{Phase, ProcessRef, RunState};
+    use crate::container::stop::{StopOptions, stop};
+    use crate::fixture::{container, context};
+    use model::container::ContainerSpec;
+
+    fn as_if_running(ctx: &Context, id: &str) -> OwnedFd {
+        let dir = ctx.layout.run_container(id);
+        std::fs::create_dir(&dir).unwrap();
+        let ours = ProcessRef::current().unwrap();
+        let run = RunState {
+            monitor: ours,
+            phase: Phase::Running { process: ours },
+            started_at: crate::Timestamp::now(),
+            restart_count: 0,
+            cgroup_parent: "dockless-none".into(),
+            network: None,
+        };
+        run.save(ctx, id).unwrap();
+        channel::listen(&dir).unwrap()
+    }
+
+    /// A monitor that hears one request and then does as told.
+    fn monitor(listener: OwnedFd, act: impl FnOnce(Channel, Request)) {
+        let limit = std::time::Duration::from_secs(60);
+        assert!(sys::poll::readable(listener.as_fd(), limit).unwrap());
+        let socket = sys::socket::accept(&listener).unwrap().unwrap();
+        let channel = Channel::from(socket);
+        let (request, _) = channel.receive::<Request>().unwrap().unwrap();
+        act(channel, request);
+    }
+
+    #[test]
+    fn a_container_that_ends_by_itself_while_it_is_stopped_is_stopped() {
+        let (_dir, ctx) = context();
+        let web = container(&ctx, "web", ContainerSpec::default());
+        let id = web.id.as_str();
+        let listener = as_if_running(&ctx, id);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                monitor(listener, |channel, _| {
+                    let ended = Lifecycle::default();
+                    ended.save(&ctx, id, ::state::Durability::Volatile).unwrap();
+                    std::fs::remove_dir_all(ctx.layout.run_container(id)).unwrap();
+                    drop(channel);
+                });
+            });
+            stop(&ctx, &web, &StopOptions::default()).unwrap();
+        });
+    }
+
+    #[test]
+    fn a_request_that_meets_the_end_says_that_nothing_runs() {
+        let (_dir, ctx) = context();
+        let web = container(&ctx, "web", ContainerSpec::default());
+        let id = web.id.as_str();
+        let listener = as_if_running(&ctx, id);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                monitor(listener, |_, request| {
+                    assert_eq!(request, Request::Pause);
+                    std::fs::remove_dir_all(ctx.layout.run_container(id)).unwrap();
+                });
+            });
+            let refused = ask(&ctx, &web, &Request::Pause);
+            assert!(matches!(refused, Err(Error::NotRunning(who)) if who == id));
+        });
+    }
+
+    #[test]
+    fn a_refusal_is_told_in_the_monitors_words() {
+        let (_dir, ctx) = context();
+        let web = container(&ctx, "web", ContainerSpec::default());
+        let listener = as_if_running(&ctx, web.id.as_str());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                monitor(listener, |channel, _| {
+                    let message = "it will not".to_owned();
+                    channel.send(&Reply::Refused { message }, &[]).unwrap();
+                });
+            });
+            let refused = ask(&ctx, &web, &Request::Unpause).unwrap_err();
+            assert_eq!(refused.to_string(), "it will not");
+        });
+    }
+}

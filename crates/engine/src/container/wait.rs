@@ -48,3 +48,83 @@ pub fn wait(
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::container::record::Lifecycle;
+    use crate::container::state::{Phase, ProcessRef, RunState};
+    use crate::fixture::{container, context};
+    use model::container::ContainerSpec;
+
+    fn enter(ctx: &Context, id: &str, phase: Phase, exit_code: u8) {
+        let _ = std::fs::create_dir(ctx.layout.run_container(id));
+        let lifecycle = Lifecycle {
+            exit_code,
+            running: true,
+            ..Default::default()
+        };
+        lifecycle
+            .save(ctx, id, ::state::Durability::Volatile)
+            .unwrap();
+        let run = RunState {
+            monitor: ProcessRef::current().unwrap(),
+            phase,
+            started_at: crate::Timestamp::now(),
+            restart_count: 0,
+            cgroup_parent: "dockless-none".into(),
+            network: None,
+        };
+        run.save(ctx, id).unwrap();
+    }
+
+    #[test]
+    fn the_end_of_a_run_is_the_next_exit_and_not_yet_the_end() {
+        let (_dir, ctx) = context();
+        let web = container(&ctx, "web", ContainerSpec::default());
+        let id = web.id.as_str();
+        let process = ProcessRef::current().unwrap();
+        enter(&ctx, id, Phase::Running { process }, 0);
+        let soon = Some(Duration::from_millis(20));
+        assert_eq!(wait(&ctx, &web, Condition::NotRunning, soon).unwrap(), None);
+        let code = std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| {
+                let limit = Some(Duration::from_secs(60));
+                wait(&ctx, &web, Condition::NextExit, limit).unwrap()
+            });
+            // However the two meet: it comes to be restarting again and again until it was seen.
+            while !waiting.is_finished() {
+                enter(&ctx, id, Phase::Running { process }, 0);
+                std::thread::yield_now();
+                enter(&ctx, id, Phase::Restarting, 7);
+                std::thread::yield_now();
+            }
+            waiting.join().unwrap()
+        });
+        assert_eq!(code, Some(7));
+        assert_eq!(wait(&ctx, &web, Condition::NotRunning, soon).unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_removed_has_the_code_it_had() {
+        let (_dir, ctx) = context();
+        let web = container(&ctx, "web", ContainerSpec::default());
+        assert_eq!(
+            wait(&ctx, &web, Condition::NotRunning, None).unwrap(),
+            Some(0)
+        );
+        let ended = Lifecycle {
+            exit_code: 9,
+            ..Default::default()
+        };
+        ended
+            .save(&ctx, web.id.as_str(), ::state::Durability::Volatile)
+            .unwrap();
+        assert_eq!(
+            wait(&ctx, &web, Condition::NotRunning, None).unwrap(),
+            Some(9)
+        );
+        crate::container::remove::remove(&ctx, &web, Default::default()).unwrap();
+        assert_eq!(wait(&ctx, &web, Condition::Removed, None).unwrap(), Some(0));
+    }
+}

@@ -190,7 +190,7 @@ fn one(record: &MountRecord, facts: &Facts) -> Result<Mount> {
 }
 
 /// A directory within a volume; the volume's content is a container's, so no link in it leads out.
-pub(super) fn beneath(volume: &Path, subpath: &str) -> Result<PathBuf> {
+fn beneath(volume: &Path, subpath: &str) -> Result<PathBuf> {
     use std::path::Component;
     let path = Path::new(subpath);
     if path
@@ -213,4 +213,168 @@ pub(super) fn beneath(volume: &Path, subpath: &str) -> Result<PathBuf> {
         ));
     }
     Ok(real)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{record, refusal};
+    use crate::spec::build;
+    use crate::spec::tests::facts;
+    use model::container::ContainerSpec;
+    use model::mount::Mount as Asked;
+    use oci_spec::runtime::Spec;
+
+    fn strings(list: &[&str]) -> Vec<String> {
+        list.iter().map(|s| (*s).to_owned()).collect()
+    }
+
+    fn mount(kind: Wanted<'_>, target: &str, read_only: bool) -> MountRecord {
+        let (kind, volume) = match kind {
+            Wanted::Bind(source) => (
+                MountKind::Bind {
+                    source: source.into(),
+                    create_source: true,
+                    propagation: None,
+                    non_recursive: false,
+                },
+                None,
+            ),
+            Wanted::Volume(name) => (
+                MountKind::Volume {
+                    name: Some(name.into()),
+                    no_copy: false,
+                    subpath: None,
+                    driver: None,
+                    driver_opts: Default::default(),
+                    labels: Default::default(),
+                },
+                Some(name.to_owned()),
+            ),
+            Wanted::Tmpfs(options) => (
+                MountKind::Tmpfs {
+                    size: Some(4096),
+                    mode: Some(0o700),
+                    options: strings(options),
+                },
+                None,
+            ),
+        };
+        MountRecord {
+            mount: Asked {
+                kind,
+                target: target.into(),
+                read_only,
+            },
+            volume,
+            anonymous: false,
+        }
+    }
+
+    enum Wanted<'a> {
+        Bind(&'a str),
+        Volume(&'a str),
+        Tmpfs(&'a [&'a str]),
+    }
+
+    fn options_at(spec: &Spec, target: &str) -> Vec<String> {
+        let mounts = spec.mounts().as_ref().unwrap();
+        let found = mounts
+            .iter()
+            .find(|m| m.destination() == Path::new(target))
+            .unwrap();
+        found.options().clone().unwrap()
+    }
+
+    #[test]
+    fn parents_are_mounted_before_what_lies_in_them() {
+        let mut web = record(ContainerSpec::default());
+        web.mounts = vec![
+            mount(Wanted::Bind("/srv/deep"), "/data/a/b", false),
+            mount(Wanted::Volume("db"), "/data", true),
+            mount(Wanted::Tmpfs(&[]), "/data/a", false),
+        ];
+        let spec = build(&web, &facts()).unwrap();
+        let targets: Vec<String> = spec
+            .mounts()
+            .as_ref()
+            .unwrap()
+            .iter()
+            .map(|m| m.destination().display().to_string())
+            .collect();
+        let at = |target: &str| targets.iter().position(|t| t == target).unwrap();
+        assert!(at("/proc") < at("/data") && at("/dev") < at("/dev/shm"));
+        assert!(at("/data") < at("/data/a") && at("/data/a") < at("/data/a/b"));
+        assert_eq!(options_at(&spec, "/data"), ["rbind", "rprivate", "ro"]);
+        assert_eq!(options_at(&spec, "/data/a/b"), ["rbind", "rprivate", "rw"]);
+        assert!(options_at(&spec, "/sys").contains(&"ro".to_owned()));
+    }
+
+    #[test]
+    fn a_tmpfs_may_not_execute_unless_told() {
+        let mut web = record(ContainerSpec::default());
+        web.mounts = vec![
+            mount(Wanted::Tmpfs(&["uid=5"]), "/tmp", true),
+            mount(Wanted::Tmpfs(&["exec"]), "/run", false),
+        ];
+        let spec = build(&web, &facts()).unwrap();
+        assert_eq!(
+            options_at(&spec, "/tmp"),
+            [
+                "nosuid",
+                "nodev",
+                "noexec",
+                "uid=5",
+                "size=4096",
+                "mode=700",
+                "ro"
+            ]
+        );
+        assert_eq!(
+            options_at(&spec, "/run"),
+            ["nosuid", "nodev", "size=4096", "mode=700"]
+        );
+    }
+
+    #[test]
+    fn a_mount_of_ones_own_covers_the_engines() {
+        let mut web = record(ContainerSpec {
+            shm_size: Some(1 << 20),
+            ..Default::default()
+        });
+        let spec = build(&web, &facts()).unwrap();
+        assert!(options_at(&spec, "/dev/shm").contains(&"size=1048576".to_owned()));
+        web.mounts = vec![
+            mount(Wanted::Bind("/srv/hosts"), "/etc/hosts", true),
+            mount(Wanted::Tmpfs(&[]), "/dev/shm", false),
+        ];
+        let spec = build(&web, &facts()).unwrap();
+        for target in ["/etc/hosts", "/dev/shm"] {
+            let mounts = spec.mounts().as_ref().unwrap();
+            let count = mounts
+                .iter()
+                .filter(|m| m.destination() == Path::new(target))
+                .count();
+            assert_eq!(count, 1, "{target}");
+        }
+    }
+
+    #[test]
+    fn a_volume_that_is_gone_is_an_error_that_names_it() {
+        let mut web = record(ContainerSpec::default());
+        web.mounts = vec![mount(Wanted::Volume("lost"), "/data", false)];
+        assert!(refusal(build(&web, &facts())).contains("lost: no such volume"));
+    }
+
+    #[test]
+    fn a_subpath_that_leads_out_of_its_volume_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let volume = dir.path().join("volume");
+        std::fs::create_dir_all(volume.join("sub")).unwrap();
+        std::os::unix::fs::symlink("/etc", volume.join("out")).unwrap();
+        assert!(beneath(&volume, "sub").is_ok());
+        for bad in ["../x", "/etc", "out"] {
+            assert!(beneath(&volume, bad).is_err(), "{bad}");
+        }
+    }
 }

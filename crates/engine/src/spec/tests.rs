@@ -1,11 +1,9 @@
 //! From a record to the OCI spec, without a kernel.
 
 use super::*;
-use crate::container::record::MountRecord;
 use crate::fixture::{record, refusal};
 use model::container::NamespaceMode;
 use model::limits::{Resources, Ulimit};
-use model::mount::Mount;
 use model::network::NetworkMode;
 use oci_spec::runtime::Capability;
 use runtime::defaults;
@@ -108,163 +106,13 @@ fn privileged_hides_nothing_and_filters_nothing_unless_told() {
     assert_eq!(filtered.seccomp, Seccomp::Default);
 }
 
-fn mount(kind: MountKindOf<'_>, target: &str, read_only: bool) -> MountRecord {
-    use model::mount::MountKind;
-    let (kind, volume) = match kind {
-        MountKindOf::Bind(source) => (
-            MountKind::Bind {
-                source: source.into(),
-                create_source: true,
-                propagation: None,
-                non_recursive: false,
-            },
-            None,
-        ),
-        MountKindOf::Volume(name) => (
-            MountKind::Volume {
-                name: Some(name.into()),
-                no_copy: false,
-                subpath: None,
-                driver: None,
-                driver_opts: Default::default(),
-                labels: Default::default(),
-            },
-            Some(name.to_owned()),
-        ),
-        MountKindOf::Tmpfs(options) => (
-            MountKind::Tmpfs {
-                size: Some(4096),
-                mode: Some(0o700),
-                options: strings(options),
-            },
-            None,
-        ),
-    };
-    MountRecord {
-        mount: Mount {
-            kind,
-            target: target.into(),
-            read_only,
-        },
-        volume,
-        anonymous: false,
-    }
-}
-
-enum MountKindOf<'a> {
-    Bind(&'a str),
-    Volume(&'a str),
-    Tmpfs(&'a [&'a str]),
-}
-
-fn facts() -> Facts {
+pub(super) fn facts() -> Facts {
     Facts {
         hostname_file: "/data/hostname".into(),
         hosts_file: "/data/hosts".into(),
         resolv_file: "/data/resolv.conf".into(),
         volumes: HashMap::from([("db".to_owned(), PathBuf::from("/volumes/db/_data"))]),
         ..Default::default()
-    }
-}
-
-fn options_at(spec: &Spec, target: &str) -> Vec<String> {
-    let mounts = spec.mounts().as_ref().unwrap();
-    let found = mounts
-        .iter()
-        .find(|m| m.destination() == Path::new(target))
-        .unwrap();
-    found.options().clone().unwrap()
-}
-
-#[test]
-fn parents_are_mounted_before_what_lies_in_them() {
-    let mut web = record(ContainerSpec::default());
-    web.mounts = vec![
-        mount(MountKindOf::Bind("/srv/deep"), "/data/a/b", false),
-        mount(MountKindOf::Volume("db"), "/data", true),
-        mount(MountKindOf::Tmpfs(&[]), "/data/a", false),
-    ];
-    let spec = build(&web, &facts()).unwrap();
-    let targets: Vec<String> = spec
-        .mounts()
-        .as_ref()
-        .unwrap()
-        .iter()
-        .map(|m| m.destination().display().to_string())
-        .collect();
-    let at = |target: &str| targets.iter().position(|t| t == target).unwrap();
-    assert!(at("/proc") < at("/data") && at("/dev") < at("/dev/shm"));
-    assert!(at("/data") < at("/data/a") && at("/data/a") < at("/data/a/b"));
-    assert_eq!(options_at(&spec, "/data"), ["rbind", "rprivate", "ro"]);
-    assert_eq!(options_at(&spec, "/data/a/b"), ["rbind", "rprivate", "rw"]);
-    assert!(options_at(&spec, "/sys").contains(&"ro".to_owned()));
-}
-
-#[test]
-fn a_tmpfs_may_not_execute_unless_told() {
-    let mut web = record(ContainerSpec::default());
-    web.mounts = vec![
-        mount(MountKindOf::Tmpfs(&["uid=5"]), "/tmp", true),
-        mount(MountKindOf::Tmpfs(&["exec"]), "/run", false),
-    ];
-    let spec = build(&web, &facts()).unwrap();
-    assert_eq!(
-        options_at(&spec, "/tmp"),
-        [
-            "nosuid",
-            "nodev",
-            "noexec",
-            "uid=5",
-            "size=4096",
-            "mode=700",
-            "ro"
-        ]
-    );
-    assert_eq!(
-        options_at(&spec, "/run"),
-        ["nosuid", "nodev", "size=4096", "mode=700"]
-    );
-}
-
-#[test]
-fn a_mount_of_ones_own_covers_the_engines() {
-    let mut web = record(ContainerSpec {
-        shm_size: Some(1 << 20),
-        ..Default::default()
-    });
-    let spec = build(&web, &facts()).unwrap();
-    assert!(options_at(&spec, "/dev/shm").contains(&"size=1048576".to_owned()));
-    web.mounts = vec![
-        mount(MountKindOf::Bind("/srv/hosts"), "/etc/hosts", true),
-        mount(MountKindOf::Tmpfs(&[]), "/dev/shm", false),
-    ];
-    let spec = build(&web, &facts()).unwrap();
-    for target in ["/etc/hosts", "/dev/shm"] {
-        let mounts = spec.mounts().as_ref().unwrap();
-        let count = mounts
-            .iter()
-            .filter(|m| m.destination() == Path::new(target))
-            .count();
-        assert_eq!(count, 1, "{target}");
-    }
-}
-
-#[test]
-fn a_volume_that_is_gone_is_an_error_that_names_it() {
-    let mut web = record(ContainerSpec::default());
-    web.mounts = vec![mount(MountKindOf::Volume("lost"), "/data", false)];
-    assert!(refusal(build(&web, &facts())).contains("lost: no such volume"));
-}
-
-#[test]
-fn a_subpath_that_leads_out_of_its_volume_is_refused() {
-    let dir = tempfile::tempdir().unwrap();
-    let volume = dir.path().join("volume");
-    std::fs::create_dir_all(volume.join("sub")).unwrap();
-    std::os::unix::fs::symlink("/etc", volume.join("out")).unwrap();
-    assert!(mounts::beneath(&volume, "sub").is_ok());
-    for bad in ["../x", "/etc", "out"] {
-        assert!(mounts::beneath(&volume, bad).is_err(), "{bad}");
     }
 }
 
