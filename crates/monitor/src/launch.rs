@@ -116,9 +116,10 @@ impl Monitor {
             ..Default::default()
         };
         self.phase = Stage::Running(Box::new(run));
-        let written = lifecycle
-            .save(&self.ctx, self.id(), self.lifecycle_durability())
-            .and_then(|()| self.save_state());
+        // In this order: see `State::load`.
+        let written = self
+            .save_state()
+            .and_then(|()| lifecycle.save(&self.ctx, self.id(), self.lifecycle_durability()));
         if let Err(error) = written {
             // Nobody would find it again: better no process than one without a record.
             if let Stage::Running(mut run) = std::mem::replace(&mut self.phase, Stage::Ended) {

@@ -169,45 +169,62 @@ impl State {
     }
 
     /// Reads what the run root says and checks it against the kernel.
+    ///
+    /// Two records make up the picture, and a monitor may change both meanwhile. It writes how a run ended before it
+    /// takes its state away, and that one runs before anything else; so the state is read first, and what could be
+    /// half of two pictures is looked at again.
     pub fn load(ctx: &Context, id: &str) -> Result<Self> {
-        let last = Lifecycle::load(ctx, id)?;
-        let exited = |last: Option<Lifecycle>| match last {
-            None => Self::Created,
-            // Marked running, but nothing runs: the host went down, or all was killed at once.
-            Some(l) if l.running => Self::Exited(Lifecycle {
-                exit_code: 255,
-                running: false,
-                ..l
-            }),
-            Some(l) => Self::Exited(l),
-        };
-        let Some(run) = RunState::load(ctx, id)? else {
-            return Ok(exited(last));
-        };
+        loop {
+            let run = RunState::load(ctx, id)?;
+            if let Some(run) = &run
+                && let Some(state) = Self::with_process(ctx, id, run)?
+            {
+                return Ok(state);
+            }
+            let last = Lifecycle::load(ctx, id)?;
+            let settled = last.as_ref().is_none_or(|l| !l.running);
+            if settled || (RunState::load(ctx, id)? == run && Lifecycle::load(ctx, id)? == last) {
+                return Ok(Self::without_process(run, last));
+            }
+        }
+    }
+
+    /// `Running` or `Paused`, when that is what it is.
+    fn with_process(ctx: &Context, id: &str, run: &RunState) -> Result<Option<Self>> {
         // A process that has ended while its monitor lives is about to be written down; until then it runs.
         let alive = |process: ProcessRef| process.is_alive() || run.monitor.is_alive();
-        match run.phase {
-            Phase::Running { process } if alive(process) => {
-                let health = HealthState::load(ctx, id)?;
-                Ok(Self::Running {
-                    process,
-                    run: Box::new(run),
-                    health,
-                })
-            }
-            Phase::Paused { process } if alive(process) => {
-                let health = HealthState::load(ctx, id)?;
-                Ok(Self::Paused {
-                    process,
-                    run: Box::new(run),
-                    health,
-                })
-            }
-            Phase::Restarting if run.monitor.is_alive() => Ok(Self::Restarting {
-                run: Box::new(run),
-                last: last.unwrap_or_default(),
+        let boxed = || Box::new(run.clone());
+        Ok(match run.phase {
+            Phase::Running { process } if alive(process) => Some(Self::Running {
+                process,
+                run: boxed(),
+                health: HealthState::load(ctx, id)?,
             }),
-            _ => Ok(exited(last)),
+            Phase::Paused { process } if alive(process) => Some(Self::Paused {
+                process,
+                run: boxed(),
+                health: HealthState::load(ctx, id)?,
+            }),
+            _ => None,
+        })
+    }
+
+    fn without_process(run: Option<RunState>, last: Option<Lifecycle>) -> Self {
+        match (run, last) {
+            (Some(run), last) if run.phase == Phase::Restarting && run.monitor.is_alive() => {
+                Self::Restarting {
+                    run: Box::new(run),
+                    last: last.unwrap_or_default(),
+                }
+            }
+            (_, None) => Self::Created,
+            // Marked running, but nothing runs: the host went down, or all was killed at once.
+            (_, Some(last)) if last.running => Self::Exited(Lifecycle {
+                exit_code: 255,
+                running: false,
+                ..last
+            }),
+            (_, Some(last)) => Self::Exited(last),
         }
     }
 }
@@ -245,5 +262,57 @@ impl HealthState {
             self,
             state::Durability::Volatile,
         )?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{container, context};
+    use model::container::ContainerSpec;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    #[test]
+    fn nobody_sees_half_of_a_start_or_of_an_end() {
+        let (_dir, ctx) = context();
+        let web = container(&ctx, "web", ContainerSpec::default());
+        let id = web.id.as_str();
+        let ours = ProcessRef::current().unwrap();
+        let run = RunState {
+            monitor: ours,
+            phase: Phase::Running { process: ours },
+            started_at: Timestamp::now(),
+            restart_count: 0,
+            cgroup_parent: "dockless-none".into(),
+            network: None,
+        };
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let volatile = state::Durability::Volatile;
+                for code in 0..100 {
+                    // As a monitor does it.
+                    std::fs::create_dir(ctx.layout.run_container(id)).unwrap();
+                    run.save(&ctx, id).unwrap();
+                    let mut lifecycle = Lifecycle {
+                        started_at: Some(Timestamp::now()),
+                        running: true,
+                        ..Default::default()
+                    };
+                    lifecycle.save(&ctx, id, volatile).unwrap();
+                    (lifecycle.running, lifecycle.exit_code) = (false, code);
+                    lifecycle.save(&ctx, id, volatile).unwrap();
+                    crate::trash::discard(&ctx, &ctx.layout.run_container(id)).unwrap();
+                }
+                over.store(true, Ordering::Relaxed);
+            });
+            while !over.load(Ordering::Relaxed) {
+                match State::load(&ctx, id).unwrap() {
+                    State::Exited(last) => assert!(last.exit_code < 100, "{last:?}"),
+                    State::Running { .. } | State::Created => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+        });
     }
 }

@@ -60,13 +60,20 @@ mod tests {
     fn enter(ctx: &Context, id: &str, phase: Phase, exit_code: u8) {
         let _ = std::fs::create_dir(ctx.layout.run_container(id));
         let lifecycle = Lifecycle {
+            started_at: Some(crate::Timestamp::now()),
             exit_code,
             running: true,
             ..Default::default()
         };
-        lifecycle
-            .save(ctx, id, ::state::Durability::Volatile)
-            .unwrap();
+        let write_lifecycle = || {
+            lifecycle
+                .save(ctx, id, ::state::Durability::Volatile)
+                .unwrap();
+        };
+        // The order is the monitor's: how a run ended stands before the state that says so, a new one after.
+        if phase == Phase::Restarting {
+            write_lifecycle();
+        }
         let run = RunState {
             monitor: ProcessRef::current().unwrap(),
             phase,
@@ -76,6 +83,9 @@ mod tests {
             network: None,
         };
         run.save(ctx, id).unwrap();
+        if phase != Phase::Restarting {
+            write_lifecycle();
+        }
     }
 
     #[test]
