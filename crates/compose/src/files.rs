@@ -37,7 +37,7 @@ impl compose_file::Files for HostFiles {
 
 /// Where the files of all projects lie.
 pub fn root(layout: &state::Layout) -> PathBuf {
-    layout.data_root().join("compose")
+    layout.compose()
 }
 
 #[derive(Debug, thiserror::Error)]

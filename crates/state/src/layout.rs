@@ -9,6 +9,7 @@
 //!   volumes/<name>/             record.json, _data/
 //!   networks/<name>.json        network records
 //!   build/                      build cache records
+//!   compose/<project>/<hash>    contents of configs and secrets
 //!   static-addresses            empty file: some container asked for an address by number
 //!   trash/                      renamed here, deleted later
 //! /run/dockless/                run root: gone at reboot
@@ -134,6 +135,11 @@ impl Layout {
 
     pub fn networks(&self) -> PathBuf {
         self.data.join("networks")
+    }
+
+    /// Contents of configs and secrets, by project.
+    pub fn compose(&self) -> PathBuf {
+        self.data.join("compose")
     }
 
     /// There once any container asked for an address by number: without it nobody looks for reserved ones.

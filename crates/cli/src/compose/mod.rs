@@ -89,8 +89,22 @@ pub(crate) fn main(session: &Session, args: Vec<OsString>) -> Outcome {
         _ => {}
     }
     let verb = find(&name).ok_or_else(|| unknown(session, &name))?;
+    if globals.dry_run && acts_without_a_plan(&name) {
+        return Err(Failure::said(format!(
+            "--dry-run: {name} cannot be shown without doing it"
+        ))
+        .hint("up, down, start, stop, restart, kill, pause and unpause can"));
+    }
     let call = Call { session, globals };
     verb.execute(&call, &words[1..])
+}
+
+/// Commands that change something and have no plan to print: `--dry-run` must not let them.
+fn acts_without_a_plan(name: &str) -> bool {
+    const ACTING: [&str; 10] = [
+        "attach", "build", "cp", "create", "exec", "pull", "push", "rm", "run", "scale",
+    ];
+    ACTING.contains(&name)
 }
 
 fn find(name: &str) -> Option<&'static Verb> {
