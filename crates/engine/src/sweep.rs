@@ -192,7 +192,7 @@ fn sweep_cgroups(ctx: &Context, active: &BTreeSet<String>) {
     }
 }
 
-/// Lock files of containers and volumes that are gone and that nobody holds.
+/// Lock files of containers, volumes and networks that are gone and that nobody holds.
 fn sweep_locks(ctx: &Context) {
     let Ok(entries) = std::fs::read_dir(ctx.layout.locks()) else {
         return;
@@ -204,6 +204,10 @@ fn sweep_locks(ctx: &Context) {
         let gone = match name.split_once('-') {
             Some(("container", id)) => !ctx.layout.container(id).exists(),
             Some(("volume", volume)) => volume::load(ctx, volume).is_ok_and(|v| v.is_none()),
+            // `.pools` is no network's: all networks are made under it.
+            Some(("network", network)) if !network.starts_with('.') => {
+                network::find(&ctx.layout, network).is_err()
+            }
             _ => false,
         };
         if gone && let Ok(Some(_held)) = sys::lock::FileLock::try_exclusive(&entry.path()) {
@@ -325,12 +329,14 @@ mod tests {
         let web = container(&ctx, "web", ContainerSpec::default());
         let locks = || std::fs::read_dir(ctx.layout.locks()).unwrap().count();
         let gone = ctx.layout.lock("container", &"d".repeat(64));
+        std::fs::write(ctx.layout.lock("network", "gone"), "").unwrap();
+        std::fs::write(ctx.layout.lock("network", ".pools"), "").unwrap();
         let held = ctx.layout.lock("container", &"e".repeat(64));
         std::fs::write(&gone, "").unwrap();
         let _held = sys::lock::FileLock::exclusive(&held).unwrap();
         let before = locks();
         sweep_locks(&ctx);
-        assert_eq!(locks(), before - 1);
+        assert_eq!(locks(), before - 2);
         assert!(held.exists());
         assert!(ctx.layout.lock("container", web.id.as_str()).exists());
     }
