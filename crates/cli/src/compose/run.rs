@@ -2,8 +2,8 @@
 
 use super::delegated::{Words, delegate};
 use super::display::Display;
-use super::project::up_failure;
 use super::make::MakeFlags;
+use super::project::up_failure;
 use super::verb::{Run, Verb, verb};
 use super::{Call, failed, images};
 use crate::args::key_value;
