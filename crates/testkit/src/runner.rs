@@ -124,6 +124,10 @@ fn options() -> Options {
 }
 
 /// In the child: a fresh host, the scenario on it, and the end of all it left.
+#[allow(
+    clippy::zombie_processes,
+    reason = "look_after waits for it, among the orphans it reaps"
+)]
 fn be_init(scenario: &Scenario) -> ExitCode {
     Host::prepare(scenario.name);
     let mut command = Command::new(std::env::current_exe().expect("the path of this binary"));
