@@ -112,7 +112,12 @@ fn remove_autoremoved(ctx: &Context) -> Result<()> {
         // Started meanwhile, or removed.
         let ended = matches!(State::load(ctx, id)?, State::Exited(_));
         if let Some(container) = ContainerRecord::load(ctx, id)?.filter(|_| ended) {
-            crate::container::remove::take_apart(ctx, &container, true)?;
+            crate::container::remove::take_apart(
+                ctx,
+                &container,
+                true,
+                &mut trash::Leftovers::default(),
+            )?;
         }
     }
     Ok(())

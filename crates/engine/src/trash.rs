@@ -44,6 +44,26 @@ pub fn discard(ctx: &Context, path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Things out of sight, deleted when this is dropped: after whoever waits has got the answer.
+#[derive(Debug, Default)]
+pub struct Leftovers(Vec<PathBuf>);
+
+impl Leftovers {
+    /// Takes one thing more out of sight.
+    pub fn add(&mut self, ctx: &Context, path: &Path) -> Result<()> {
+        self.0.extend(move_away(ctx, path)?);
+        Ok(())
+    }
+}
+
+impl Drop for Leftovers {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            delete(path);
+        }
+    }
+}
+
 /// Deletes what others left in the trash (they were killed, or left it for later) and returns the bytes freed.
 /// What a living process is still making or deleting is left alone.
 pub fn empty(ctx: &Context) -> Result<u64> {

@@ -10,7 +10,7 @@ use crate::restart::{self, Ended};
 use engine::container::record::{ContainerRecord, Lifecycle};
 use engine::protocol::Reply;
 use engine::timestamp::Timestamp;
-use engine::{Result, events, trash};
+use engine::{Result, events};
 use std::time::{Duration, Instant};
 
 /// More than two pipes hold; only processes that outlived the first one could write more.
@@ -134,7 +134,8 @@ impl Monitor {
         }
         let _ = lifecycle.save(&self.ctx, self.id(), self.lifecycle_durability());
         // In one step: from here on another monitor may make it anew.
-        let _ = trash::discard(&self.ctx, &self.ctx.layout.run_container(self.id()));
+        let dir = self.ctx.layout.run_container(self.id());
+        let _ = self.leftovers.add(&self.ctx, &dir);
     }
 
     /// With `--rm`, unless a command is about to start it again.
@@ -142,7 +143,7 @@ impl Monitor {
         self.container.spec.auto_remove && !self.restarting
     }
 
-    fn remove_if_last(&self) {
+    fn remove_if_last(&mut self) {
         if !matches!(self.phase, Stage::Ended) || !self.removes_itself() {
             return;
         }
@@ -151,7 +152,8 @@ impl Monitor {
         };
         // As it is by now: its name may have changed.
         if let Ok(Some(container)) = ContainerRecord::load(&self.ctx, self.id()) {
-            let _ = engine::container::remove::take_apart(&self.ctx, &container, true);
+            let left = &mut self.leftovers;
+            let _ = engine::container::remove::take_apart(&self.ctx, &container, true, left);
         }
     }
 

@@ -12,6 +12,7 @@ use engine::container::record::ContainerRecord;
 use engine::container::state::{HealthStatus, ProcessRef};
 use engine::logs::{Settings, Writer};
 use engine::protocol::Reply;
+use engine::trash::Leftovers;
 use engine::{Error, Result, events};
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -38,6 +39,8 @@ pub(crate) struct Monitor {
     /// Clients (by id) that wait for the end of the run.
     pub(crate) waiting: Vec<u64>,
     buffer: Vec<u8>,
+    /// What is deleted when everybody has been answered.
+    pub(crate) leftovers: Leftovers,
 }
 
 /// What the monitor is doing.
@@ -95,6 +98,7 @@ impl Monitor {
             addresses: Vec::new(),
             waiting: Vec::new(),
             buffer: vec![0; BUFFER],
+            leftovers: Leftovers::default(),
         })
     }
 

@@ -6,7 +6,8 @@ use super::state::State;
 use super::stop::{StopOptions, stop};
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::{events, trash, volume};
+use crate::trash::Leftovers;
+use crate::{events, volume};
 
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RemoveOptions {
@@ -29,7 +30,7 @@ pub fn remove(ctx: &Context, container: &ContainerRecord, options: RemoveOptions
         if !State::load(ctx, id)?.is_active() {
             // What a monitor that was killed could not give back.
             crate::sweep::sweep_held_run(ctx, id, &lock)?;
-            return take_apart(ctx, &fresh, options.volumes);
+            return take_apart(ctx, &fresh, options.volumes, &mut Leftovers::default());
         }
         drop(lock);
         if !options.force {
@@ -43,20 +44,22 @@ pub fn remove(ctx: &Context, container: &ContainerRecord, options: RemoveOptions
     }
 }
 
-/// The removal itself, under the container's lock, the container not running.
-pub fn take_apart(ctx: &Context, container: &ContainerRecord, volumes: bool) -> Result<()> {
+/// The removal itself, under the container's lock, the container not running. Its files are deleted with the leftovers.
+pub fn take_apart(
+    ctx: &Context,
+    container: &ContainerRecord,
+    volumes: bool,
+    leftovers: &mut Leftovers,
+) -> Result<()> {
     let id = container.id.as_str();
-    trash::discard(ctx, &ctx.layout.run_container(id))?;
+    leftovers.add(ctx, &ctx.layout.run_container(id))?;
     // The container is gone with this rename; all before it is repeatable.
-    let moved = trash::move_away(ctx, &ctx.layout.container(id))?;
+    leftovers.add(ctx, &ctx.layout.container(id))?;
     names::release(ctx, &container.name, id);
     let _ = std::fs::remove_file(ctx.layout.lock("container", id));
     events::emit_container(ctx, "destroy", container, &[]);
     if volumes {
         remove_anonymous_volumes(ctx, container);
-    }
-    if let Some(moved) = moved {
-        trash::delete(&moved);
     }
     Ok(())
 }

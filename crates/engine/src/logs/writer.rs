@@ -125,6 +125,11 @@ impl Writer {
             };
             json::encode(stream, now, &rest[..end], &mut out);
             rest = &rest[end..];
+            // In pieces, so that no file passes its size by the length of a whole read.
+            if out.len() >= JSON_LINE_MAX {
+                self.write_lines(&out)?;
+                out.clear();
+            }
         }
         self.partial[index] = rest.to_vec();
         self.write_lines(&out)
