@@ -226,6 +226,11 @@ pub enum InitError {
     },
     #[error("the caller went away before the start")]
     Abandoned,
+    #[error("cannot wait to be started")]
+    Gate {
+        #[source]
+        cause: Errno,
+    },
 }
 
 fn detail(messages: &[String]) -> String {
@@ -296,6 +301,8 @@ pub enum Error {
     KilledBySignal { signal: i32 },
     #[error("init ended with code {code} before it could start the command")]
     Ended { code: i32 },
+    #[error("init ended before it could start the command")]
+    EndedUnseen,
     #[error("the process of the container is gone")]
     Gone(#[source] io::Error),
     #[error("cannot read the start time of process {pid}")]

@@ -7,7 +7,7 @@ use crate::error::{Error, InitError, OrInit};
 use crate::init::birth::{self, Birth};
 use crate::init::{own_executable, terminal_in_running};
 use crate::protocol;
-use crate::request::{Reaper, Seccomp, Stdio, UserSpec};
+use crate::request::{Keyring, Reaper, Seccomp, Stdio, UserSpec};
 use crate::spawn::{Pending, Started, clone_beside};
 use crate::{Cgroup, seccomp};
 use oci_spec::runtime::Process;
@@ -28,6 +28,9 @@ pub struct ExecRequest<'a> {
     pub cgroup: Option<&'a Cgroup>,
     /// `Spec` stands for no filter here: a process alone has none. Pass the container's.
     pub seccomp: Seccomp<'a>,
+    /// So many descriptors from 3 on are the command's too.
+    pub pass_fds: u32,
+    pub keyring: Keyring,
 }
 
 /// Starts the process and returns when it executes. It is a child of the caller.
@@ -120,5 +123,7 @@ fn enter_and_execute(
         own: own.as_ref().map(AsFd::as_fd),
         socket,
         alone,
+        pass_fds: request.pass_fds,
+        keyring: request.keyring,
     })
 }

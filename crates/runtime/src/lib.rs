@@ -2,7 +2,7 @@
 //!
 //! [`spawn`] clones init into its namespaces and returns at once; init builds its root while the caller sets up the network in
 //! the new network namespace; [`Pending::start`] crosses the barrier and returns when `execve` has succeeded, or with the whole
-//! error of init. [`exec`] starts a further process inside. [`Cgroup`] limits, counts, freezes and kills.
+//! error of init; or [`Pending::leave`] lets init wait at a [`gate`] for another process to start it. [`exec`] starts a further process inside. [`Cgroup`] limits, counts, freezes and kills.
 //!
 //! It writes no records and knows no Docker objects: the caller remembers. Callers must be single-threaded, because init is a
 //! copy of the caller; a caller with threads starts a role of its own by `sys::role` first.
@@ -12,6 +12,7 @@ pub mod cgroup;
 pub mod defaults;
 mod error;
 mod exec;
+pub mod gate;
 mod init;
 mod overlay;
 mod protocol;
@@ -24,6 +25,9 @@ pub use cgroup::{Cgroup, Stats};
 pub use error::{Errno, Error, InitError};
 pub use exec::{ExecRequest, exec};
 pub use overlay::mount_detached;
-pub use request::{CopyUp, Netns, Overlay, Reaper, Request, Rootfs, Seccomp, Stdio, UserSpec};
+pub use request::{
+    CopyUp, Entry, Gate, Keyring, Launch, Netns, Overlay, Reaper, Request, Rootfs, Seccomp, Stdio,
+    UserSpec,
+};
 pub use spawn::{Pending, Started, spawn};
 pub use sys::process::ExitStatus;

@@ -10,6 +10,9 @@
 //!                 Start                     the barrier opens
 //!                 (end of file)             the caller died: init ends
 //! ```
+//! With a [`crate::Gate::Listener`] this socket ends at the barrier: Start makes init wait at the listener instead, and the same
+//! protocol goes on, from Start, with whoever connects there (see [`crate::gate`]).
+//!
 //! A message is one byte, its kind; `Failed` is followed by the error as JSON.
 
 use crate::error::InitError;

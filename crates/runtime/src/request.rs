@@ -20,6 +20,46 @@ pub struct Request<'a> {
     pub copy_up: Vec<CopyUp>,
     pub reaper: Reaper,
     pub seccomp: Seccomp<'a>,
+    pub launch: Launch<'a>,
+}
+
+/// How the command comes to run, where callers differ; the default is what the engine wants.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Launch<'a> {
+    pub gate: Gate<'a>,
+    /// So many descriptors from 3 on are the command's too.
+    pub pass_fds: u32,
+    pub entry: Entry,
+    pub keyring: Keyring,
+}
+
+/// Who says that the command may start.
+#[derive(Debug, Clone, Copy, Default)]
+pub enum Gate<'a> {
+    /// The caller, by [`crate::Pending::start`].
+    #[default]
+    Caller,
+    /// Whoever comes to this socket ([`crate::gate::listen`]): the caller goes away after [`crate::Pending::leave`].
+    Listener(BorrowedFd<'a>),
+}
+
+/// How the container's root becomes `/`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Entry {
+    /// pivot_root(2); the host's tree is gone afterwards.
+    #[default]
+    Pivot,
+    /// Moved over the host's root, for hosts that run from a ram disk.
+    Move,
+}
+
+/// The session keyring of the command.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Keyring {
+    #[default]
+    New,
+    /// The caller's, whose keys the container may then read.
+    Inherited,
 }
 
 /// Where the root file system comes from.

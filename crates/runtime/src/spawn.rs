@@ -18,9 +18,26 @@ pub struct Pending {
     child: Option<Child>,
     pid: i32,
     socket: Option<OwnedFd>,
+    /// What init has said so far.
+    heard: Heard,
 }
 
-/// A process that executes what was asked for.
+/// The messages of init that are not its last.
+#[derive(Debug, Default)]
+struct Heard {
+    ready: bool,
+    executing: bool,
+    terminal: Option<OwnedFd>,
+}
+
+/// How far init is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Underway,
+    Executed,
+}
+
+/// A process that executes what was asked for, or waits at its gate to do so.
 #[derive(Debug)]
 pub struct Started {
     pub pid: i32,
@@ -168,6 +185,7 @@ impl Pending {
             pid: child.pid,
             child: Some(child),
             socket: Some(socket),
+            heard: Heard::default(),
         }
     }
 
@@ -207,12 +225,35 @@ impl Pending {
 
     /// Opens the barrier and waits until the command executes.
     pub fn start(mut self) -> Result<Started, Error> {
+        self.open_barrier()?;
+        while self.listen()? != Progress::Executed {}
+        self.hand_over()
+    }
+
+    /// Waits until the container's root is built: what remains is the start.
+    pub fn built(&mut self) -> Result<(), Error> {
+        while !self.heard.ready {
+            self.listen()?;
+        }
+        Ok(())
+    }
+
+    /// Lets init wait at its [`crate::Gate::Listener`]; from now on it outlives the caller. Call [`Self::built`] before.
+    pub fn leave(mut self) -> Result<Started, Error> {
+        self.built()?;
+        self.open_barrier()?;
+        self.hand_over()
+    }
+
+    fn open_barrier(&self) -> Result<(), Error> {
         match protocol::send_start(self.socket()) {
             // Init has failed already; its message waits in the socket.
-            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => {}
-            other => other.map_err(Error::Socket)?,
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            other => other.map_err(Error::Socket),
         }
-        let terminal = self.follow()?;
+    }
+
+    fn hand_over(mut self) -> Result<Started, Error> {
         let start_time = sys::process::start_time(self.pid).map_err(|source| Error::StartTime {
             pid: self.pid,
             source,
@@ -222,27 +263,24 @@ impl Pending {
             pid: child.pid,
             start_time,
             pidfd: child.pidfd,
-            terminal,
+            terminal: self.heard.terminal.take(),
         })
     }
 
-    /// Reads init's messages to the end.
-    fn follow(&self) -> Result<Option<OwnedFd>, Error> {
-        let mut terminal = None;
-        let mut executing = false;
-        loop {
-            match protocol::receive_from_init(self.socket())
-                .map_err(Error::Socket)?
-                .ok_or(Error::Protocol)?
-            {
-                FromInit::Terminal(master) => terminal = Some(master),
-                FromInit::Ready => {}
-                FromInit::Executing => executing = true,
-                FromInit::Failed(error) => return Err(Error::Init(error)),
-                FromInit::Closed if executing => return Ok(terminal),
-                FromInit::Closed => return Err(self.silent_death()),
-            }
+    /// Reads init's next message.
+    fn listen(&mut self) -> Result<Progress, Error> {
+        match protocol::receive_from_init(self.socket())
+            .map_err(Error::Socket)?
+            .ok_or(Error::Protocol)?
+        {
+            FromInit::Terminal(master) => self.heard.terminal = Some(master),
+            FromInit::Ready => self.heard.ready = true,
+            FromInit::Executing => self.heard.executing = true,
+            FromInit::Failed(error) => return Err(Error::Init(error)),
+            FromInit::Closed if self.heard.executing => return Ok(Progress::Executed),
+            FromInit::Closed => return Err(self.silent_death()),
         }
+        Ok(Progress::Underway)
     }
 
     /// The socket closed without a word: say what became of the process.

@@ -235,7 +235,7 @@ pub fn pivot_into(root: BorrowedFd<'_>) -> io::Result<()> {
     match rustix::process::pivot_root(".", ".") {
         Ok(()) => rustix::mount::unmount(".", UnmountFlags::DETACH)?,
         // On an initramfs the root cannot be taken away (EINVAL): it is covered instead, as switch_root(8) does.
-        Err(rustix::io::Errno::INVAL) => cover_root(root)?,
+        Err(rustix::io::Errno::INVAL) => return move_over_root(root),
         Err(e) => return Err(e.into()),
     }
     Ok(rustix::process::chdir("/")?)
@@ -243,7 +243,8 @@ pub fn pivot_into(root: BorrowedFd<'_>) -> io::Result<()> {
 
 /// Moves `root` over the root of this mount namespace. Every look-up of `/` and every `..` from within ends in it: what
 /// lies below can be reached only by unmounting it.
-fn cover_root(root: BorrowedFd<'_>) -> io::Result<()> {
+pub fn move_over_root(root: BorrowedFd<'_>) -> io::Result<()> {
+    rustix::process::fchdir(root)?;
     rustix::mount::move_mount(
         root,
         "",
@@ -252,7 +253,8 @@ fn cover_root(root: BorrowedFd<'_>) -> io::Result<()> {
         MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
     )?;
     rustix::process::fchdir(root)?;
-    Ok(rustix::process::chroot(".")?)
+    rustix::process::chroot(".")?;
+    Ok(rustix::process::chdir("/")?)
 }
 
 /// Mounts by mount(2), for kernels whose new calls lack something.

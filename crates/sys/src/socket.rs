@@ -134,6 +134,14 @@ pub fn accept(listener: impl AsFd) -> io::Result<Option<OwnedFd>> {
     }
 }
 
+/// The user id of whoever is at the other end, as it was when the connection was made.
+///
+/// Not by rustix, whose answer cannot hold the pid 0 of a peer outside of our pid namespace.
+pub fn peer_uid(socket: impl AsFd) -> io::Result<u32> {
+    use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+    Ok(getsockopt(&socket, PeerCredentials)?.uid())
+}
+
 pub use rustix::net::SocketType as Type;
 
 #[cfg(test)]

@@ -309,6 +309,7 @@ fn request<'a>(
             Reaper::None
         },
         seccomp,
+        launch: runtime::Launch::default(),
     }
 }
 

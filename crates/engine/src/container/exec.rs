@@ -157,6 +157,8 @@ fn run(
             crate::spec::Filter::None => runtime::Seccomp::Spec,
             crate::spec::Filter::Program(program) => runtime::Seccomp::Program(program),
         },
+        pass_fds: 0,
+        keyring: runtime::Keyring::New,
     };
     let started = runtime::exec(&request).map_err(Error::from)?;
     Ok(ExecProcess {

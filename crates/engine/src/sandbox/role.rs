@@ -231,6 +231,7 @@ fn start(
         copy_up: Vec::new(),
         reaper: Reaper::None,
         seccomp: runtime::Seccomp::Default,
+        launch: runtime::Launch::default(),
     })?;
     if own {
         let netns = pending

@@ -6,7 +6,7 @@
 use super::{identity, program, reaper};
 use crate::error::{InitError, OrInit};
 use crate::protocol;
-use crate::request::{Reaper, Stdio, UserSpec};
+use crate::request::{Keyring, Reaper, Stdio, UserSpec};
 use crate::users::{self, Identity};
 use oci_spec::runtime::Process;
 use rustix::fs::{FileType, OFlags};
@@ -27,6 +27,8 @@ pub(crate) struct Birth<'a> {
     pub(crate) own: Option<BorrowedFd<'a>>,
     pub(crate) socket: &'a OwnedFd,
     pub(crate) alone: &'a sys::process::Alone,
+    pub(crate) pass_fds: u32,
+    pub(crate) keyring: Keyring,
 }
 
 pub(crate) fn execute(birth: &Birth<'_>) -> Result<Infallible, InitError> {
@@ -38,8 +40,10 @@ pub(crate) fn execute(birth: &Birth<'_>) -> Result<Infallible, InitError> {
     identity::set_oom_score(process)?;
     identity::set_scheduling(process)?;
     connect_stdio(birth, &identity)?;
-    // The keys of the host's session stay on the host. A kernel without keyrings, or a user out of quota, has none to leak.
-    let _ = sys::program::join_new_session_keyring();
+    if birth.keyring == Keyring::New {
+        // The keys of the host's session stay on the host. A kernel without keyrings, or a user out of quota, has none to leak.
+        let _ = sys::program::join_new_session_keyring();
+    }
     identity::write_labels(process)?;
 
     let no_new_privs = process.no_new_privileges().unwrap_or(false);
@@ -63,8 +67,10 @@ pub(crate) fn execute(birth: &Birth<'_>) -> Result<Infallible, InitError> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(
         process.user().umask().unwrap_or(0o022),
     ));
-    // Nothing of ours is inherited: neither host directories (CVE-2024-21626) nor the socket, whose end tells the caller.
-    sys::program::cloexec_from(3).because(|cause| InitError::Prepare { cause })?;
+    // Nothing of ours is inherited: neither host directories (CVE-2024-21626) nor the socket, whose end tells the caller. The
+    // descriptors to be passed on were there before any of these.
+    let first = i32::try_from(birth.pass_fds).map_or(i32::MAX, |count| count.saturating_add(3));
+    sys::program::cloexec_from(first).because(|cause| InitError::Prepare { cause })?;
     if birth.reaper == Reaper::Init {
         reaper::stay_or_return(birth.alone, birth.terminal.is_some())?;
     }

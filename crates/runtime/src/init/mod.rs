@@ -19,8 +19,9 @@ pub(crate) use device::open_terminal_in_running as terminal_in_running;
 pub(crate) use program::own_executable;
 
 use crate::error::{InitError, OrInit};
+use crate::gate;
 use crate::protocol::{self, ToInit};
-use crate::request::{Netns, Request};
+use crate::request::{Entry, Gate, Netns, Request};
 use crate::spawn::Namespaces;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -34,6 +35,13 @@ pub(crate) struct Context<'a> {
     pub(crate) filter: Option<&'a sys::seccomp::Program>,
     pub(crate) socket: &'a OwnedFd,
     pub(crate) alone: sys::process::Alone,
+}
+
+impl Context<'_> {
+    fn in_user_namespace(&self) -> bool {
+        let joined = |(flag, ..): &(u64, &str, OwnedFd)| *flag == flags::NEWUSER;
+        self.namespaces.new & flags::NEWUSER != 0 || self.namespaces.join.iter().any(joined)
+    }
 }
 
 /// Runs in the child and never returns: it becomes the command, or reports why not.
@@ -82,18 +90,29 @@ fn build_and_execute(context: &Context<'_>) -> Result<std::convert::Infallible, 
     set_names(context)?;
     // Opened while the host's tree is still there: compared with what is to be executed (CVE-2019-5736).
     let own = program::own_executable();
-    sys::mount::pivot_into(root.as_fd()).because(|cause| InitError::Pivot { cause })?;
+    match request.launch.entry {
+        Entry::Pivot => sys::mount::pivot_into(root.as_fd()),
+        Entry::Move => sys::mount::move_over_root(root.as_fd()),
+    }
+    .because(|cause| InitError::Pivot { cause })?;
     drop(root);
 
     protocol::send_ready(context.socket).because(|cause| InitError::Prepare { cause })?;
     await_start(context)?;
+    // Whoever starts a container that was only created hears how it went in place of its creator.
+    let starter = match request.launch.gate {
+        Gate::Caller => None,
+        Gate::Listener(listener) => {
+            Some(gate::await_starter(listener, context.in_user_namespace())?)
+        }
+    };
 
     let process = request
         .spec
         .process()
         .as_ref()
         .ok_or(InitError::NoCommand)?;
-    birth::execute(&birth::Birth {
+    let outcome = birth::execute(&birth::Birth {
         process,
         user: request.user.as_ref(),
         stdio: request.stdio,
@@ -102,9 +121,16 @@ fn build_and_execute(context: &Context<'_>) -> Result<std::convert::Infallible, 
         filter: context.filter,
         cwd: &cwd,
         own: own.as_ref().map(AsFd::as_fd),
-        socket: context.socket,
+        socket: starter.as_ref().unwrap_or(context.socket),
         alone: &context.alone,
-    })
+        pass_fds: request.launch.pass_fds,
+        keyring: request.launch.keyring,
+    });
+    if let (Err(error), Some(starter)) = (&outcome, &starter) {
+        // It may have gone away; the exit code says the same in short.
+        let _ = protocol::send_failed(starter, error);
+    }
+    outcome
 }
 
 /// First of all, so that everything init itself uses is counted, and while this is the only thread: see

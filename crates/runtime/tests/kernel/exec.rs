@@ -48,6 +48,8 @@ fn exec_process(
         },
         cgroup: running.cgroup.as_ref(),
         seccomp: Seccomp::Default,
+        pass_fds: 0,
+        keyring: runtime::Keyring::New,
     })?;
     drop(writer);
     let mut out = String::new();
@@ -161,6 +163,8 @@ fn terminals() {
         },
         cgroup: None,
         seccomp: Seccomp::Default,
+        pass_fds: 0,
+        keyring: runtime::Keyring::New,
     })
     .unwrap();
     let master = started.terminal.unwrap();

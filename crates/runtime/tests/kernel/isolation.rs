@@ -310,6 +310,7 @@ fn deferred_network() {
         copy_up: Vec::new(),
         reaper: Reaper::None,
         seccomp: Seccomp::Default,
+        launch: runtime::Launch::default(),
     };
     let pending = runtime::spawn(&request).unwrap();
     pending.give_netns(made.as_fd()).unwrap();

@@ -7,6 +7,7 @@ mod birth;
 mod cgroups;
 mod errors;
 mod exec;
+mod gate;
 mod hostile;
 mod isolation;
 mod mounts;
@@ -40,6 +41,7 @@ fn all() -> Vec<Case> {
         cgroups::CASES,
         errors::CASES,
         exec::CASES,
+        gate::CASES,
         hostile::CASES,
         isolation::CASES,
         mounts::CASES,

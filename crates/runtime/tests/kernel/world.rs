@@ -204,6 +204,7 @@ impl World {
             copy_up: wish.copy_up.clone(),
             reaper: wish.reaper,
             seccomp: wish.seccomp,
+            launch: runtime::Launch::default(),
         })?;
         Ok((pending, reader, cgroup))
     }
