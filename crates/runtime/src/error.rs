@@ -224,6 +224,8 @@ pub enum InitError {
         #[source]
         cause: Errno,
     },
+    #[error(transparent)]
+    Hook(#[from] crate::hooks::Error),
     #[error("the caller went away before the start")]
     Abandoned,
     #[error("cannot wait to be started")]
@@ -313,6 +315,8 @@ pub enum Error {
     },
     #[error("the seccomp profile is wrong")]
     Seccomp(#[from] crate::seccomp::Error),
+    #[error(transparent)]
+    Hook(#[from] crate::hooks::Error),
 }
 
 impl Error {

@@ -118,6 +118,7 @@ fn enter_and_execute(
         stdio: request.stdio,
         terminal: terminal.as_ref().map(|pty| pty.slave.as_fd()),
         reaper: Reaper::None,
+        hooks: None,
         filter,
         cwd: request.process.cwd(),
         own: own.as_ref().map(AsFd::as_fd),

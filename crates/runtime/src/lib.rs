@@ -13,6 +13,7 @@ pub mod defaults;
 mod error;
 mod exec;
 pub mod gate;
+pub mod hooks;
 mod init;
 mod overlay;
 mod protocol;

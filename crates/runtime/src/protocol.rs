@@ -2,11 +2,13 @@
 //!
 //! ```text
 //! init → caller   Terminal [master fd]      once, when the container has a terminal
+//!                 Mounted                   only with hooks for the caller: the mounts are made; init waits for Hooked
 //!                 Ready                     the root is built; init waits
 //!                 Executing                 nothing but the last steps before execve remains
 //!                 Failed(error)             at any time; init ends after it
 //!                 (end of file)             execve has closed the socket: success, if Executing came before
 //! caller → init   Netns [fd]                before Start, when the namespace was deferred
+//!                 Hooked                    the caller's hooks have run; may come before or after Start
 //!                 Start                     the barrier opens
 //!                 (end of file)             the caller died: init ends
 //! ```
@@ -22,6 +24,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 #[derive(Debug)]
 pub(crate) enum FromInit {
     Terminal(OwnedFd),
+    Mounted,
     Ready,
     Executing,
     Failed(InitError),
@@ -31,15 +34,18 @@ pub(crate) enum FromInit {
 #[derive(Debug)]
 pub(crate) enum ToInit {
     Netns(OwnedFd),
+    Hooked,
     Start,
     Closed,
 }
 
 const TERMINAL: u8 = b't';
+const MOUNTED: u8 = b'm';
 const READY: u8 = b'r';
 const EXECUTING: u8 = b'e';
 const FAILED: u8 = b'f';
 const NETNS: u8 = b'n';
+const HOOKED: u8 = b'h';
 const START: u8 = b's';
 
 /// Longer errors than this are cut: they hold names a hostile image may have chosen.
@@ -47,6 +53,10 @@ const LIMIT: usize = 64 * 1024;
 
 pub(crate) fn send_terminal(socket: impl AsFd, master: BorrowedFd<'_>) -> io::Result<()> {
     sys::socket::send(socket, &[TERMINAL], &[master])
+}
+
+pub(crate) fn send_mounted(socket: impl AsFd) -> io::Result<()> {
+    sys::socket::send(socket, &[MOUNTED], &[])
 }
 
 pub(crate) fn send_ready(socket: impl AsFd) -> io::Result<()> {
@@ -76,6 +86,10 @@ pub(crate) fn send_netns(socket: impl AsFd, netns: BorrowedFd<'_>) -> io::Result
     sys::socket::send(socket, &[NETNS], &[netns])
 }
 
+pub(crate) fn send_hooked(socket: impl AsFd) -> io::Result<()> {
+    sys::socket::send(socket, &[HOOKED], &[])
+}
+
 pub(crate) fn send_start(socket: impl AsFd) -> io::Result<()> {
     sys::socket::send(socket, &[START], &[])
 }
@@ -89,6 +103,7 @@ pub(crate) fn receive_from_init(socket: impl AsFd) -> io::Result<Option<FromInit
     };
     Ok(match *kind {
         TERMINAL => received.fds.pop().map(FromInit::Terminal),
+        MOUNTED => Some(FromInit::Mounted),
         READY => Some(FromInit::Ready),
         EXECUTING => Some(FromInit::Executing),
         FAILED => serde_json::from_slice(rest).ok().map(FromInit::Failed),
@@ -104,6 +119,7 @@ pub(crate) fn receive_in_init(socket: impl AsFd) -> io::Result<Option<ToInit>> {
     };
     Ok(match *kind {
         NETNS => received.fds.pop().map(ToInit::Netns),
+        HOOKED => Some(ToInit::Hooked),
         START => Some(ToInit::Start),
         _ => None,
     })

@@ -1,6 +1,7 @@
 //! What a caller asks for, beside the OCI spec: the parts the spec has no words for.
 
 use crate::Cgroup;
+use crate::hooks::State;
 use oci_spec::runtime::Spec;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
@@ -31,6 +32,8 @@ pub struct Launch<'a> {
     pub pass_fds: u32,
     pub entry: Entry,
     pub keyring: Keyring,
+    /// What the spec's hooks are told; without it none of them runs.
+    pub state: Option<&'a State>,
 }
 
 /// Who says that the command may start.

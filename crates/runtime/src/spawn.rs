@@ -1,10 +1,12 @@
 //! The caller's side of a container's birth: clone init, let it work, open the barrier, learn how it went.
 
 use crate::error::Error;
+use crate::hooks::{HookKind, State};
 use crate::init;
 use crate::protocol::{self, FromInit};
 use crate::request::{Netns, Request};
-use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType};
+use oci_spec::runtime::{Hooks, LinuxNamespace, LinuxNamespaceType};
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -20,6 +22,8 @@ pub struct Pending {
     socket: Option<OwnedFd>,
     /// What init has said so far.
     heard: Heard,
+    /// The hooks that are the caller's to run while init waits.
+    hooks: Option<Box<(Hooks, State)>>,
 }
 
 /// The messages of init that are not its last.
@@ -136,7 +140,12 @@ pub fn spawn(request: &Request<'_>) -> Result<Pending, Error> {
         cgroup,
     )?;
     match cloned {
-        Cloned::Parent(child) => Ok(Pending::new(child, ours)),
+        Cloned::Parent(child) => {
+            let mut pending = Pending::new(child, ours);
+            pending.hooks = init::hooks::for_caller(request)
+                .map(|(hooks, state)| Box::new((hooks.clone(), state.clone())));
+            Ok(pending)
+        }
         Cloned::Child(alone) => {
             drop(ours);
             init::run(&init::Context {
@@ -145,6 +154,7 @@ pub fn spawn(request: &Request<'_>) -> Result<Pending, Error> {
                 filter: filter.as_ref(),
                 socket: &theirs,
                 alone,
+                started: Cell::new(false),
             })
         }
     }
@@ -186,6 +196,7 @@ impl Pending {
             child: Some(child),
             socket: Some(socket),
             heard: Heard::default(),
+            hooks: None,
         }
     }
 
@@ -273,6 +284,7 @@ impl Pending {
             .map_err(Error::Socket)?
             .ok_or(Error::Protocol)?
         {
+            FromInit::Mounted => self.run_hooks()?,
             FromInit::Terminal(master) => self.heard.terminal = Some(master),
             FromInit::Ready => self.heard.ready = true,
             FromInit::Executing => self.heard.executing = true,
@@ -281,6 +293,21 @@ impl Pending {
             FromInit::Closed => return Err(self.silent_death()),
         }
         Ok(Progress::Underway)
+    }
+
+    /// What [`FromInit::Mounted`] asks for: the hooks in the runtime's namespaces, while init waits.
+    fn run_hooks(&self) -> Result<(), Error> {
+        let (hooks, state) = self.hooks.as_deref().ok_or(Error::Protocol)?;
+        let mut state = state.clone();
+        state.set_pid(Some(self.pid));
+        for kind in [HookKind::Prestart, HookKind::CreateRuntime] {
+            crate::hooks::run(kind, hooks, &state)?;
+        }
+        match protocol::send_hooked(self.socket()) {
+            // Init has failed meanwhile; its message waits in the socket.
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            other => other.map_err(Error::Socket),
+        }
     }
 
     /// The socket closed without a word: say what became of the process.

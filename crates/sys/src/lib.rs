@@ -6,6 +6,7 @@
 pub mod bpf;
 pub mod capability;
 pub mod cgroupfs;
+pub mod command;
 pub mod conntrack;
 pub mod disposition;
 pub mod helper;
@@ -28,3 +29,4 @@ pub mod signal;
 pub mod socket;
 pub mod timer;
 pub mod tty;
+mod vfork;

@@ -3,12 +3,13 @@
 //! They run inside the container's root, with full privileges at the start and the command's own at the end.
 //! Source: credentials(7), capabilities(7), seccomp(2); runc's `finalizeNamespace`.
 
-use super::{identity, program, reaper};
+use super::{hooks, identity, program, reaper};
 use crate::error::{InitError, OrInit};
+use crate::hooks::State;
 use crate::protocol;
 use crate::request::{Keyring, Reaper, Stdio, UserSpec};
 use crate::users::{self, Identity};
-use oci_spec::runtime::Process;
+use oci_spec::runtime::{Hooks, Process};
 use rustix::fs::{FileType, OFlags};
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -21,6 +22,8 @@ pub(crate) struct Birth<'a> {
     /// The terminal's side of the command, in place of `stdio`.
     pub(crate) terminal: Option<BorrowedFd<'a>>,
     pub(crate) reaper: Reaper,
+    /// Run as the command will be: as its user, with its rights.
+    pub(crate) hooks: Option<(&'a Hooks, &'a State)>,
     pub(crate) filter: Option<&'a sys::seccomp::Program>,
     pub(crate) cwd: &'a Path,
     /// The runtime's executable, never to be run in a container.
@@ -77,6 +80,8 @@ pub(crate) fn execute(birth: &Birth<'_>) -> Result<Infallible, InitError> {
     if no_new_privs {
         load(birth.filter)?;
     }
+    // The hooks are programs of the image: like the command they get no right that the command does not have.
+    hooks::before_command(birth.hooks, &env)?;
     sys::signal::reset().because(|cause| InitError::Prepare { cause })?;
     Err(target.execute(&env))
 }

@@ -7,6 +7,7 @@
 pub(crate) mod birth;
 mod copy_up;
 mod device;
+pub(crate) mod hooks;
 mod identity;
 mod mask;
 mod mounts;
@@ -23,6 +24,7 @@ use crate::gate;
 use crate::protocol::{self, ToInit};
 use crate::request::{Entry, Gate, Netns, Request};
 use crate::spawn::Namespaces;
+use std::cell::Cell;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use sys::mount::Propagation;
@@ -35,6 +37,8 @@ pub(crate) struct Context<'a> {
     pub(crate) filter: Option<&'a sys::seccomp::Program>,
     pub(crate) socket: &'a OwnedFd,
     pub(crate) alone: sys::process::Alone,
+    /// Whether the barrier was opened while init waited for something else.
+    pub(crate) started: Cell<bool>,
 }
 
 impl Context<'_> {
@@ -80,6 +84,8 @@ fn build_and_execute(context: &Context<'_>) -> Result<std::convert::Infallible, 
         protocol::send_terminal(context.socket, terminal.master.as_fd())
             .because(|cause| InitError::Terminal { cause })?;
     }
+    // All mounts are there, the old root still in sight. Before the sysctls: a hook may bring the device one of them is for.
+    hooks::before_pivot(context)?;
     write_sysctls(request)?;
     // Made while the root is still writable, as Docker does for WORKDIR.
     let cwd = make_working_directory(request, root.as_fd())?;
@@ -118,6 +124,7 @@ fn build_and_execute(context: &Context<'_>) -> Result<std::convert::Infallible, 
         stdio: request.stdio,
         terminal: terminal.as_ref().map(|pty| pty.slave.as_fd()),
         reaper: request.reaper,
+        hooks: hooks::for_start(request),
         filter: context.filter,
         cwd: &cwd,
         own: own.as_ref().map(AsFd::as_fd),
@@ -199,6 +206,9 @@ fn enter_deferred(context: &Context<'_>) -> Result<(), InitError> {
 }
 
 fn await_start(context: &Context<'_>) -> Result<(), InitError> {
+    if context.started.get() {
+        return Ok(());
+    }
     match protocol::receive_in_init(context.socket).because(|cause| InitError::Prepare { cause })? {
         Some(ToInit::Start) => Ok(()),
         _ => Err(InitError::Abandoned),

@@ -8,6 +8,7 @@ mod cgroups;
 mod errors;
 mod exec;
 mod gate;
+mod hooks;
 mod hostile;
 mod isolation;
 mod mounts;
@@ -42,6 +43,7 @@ fn all() -> Vec<Case> {
         errors::CASES,
         exec::CASES,
         gate::CASES,
+        hooks::CASES,
         hostile::CASES,
         isolation::CASES,
         mounts::CASES,

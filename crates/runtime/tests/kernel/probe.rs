@@ -34,6 +34,7 @@ pub(crate) fn run(args: &[String]) -> i32 {
             say(std::env::current_dir().map_or("gone".into(), |dir| dir.display().to_string()))
         }
         "write" => outcome(std::fs::write(word(1), word(2))),
+        "copy" => outcome(std::fs::read(word(1)).and_then(|text| std::fs::write(word(2), text))),
         "mkdir" => outcome(std::fs::create_dir(word(1))),
         "open" => outcome(
             std::fs::OpenOptions::new()

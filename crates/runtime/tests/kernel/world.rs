@@ -5,6 +5,7 @@ use oci_spec::runtime::{
     LinuxResources, Mount, PosixRlimit, ProcessBuilder, RootBuilder, Spec, SpecBuilder,
     UserBuilder,
 };
+use runtime::hooks::State;
 use runtime::{
     Cgroup, CopyUp, Error, ExitStatus, Netns, Overlay, Pending, Reaper, Request, Rootfs, Seccomp,
     Started, Stdio, UserSpec,
@@ -82,6 +83,9 @@ pub(crate) struct Wish<'a> {
     pub(crate) privileged: bool,
     pub(crate) cgroup: bool,
     pub(crate) hierarchies: Option<sys::cgroupfs::Hierarchies>,
+    pub(crate) state: Option<State>,
+    /// The last word about the spec.
+    pub(crate) edit: Box<dyn Fn(&mut Spec) + 'a>,
 }
 
 impl<'a> Wish<'a> {
@@ -117,6 +121,8 @@ impl Default for Wish<'_> {
             privileged: false,
             cgroup: false,
             hierarchies: None,
+            state: None,
+            edit: Box::new(|_| ()),
         }
     }
 }
@@ -167,7 +173,8 @@ impl World {
         &self,
         wish: &Wish<'_>,
     ) -> Result<(Pending, std::io::PipeReader, Option<Cgroup>), Error> {
-        let spec = spec(wish);
+        let mut spec = spec(wish);
+        (wish.edit)(&mut spec);
         let wanted = wish.cgroup || wish.resources.is_some();
         let resources = wish.resources.as_ref();
         let cgroup = wanted.then(|| match &wish.hierarchies {
@@ -204,7 +211,10 @@ impl World {
             copy_up: wish.copy_up.clone(),
             reaper: wish.reaper,
             seccomp: wish.seccomp,
-            launch: runtime::Launch::default(),
+            launch: runtime::Launch {
+                state: wish.state.as_ref(),
+                ..runtime::Launch::default()
+            },
         })?;
         Ok((pending, reader, cgroup))
     }
