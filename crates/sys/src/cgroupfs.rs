@@ -256,6 +256,21 @@ pub fn field(text: &str, key: &str) -> Option<u64> {
     })
 }
 
+/// Leaves a word on a group that later processes find.
+pub fn mark(group: impl AsFd, name: &str) -> io::Result<()> {
+    Ok(rustix::fs::fsetxattr(
+        group,
+        name,
+        b"1",
+        rustix::fs::XattrFlags::empty(),
+    )?)
+}
+
+pub fn is_marked(path: &Path, name: &str) -> bool {
+    let mut value = [0_u8; 1];
+    rustix::fs::lgetxattr(path, name, &mut value).is_ok()
+}
+
 /// Removes an empty group. For a moment after the last process was reaped the kernel may still say EBUSY: tried again for `patience`.
 pub fn remove(path: &Path, patience: Duration) -> io::Result<()> {
     let deadline = std::time::Instant::now() + patience;

@@ -115,17 +115,29 @@ fn rules_of(resources: &LinuxResources) -> Result<Vec<DeviceRule>, Error> {
     Ok(rules)
 }
 
+/// The rules of an OCI configuration: its own in order, then the default ones, without which no program runs. What is in neither is
+/// refused.
+fn rules_of_spec(resources: &LinuxResources) -> Result<Vec<DeviceRule>, Error> {
+    let own = resources.devices().iter().flatten().map(convert);
+    own.chain(DEFAULT_RULES.map(Ok)).collect()
+}
+
 pub(super) fn apply(group: &Cgroup, resources: &LinuxResources) -> Result<(), Error> {
+    let of_spec = group.place.is_of_spec();
+    let rules = || match of_spec {
+        true => rules_of_spec(resources),
+        false => rules_of(resources),
+    };
     if let Some(v1) = group.v1_with("devices") {
-        return write_v1(&v1.directory, &v1.path, &rules_of(resources)?);
+        return write_v1(&v1.directory, &v1.path, &rules()?);
     }
     // With a v1 hierarchy and no rules of its own, the parent's hold.
     if group.hierarchies.v1_with("devices").is_some() {
         return Ok(());
     }
     let Some(v2) = &group.v2 else { return Ok(()) };
-    if differs(resources) {
-        let program = sys::bpf::device_program(&rules_of(resources)?);
+    if of_spec || differs(resources) {
+        let program = sys::bpf::device_program(&rules()?);
         let failed = |source| Error::DeviceProgram {
             path: v2.path.clone(),
             source,
@@ -135,7 +147,7 @@ pub(super) fn apply(group: &Cgroup, resources: &LinuxResources) -> Result<(), Er
     let Some(mount) = &group.hierarchies.v2 else {
         return Ok(());
     };
-    let shared = mount.join(&group.parent).join(SHARED);
+    let shared = mount.join(group.place.parent()).join(SHARED);
     attach_default(v2.directory.as_fd(), &shared).map_err(|source| Error::DeviceProgram {
         path: v2.path.clone(),
         source,

@@ -16,6 +16,16 @@ pub enum Error {
     },
     #[error("{name:?} is not the name of a cgroup")]
     Name { name: String },
+    #[error(
+        "{text:?} is not a scope: with systemd as cgroup manager cgroupsPath reads slice:prefix:name"
+    )]
+    Scope { text: String },
+    #[error("{slice:?} is not the name of a systemd slice")]
+    Slice { slice: String },
+    #[error("the cgroup {path} is another's: it has {count} processes")]
+    Occupied { path: PathBuf, count: usize },
+    #[error("the cgroup {path} exists and is frozen")]
+    Frozen { path: PathBuf },
     #[error("cannot make the cgroup {path}")]
     Make {
         path: PathBuf,

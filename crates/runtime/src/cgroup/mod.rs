@@ -8,7 +8,10 @@
 
 mod devices;
 mod error;
+mod hierarchy;
+mod parents;
 mod place;
+mod processes;
 mod stats;
 mod v1;
 mod v1_limits;
@@ -16,15 +19,17 @@ mod v2;
 mod view;
 
 pub use error::Error;
-pub use place::{children, hierarchies, limits_swap, remove_parent};
+pub use hierarchy::{children, hierarchies, limits_swap, remove_parent};
+pub use place::Place;
 pub use stats::Stats;
 pub(crate) use view::{attach_v1, make_v1_directory};
 
+use hierarchy::child_groups;
 use oci_spec::runtime::LinuxResources;
-use place::{check, check_name, child_groups};
+use place::Origin;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::time::Duration;
 use sys::cgroupfs::{self, Hierarchies};
 
 /// The parent of containers of the default data root.
@@ -54,8 +59,7 @@ pub(crate) struct V2Group {
 #[derive(Debug)]
 pub struct Cgroup {
     hierarchies: Hierarchies,
-    parent: PathBuf,
-    name: String,
+    place: Place,
     v2: Option<V2Group>,
     v1: Vec<V1Group>,
     /// v1 groups that containers share: the default device rules.
@@ -66,31 +70,27 @@ pub struct Cgroup {
 pub type Pids = Vec<i32>;
 
 impl Cgroup {
-    /// Makes the groups and sets the limits. What was made is removed again if anything fails.
+    /// Makes the groups of an engine's container and sets the limits.
     pub fn create(
         parent: &str,
         name: &str,
         resources: Option<&LinuxResources>,
     ) -> Result<Self, Error> {
-        Self::create_on(hierarchies()?, parent, name, resources)
+        Self::place(&Place::below(parent, name)?, resources)
+    }
+
+    /// Makes the groups and sets the limits. What was made is removed again if anything fails.
+    pub fn place(place: &Place, resources: Option<&LinuxResources>) -> Result<Self, Error> {
+        Self::place_on(hierarchies()?, place, resources)
     }
 
     /// The same on known hierarchies.
-    pub fn create_on(
+    pub fn place_on(
         hierarchies: Hierarchies,
-        parent: &str,
-        name: &str,
+        place: &Place,
         resources: Option<&LinuxResources>,
     ) -> Result<Self, Error> {
-        let parent = check(parent)?;
-        let mut group = Self {
-            hierarchies,
-            parent,
-            name: check_name(name)?,
-            v2: None,
-            v1: Vec::new(),
-            v1_shared: Vec::new(),
-        };
+        let mut group = Self::unmade(hierarchies, place.clone());
         let made = group.make(resources);
         if let Err(error) = made {
             // The first error is the one to tell; what cannot be removed now is an empty group.
@@ -98,6 +98,16 @@ impl Cgroup {
             return Err(error);
         }
         Ok(group)
+    }
+
+    fn unmade(hierarchies: Hierarchies, place: Place) -> Self {
+        Self {
+            hierarchies,
+            place,
+            v2: None,
+            v1: Vec::new(),
+            v1_shared: Vec::new(),
+        }
     }
 
     fn make(&mut self, resources: Option<&LinuxResources>) -> Result<(), Error> {
@@ -109,44 +119,44 @@ impl Cgroup {
         devices::apply(self, resources)
     }
 
-    /// Opens the groups of a container made before; those that are gone are left out.
+    /// Opens the groups of an engine's container made before.
     pub fn open(parent: &str, name: &str) -> Result<Self, Error> {
-        let hierarchies = hierarchies()?;
-        let parent = check(parent)?;
-        let name = check_name(name)?;
-        let mut group = Self {
-            hierarchies,
-            parent,
-            name,
-            v2: None,
-            v1: Vec::new(),
-            v1_shared: Vec::new(),
-        };
+        Self::open_at(&Place::below(parent, name)?)
+    }
+
+    /// Opens groups made before; those that are gone are left out.
+    pub fn open_at(place: &Place) -> Result<Self, Error> {
+        let mut group = Self::unmade(hierarchies()?, place.clone());
         if let Some(mount) = &group.hierarchies.v2 {
-            let path = mount.join(&group.parent).join(&group.name);
+            let path = mount.join(group.place.path());
             group.v2 = cgroupfs::open(&path)
                 .ok()
                 .map(|directory| V2Group { path, directory });
         }
         for hierarchy in &group.hierarchies.v1 {
-            let path = hierarchy.mount.join(&group.parent).join(&group.name);
+            let path = hierarchy.mount.join(group.place.path());
             if let Ok(directory) = cgroupfs::open(&path) {
                 group.v1.push(V1Group {
                     controllers: hierarchy.controllers.clone(),
                     path,
                     directory,
                 });
-            } else if hierarchy.controllers.iter().any(|c| c == "devices") {
-                let shared = hierarchy.mount.join(&group.parent).join(devices::SHARED);
+            } else if *group.place.origin() == Origin::Engine
+                && hierarchy.controllers.iter().any(|c| c == "devices")
+            {
+                let shared = hierarchy
+                    .mount
+                    .join(group.place.parent())
+                    .join(devices::SHARED);
                 group.v1_shared.extend(cgroupfs::open(&shared));
             }
         }
         Ok(group)
     }
 
-    /// `parent/name`, as it appears in /proc/PID/cgroup.
+    /// The path below the hierarchies' roots, as it appears in /proc/PID/cgroup.
     pub fn path(&self) -> PathBuf {
-        self.parent.join(&self.name)
+        self.place.path().to_owned()
     }
 
     pub fn hierarchies(&self) -> &Hierarchies {
@@ -205,141 +215,6 @@ impl Cgroup {
         self.v1.iter().find(|group| group.has(controller))
     }
 
-    /// Host pids of all processes in the container.
-    pub fn pids(&self) -> Result<Pids, Error> {
-        let Some((path, directory)) = self.any() else {
-            return Ok(Vec::new());
-        };
-        match cgroupfs::pids(directory) {
-            Ok(pids) => Ok(self.with_children(pids, path)),
-            Err(e) if e.raw_os_error() == Some(19) => Ok(Vec::new()),
-            Err(source) => Err(Error::Read {
-                path: path.join("cgroup.procs"),
-                source,
-            }),
-        }
-    }
-
-    /// Containers may make groups of their own below (systemd, docker in docker).
-    fn with_children(&self, mut pids: Pids, path: &Path) -> Pids {
-        for child in child_groups(path) {
-            if let Ok(directory) = cgroupfs::open(&child) {
-                pids.extend(cgroupfs::pids(&directory).unwrap_or_default());
-            }
-        }
-        pids
-    }
-
-    fn any(&self) -> Option<(&Path, BorrowedFd<'_>)> {
-        let v2 = self
-            .v2
-            .as_ref()
-            .map(|group| (group.path.as_path(), group.directory.as_fd()));
-        let pids = || {
-            self.v1_with("pids")
-                .or(self.v1.first())
-                .map(|group| (group.path.as_path(), group.directory.as_fd()))
-        };
-        v2.or_else(pids)
-    }
-
-    /// Stops every process of the container where it is.
-    pub fn freeze(&self) -> Result<(), Error> {
-        self.set_frozen(true)
-    }
-
-    pub fn thaw(&self) -> Result<(), Error> {
-        self.set_frozen(false)
-    }
-
-    fn set_frozen(&self, frozen: bool) -> Result<(), Error> {
-        if let Some(group) = &self.v2 {
-            self.write_v2(group, "cgroup.freeze", if frozen { "1" } else { "0" })?;
-            return self.await_freeze(frozen);
-        }
-        let group = self.v1_with("freezer").ok_or(Error::Controller {
-            controller: "freezer".to_owned(),
-            limit: "pause".to_owned(),
-        })?;
-        let state = if frozen { "FROZEN" } else { "THAWED" };
-        let path = group.path.join("freezer.state");
-        cgroupfs::write(&group.directory, "freezer.state", state).map_err(|source| {
-            Error::Write {
-                path,
-                value: state.to_owned(),
-                source,
-            }
-        })?;
-        self.await_freeze(frozen)
-    }
-
-    /// The kernel stops processes one by one and says so when it has them all.
-    fn await_freeze(&self, frozen: bool) -> Result<(), Error> {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while self.is_frozen()? != frozen {
-            if Instant::now() > deadline {
-                return Err(Error::Freeze { path: self.path() });
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        Ok(())
-    }
-
-    pub fn is_frozen(&self) -> Result<bool, Error> {
-        if let Some(group) = &self.v2 {
-            let file = "cgroup.events";
-            let read = cgroupfs::read_field(&group.directory, file, "frozen");
-            return read
-                .map(|frozen| frozen == Some(1))
-                .map_err(|source| Error::Read {
-                    path: group.path.join(file),
-                    source,
-                });
-        }
-        let Some(group) = self.v1_with("freezer") else {
-            return Ok(false);
-        };
-        let file = "freezer.state";
-        let state = cgroupfs::read(&group.directory, file).map_err(|source| Error::Read {
-            path: group.path.join(file),
-            source,
-        })?;
-        Ok(state.trim() == "FROZEN")
-    }
-
-    /// SIGKILL to every process, those being born included.
-    pub fn kill_all(&self) -> Result<(), Error> {
-        if let Some(group) = &self.v2
-            && cgroupfs::write(&group.directory, "cgroup.kill", "1").is_ok()
-        {
-            return Ok(());
-        }
-        // Before Linux 5.14, or without v2: until a round finds nobody.
-        for _ in 0..100 {
-            let pids = self.pids()?;
-            if pids.is_empty() {
-                return Ok(());
-            }
-            for pid in pids {
-                if let Ok(pidfd) = sys::process::pidfd_open(pid) {
-                    // It may have ended by itself in between.
-                    let _ = sys::process::pidfd_send_signal(pidfd, 9);
-                }
-            }
-            // v1: the dead wait for a thaw if they were frozen.
-            let _ = self.thaw_v1();
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        Ok(())
-    }
-
-    fn thaw_v1(&self) -> std::io::Result<()> {
-        match self.v1_with("freezer") {
-            Some(group) => cgroupfs::write(&group.directory, "freezer.state", "THAWED"),
-            None => Ok(()),
-        }
-    }
-
     /// How often the kernel killed a process here for want of memory.
     pub fn oom_count(&self) -> u64 {
         if let Some(group) = self.v1_with("memory") {
@@ -376,7 +251,19 @@ impl Cgroup {
                 }
             }
         }
+        self.remove_parents();
         first.map_or(Ok(()), Err)
+    }
+
+    /// The engine removes its one parent itself, systemd its slices.
+    fn remove_parents(&self) {
+        if *self.place.origin() != Origin::Spec {
+            return;
+        }
+        let v1 = self.hierarchies.v1.iter().map(|hierarchy| &hierarchy.mount);
+        for mount in v1.chain(&self.hierarchies.v2) {
+            parents::remove(mount, &mount.join(self.place.path()));
+        }
     }
 
     fn write_v2(&self, group: &V2Group, file: &str, value: &str) -> Result<(), Error> {

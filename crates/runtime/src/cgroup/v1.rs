@@ -2,10 +2,11 @@
 //!
 //! Source: kernel `cgroup-v1/cgroups.rst`, `cgroup-v1/cpusets.rst`.
 
-use super::{Cgroup, Error, V1Group};
+use super::{Cgroup, Error, Place, V1Group};
 use oci_spec::runtime::LinuxResources;
+use std::os::fd::AsFd;
 use std::path::Path;
-use sys::cgroupfs;
+use sys::cgroupfs::{self, Made};
 
 /// Made for every container: they count, and making them later would miss what was.
 const ALWAYS: [&str; 4] = ["cpu", "cpuacct", "memory", "pids"];
@@ -71,7 +72,7 @@ fn needed(group: &Cgroup, resources: &LinuxResources) -> Vec<&'static str> {
     if group.v2.is_none() {
         wanted.push("freezer");
     }
-    if super::devices::differs(resources) {
+    if group.place.is_of_spec() || super::devices::differs(resources) {
         wanted.push("devices");
     }
     wanted
@@ -87,45 +88,46 @@ fn make_in(group: &mut Cgroup, wanted: &[&str]) -> Result<(), Error> {
         if known || !wanted.iter().any(has) {
             continue;
         }
-        let path = hierarchy.mount.join(&group.parent).join(&group.name);
-        let failed = |source| Error::Make {
-            path: path.clone(),
-            source,
-        };
-        let directory = match cgroupfs::make(&path) {
-            Ok((directory, _)) => directory,
-            // The first container of this parent.
-            Err(e) if e.raw_os_error() == Some(2) => {
-                make_parents(&hierarchy.mount, &group.parent, has(&"cpuset"))?;
-                cgroupfs::make(&path).map_err(failed)?.0
-            }
-            Err(e) => return Err(failed(e)),
-        };
-        if has(&"cpuset") {
-            inherit_cpuset(&path)?;
-        }
-        group.v1.push(V1Group {
-            controllers: hierarchy.controllers,
-            path,
-            directory,
-        });
+        let made = make_group(&hierarchy, &group.place)?;
+        group.v1.push(made);
     }
     Ok(())
 }
 
-fn make_parents(mount: &Path, parent: &Path, cpuset: bool) -> Result<(), Error> {
-    let mut path = mount.to_owned();
-    for component in parent.components() {
-        path.push(component);
-        let (_, made) = cgroupfs::make(&path).map_err(|source| Error::Make {
-            path: path.clone(),
-            source,
-        })?;
-        if cpuset && made == cgroupfs::Made::New {
-            inherit_cpuset(&path)?;
-        }
+fn make_group(hierarchy: &cgroupfs::V1, place: &Place) -> Result<V1Group, Error> {
+    let cpuset = hierarchy.controllers.iter().any(|c| c == "cpuset");
+    let path = hierarchy.mount.join(place.path());
+    let inherit = |path: &Path, made| match made {
+        Made::New if cpuset => inherit_cpuset(path),
+        Made::New | Made::Existed => Ok(()),
+    };
+    let (directory, made) = super::parents::make_group(&hierarchy.mount, place, inherit)?;
+    let group = V1Group {
+        controllers: hierarchy.controllers.clone(),
+        path,
+        directory,
+    };
+    if made == Made::Existed && place.is_of_spec() {
+        require_unused(&group)?;
     }
-    Ok(())
+    if cpuset {
+        inherit_cpuset(&group.path)?;
+    }
+    Ok(group)
+}
+
+/// A group that is there may be used if it is empty and its processes would run.
+fn require_unused(group: &V1Group) -> Result<(), Error> {
+    super::place::require_empty(&group.path, group.directory.as_fd())?;
+    let state = group
+        .has("freezer")
+        .then(|| cgroupfs::read(&group.directory, "freezer.state"));
+    match state {
+        Some(Ok(state)) if state.trim() != "THAWED" => Err(Error::Frozen {
+            path: group.path.clone(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// A v1 cpuset is born without CPUs and memory nodes, and takes no process until it has some.
@@ -162,10 +164,10 @@ fn join_shared_devices(group: &mut Cgroup) -> Result<(), Error> {
     let Some(hierarchy) = group.hierarchies.v1_with("devices").cloned() else {
         return Ok(());
     };
-    let parent = hierarchy.mount.join(&group.parent);
+    let parent = hierarchy.mount.join(group.place.parent());
     let shared = match super::devices::shared_v1(&parent) {
         Err(Error::Make { source, .. }) if source.raw_os_error() == Some(2) => {
-            make_parents(&hierarchy.mount, &group.parent, false)?;
+            super::parents::make(&hierarchy.mount, &group.place, |_, _| Ok(()))?;
             super::devices::shared_v1(&parent)?
         }
         other => other?,

@@ -2,46 +2,43 @@
 //!
 //! Source: kernel `cgroup-v2.rst`; the conversions of v1 values are those of the runtime-spec's readers (runc, crun).
 
-use super::{Cgroup, Error, V2Group};
+use super::{Cgroup, Error, Place, V2Group};
 use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxResources, LinuxThrottleDevice};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use sys::cgroupfs;
+use sys::cgroupfs::{self, Made};
 
 pub(super) fn make(group: &mut Cgroup) -> Result<(), Error> {
     let Some(mount) = group.hierarchies.v2.clone() else {
         return Ok(());
     };
-    let path = mount.join(&group.parent).join(&group.name);
-    let failed = |source| Error::Make {
-        path: path.clone(),
-        source,
-    };
-    let directory = match cgroupfs::make(&path) {
-        Ok((directory, _)) => directory,
-        // The first container of this parent.
-        Err(e) if e.raw_os_error() == Some(2) => {
-            make_parents(&mount, &group.parent)?;
-            cgroupfs::make(&path).map_err(failed)?.0
-        }
-        Err(e) => return Err(failed(e)),
-    };
+    let path = mount.join(group.place.path());
+    let (directory, made) = make_group(&mount, &group.place)?;
+    if made == Made::Existed && group.place.is_of_spec() {
+        require_unused(&path, &directory)?;
+    }
     group.v2 = Some(V2Group { path, directory });
     Ok(())
 }
 
-/// Makes what is missing from the hierarchy's root to the parent, with all controllers handed down.
-fn make_parents(mount: &Path, parent: &Path) -> Result<(), Error> {
-    let mut path = mount.to_owned();
-    enable(&path)?;
-    for component in parent.components() {
-        path.push(component);
-        cgroupfs::make(&path).map_err(|source| Error::Make {
-            path: path.clone(),
-            source,
-        })?;
-        enable(&path)?;
+/// All controllers are handed down from the hierarchy's root to the parent.
+fn make_group(mount: &Path, place: &Place) -> Result<(OwnedFd, Made), Error> {
+    let mut root = Some(mount);
+    super::parents::make_group(mount, place, |path, _| {
+        root.take().map_or(Ok(()), enable)?;
+        enable(path)
+    })
+}
+
+/// A group that is there may be used if it is empty and its processes would run.
+fn require_unused(path: &Path, directory: &OwnedFd) -> Result<(), Error> {
+    super::place::require_empty(path, directory.as_fd())?;
+    match cgroupfs::read_number(directory, "cgroup.freeze") {
+        Ok(Some(1)) => Err(Error::Frozen {
+            path: path.to_owned(),
+        }),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Hands every controller the group has down to its children. One by one when the kernel refuses them together: a limit that
@@ -80,7 +77,8 @@ pub(super) fn apply(group: &Cgroup, resources: &LinuxResources) -> Result<(), Er
         // Somebody (systemd) may have taken a controller away since the parent was made: hand it down again.
         Err(Error::Controller { .. }) => {
             if let Some(mount) = &group.hierarchies.v2 {
-                make_parents(mount, &group.parent)?;
+                enable(mount)?;
+                super::parents::make(mount, &group.place, |path, _| enable(path))?;
             }
             write_all(v2, resources)
         }

@@ -5,7 +5,7 @@ use oci_spec::runtime::{
     LinuxCpuBuilder, LinuxDeviceCgroupBuilder, LinuxDeviceType, LinuxMemoryBuilder,
     LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder,
 };
-use runtime::cgroup::{Cgroup, Error};
+use runtime::cgroup::{Cgroup, Error, Place};
 use runtime::{ExitStatus, Reaper};
 use sys::cgroupfs::Hierarchies;
 
@@ -17,6 +17,8 @@ crate::cases![
     freezes_and_kills,
     opens_again,
     names_stay_below_the_parent,
+    paths_of_specs,
+    a_group_of_another,
     missing_controllers_are_named,
     extra_devices,
     no_device_rules_at_all,
@@ -206,6 +208,59 @@ fn names_stay_below_the_parent() {
     }
 }
 
+fn places(path: &str) -> Place {
+    Place::of_spec(Some(std::path::Path::new(path)), "id").unwrap()
+}
+
+fn paths_of_specs() {
+    let world = World::new();
+    let above = format!("/{}/deep/deeper", world.parent);
+    let [one, two] = ["one", "two"].map(|name| places(&format!("{above}/{name}")));
+    let mounts = || {
+        let found = sys::cgroupfs::detect().unwrap();
+        found.v1.into_iter().map(|v1| v1.mount).chain(found.v2)
+    };
+    let exists = |place: &Place| mounts().any(|mount| mount.join(place.path()).exists());
+    let first = Cgroup::place(&one, None).unwrap();
+    let second = Cgroup::place(&two, None).unwrap();
+    assert!(exists(&one) && exists(&two));
+    assert_eq!(first.path(), one.path());
+    assert!(Cgroup::open_at(&one).unwrap().exists());
+    first.remove().unwrap();
+    assert!(!exists(&one) && exists(&two));
+    // The last one takes what was made for them with it.
+    second.remove().unwrap();
+    assert!(mounts().all(|mount| !mount.join(&world.parent).exists()));
+    // What was there before stays.
+    let mounts: Vec<_> = mounts().map(|mount| mount.join(&world.parent)).collect();
+    mounts
+        .iter()
+        .for_each(|path| std::fs::create_dir(path).unwrap());
+    Cgroup::place(&one, None).unwrap().remove().unwrap();
+    assert!(mounts.iter().all(|path| path.exists()));
+    assert!(mounts.iter().all(|path| !path.join("deep").exists()));
+}
+
+fn a_group_of_another() {
+    let world = World::new();
+    let mut running = world
+        .start(&Wish {
+            cgroup: true,
+            ..Wish::probe(&["sleep"])
+        })
+        .unwrap();
+    running.wait_for("ready");
+    let theirs = places(&format!("/{}/c", world.parent));
+    let error = Cgroup::place(&theirs, None).unwrap_err();
+    assert!(matches!(error, Error::Occupied { count: 1, .. }), "{error}");
+    let cgroup = running.cgroup.as_ref().unwrap();
+    assert_eq!(cgroup.pids().unwrap(), [running.started.pid]);
+    cgroup.kill_all().unwrap();
+    running.end();
+    // Left empty, it may be used.
+    Cgroup::place(&theirs, None).unwrap();
+}
+
 fn missing_controllers_are_named() {
     let world = World::new();
     let unified = std::collections::HashMap::from([("nosuch.max".to_owned(), "1".to_owned())]);
@@ -381,8 +436,12 @@ fn as_on_a_host_with_v2_alone() {
     if crate::world::text(v2.join("cgroup.controllers")).contains("memory") {
         return;
     }
-    let error =
-        Cgroup::create_on(hierarchies, &world.parent, "d", Some(&memory(1 << 20))).unwrap_err();
+    let error = Cgroup::place_on(
+        hierarchies,
+        &Place::below(&world.parent, "d").unwrap(),
+        Some(&memory(1 << 20)),
+    )
+    .unwrap_err();
     assert!(
         chain(&error).contains("offers no memory controller"),
         "{}",
@@ -403,8 +462,12 @@ fn as_on_a_host_with_v1_alone() {
 fn as_on_a_host_with_nothing() {
     let world = World::new();
     let nothing = Hierarchies::default();
-    let error =
-        Cgroup::create_on(nothing.clone(), &world.parent, "c", Some(&memory(1 << 20))).unwrap_err();
+    let error = Cgroup::place_on(
+        nothing.clone(),
+        &Place::below(&world.parent, "c").unwrap(),
+        Some(&memory(1 << 20)),
+    )
+    .unwrap_err();
     assert!(
         chain(&error).contains("offers no memory controller"),
         "{}",

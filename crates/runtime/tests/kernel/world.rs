@@ -5,6 +5,7 @@ use oci_spec::runtime::{
     LinuxResources, Mount, PosixRlimit, ProcessBuilder, RootBuilder, Spec, SpecBuilder,
     UserBuilder,
 };
+use runtime::cgroup::Place;
 use runtime::hooks::State;
 use runtime::{
     Cgroup, CopyUp, Error, ExitStatus, Netns, Overlay, Pending, Reaper, Request, Rootfs, Seccomp,
@@ -178,9 +179,11 @@ impl World {
         let wanted = wish.cgroup || wish.resources.is_some();
         let resources = wish.resources.as_ref();
         let cgroup = wanted.then(|| match &wish.hierarchies {
-            Some(hierarchies) => {
-                Cgroup::create_on(hierarchies.clone(), &self.parent, "c", resources)
-            }
+            Some(hierarchies) => Cgroup::place_on(
+                hierarchies.clone(),
+                &Place::below(&self.parent, "c").expect("a name"),
+                resources,
+            ),
             None => Cgroup::create(&self.parent, "c", resources),
         });
         let cgroup = cgroup.transpose().expect("a cgroup");
