@@ -10,6 +10,7 @@ mod assemble;
 mod canonical;
 mod decode;
 pub mod diagnostic;
+pub mod document;
 mod emit;
 mod env_file;
 mod environment;

@@ -2,7 +2,8 @@
 //!
 //! ```json
 //! { "image-dirs": ["/media/usb/images"], "insecure-registries": ["10.0.0.5:5000"],
-//!   "log-driver": "local", "log-opts": { "max-size": "10m" } }
+//!   "log-driver": "local", "log-opts": { "max-size": "10m" },
+//!   "cdi-spec-dirs": ["/etc/cdi", "/var/run/cdi"] }
 //! ```
 
 use model::log::LogDriver;
@@ -21,6 +22,8 @@ pub struct Config {
     pub image_dirs: Vec<PathBuf>,
     /// Registries (host, host:port or CIDR) spoken to over plain HTTP or with any certificate.
     pub insecure_registries: Vec<String>,
+    /// Where CDI specifications are looked for, in place of [`crate::cdi::SPEC_DIRS`].
+    pub cdi_spec_dirs: Option<Vec<PathBuf>>,
     pub log_driver: Option<LogDriver>,
     pub log_opts: BTreeMap<String, String>,
 }
@@ -37,6 +40,14 @@ pub enum ConfigError {
 }
 
 impl Config {
+    /// Where CDI specifications are looked for, the more important directory last.
+    pub fn cdi_dirs(&self) -> Vec<PathBuf> {
+        match &self.cdi_spec_dirs {
+            Some(dirs) => dirs.clone(),
+            None => crate::cdi::SPEC_DIRS.iter().map(PathBuf::from).collect(),
+        }
+    }
+
     /// Reads the file; one that does not exist is an empty one.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         match std::fs::read(path) {

@@ -5,6 +5,7 @@
 //! executing the binary again, and are spoken to by [`protocol`].
 
 pub mod boot;
+pub mod cdi;
 pub mod channel;
 pub mod config;
 pub mod container;

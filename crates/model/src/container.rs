@@ -11,6 +11,7 @@ use crate::mount::Mount;
 use crate::network::{EndpointSettings, ExtraHost, NetworkMode};
 use crate::port::{ContainerPort, PortBinding};
 use crate::restart::RestartPolicy;
+use crate::userns::UsernsMode;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -76,7 +77,7 @@ pub struct ContainerSpec {
     pub ipc_mode: NamespaceMode,
     pub uts_mode: NamespaceMode,
     pub cgroupns_mode: NamespaceMode,
-    pub userns_mode: NamespaceMode,
+    pub userns_mode: UsernsMode,
     pub cgroup_parent: Option<String>,
     pub resources: Resources,
     pub ulimits: Vec<Ulimit>,
@@ -94,7 +95,7 @@ pub struct ContainerSpec {
     pub platform: Option<String>,
 }
 
-/// Where a namespace comes from (`--pid`, `--ipc`, `--uts`, `--cgroupns`, `--userns`).
+/// Where a namespace comes from (`--pid`, `--ipc`, `--uts`, `--cgroupns`).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NamespaceMode {

@@ -70,20 +70,60 @@ pub fn is_permissions(text: &str) -> bool {
             .all(|(at, b)| !bytes[..at].contains(b))
 }
 
+/// The driver of a [`DeviceRequest`] whose ids are CDI names, as in Docker's API.
+pub const CDI_DRIVER: &str = "cdi";
+
+impl DeviceRequest {
+    /// Devices by their CDI names, as `--device vendor.com/class=name` asks for them.
+    pub fn cdi(names: Vec<String>) -> Self {
+        Self {
+            driver: CDI_DRIVER.to_owned(),
+            device_ids: names,
+            ..Self::default()
+        }
+    }
+}
+
+/// A CDI name in its parts: `vendor.com/class=name`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CdiName<'a> {
+    pub vendor: &'a str,
+    pub class: &'a str,
+    pub device: &'a str,
+}
+
+impl<'a> CdiName<'a> {
+    /// Source: CDI specification, "Qualified device names".
+    pub fn parse(text: &'a str) -> Option<Self> {
+        let (kind, device) = text.split_once('=')?;
+        let (vendor, class) = kind.split_once('/')?;
+        let whole = is_cdi_word(vendor) && is_cdi_word(class) && is_cdi_device(device);
+        whole.then_some(Self {
+            vendor,
+            class,
+            device,
+        })
+    }
+}
+
+/// A vendor or a class: a letter first, a letter or digit last, between them also `_`, `-` and `.`.
+pub fn is_cdi_word(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && !text.contains(':')
+        && is_cdi_device(text)
+}
+
+/// The name of a device within its kind: as [`is_cdi_word`], but digits may begin it and `:` may be in it.
+pub fn is_cdi_device(text: &str) -> bool {
+    let alphanumeric = |c: char| c.is_ascii_alphanumeric();
+    text.starts_with(alphanumeric)
+        && text.ends_with(alphanumeric)
+        && text.chars().all(|c| alphanumeric(c) || "_-.:".contains(c))
+}
+
 /// Whether a `--device` value is a CDI name (`vendor.com/class=name`) and not a path.
 pub fn is_cdi_name(text: &str) -> bool {
-    let Some((kind, name)) = text.split_once('=') else {
-        return false;
-    };
-    let Some((vendor, class)) = kind.split_once('/') else {
-        return false;
-    };
-    let word = |s: &str| {
-        !s.is_empty()
-            && s.bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"._-:".contains(&b))
-    };
-    word(vendor) && word(class) && word(name)
+    CdiName::parse(text).is_some()
 }
 
 /// Reads `--gpus`: `all`, a number, or `device=…,driver=…,count=…,"capabilities=a,b",options=…`.
@@ -179,6 +219,10 @@ mod tests {
         assert!(!is_cdi_name("/dev/sda"));
         assert!(!is_cdi_name("/dev/a=b"));
         assert!(!is_cdi_name("gpu=0"));
+        assert!(!is_cdi_name("vendor/class="));
+        assert!(!is_cdi_name("0vendor/class=0"));
+        assert!(!is_cdi_name("vendor/cl:ass=0"));
+        assert!(is_cdi_name("vendor.com/class-1=GPU-0:1"));
     }
 
     #[test]

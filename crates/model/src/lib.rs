@@ -20,6 +20,7 @@ pub mod port;
 mod properties;
 pub mod restart;
 pub mod size;
+pub mod userns;
 
 pub use container::ContainerSpec;
 pub use error::ParseError;

@@ -361,7 +361,7 @@ impl From<&ContainerRecord> for HostConfig {
             storage_opt: spec.storage_opt.clone(),
             tmpfs: tmpfs(spec),
             uts_mode: mode(&spec.uts_mode, ""),
-            userns_mode: mode(&spec.userns_mode, ""),
+            userns_mode: spec.userns_mode.to_string(),
             shm_size: spec.shm_size.unwrap_or(64 << 20),
             sysctls: spec.sysctls.clone(),
             runtime: spec.runtime.clone().unwrap_or_else(|| "runc".into()),

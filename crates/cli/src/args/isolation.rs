@@ -1,10 +1,10 @@
 //! Privileges, namespaces, devices and kernel settings.
 
 use super::process::NamespaceFlags;
-use super::{bad_value, key_value, parse_all, parse_some};
+use super::{key_value, parse_all, parse_some};
 use crate::failure::Failure;
 use model::ContainerSpec;
-use model::device;
+use model::device::{self, DeviceRequest};
 use model::limits::Ulimit;
 
 #[derive(Debug, Default, clap::Args)]
@@ -50,16 +50,17 @@ impl IsolationFlags {
         spec.cap_add = self.cap_add.clone();
         spec.cap_drop = self.cap_drop.clone();
         spec.security_opt = self.security_opt.clone();
-        if let Some(name) = self.device.iter().find(|text| device::is_cdi_name(text)) {
-            return Err(bad_value(
-                "device",
-                name,
-                "CDI devices are not supported yet; name the device node (/dev/…)",
-            ));
-        }
-        spec.devices = parse_all("device", &self.device, str::parse)?;
+        let (cdi, nodes): (Vec<String>, Vec<String>) = self
+            .device
+            .iter()
+            .cloned()
+            .partition(|text| device::is_cdi_name(text));
+        spec.devices = parse_all("device", &nodes, str::parse)?;
         spec.device_cgroup_rules = self.device_cgroup_rule.clone();
         spec.device_requests = parse_all("gpus", &self.gpus, device::parse_gpus)?;
+        if !cdi.is_empty() {
+            spec.device_requests.push(DeviceRequest::cdi(cdi));
+        }
         spec.sysctls = key_value::strict_map("sysctl", &self.sysctl)?;
         spec.ulimits = parse_all("ulimit", &self.ulimit, str::parse::<Ulimit>)?;
         spec.oom_score_adj =

@@ -179,7 +179,8 @@ impl NamespaceFlags {
         spec.ipc_mode = mode("ipc", &self.ipc, &[Host, Private, Shareable, None, other])?;
         spec.uts_mode = mode("uts", &self.uts, &[Host, Private])?;
         spec.cgroupns_mode = mode("cgroupns", &self.cgroupns, &[Host, Private])?;
-        spec.userns_mode = mode("userns", &self.userns, &[Host, Private])?;
+        spec.userns_mode =
+            parse_some("userns", self.userns.as_ref(), str::parse)?.unwrap_or_default();
         spec.cgroup_parent = self.cgroup_parent.clone();
         Ok(())
     }

@@ -19,7 +19,11 @@ impl Decoder<'_> {
         service.ipc = self.namespace(at, "ipc", ipc);
         service.uts = self.namespace(at, "uts", &["host", "private"]);
         service.cgroup = self.namespace(at, "cgroup", &["host", "private"]);
-        service.userns_mode = self.namespace(at, "userns_mode", &["host", "private"]);
+        service.userns_mode = self
+            .parsed(at, "userns_mode", |text| {
+                text.parse().map_err(|e: model::ParseError| e.to_string())
+            })
+            .unwrap_or_default();
         service.network_mode = self.parsed(at, "network_mode", network_mode);
     }
 

@@ -85,7 +85,6 @@ fn process(object: &mut Object, service: &Service) {
         ("ipc", &service.ipc),
         ("uts", &service.uts),
         ("cgroup", &service.cgroup),
-        ("userns_mode", &service.userns_mode),
     ] {
         let text = match namespace {
             NamespaceRef::Mode(mode) => mode.to_string(),
@@ -93,6 +92,8 @@ fn process(object: &mut Object, service: &Service) {
         };
         object.option(key, (!text.is_empty()).then_some(text));
     }
+    let userns = service.userns_mode.to_string();
+    object.option("userns_mode", (!userns.is_empty()).then_some(userns));
     object.text("cgroup_parent", &service.cgroup_parent);
     object.option("oom_score_adj", service.oom_score_adj);
     object.text("runtime", &service.runtime);

@@ -10,6 +10,7 @@ use model::mount::Mount;
 use model::network::{EndpointSettings, ExtraHost};
 use model::port::{ContainerPort, PortBinding};
 use model::restart::RestartPolicy;
+use model::userns::UsernsMode;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -89,7 +90,7 @@ pub struct Service {
     pub ipc: NamespaceRef,
     pub uts: NamespaceRef,
     pub cgroup: NamespaceRef,
-    pub userns_mode: NamespaceRef,
+    pub userns_mode: UsernsMode,
     pub cgroup_parent: Option<String>,
     /// The service's own keys; [`Service::resources`] adds `deploy.resources`.
     pub limits: Resources,

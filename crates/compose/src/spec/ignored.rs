@@ -1,6 +1,6 @@
 //! Keys that are read and shown but have no effect: said once each, never passed over.
 
-use compose_file::project::{Deploy, DeployMode, Device, EndpointMode, FileObject};
+use compose_file::project::{Deploy, DeployMode, EndpointMode, FileObject};
 use compose_file::{Diagnostic, Project, Service};
 use std::collections::BTreeMap;
 
@@ -68,14 +68,6 @@ fn service_keys(service: &Service) -> Keys {
         .filter(|(is, ..)| *is)
         .map(|(_, key, why)| ((*key).to_owned(), *why))
         .collect();
-    for (index, device) in service.devices.iter().enumerate() {
-        if matches!(device, Device::Cdi(_)) {
-            keys.push((
-                format!("devices[{index}]"),
-                "CDI devices are not supported; name the device node",
-            ));
-        }
-    }
     for (index, volume) in service.volumes.iter().enumerate() {
         if matches!(volume.recursive.as_deref(), Some("writable" | "readonly")) {
             keys.push((format!("volumes[{index}].bind.recursive"), RECURSIVE));

@@ -15,6 +15,7 @@ use crate::names::Separator;
 use compose_file::project::{Condition, Device, NamespaceRef};
 use compose_file::{Diagnostic, Project, Service};
 use model::container::{ContainerSpec, NamespaceMode};
+use model::device::DeviceRequest;
 use model::log::{LogConfig, LogDriver};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -110,7 +111,7 @@ fn base(service: &Service, project: &Project) -> ContainerSpec {
         security_opt: service.security_opt.clone(),
         devices: service.devices.iter().filter_map(device).collect(),
         device_cgroup_rules: service.device_cgroup_rules.clone(),
-        device_requests: service.device_requests(),
+        device_requests: device_requests(service),
         cgroup_parent: service.cgroup_parent.clone(),
         resources: service.resources(),
         ulimits: service.ulimits.clone(),
@@ -140,6 +141,20 @@ fn device(device: &Device) -> Option<model::device::DeviceMapping> {
     }
 }
 
+/// GPUs, and the devices that are CDI names.
+fn device_requests(service: &Service) -> Vec<DeviceRequest> {
+    let names = service.devices.iter().filter_map(|device| match device {
+        Device::Cdi(name) => Some(name.clone()),
+        Device::Path(_) => None,
+    });
+    let names: Vec<String> = names.collect();
+    let mut requests = service.device_requests();
+    if !names.is_empty() {
+        requests.push(DeviceRequest::cdi(names));
+    }
+    requests
+}
+
 fn namespaces(
     project: &Project,
     service: &Service,
@@ -154,7 +169,7 @@ fn namespaces(
     spec.ipc_mode = mode(&service.ipc);
     spec.uts_mode = mode(&service.uts);
     spec.cgroupns_mode = mode(&service.cgroup);
-    spec.userns_mode = mode(&service.userns_mode);
+    spec.userns_mode = service.userns_mode;
     // A service whose IPC namespace another one joins must offer it.
     let shared = project
         .services

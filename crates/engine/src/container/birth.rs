@@ -210,6 +210,7 @@ fn facts(ctx: &Context, container: &ContainerRecord, streams: Streams<'_>) -> Re
             Streams::Terminal { rows, columns } => Some((rows, columns)),
             Streams::Fds { .. } => None,
         },
+        edits: crate::cdi::resolve(&ctx.config.cdi_dirs(), &spec.device_requests)?,
     })
 }
 
@@ -300,7 +301,7 @@ fn request<'a>(
         netns: Netns::Spec,
         user: Some(UserSpec {
             user: container.process.user.clone(),
-            add_groups: container.spec.group_add.clone(),
+            add_groups: groups(container, facts),
         }),
         copy_up: copy_up(container, &facts.volumes),
         reaper: if container.spec.init {
@@ -311,6 +312,13 @@ fn request<'a>(
         seccomp,
         launch: runtime::Launch::default(),
     }
+}
+
+/// `--group-add`, and the groups that devices asked for by name want.
+fn groups(container: &ContainerRecord, facts: &Facts) -> Vec<String> {
+    let of_devices = facts.edits.additional_gids.iter().map(u32::to_string);
+    let asked = container.spec.group_add.iter().cloned();
+    asked.chain(of_devices).collect()
 }
 
 /// Volumes that may still need the image's content.

@@ -33,6 +33,7 @@ pub fn create(
     image: &BaseImage,
 ) -> Result<ContainerRecord> {
     defaults(ctx, &mut spec);
+    crate::spec::embed_profiles(&mut spec.security_opt)?;
     check(ctx, &spec)?;
     let process = resolve::process(&spec, &image.config);
     if process.args().is_empty() {
@@ -108,16 +109,8 @@ fn check(ctx: &Context, spec: &ContainerSpec) -> Result<()> {
             "containers run in dockless itself",
         ));
     }
-    if !spec.device_requests.is_empty() {
-        return Err(Error::invalid(
-            "could not select device driver \"\" with capabilities: [[gpu]]",
-            "GPU requests are not supported yet; hand the device nodes over with --device",
-        ));
-    }
-    if !matches!(
-        spec.userns_mode,
-        NamespaceMode::Default | NamespaceMode::Host
-    ) {
+    crate::cdi::resolve(&ctx.config.cdi_dirs(), &spec.device_requests)?;
+    if spec.userns_mode.range_size().is_some() {
         return Err(Error::invalid(
             "--userns",
             "user namespaces are not supported yet; only \"host\" is",

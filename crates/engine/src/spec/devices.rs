@@ -9,14 +9,18 @@ use oci_spec::runtime::{
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// Below these nothing of the host's is handed over: they are the container's own.
-const OWN: [&str; 6] = [
-    "/dev/console",
-    "/dev/fd",
-    "/dev/mqueue",
-    "/dev/ptmx",
-    "/dev/pts",
-    "/dev/shm",
+/// In a directory nothing of these names is handed over: they are the container's own, or somebody's tools.
+/// Source: runc `devices.GetDevices`.
+const OWN: [&str; 9] = [
+    ".lxc",
+    ".lxd-mounts",
+    ".udev",
+    "console",
+    "fd",
+    "mqueue",
+    "ptmx",
+    "pts",
+    "shm",
 ];
 
 pub(super) fn check(device: &DeviceMapping) -> Result<()> {
@@ -41,7 +45,7 @@ pub(super) fn check(device: &DeviceMapping) -> Result<()> {
     ))
 }
 
-/// The nodes to make: of `--device`, and of the whole host with `--privileged`.
+/// The nodes to make: of `--device`, and of the whole host with `--privileged`. Of two at one path the last is meant.
 pub(super) fn nodes(spec: &ContainerSpec) -> Result<Vec<LinuxDevice>> {
     let mut nodes = Vec::new();
     if spec.privileged {
@@ -49,20 +53,20 @@ pub(super) fn nodes(spec: &ContainerSpec) -> Result<Vec<LinuxDevice>> {
     }
     for device in &spec.devices {
         check(device)?;
+        let mut asked = Vec::new();
         collect(
             Path::new(&device.host),
             Path::new(&device.container),
-            &mut nodes,
+            &mut asked,
         )?;
+        nodes.retain(|known: &LinuxDevice| asked.iter().all(|new| new.path() != known.path()));
+        nodes.extend(asked);
     }
     Ok(nodes)
 }
 
-/// One node, or all below a directory.
+/// One node, or all below a directory. A link named by the user is followed, and the node stands under the link's name.
 fn collect(host: &Path, target: &Path, nodes: &mut Vec<LinuxDevice>) -> Result<()> {
-    if OWN.iter().any(|own| host.starts_with(own)) {
-        return Ok(());
-    }
     let Ok(meta) = std::fs::metadata(host) else {
         return Ok(());
     };
@@ -70,9 +74,11 @@ fn collect(host: &Path, target: &Path, nodes: &mut Vec<LinuxDevice>) -> Result<(
     if kind.is_dir() {
         let entries = std::fs::read_dir(host).map_err(Error::file("list", host))?;
         for entry in entries.flatten() {
+            let name = entry.file_name();
+            let own = OWN.iter().any(|own| name == *own);
             // Links in /dev lead to nodes that are listed by themselves, or to loops.
-            if !entry.file_type().is_ok_and(|t| t.is_symlink()) {
-                collect(&entry.path(), &target.join(entry.file_name()), nodes)?;
+            if !own && !entry.file_type().is_ok_and(|t| t.is_symlink()) {
+                collect(&entry.path(), &target.join(name), nodes)?;
             }
         }
         return Ok(());
@@ -99,7 +105,7 @@ fn node(path: PathBuf, typ: LinuxDeviceType, meta: &std::fs::Metadata) -> Result
         .map_err(super::spec_error)
 }
 
-/// The rules for those nodes; with `--privileged` everything is allowed.
+/// The rules for those nodes; with `--privileged` everything is allowed. A directory's permissions are its nodes'.
 pub(super) fn node_rules(spec: &ContainerSpec, nodes: &[LinuxDevice]) -> Vec<LinuxDeviceCgroup> {
     if spec.privileged {
         return LinuxDeviceCgroupBuilder::default()

@@ -2,19 +2,21 @@
 //!
 //! Source: runtime-spec `config.md` and `config-linux.md`; moby `oci/defaults.go`, `daemon/oci_linux.go`.
 
+mod capabilities;
 mod devices;
 mod mounts;
 mod resources;
 mod security;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use resources::linux_resources;
-pub use security::{Seccomp, Security};
+pub use security::{Seccomp, Security, apparmor_enabled, embed_profiles, selinux_enabled};
 
+use crate::cdi::Edits;
 use crate::container::record::ContainerRecord;
 use crate::error::{Error, Result};
-use model::container::ContainerSpec;
+use model::container::{ContainerSpec, NamespaceMode};
 use oci_spec::runtime::{
     BoxBuilder, Linux, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, PosixRlimit,
     PosixRlimitBuilder, PosixRlimitType, Process, ProcessBuilder, Root, Spec, SpecBuilder,
@@ -47,12 +49,14 @@ pub struct Facts {
     pub uts: Source,
     pub cgroup: Source,
     pub size: Option<(u16, u16)>,
+    /// What devices asked for by name bring along.
+    pub edits: Edits,
 }
 
 /// Refuses what no container can be started with, before one is made.
 pub fn check(spec: &ContainerSpec) -> Result<()> {
-    security::Security::parse(spec)?;
-    security::capabilities(spec)?;
+    Security::parse(spec)?.check_host()?;
+    capabilities::sets(spec)?;
     resources::linux_resources(spec, &[])?;
     rlimits(spec)?;
     for device in &spec.devices {
@@ -85,10 +89,13 @@ pub fn build(record: &ContainerRecord, facts: &Facts) -> Result<Spec> {
     if !spec.annotations.is_empty() {
         built.set_annotations(Some(spec.annotations.clone().into_iter().collect()));
     }
+    if !facts.edits.is_empty() {
+        facts.edits.apply(&mut built);
+    }
     Ok(built)
 }
 
-fn spec_error(error: oci_spec::OciSpecError) -> Error {
+pub(crate) fn spec_error(error: oci_spec::OciSpecError) -> Error {
     Error::invalid("runtime spec", error.to_string())
 }
 
@@ -107,7 +114,7 @@ fn process(record: &ContainerRecord, facts: &Facts, security: &Security) -> Resu
         .args(record.process.args())
         .env(environment(record))
         .cwd(record.process.working_dir.clone())
-        .capabilities(security::capabilities(spec)?)
+        .capabilities(capabilities::sets(spec)?)
         .rlimits(rlimits(spec)?)
         .no_new_privileges(security.no_new_privileges)
         .build()
@@ -115,6 +122,9 @@ fn process(record: &ContainerRecord, facts: &Facts, security: &Security) -> Resu
     process.set_oom_score_adj(spec.oom_score_adj);
     if let Some(profile) = &security.apparmor {
         process.set_apparmor_profile(Some(profile.clone()));
+    }
+    if let Some((label, _)) = security.contexts() {
+        process.set_selinux_label(Some(label));
     }
     if let Some((rows, columns)) = facts.size {
         let size = BoxBuilder::default()
@@ -171,7 +181,7 @@ pub(crate) fn exec_filter(
     match security.seccomp {
         Seccomp::Default => Ok(Filter::Default),
         Seccomp::Unconfined => Ok(Filter::None),
-        Seccomp::File(_) => match security.seccomp_file(&spec)? {
+        Seccomp::Profile(_) | Seccomp::File(_) => match security.own_profile(&spec)? {
             Some(profile) => Ok(Filter::Program(runtime::seccomp::compile(&profile)?)),
             None => Ok(Filter::None),
         },
@@ -207,7 +217,10 @@ fn linux(record: &ContainerRecord, facts: &Facts, security: &Security) -> Result
         .set_sysctl(Some(sysctls(spec, facts)))
         .set_masked_paths(Some(security.masked_paths()))
         .set_readonly_paths(Some(security.readonly_paths()))
-        .set_seccomp(security.seccomp_file(spec)?);
+        .set_seccomp(security.own_profile(spec)?);
+    if let Some((_, files)) = security.contexts() {
+        linux.set_mount_label(Some(files));
+    }
     Ok(linux)
 }
 
@@ -253,14 +266,21 @@ fn check_sysctls(spec: &ContainerSpec) -> Result<()> {
                     | "kernel.shmmni"
                     | "kernel.shm_rmid_forced"
             );
+        let uts = key == "kernel.domainname";
         let refused = |cause: &str| Err(Error::invalid(format!("invalid sysctl {key}"), cause));
         if net && spec.network_mode == NetworkMode::Host {
             return refused("not allowed in the host's network namespace");
         }
-        if ipc && spec.ipc_mode == model::container::NamespaceMode::Host {
+        if ipc && spec.ipc_mode == NamespaceMode::Host {
             return refused("not allowed in the host's ipc namespace");
         }
-        if !net && !ipc && !matches!(key.as_str(), "kernel.hostname" | "kernel.domainname") {
+        if uts && spec.uts_mode == NamespaceMode::Host {
+            return refused("not allowed in the host's uts namespace");
+        }
+        if key == "kernel.hostname" {
+            return refused("set the name with --hostname");
+        }
+        if !net && !ipc && !uts {
             return refused("it is not namespaced: it would change the host; set it there");
         }
     }

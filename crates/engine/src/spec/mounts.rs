@@ -31,6 +31,8 @@ pub(super) fn list(
     for mount in &record.mounts {
         own.push((mount.mount.target.clone().into(), one(mount, facts)?));
     }
+    let edits = facts.edits.mounts.iter();
+    own.extend(edits.map(|mount| (mount.destination().clone(), mount.clone())));
     own.sort_by_key(|(target, _)| target.components().count());
     mounts.extend(own.into_iter().map(|(_, mount)| mount));
     Ok(mounts)

@@ -19,7 +19,7 @@ fn held(add: &[&str], drop: &[&str]) -> std::collections::HashSet<Capability> {
         cap_drop: strings(drop),
         ..Default::default()
     };
-    let sets = security::capabilities(&spec).unwrap();
+    let sets = capabilities::sets(&spec).unwrap();
     assert_eq!(sets.bounding(), sets.effective());
     assert_eq!(sets.bounding(), sets.permitted());
     assert!(sets.ambient().as_ref().unwrap().is_empty());
@@ -56,7 +56,7 @@ fn all_capabilities_are_those_we_have_ourselves() {
         cap_drop: strings(&["ALL"]),
         ..Default::default()
     };
-    let sets = security::capabilities(&privileged).unwrap();
+    let sets = capabilities::sets(&privileged).unwrap();
     assert_eq!(sets.bounding().as_ref().unwrap().len(), count);
 }
 
@@ -69,44 +69,7 @@ fn an_unknown_capability_is_refused_by_name() {
     assert!(refusal(check(&spec)).contains("unknown capability: \"CAP_FLY\""));
 }
 
-fn security(options: &[&str], privileged: bool) -> Result<Security> {
-    Security::parse(&ContainerSpec {
-        security_opt: strings(options),
-        privileged,
-        ..Default::default()
-    })
-}
-
-#[test]
-fn security_options_are_read() {
-    let plain = security(&[], false).unwrap();
-    assert_eq!(plain.seccomp, Seccomp::Default);
-    assert_eq!(plain.masked_paths().len(), defaults::MASKED_PATHS.len());
-    assert_eq!(plain.readonly_paths().len(), defaults::READONLY_PATHS.len());
-    let both = security(&["no-new-privileges", "seccomp=unconfined"], false).unwrap();
-    assert!(both.no_new_privileges);
-    assert_eq!(both.seccomp, Seccomp::Unconfined);
-    let colon = security(&["no-new-privileges:true", "apparmor:web"], false).unwrap();
-    assert!(colon.no_new_privileges);
-    assert_eq!(colon.apparmor.as_deref(), Some("web"));
-    let file = security(&["seccomp=/etc/profile.json"], false).unwrap();
-    assert_eq!(file.seccomp, Seccomp::File("/etc/profile.json".into()));
-    let open = security(&["systempaths=unconfined"], false).unwrap();
-    assert!(open.masked_paths().is_empty() && open.readonly_paths().is_empty());
-    assert!(security(&["nonsense=1"], false).is_err());
-    assert!(security(&["seccomp="], false).is_err());
-}
-
-#[test]
-fn privileged_hides_nothing_and_filters_nothing_unless_told() {
-    let all = security(&[], true).unwrap();
-    assert_eq!(all.seccomp, Seccomp::Unconfined);
-    assert!(all.masked_paths().is_empty() && all.writable_cgroups);
-    let filtered = security(&["seccomp=builtin"], true).unwrap();
-    assert_eq!(filtered.seccomp, Seccomp::Default);
-}
-
-pub(super) fn facts() -> Facts {
+pub(crate) fn facts() -> Facts {
     Facts {
         hostname_file: "/data/hostname".into(),
         hosts_file: "/data/hosts".into(),

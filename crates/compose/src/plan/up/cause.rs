@@ -84,13 +84,7 @@ pub(super) fn donors(service: &Service) -> impl Iterator<Item = &str> {
         _ => None,
     };
     let joined = |reference: &'_ NamespaceRef| matches!(reference, NamespaceRef::Service(_));
-    let namespaces = [
-        &service.pid,
-        &service.ipc,
-        &service.uts,
-        &service.cgroup,
-        &service.userns_mode,
-    ];
+    let namespaces = [&service.pid, &service.ipc, &service.uts, &service.cgroup];
     let names = namespaces
         .into_iter()
         .filter(move |r| joined(r))
