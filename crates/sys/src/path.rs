@@ -255,8 +255,12 @@ pub fn path_is_on(path: &Path, magic: Magic) -> bool {
     rustix::fs::statfs(path).is_ok_and(|stat| stat.f_type as i64 == magic.number())
 }
 
-/// Writes a setting below a procfs root: beneath it, on that mount, without links.
+/// Writes a setting below a procfs root: beneath it, on that mount, without links, and where the path says (`..` would make
+/// `sys/net/../../sysrq-trigger` of a setting's name).
 pub fn write_proc(proc: BorrowedFd<'_>, path: &Path, value: &[u8]) -> io::Result<()> {
+    if !is_on(proc, Magic::Proc)? || path.components().any(|part| part == Component::ParentDir) {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
     let fd = rustix::fs::openat2(
         proc,

@@ -3,7 +3,7 @@
 //! Source: execve(2), close_range(2), dup(2), keyctl(2), personality(2).
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 /// Replaces the program of this process; returns only the error.
 pub fn execve(
@@ -15,6 +15,28 @@ pub fn execve(
     let env = pointers(env);
     // SAFETY: both arrays end with a null pointer and point into strings borrowed for the call.
     unsafe { libc::execve(program.as_ptr(), argv.as_ptr(), env.as_ptr()) };
+    io::Error::last_os_error()
+}
+
+/// Replaces the program of this process by the file that is open; returns only the error.
+pub fn execveat(
+    file: BorrowedFd<'_>,
+    argv: &[std::ffi::CString],
+    env: &[std::ffi::CString],
+) -> io::Error {
+    let argv = pointers(argv);
+    let env = pointers(env);
+    // SAFETY: both arrays end with a null pointer and point into strings borrowed for the call; the path is a literal.
+    unsafe {
+        libc::syscall(
+            libc::SYS_execveat,
+            file.as_raw_fd(),
+            c"".as_ptr(),
+            argv.as_ptr(),
+            env.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        )
+    };
     io::Error::last_os_error()
 }
 
@@ -100,34 +122,47 @@ pub fn set_personality(persona: u64) -> io::Result<()> {
     }
 }
 
-/// Closes everything but the three standard streams and `keep`, then goes on in `then` for ever.
+/// Closes every descriptor from `first` on but those in `keep`, then goes on in `then` for ever.
 ///
-/// For a process that stays what it is, beside one that it does not trust: nothing it still held open may be reached through
-/// `/proc/PID/fd`. It never returns, so that no owner of a closed number is left to use it.
-pub fn keep_only(keep: OwnedFd, then: impl FnOnce(OwnedFd) -> std::convert::Infallible) -> ! {
-    const FIRST: RawFd = 3;
-    let number = keep.into_raw_fd();
-    if number != FIRST {
-        // SAFETY: whoever owns number 3 never runs again: this function does not return.
-        unsafe { libc::dup3(number, FIRST, libc::O_CLOEXEC) };
+/// For what a hostile container may reach through `/proc/PID/fd`: a process that stays beside it, and one that is about to
+/// execute a path of its choice, which the kernel resolves before it closes what is close-on-exec (CVE-2024-21626).
+/// It never returns, so that no owner of a closed number is left to use it.
+pub fn close_all_but(
+    first: RawFd,
+    keep: &[BorrowedFd<'_>],
+    then: impl FnOnce() -> std::convert::Infallible,
+) -> ! {
+    let mut keep: Vec<RawFd> = keep.iter().map(AsRawFd::as_raw_fd).collect();
+    keep.sort_unstable();
+    let mut from = first;
+    for number in keep {
+        close_between(from, number - 1);
+        from = from.max(number + 1);
     }
-    // SAFETY: as above, for every other number.
+    close_between(from, RawFd::MAX);
+    match then() {}
+}
+
+/// Both ends included.
+fn close_between(first: RawFd, last: RawFd) {
+    if first > last {
+        return;
+    }
+    // SAFETY: whoever owns these numbers never runs again: the only caller does not return to them.
     let done = unsafe {
         libc::syscall(
             libc::SYS_close_range,
-            FIRST as libc::c_uint + 1,
-            libc::c_uint::MAX,
+            first as libc::c_uint,
+            last as libc::c_uint,
             0,
         )
     };
-    if done == -1 {
-        // Before Linux 5.9: one by one, as many as may be open.
-        for other in FIRST + 1..65_536 {
-            // SAFETY: as above.
-            unsafe { libc::close(other) };
-        }
+    if done == 0 {
+        return;
     }
-    // SAFETY: number 3 is the descriptor that was kept, and nobody else's any more.
-    let keep = unsafe { OwnedFd::from_raw_fd(FIRST) };
-    match then(keep) {}
+    // Before Linux 5.9, or under a filter that does not know the call: one by one, as many as may be open.
+    for number in first..=last.min(65_535) {
+        // SAFETY: as above.
+        unsafe { libc::close(number) };
+    }
 }

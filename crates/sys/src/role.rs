@@ -3,12 +3,13 @@
 //! The child is born by `vfork`; descriptors are passed by an explicit map; all others close.
 //!
 //! The executable is reached through a read-only detached clone of its mount. A container process that gets hold of
-//! `/proc/PID/exe` of a role (CVE-2019-5736) finds a file on a read-only mount that it cannot remount.
-//! Source: execveat(2), open_tree(2).
+//! `/proc/PID/exe` of a role (CVE-2019-5736) finds a file on a read-only mount that it cannot remount. A command that itself
+//! starts a container's process calls [`seal`] first.
+//! Source: execveat(2), open_tree(2), memfd_create(2).
 
 use crate::process::Child;
 use crate::vfork::{Birth, Executable};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, SealFlags};
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
@@ -49,25 +50,70 @@ pub fn spawn(role: &Role<'_>) -> io::Result<Child> {
     spawn_executable(exe.as_fd(), role)
 }
 
-/// The running executable on a read-only mount of its own; as it is where the kernel or our rights do not allow that.
+/// Executes this program anew, in place and with the same words, unless it runs sealed already. Returns in the sealed one.
+///
+/// For a command that starts a container's process itself: a script there may name `/proc/self/exe` as its interpreter, and
+/// what then runs inside the container must not be a file that can be written (CVE-2019-5736).
+pub fn seal() -> io::Result<()> {
+    let exe = running()?;
+    if is_sealed(&exe)? {
+        return Ok(());
+    }
+    let sealed = sealed(&exe)?;
+    let argv = std::env::args_os()
+        .map(|word| CString::new(word.into_encoded_bytes()))
+        .collect::<Result<Vec<_>, _>>()?;
+    let env = inherited_env();
+    Err(crate::program::execveat(sealed.as_fd(), &argv, &env))
+}
+
+/// The running executable, in a form that nobody can write to.
 fn own_executable() -> io::Result<OwnedFd> {
-    let exe = rustix::fs::open(
-        "/proc/self/exe",
-        OFlags::PATH | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?;
-    if rustix::fs::fstatvfs(&exe)?
-        .f_flag
-        .contains(rustix::fs::StatVfsMountFlags::RDONLY)
-    {
+    let exe = running()?;
+    if is_sealed(&exe)? {
         return Ok(exe);
     }
-    let sealed = crate::mount::clone_tree(exe.as_fd(), c"", crate::mount::Recursion::None)
+    sealed(&exe)
+}
+
+fn running() -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    Ok(rustix::fs::open("/proc/self/exe", flags, Mode::empty())?)
+}
+
+fn is_sealed(exe: &OwnedFd) -> io::Result<bool> {
+    let read_only = rustix::fs::StatVfsMountFlags::RDONLY;
+    if rustix::fs::fstatvfs(exe)?.f_flag.contains(read_only) {
+        return Ok(true);
+    }
+    // Only files in memory have seals; EINVAL says that this is none.
+    let seals = rustix::fs::fcntl_get_seals(exe).unwrap_or(SealFlags::empty());
+    Ok(seals.contains(SealFlags::WRITE))
+}
+
+/// A read-only mount of the file's own. Where the kernel gives us none (the file lies in another mount namespace, or our rights
+/// do not reach), a copy in memory that is sealed.
+fn sealed(exe: &OwnedFd) -> io::Result<OwnedFd> {
+    crate::mount::clone_tree(exe.as_fd(), c"", crate::mount::Recursion::None)
         .and_then(|tree| {
-            crate::mount::set_attributes(tree.as_fd(), crate::mount::Attributes::read_only())
-                .map(|()| tree)
-        });
-    Ok(sealed.unwrap_or(exe))
+            let read_only = crate::mount::Attributes::read_only();
+            crate::mount::set_attributes(tree.as_fd(), read_only).map(|()| tree)
+        })
+        .or_else(|_| copy_in_memory(exe))
+}
+
+fn copy_in_memory(exe: &OwnedFd) -> io::Result<OwnedFd> {
+    use rustix::fs::{MemfdFlags, memfd_create};
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    // Before Linux 6.3 there is no EXEC flag, and all of these files may be executed.
+    let copy = memfd_create("dockless", flags | MemfdFlags::EXEC)
+        .or_else(|_| memfd_create("dockless", flags))?;
+    let mut from = std::fs::File::from(exe.try_clone()?);
+    let mut to = std::fs::File::from(copy);
+    io::copy(&mut from, &mut to)?;
+    let all = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
+    rustix::fs::fcntl_add_seals(&to, all)?;
+    Ok(to.into())
 }
 
 fn spawn_executable(exe: BorrowedFd<'_>, role: &Role<'_>) -> io::Result<Child> {
@@ -124,6 +170,36 @@ mod tests {
             text.split_whitespace().collect::<Vec<_>>(),
             ["out", "three", "0", "1", "2", "3", "4"]
         );
+    }
+
+    #[test]
+    fn a_role_runs_from_a_file_nobody_can_write_cve_2019_5736() {
+        let exe = own_executable().unwrap();
+        assert!(is_sealed(&exe).unwrap());
+        assert!(!is_sealed(&running().unwrap()).unwrap(), "the test's own");
+        let path = format!("/proc/self/fd/{}", exe.as_raw_fd());
+        let error = std::fs::OpenOptions::new().write(true).open(path);
+        assert_eq!(error.unwrap_err().raw_os_error(), Some(libc::EROFS));
+    }
+
+    #[test]
+    fn a_sealed_copy_serves_where_no_mount_can_be_had_cve_2019_5736() {
+        let exe = copy_in_memory(&open_file("/bin/sh")).unwrap();
+        assert!(is_sealed(&exe).unwrap());
+        assert_eq!(
+            rustix::io::write(&exe, b"x").unwrap_err(),
+            rustix::io::Errno::PERM
+        );
+        let role = Role {
+            argv: shell("exit 7"),
+            ..Role::default()
+        };
+        let child = spawn_executable(exe.as_fd(), &role).unwrap();
+        assert_eq!(wait(&child.pidfd).unwrap(), ExitStatus::Code(7));
+    }
+
+    fn open_file(path: &str) -> OwnedFd {
+        rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).unwrap()
     }
 
     #[test]

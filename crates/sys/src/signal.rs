@@ -5,7 +5,6 @@
 use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::io;
-use std::os::fd::OwnedFd;
 
 /// Highest signal number of Linux (SIGRTMAX).
 pub const MAX: i32 = 64;
@@ -140,16 +139,6 @@ impl Signals {
             &set.to_nix(),
             SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK,
         )?))
-    }
-
-    pub fn into_fd(self) -> OwnedFd {
-        self.0.into()
-    }
-
-    /// From a descriptor made by [`Self::into_fd`].
-    pub fn from_fd(fd: OwnedFd) -> Self {
-        // SAFETY: `fd` came from a signalfd, which is all that SignalFd holds.
-        Self(unsafe { SignalFd::from_owned_fd(fd) })
     }
 
     /// The next pending signal, `None` when there is none.

@@ -34,6 +34,7 @@ pub(crate) struct Birth<'a> {
     pub(crate) keyring: Keyring,
 }
 
+/// Returns only an error; one that comes late is told from within, and ends the process.
 pub(crate) fn execute(birth: &Birth<'_>) -> Result<Infallible, InitError> {
     let process = birth.process;
     let identity = resolve_user(birth)?;
@@ -49,6 +50,29 @@ pub(crate) fn execute(birth: &Birth<'_>) -> Result<Infallible, InitError> {
     }
     identity::write_labels(process)?;
 
+    // From here on the command's path, the interpreter it names and its working directory are looked up, all of the container's
+    // choice: a descriptor of a host directory that were still open would be a way out, close-on-exec or not, through
+    // /proc/self/fd (CVE-2024-21626). While the filter is not loaded, which may know close_range(2) or not.
+    let keep = [Some(birth.socket.as_fd()), birth.own];
+    let keep: Vec<BorrowedFd<'_>> = keep.into_iter().flatten().collect();
+    sys::program::close_all_but(first_of_ours(birth), &keep, || {
+        let error = match finish(birth, &identity, &env) {
+            Ok(never) => match never {},
+            Err(error) => error,
+        };
+        // The exit code says the same in short if nobody listens.
+        let _ = protocol::send_failed(birth.socket, &error);
+        sys::process::exit_now(error.exit_code())
+    })
+}
+
+/// The end of the host's privileges, and of this program.
+fn finish(
+    birth: &Birth<'_>,
+    identity: &Identity,
+    env: &[String],
+) -> Result<Infallible, InitError> {
+    let process = birth.process;
     let no_new_privs = process.no_new_privileges().unwrap_or(false);
     if no_new_privs {
         sys::capability::set_no_new_privs().because(|cause| InitError::Capabilities { cause })?;
@@ -58,21 +82,23 @@ pub(crate) fn execute(birth: &Birth<'_>) -> Result<Infallible, InitError> {
     sys::capability::limit_bounding(sets.bounding)
         .because(|cause| InitError::Capabilities { cause })?;
     protocol::send_executing(birth.socket).because(|cause| InitError::Prepare { cause })?;
+    // With the command's rights and still our memory, a process that shares its pid namespace could look into it
+    // (CVE-2016-9962). execve gives the new program its own flag.
+    sys::process::set_dumpable(false).because(|cause| InitError::Prepare { cause })?;
     // Without no_new_privs the kernel takes a filter only from CAP_SYS_ADMIN, so it comes before the capabilities go; the
     // calls below must then be allowed by the profile. With it, last, so that the fewest calls need allowing.
     if !no_new_privs {
         load(birth.filter)?;
     }
-    identity::become_user(&identity, &sets)?;
+    identity::become_user(identity, &sets)?;
     // As the user, so that a directory only he may enter works, and one he may not enter is an error.
     enter_working_directory(birth.cwd)?;
-    let target = program::find(process, &env, birth.own)?;
+    let target = program::find(process, env, birth.own)?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(
         process.user().umask().unwrap_or(0o022),
     ));
-    // Nothing of ours is inherited: neither host directories (CVE-2024-21626) nor the socket, whose end tells the caller. The
-    // descriptors to be passed on were there before any of these.
-    let first = i32::try_from(birth.pass_fds).map_or(i32::MAX, |count| count.saturating_add(3));
+    // What is left of ours are the socket, whose end tells the caller, and the executable.
+    let first = first_of_ours(birth);
     sys::program::cloexec_from(first).because(|cause| InitError::Prepare { cause })?;
     if birth.reaper == Reaper::Init {
         reaper::stay_or_return(birth.alone, birth.terminal.is_some())?;
@@ -83,7 +109,12 @@ pub(crate) fn execute(birth: &Birth<'_>) -> Result<Infallible, InitError> {
     // The hooks are programs of the image: like the command they get no right that the command does not have.
     hooks::before_command(birth.hooks, &env)?;
     sys::signal::reset().because(|cause| InitError::Prepare { cause })?;
-    Err(target.execute(&env))
+    Err(target.execute(env))
+}
+
+/// Above the standard streams and the descriptors to be passed on, which were there before any of ours.
+fn first_of_ours(birth: &Birth<'_>) -> i32 {
+    i32::try_from(birth.pass_fds).map_or(i32::MAX, |count| count.saturating_add(3))
 }
 
 fn resolve_user(birth: &Birth<'_>) -> Result<Identity, InitError> {

@@ -31,7 +31,7 @@ pub(super) fn stay_or_return(alone: &Alone, terminal: bool) -> Result<(), InitEr
             }
             // The caller waits for the end of the socket, which only the command may hold now; and nothing of the host that the
             // runtime had open may be found under /proc/1/fd.
-            sys::program::keep_only(signals.into_fd(), |fd| stay(child, &Signals::from_fd(fd)))
+            sys::program::close_all_but(3, &[signals.as_fd()], || stay(child, &signals))
         }
     }
 }
