@@ -56,6 +56,13 @@ fn main() -> ExitCode {
             &Session::new(program, Globals::default()),
         );
     }
+    // Before anything is read from the standard input: it would be gone for the program that is executed in this one's place.
+    if args.iter().any(|word| word == "exec")
+        && let Err(e) = sys::role::seal()
+    {
+        let failure = Failure::system("execute from a file that no container can write")(e);
+        return finish(Err(failure), &Session::new(program, Globals::default()));
+    }
     command_line(program, args)
 }
 

@@ -263,8 +263,12 @@ impl Monitor {
     }
 
     fn accept(&mut self) {
+        // Mode 0600 keeps others out already, as long as nobody has bound the run root into a container of other users.
+        let own = rustix::process::geteuid().as_raw();
         while let Ok(Some(socket)) = sys::socket::accept(&self.listener) {
-            self.clients.add(Channel::from(socket));
+            if sys::socket::peer_uid(&socket).is_ok_and(|uid| uid == own) {
+                self.clients.add(Channel::from(socket));
+            }
         }
     }
 }

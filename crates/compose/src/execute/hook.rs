@@ -1,7 +1,8 @@
 //! A hook's command in its container.
 //!
 //! A process of a container is started by a process without threads, and a plan is carried out by many: so our own
-//! binary is executed again as `exec`. What the command says goes nowhere; how it ends decides.
+//! binary is executed again as `exec`. What the command says goes nowhere; how it ends decides. Its variables go by the
+//! environment and not by the command line, which everybody on the host can read.
 
 use compose_file::project::Hook;
 use engine::Context;
@@ -12,9 +13,14 @@ use sys::role::{Role, Session};
 
 /// Runs the hook and gives its exit status.
 pub(super) fn run(ctx: &Context, container: &str, hook: &Hook) -> io::Result<i32> {
+    let variables = crate::spec::environment(&hook.environment);
     let role = Role {
         argv: argv(&ctx.layout, container, hook)?,
-        env: Vec::new(),
+        env: variables
+            .into_iter()
+            .filter(|entry| entry.contains('='))
+            .map(CString::new)
+            .collect::<Result<_, _>>()?,
         fds: Vec::new(),
         session: Session::Own,
     };
@@ -23,7 +29,6 @@ pub(super) fn run(ctx: &Context, container: &str, hook: &Hook) -> io::Result<i32
 }
 
 fn argv(layout: &Layout, container: &str, hook: &Hook) -> io::Result<Vec<CString>> {
-    let environment = crate::spec::environment(&hook.environment);
     let mut words: Vec<&OsStr> = Vec::new();
     words.extend(["dockless", "--root"].map(OsStr::new));
     words.push(layout.data_root().as_os_str());
@@ -35,8 +40,8 @@ fn argv(layout: &Layout, container: &str, hook: &Hook) -> io::Result<Vec<CString
             words.extend([flag, value].map(OsStr::new));
         }
     }
-    for entry in &environment {
-        words.extend(["-e", entry].map(OsStr::new));
+    for name in hook.environment.keys() {
+        words.extend(["-e", name].map(OsStr::new));
     }
     if hook.privileged {
         words.push(OsStr::new("--privileged"));
@@ -52,19 +57,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hook_is_an_exec_in_the_same_data_root() {
+    fn a_hook_is_an_exec_in_the_same_data_root_and_tells_nobody_its_variables() {
         let layout = state::Layout::new("/d", "/r");
         let hook = Hook {
             command: vec!["sh".into(), "-c".into(), "true".into()],
             user: Some("1".into()),
-            environment: [("A".to_owned(), Some("b".to_owned()))].into(),
+            environment: [("A".to_owned(), Some("secret".to_owned()))].into(),
             ..Hook::default()
         };
         let words = argv(&layout, "shop-db-1", &hook).unwrap();
         let words: Vec<&str> = words.iter().map(|w| w.to_str().unwrap()).collect();
         assert_eq!(
             words.join(" "),
-            "dockless --root /d --run-root /r exec -u 1 -e A=b shop-db-1 sh -c true"
+            "dockless --root /d --run-root /r exec -u 1 -e A shop-db-1 sh -c true"
         );
     }
 }

@@ -67,11 +67,7 @@ pub(crate) fn execute(birth: &Birth<'_>) -> Result<Infallible, InitError> {
 }
 
 /// The end of the host's privileges, and of this program.
-fn finish(
-    birth: &Birth<'_>,
-    identity: &Identity,
-    env: &[String],
-) -> Result<Infallible, InitError> {
+fn finish(birth: &Birth<'_>, identity: &Identity, env: &[String]) -> Result<Infallible, InitError> {
     let process = birth.process;
     let no_new_privs = process.no_new_privileges().unwrap_or(false);
     if no_new_privs {

@@ -247,7 +247,14 @@ impl Planned {
             target: self.target.display().to_string(),
             cause,
         };
-        sys::path::make_in_root(root, &self.target, missing, 0o755).because(error)
+        let target = sys::path::make_in_root(root, &self.target, missing, 0o755).because(error)?;
+        // Told by name already, unless a link of the image's or of a volume's led there (CVE-2023-27561).
+        if !self.target.starts_with("/proc") && is_in_proc(root, &target).because(error)? {
+            return Err(InitError::InsideProc {
+                target: self.target.display().to_string(),
+            });
+        }
+        Ok(target)
     }
 
     /// A link at /proc would put the real one elsewhere, and leave in its place what the image likes.
@@ -266,6 +273,17 @@ impl Planned {
             }
             other => other.because(error),
         }
+    }
+}
+
+/// Whether it lies on the container's own procfs; one of the host's that was bound somewhere is the caller's affair.
+fn is_in_proc(root: BorrowedFd<'_>, target: &OwnedFd) -> io::Result<bool> {
+    if !sys::path::is_on(target, sys::path::Magic::Proc)? {
+        return Ok(false);
+    }
+    match sys::path::open_without_links(root, Path::new("/proc"), OFlags::PATH) {
+        Ok(own) => Ok(rustix::fs::fstat(own)?.st_dev == rustix::fs::fstat(target)?.st_dev),
+        Err(_) => Ok(false),
     }
 }
 

@@ -10,7 +10,12 @@ crate::cases![
     links_in_place_of_mount_points,
     volume_target_through_a_link,
     passwd_that_leads_out,
-    proc_through_a_link,
+    proc_through_a_link_cve_2019_19921_cve_2023_28642,
+    mount_point_that_leads_into_proc_cve_2023_27561_cve_2019_19921,
+    mount_points_beneath_a_swapped_directory_cve_2021_30465_cve_2024_45310,
+    volume_over_proc_cve_2019_16884,
+    host_directory_as_command_cve_2024_21626,
+    setting_that_climbs_out_cve_2025_52881,
     working_directory_of_ours_cve_2024_21626,
     own_executable_cve_2019_5736,
     copy_up_from_a_link,
@@ -81,6 +86,79 @@ fn volume_target_through_a_link() {
     assert_eq!(entries(&victim), 0);
 }
 
+/// A name that is no link in the plan, but one in the image: the volume would hide what the masks are to cover.
+fn mount_point_that_leads_into_proc_cve_2023_27561_cve_2019_19921() {
+    let world = World::new();
+    layer_with(&world, "data", "/proc");
+    layer_with(&world, "deep", "/proc/sys/kernel");
+    let volume = world.folder("volume");
+    for target in ["/data", "/deep", "/data/sys"] {
+        let wish = Wish {
+            mounts: vec![bind(&volume, target, &[])],
+            ..Wish::probe(&["ls", "/proc"])
+        };
+        let text = chain(&world.refused(&wish));
+        assert!(text.contains("inside /proc"), "{target}: {text}");
+    }
+    // What is bound from elsewhere is not the container's own.
+    let wish = Wish {
+        mounts: vec![
+            bind("/proc".as_ref(), "/host-proc", &[]),
+            bind(&volume, "/host-proc/sys", &[]),
+        ],
+        ..Wish::probe(&["ls", "/host-proc/sys"])
+    };
+    assert_eq!(world.ask(&wish), "");
+}
+
+/// The volume is another container's too, which swaps a directory for a link that leads out while mount points are made below
+/// it. Wherever the race ends, nothing appears on the host.
+fn mount_points_beneath_a_swapped_directory_cve_2021_30465_cve_2024_45310() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let world = World::new();
+    let (volume, source) = (world.folder("volume"), world.folder("source"));
+    let victim = world.folder("victim");
+    let up = format!("../../../../../../../../../..{}", victim.display());
+    symlink(&up, volume.join("link")).unwrap();
+    std::fs::create_dir(volume.join("spare")).unwrap();
+    let over = AtomicBool::new(false);
+    let exchange = || {
+        let dir = std::fs::File::open(&volume).unwrap();
+        let flags = rustix::fs::RenameFlags::EXCHANGE;
+        while !over.load(Ordering::Relaxed) {
+            rustix::fs::renameat_with(&dir, "link", &dir, "spare", flags).unwrap();
+        }
+    };
+    // Init is cloned by a process without threads: the attacker is one of its own.
+    match sys::process::clone_single_threaded(0, None).unwrap() {
+        sys::process::Cloned::Child(_) => {
+            exchange();
+            sys::process::exit_now(0)
+        }
+        sys::process::Cloned::Parent(attacker) => {
+            let rounds = (0..60).map(|round| {
+                let (directory, file) =
+                    (format!("/v/spare/d{round}"), format!("/v/spare/f{round}"));
+                std::fs::write(source.join("file"), "x").unwrap();
+                let wish = Wish {
+                    mounts: vec![
+                        bind(&volume, "/v", &[]),
+                        bind(&source, &directory, &[]),
+                        bind(&source.join("file"), &file, &[]),
+                    ],
+                    ..Wish::default()
+                };
+                world.run(&wish).is_ok()
+            });
+            let went = rounds.filter(|ok| *ok).count();
+            sys::process::pidfd_send_signal(&attacker.pidfd, 9).unwrap();
+            sys::process::wait(&attacker.pidfd).unwrap();
+            assert!(went > 0, "some get through");
+        }
+    }
+    assert_eq!(entries(&victim), 0);
+}
+
 fn passwd_that_leads_out() {
     let world = World::new();
     std::fs::write(world.path("passwd"), "intruder:x:4321:4321::/:\n").unwrap();
@@ -96,7 +174,7 @@ fn passwd_that_leads_out() {
     );
 }
 
-fn proc_through_a_link() {
+fn proc_through_a_link_cve_2019_19921_cve_2023_28642() {
     let world = World::new();
     layer_with(&world, "proc", "/tmp");
     let error = world.refused(&Wish::default());
@@ -118,6 +196,65 @@ fn working_directory_of_ours_cve_2024_21626() {
         // Refused by openat2; a number that is not open is simply not there.
         let text = chain(&world.refused(&wish));
         assert!(text.contains("working directory"), "{text}");
+    }
+}
+
+/// Descriptors of the caller that lead to the host are not there any more when the command's path is looked up, nor when the
+/// kernel looks up the interpreter it names.
+fn host_directory_as_command_cve_2024_21626() {
+    let world = World::new();
+    // As a caller has them: directories of the host, close-on-exec.
+    let held: Vec<_> = (0..8)
+        .map(|_| std::fs::File::open(crate::base()).unwrap())
+        .collect();
+    let bin = world.folder("lower/bin");
+    for fd in 3..24 {
+        let path = format!("/proc/self/fd/{fd}/bin/probe");
+        let script = bin.join("script");
+        std::fs::write(&script, format!("#!{path} exit\n")).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&script, mode).unwrap();
+        for command in [path.as_str(), "/bin/script"] {
+            let wish = Wish {
+                args: vec![command, "exit", "0"],
+                ..Wish::default()
+            };
+            let error = world.refused(&wish);
+            assert!([126, 127].contains(&error.exit_code()), "{}", chain(&error));
+        }
+    }
+    drop(held);
+}
+
+/// Dots and slashes are each other's stand-ins in the names of settings, so that `//` is `..`.
+fn setting_that_climbs_out_cve_2025_52881() {
+    let world = World::new();
+    let before = text("/proc/sys/kernel/core_pattern");
+    for key in [
+        "net.//.kernel.core_pattern",
+        "net/../kernel/core_pattern",
+        "net.//.//.sysrq-trigger",
+    ] {
+        let wish = Wish {
+            sysctl: [(key.to_owned(), "h".to_owned())].into(),
+            ..Wish::default()
+        };
+        let text = chain(&world.refused(&wish));
+        assert!(text.contains(key), "{text}");
+    }
+    assert_eq!(text("/proc/sys/kernel/core_pattern"), before);
+}
+
+fn volume_over_proc_cve_2019_16884() {
+    let world = World::new();
+    let volume = world.folder("volume");
+    for target in ["/proc", "/proc/self", "/x/../proc/sys", "//proc/./irq"] {
+        let wish = Wish {
+            mounts: vec![bind(&volume, target, &[])],
+            ..Wish::default()
+        };
+        let text = chain(&world.refused(&wish));
+        assert!(text.contains("inside /proc"), "{target}: {text}");
     }
 }
 
