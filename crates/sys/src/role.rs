@@ -139,6 +139,7 @@ mod tests {
     use super::*;
     use crate::process::{ExitStatus, wait};
     use std::io::Read;
+    use std::os::fd::AsRawFd;
 
     fn open_shell() -> OwnedFd {
         rustix::fs::open("/bin/sh", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap()
@@ -177,9 +178,14 @@ mod tests {
         let exe = own_executable().unwrap();
         assert!(is_sealed(&exe).unwrap());
         assert!(!is_sealed(&running().unwrap()).unwrap(), "the test's own");
-        let path = format!("/proc/self/fd/{}", exe.as_raw_fd());
-        let error = std::fs::OpenOptions::new().write(true).open(path);
-        assert_eq!(error.unwrap_err().raw_os_error(), Some(libc::EROFS));
+        // A file that does not run: one that does cannot be written while it does, only afterwards.
+        let path = std::env::temp_dir().join(format!("dockless-seal-{}", std::process::id()));
+        std::fs::write(&path, "x").unwrap();
+        let file = sealed(&open_file(path.to_str().unwrap())).unwrap();
+        let again = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let refused = std::fs::OpenOptions::new().write(true).open(again);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(refused.unwrap_err().raw_os_error(), Some(libc::EROFS));
     }
 
     #[test]
