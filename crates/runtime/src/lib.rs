@@ -12,6 +12,7 @@ pub mod cgroup;
 pub mod defaults;
 mod error;
 mod exec;
+pub mod features;
 pub mod gate;
 pub mod hooks;
 mod init;
@@ -21,10 +22,12 @@ mod request;
 pub mod seccomp;
 mod spawn;
 pub mod users;
+pub mod validate;
 
 pub use cgroup::{Cgroup, Stats};
 pub use error::{Errno, Error, InitError};
 pub use exec::{ExecRequest, exec};
+pub use features::features;
 pub use overlay::mount_detached;
 pub use request::{
     CopyUp, Entry, Gate, Keyring, Launch, Netns, Overlay, Reaper, Request, Rootfs, Seccomp, Stdio,
@@ -32,3 +35,4 @@ pub use request::{
 };
 pub use spawn::{Pending, Started, spawn};
 pub use sys::process::ExitStatus;
+pub use validate::validate;

@@ -16,13 +16,22 @@ use oci_spec::runtime::{
     LinuxSeccompOperator, Process,
 };
 use std::io;
+use std::path::PathBuf;
 use sys::seccomp::{Action, Arch, Compare, Condition, Profile, Program, Rule};
 use thiserror::Error;
 
 #[derive(Debug, Error)]
 pub enum Error {
-    #[error("the action {0} is not supported")]
-    Action(String),
+    #[error("SCMP_ACT_NOTIFY cannot be the default action")]
+    NotifyByDefault,
+    #[error("SCMP_ACT_NOTIFY cannot be used for the system call write")]
+    NotifyWrite,
+    #[error("SCMP_ACT_NOTIFY and listenerMetadata need a listenerPath")]
+    NoListener,
+    #[error("listenerPath {0:?} is not an absolute path")]
+    RelativeListener(PathBuf),
+    #[error("the errno {0} is out of range (0 to 4095)")]
+    Errno(u32),
     #[error("argument {index} of {syscall} does not exist: system calls have six, 0 to 5")]
     Argument { syscall: String, index: usize },
     #[error("the profile compiles to more instructions than the kernel takes")]
@@ -84,6 +93,41 @@ pub fn default_program(capabilities: &[String]) -> Result<Program, Error> {
     sys::seccomp::compile(&default::profile(&has)).map_err(Error::TooLong)
 }
 
+/// What is wrong with a profile before it is compiled.
+pub(crate) fn check(profile: &LinuxSeccomp) -> Result<(), Error> {
+    let notify = LinuxSeccompAction::ScmpActNotify;
+    if profile.default_action() == notify {
+        return Err(Error::NotifyByDefault);
+    }
+    action(profile.default_action(), profile.default_errno_ret())?;
+    for syscall in profile.syscalls().iter().flatten() {
+        action(syscall.action(), syscall.errno_ret())?;
+        if syscall.action() == notify {
+            // The runtime itself writes before the listener can answer.
+            if syscall.names().iter().any(|name| name == "write") {
+                return Err(Error::NotifyWrite);
+            }
+            if profile.listener_path().is_none() {
+                return Err(Error::NoListener);
+            }
+        }
+        for arg in syscall.args().iter().flatten() {
+            condition(syscall.names(), arg)?;
+        }
+    }
+    match profile.listener_path() {
+        Some(path) if !path.is_absolute() => Err(Error::RelativeListener(path.clone())),
+        None if profile
+            .listener_metadata()
+            .iter()
+            .any(|text| !text.is_empty()) =>
+        {
+            Err(Error::NoListener)
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Compiles a profile of the OCI spec.
 pub fn compile(profile: &LinuxSeccomp) -> Result<Program, Error> {
     let default = action(profile.default_action(), profile.default_errno_ret())?;
@@ -107,12 +151,7 @@ pub fn compile(profile: &LinuxSeccomp) -> Result<Program, Error> {
     }
     let mut flags = 0;
     for flag in profile.flags().iter().flatten() {
-        flags |= match flag {
-            LinuxSeccompFilterFlag::SeccompFilterFlagLog => sys::seccomp::FLAG_LOG,
-            LinuxSeccompFilterFlag::SeccompFilterFlagSpecAllow => sys::seccomp::FLAG_SPEC_ALLOW,
-            // Synchronising threads says nothing to a process with one; waiting concerns listeners.
-            _ => 0,
-        };
+        flags |= self::flag(*flag);
     }
     if profile.flags().is_none() {
         flags = sys::seccomp::FLAG_SPEC_ALLOW;
@@ -179,8 +218,15 @@ fn condition(names: &[String], arg: &LinuxSeccompArg) -> Result<Condition, Error
     })
 }
 
+const MAX_ERRNO: u16 = 4095;
+
 fn action(action: LinuxSeccompAction, errno: Option<u32>) -> Result<Action, Error> {
-    let errno = errno.unwrap_or(1) as u16;
+    // EPERM, as libseccomp's callers have it. The kernel cuts what is beyond its MAX_ERRNO.
+    let number = errno.unwrap_or(1);
+    let errno = u16::try_from(number)
+        .ok()
+        .filter(|errno| *errno <= MAX_ERRNO || action == LinuxSeccompAction::ScmpActTrace)
+        .ok_or(Error::Errno(number))?;
     Ok(match action {
         LinuxSeccompAction::ScmpActKill | LinuxSeccompAction::ScmpActKillThread => {
             Action::KillThread
@@ -191,11 +237,51 @@ fn action(action: LinuxSeccompAction, errno: Option<u32>) -> Result<Action, Erro
         LinuxSeccompAction::ScmpActTrace => Action::Trace(errno),
         LinuxSeccompAction::ScmpActLog => Action::Log,
         LinuxSeccompAction::ScmpActAllow => Action::Allow,
-        other @ LinuxSeccompAction::ScmpActNotify => {
-            return Err(Error::Action(format!("{other:?}")));
-        }
+        LinuxSeccompAction::ScmpActNotify => Action::Notify,
     })
 }
+
+pub(crate) fn flag(flag: LinuxSeccompFilterFlag) -> u32 {
+    match flag {
+        LinuxSeccompFilterFlag::SeccompFilterFlagLog => sys::seccomp::FLAG_LOG,
+        LinuxSeccompFilterFlag::SeccompFilterFlagSpecAllow => sys::seccomp::FLAG_SPEC_ALLOW,
+        LinuxSeccompFilterFlag::SeccompFilterFlagTsync => sys::seccomp::FLAG_TSYNC,
+        LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv => {
+            sys::seccomp::FLAG_WAIT_KILLABLE_RECV
+        }
+    }
+}
+
+/// The architectures that can be named: those of other machines are accepted and mean nothing here.
+pub(crate) const KNOWN_ARCHES: [SpecArch; 24] = {
+    use SpecArch::*;
+    [
+        ScmpArchNative,
+        ScmpArchX86,
+        ScmpArchX86_64,
+        ScmpArchX32,
+        ScmpArchArm,
+        ScmpArchAarch64,
+        ScmpArchMips,
+        ScmpArchMips64,
+        ScmpArchMips64n32,
+        ScmpArchMipsel,
+        ScmpArchMipsel64,
+        ScmpArchMipsel64n32,
+        ScmpArchPpc,
+        ScmpArchPpc64,
+        ScmpArchPpc64le,
+        ScmpArchS390,
+        ScmpArchS390x,
+        ScmpArchParisc,
+        ScmpArchParisc64,
+        ScmpArchRiscv64,
+        ScmpArchLoongarch64,
+        ScmpArchM68k,
+        ScmpArchSh,
+        ScmpArchSheb,
+    ]
+};
 
 /// Those of this machine; none named stands for the native one. The native one is always in: without it nothing could start.
 fn arches(named: &[SpecArch]) -> Vec<Arch> {

@@ -13,6 +13,7 @@ mod x86_64;
 
 use assemble::{ARCH, JA, JEQ, JGE, LOAD, NUMBER, RET, ins, jump, tree};
 use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
 
 /// Classic BPF's limit on instructions.
 const MAX_INSTRUCTIONS: usize = 4096;
@@ -27,6 +28,8 @@ pub enum Action {
     Trap,
     Errno(u16),
     Trace(u16),
+    /// Asked of the listener that [`Program::load_with_listener`] returns.
+    Notify,
     Log,
     Allow,
 }
@@ -40,6 +43,7 @@ impl Action {
             Self::Trap => 0x0003_0000,
             Self::Errno(errno) => 0x0005_0000 | u32::from(errno),
             Self::Trace(message) => 0x7ff0_0000 | u32::from(message),
+            Self::Notify => 0x7fc0_0000,
             Self::Log => 0x7ffc_0000,
             Self::Allow => 0x7fff_0000,
         }
@@ -137,8 +141,12 @@ pub struct Profile<'a> {
 }
 
 /// Flags for [`Profile::flags`].
+pub const FLAG_TSYNC: u32 = 1;
 pub const FLAG_LOG: u32 = 2;
 pub const FLAG_SPEC_ALLOW: u32 = 4;
+const FLAG_NEW_LISTENER: u32 = 8;
+/// Only with a listener.
+pub const FLAG_WAIT_KILLABLE_RECV: u32 = 32;
 
 /// One instruction, as the kernel's `struct sock_filter`.
 #[repr(C)]
@@ -179,16 +187,31 @@ impl Program {
 
     /// Installs the filter on the calling thread, for good. Needs no_new_privs or CAP_SYS_ADMIN.
     pub fn load(&self) -> io::Result<()> {
-        match self.load_with(self.flags) {
+        let flags = self.flags & !FLAG_WAIT_KILLABLE_RECV;
+        match self.load_with(flags) {
             // A kernel without one of the flags (SPEC_ALLOW came with 4.17).
-            Err(e) if e.raw_os_error() == Some(libc::EINVAL) && self.flags != 0 => {
-                self.load_with(0)
+            Err(e) if e.raw_os_error() == Some(libc::EINVAL) && flags != 0 => {
+                self.load_with(0).map(drop)
             }
-            other => other,
+            other => other.map(drop),
         }
     }
 
-    fn load_with(&self, flags: u32) -> io::Result<()> {
+    /// The same for a filter with [`Action::Notify`]: the descriptor at which its calls wait for an answer (close-on-exec).
+    pub fn load_with_listener(&self) -> io::Result<OwnedFd> {
+        let listener = match self.load_with(self.flags | FLAG_NEW_LISTENER) {
+            Err(e) if e.raw_os_error() == Some(libc::EINVAL) && self.flags != 0 => {
+                self.load_with(FLAG_NEW_LISTENER)?
+            }
+            other => other?,
+        };
+        let number =
+            i32::try_from(listener).map_err(|_| io::Error::from_raw_os_error(libc::EBADF))?;
+        // SAFETY: with FLAG_NEW_LISTENER the call returns a fresh descriptor that nobody else owns.
+        Ok(unsafe { OwnedFd::from_raw_fd(number) })
+    }
+
+    fn load_with(&self, flags: u32) -> io::Result<libc::c_long> {
         const SET_MODE_FILTER: libc::c_uint = 1;
         let len = u16::try_from(self.instructions.len())
             .map_err(|_| io::Error::from_raw_os_error(libc::E2BIG))?;
@@ -208,9 +231,30 @@ impl Program {
         if done == -1 {
             Err(io::Error::last_os_error())
         } else {
-            Ok(())
+            Ok(done)
         }
     }
+}
+
+/// Whether this kernel knows a `SECCOMP_FILTER_FLAG_*`: it looks at the flags before it fails to read a filter at address 0.
+pub fn knows_flag(flag: u32) -> bool {
+    const SET_MODE_FILTER: libc::c_uint = 1;
+    // WAIT_KILLABLE_RECV is refused without a listener.
+    let with = if flag == FLAG_WAIT_KILLABLE_RECV {
+        flag | FLAG_NEW_LISTENER
+    } else {
+        flag
+    };
+    // SAFETY: the null pointer is never read successfully, so no filter is installed: the call fails with EFAULT or EINVAL.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            SET_MODE_FILTER,
+            with,
+            std::ptr::null::<Fprog>(),
+        )
+    };
+    done == -1 && io::Error::last_os_error().raw_os_error() == Some(libc::EFAULT)
 }
 
 /// What one call number leads to.

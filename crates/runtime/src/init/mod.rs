@@ -243,7 +243,7 @@ fn write_sysctls(request: &Request<'_>) -> Result<(), InitError> {
 }
 
 /// sysctl(8): dots separate, unless the key is written with slashes (names of interfaces may hold dots).
-fn sysctl_path(key: &str) -> String {
+pub(crate) fn sysctl_path(key: &str) -> String {
     match (key.find('.'), key.find('/')) {
         (Some(dot), Some(slash)) if slash < dot => key.to_owned(),
         (None, Some(_)) => key.to_owned(),
