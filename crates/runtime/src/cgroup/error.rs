@@ -59,9 +59,31 @@ pub enum Error {
         source: io::Error,
     },
     #[error(
-        "the host cannot enforce {limit}: its kernel offers no {controller} controller (see /proc/cgroups and /sys/fs/cgroup/cgroup.controllers)"
+        "the host cannot enforce {limit}: it offers no {controller} controller for it (see /proc/cgroups and /sys/fs/cgroup/cgroup.controllers)"
     )]
     Controller { controller: String, limit: String },
+    #[error("the host cannot enforce {limit}: its kernel is built without {file}")]
+    NoFile { file: String, limit: String },
+    #[error(
+        "cannot set {key}: the requested cgroup controller `{controller}` is not available in cgroup v2"
+    )]
+    Unified { key: String, controller: String },
+    #[error("unified: the specified key has not the form CONTROLLER.VALUE `{key}`")]
+    UnifiedKey { key: String },
+    #[error("{size:?} is not a size of huge pages such as 2MB or 1GB")]
+    PageSize { size: String },
+    #[error("{device:?} is not the name of an RDMA device")]
+    RdmaDevice { device: String },
+    #[error(
+        "cannot limit memory and swap together to {swap} bytes: {}",
+        match limit {
+            Some(limit) => format!("memory alone may take {limit}"),
+            None => "memory alone has no limit, set one too".to_owned(),
+        }
+    )]
+    Swap { swap: i64, limit: Option<i64> },
+    #[error("the limit of {limit} bytes is below the {usage} bytes in use")]
+    MemoryInUse { limit: u64, usage: u64 },
     #[error("the processes of {path} did not stop")]
     Freeze { path: PathBuf },
     #[error("device rule {rule:?} is not understood")]

@@ -9,12 +9,12 @@
 mod devices;
 mod error;
 mod hierarchy;
+mod limits;
 mod parents;
 mod place;
 mod processes;
 mod stats;
 mod v1;
-mod v1_limits;
 mod v2;
 mod view;
 
@@ -113,6 +113,7 @@ impl Cgroup {
     fn make(&mut self, resources: Option<&LinuxResources>) -> Result<(), Error> {
         let default = LinuxResources::default();
         let resources = resources.unwrap_or(&default);
+        limits::require(&self.hierarchies, resources)?;
         v2::make(self)?;
         v1::make(self, resources)?;
         self.apply(resources)?;
@@ -198,16 +199,18 @@ impl Cgroup {
 
     /// Changes limits of a running container; what is not named stays.
     pub fn update(&mut self, resources: &LinuxResources) -> Result<(), Error> {
+        limits::require(&self.hierarchies, resources)?;
         v1::make_missing(self, resources)?;
-        self.apply(resources)
+        self.apply(resources)?;
+        match resources.devices() {
+            Some(_) => devices::apply(self, resources),
+            None => Ok(()),
+        }
     }
 
     fn apply(&self, resources: &LinuxResources) -> Result<(), Error> {
-        if self.hierarchies.is_empty() {
-            return v1_limits::require_nothing(resources);
-        }
         // On a host with both, each controller is bound to one of the two: v1 takes what it has, v2 the rest.
-        let rest = v1_limits::apply(self, resources)?;
+        let rest = v1::apply_limits(self, resources)?;
         v2::apply(self, &rest)
     }
 

@@ -2,6 +2,13 @@
 //!
 //! Source: kernel `cgroup-v1/cgroups.rst`, `cgroup-v1/cpusets.rst`.
 
+mod block_io;
+mod cpu;
+mod limits;
+mod memory;
+
+pub(super) use limits::apply as apply_limits;
+
 use super::{Cgroup, Error, Place, V1Group};
 use oci_spec::runtime::LinuxResources;
 use std::os::fd::AsFd;
