@@ -4,7 +4,7 @@
 //! (access and type, major, minor) and returns 1 to allow.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeviceKind {
@@ -123,6 +123,7 @@ pub fn device_program(rules: &[DeviceRule]) -> Vec<Instruction> {
 
 const BPF_PROG_LOAD: libc::c_int = 5;
 const BPF_PROG_ATTACH: libc::c_int = 8;
+const BPF_PROG_DETACH: libc::c_int = 9;
 const BPF_PROG_GET_FD_BY_ID: libc::c_int = 13;
 const BPF_PROG_QUERY: libc::c_int = 16;
 const PROG_TYPE_CGROUP_DEVICE: u32 = 15;
@@ -204,15 +205,31 @@ pub fn attach(group: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> 
     bpf(BPF_PROG_ATTACH, &mut attributes).map(drop)
 }
 
-/// Loads the program and attaches it.
-pub fn attach_device_program(group: BorrowedFd<'_>, program: &[Instruction]) -> io::Result<()> {
-    use std::os::fd::AsFd;
-    attach(group, load_device_program(program)?.as_fd())
+/// Loads the program and attaches it in place of those that are there. In between both hold, never none.
+pub fn replace_device_program(group: BorrowedFd<'_>, program: &[Instruction]) -> io::Result<()> {
+    let program = load_device_program(program)?;
+    let before = attached(group)?;
+    attach(group, program.as_fd())?;
+    for id in before {
+        let old = program_of(id)?;
+        detach(group, old.as_fd())?;
+    }
+    Ok(())
 }
 
-/// A device program that is attached to the group already, to be attached to another without loading it again.
-pub fn attached_device_program(group: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
-    let mut ids = [0u32; 4];
+fn detach(group: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
+    let mut attributes = AttachAttributes {
+        target: group.as_raw_fd() as u32,
+        program: program.as_raw_fd() as u32,
+        kind: ATTACH_TYPE_CGROUP_DEVICE,
+        ..AttachAttributes::default()
+    };
+    bpf(BPF_PROG_DETACH, &mut attributes).map(drop)
+}
+
+/// The numbers of the device programs of a group; the kernel takes no more than 64.
+fn attached(group: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
+    let mut ids = [0_u32; 64];
     let mut query = QueryAttributes {
         target: group.as_raw_fd() as u32,
         kind: ATTACH_TYPE_CGROUP_DEVICE,
@@ -221,11 +238,20 @@ pub fn attached_device_program(group: BorrowedFd<'_>) -> io::Result<Option<Owned
         ..QueryAttributes::default()
     };
     bpf(BPF_PROG_QUERY, &mut query)?;
-    if query.count == 0 {
-        return Ok(None);
+    Ok(ids[..(query.count as usize).min(ids.len())].to_vec())
+}
+
+fn program_of(id: u32) -> io::Result<OwnedFd> {
+    let mut by_id = [id, 0, 0];
+    bpf(BPF_PROG_GET_FD_BY_ID, &mut by_id).map(owned)
+}
+
+/// A device program that is attached to the group already, to be attached to another without loading it again.
+pub fn attached_device_program(group: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
+    match attached(group)?.first() {
+        Some(id) => program_of(*id).map(Some),
+        None => Ok(None),
     }
-    let mut by_id = [ids[0], 0, 0];
-    bpf(BPF_PROG_GET_FD_BY_ID, &mut by_id).map(owned).map(Some)
 }
 
 #[cfg(test)]

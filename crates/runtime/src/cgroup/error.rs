@@ -86,8 +86,8 @@ pub enum Error {
     MemoryInUse { limit: u64, usage: u64 },
     #[error("the processes of {path} did not stop")]
     Freeze { path: PathBuf },
-    #[error("device rule {rule:?} is not understood")]
-    DeviceRule { rule: String },
+    #[error("device rule {rule:?}: {why}")]
+    DeviceRule { rule: String, why: String },
     #[error("cannot load the device program of {path}")]
     DeviceProgram {
         path: PathBuf,

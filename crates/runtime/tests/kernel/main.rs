@@ -11,6 +11,7 @@ mod gate;
 mod hooks;
 mod hostile;
 mod isolation;
+mod limits;
 mod mounts;
 mod probe;
 mod world;
@@ -46,6 +47,7 @@ fn all() -> Vec<Case> {
         hooks::CASES,
         hostile::CASES,
         isolation::CASES,
+        limits::CASES,
         mounts::CASES,
     ]
     .concat()
