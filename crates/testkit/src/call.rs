@@ -1,5 +1,6 @@
 //! One call of the binary: its arguments, environment and input, and what came of it.
 
+use crate::wait::patient;
 use std::fmt;
 use std::io::{Read, Write};
 use std::path::Path;
@@ -53,7 +54,7 @@ impl Call {
         Self {
             command,
             stdin: Vec::new(),
-            limit: LIMIT,
+            limit: patient(LIMIT),
             shown: format!("{name} {words}"),
         }
     }
@@ -131,7 +132,7 @@ impl Call {
         });
         for end in [out_end, err_end] {
             assert!(
-                end.recv_timeout(LET_GO).is_ok(),
+                end.recv_timeout(patient(LET_GO)).is_ok(),
                 "left its output open after it ended: {}",
                 self.shown
             );
@@ -237,7 +238,7 @@ impl Running {
         while !self.so_far().contains(words) {
             let waited = started.elapsed();
             assert!(
-                waited < Duration::from_secs(60),
+                waited < patient(Duration::from_secs(60)),
                 "{} did not say {words:?} but: {}",
                 self.shown,
                 self.so_far()
@@ -277,11 +278,11 @@ impl Running {
     /// When it does not end.
     #[track_caller]
     pub fn end(mut self) -> (i32, String) {
-        let code = wait(&mut self.child, LIMIT)
+        let code = wait(&mut self.child, patient(LIMIT))
             .unwrap_or_else(|| panic!("hangs: {}\n{}", self.shown, self.so_far()));
         for end in &self.ends {
             assert!(
-                end.recv_timeout(LET_GO).is_ok(),
+                end.recv_timeout(patient(LET_GO)).is_ok(),
                 "left its output open after it ended: {}",
                 self.shown
             );

@@ -1,5 +1,6 @@
 //! A web client as small as the pages it asks for: HTTP/1.0, one connection per page, cookies by hand.
 
+use crate::wait::patient;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -49,9 +50,9 @@ pub fn post(address: &str, path: &str, form: &[(&str, &str)]) -> Option<Page> {
 
 fn ask(address: &str, request: &str) -> Option<Page> {
     let address: SocketAddr = address.parse().expect("an address and a port");
-    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(3)).ok()?;
+    let mut stream = TcpStream::connect_timeout(&address, patient(Duration::from_secs(3))).ok()?;
     stream
-        .set_read_timeout(Some(Duration::from_secs(60)))
+        .set_read_timeout(Some(patient(Duration::from_secs(60))))
         .ok()?;
     stream.write_all(request.as_bytes()).ok()?;
     let mut answer = Vec::new();

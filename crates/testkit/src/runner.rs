@@ -8,6 +8,7 @@
 //!
 //! Arguments: parts of names to run; `--list`; `--exact`; `--nocapture`; `--test-threads N`.
 
+use crate::wait::patient;
 use crate::{Host, Skipped};
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -221,10 +222,11 @@ fn run_apart(scenario: &Scenario, capture_off: bool) -> Verdict {
     }
     let mut child = command.spawn().expect("this binary once more");
     let started = Instant::now();
+    let limit = patient(LIMIT);
     let status = loop {
         match child.try_wait().expect("a child can be waited for") {
             Some(status) => break Some(status),
-            None if started.elapsed() > LIMIT => {
+            None if started.elapsed() > limit => {
                 let pid = i32::try_from(child.id()).expect("a pid");
                 crate::kernel::kill_tree(pid);
                 let _ = child.kill();
@@ -249,7 +251,7 @@ fn run_apart(scenario: &Scenario, capture_off: bool) -> Verdict {
         }
         Some(_) => Verdict::Failed(said),
         None => Verdict::Failed(format!(
-            "{said}\nended by the limit of {LIMIT:?}, or by a signal"
+            "{said}\nended by the limit of {limit:?}, or by a signal"
         )),
     }
 }

@@ -2,6 +2,18 @@
 
 use std::time::{Duration, Instant};
 
+/// A limit on this machine: `DOCKLESS_TEST_PATIENCE` times as long, where all takes longer (a processor in software emulation).
+pub fn patient(limit: Duration) -> Duration {
+    static TIMES: std::sync::OnceLock<u32> = std::sync::OnceLock::new();
+    let times = TIMES.get_or_init(|| {
+        std::env::var("DOCKLESS_TEST_PATIENCE")
+            .ok()
+            .and_then(|n| n.parse().ok())
+            .unwrap_or(1)
+    });
+    limit * *times
+}
+
 /// Asks again and again until there is an answer, for a minute.
 ///
 /// # Panics
@@ -22,6 +34,7 @@ pub fn eventually_within<T>(
     mut probe: impl FnMut() -> Option<T>,
 ) -> T {
     let started = Instant::now();
+    let limit = patient(limit);
     loop {
         if let Some(answer) = probe() {
             return answer;
