@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::PathBuf;
+use sys::userns::IdMap;
 use thiserror::Error;
 
 /// A refusal of the kernel, in a form that can travel.
@@ -97,6 +98,22 @@ pub enum InitError {
     #[error("cannot make the root file system{}", detail(messages))]
     Root {
         messages: Vec<String>,
+        #[source]
+        cause: Errno,
+    },
+    #[error(
+        "cannot show the ids of {path} as the container has them: its file system or this kernel has no id-mapped mounts; \
+         run in the host's user namespace instead (--userns=host)"
+    )]
+    IdMap {
+        path: String,
+        #[source]
+        cause: Errno,
+    },
+    #[error("{path} is to be shown id-mapped, but {problem}")]
+    WrongIdMap { path: String, problem: String },
+    #[error("cannot become root of the user namespace")]
+    BecomeRoot {
         #[source]
         cause: Errno,
     },
@@ -291,8 +308,28 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    #[error("user namespaces are not supported")]
-    UserNamespace,
+    #[error("{} is not a {kind} namespace", path.display())]
+    WrongNamespace { kind: &'static str, path: PathBuf },
+    #[error("the spec names the {kind} namespace twice")]
+    NamespaceTwice { kind: &'static str },
+    #[error("the spec maps ids (linux.uidMappings, gidMappings) without a user namespace")]
+    MapsWithoutNamespace,
+    #[error("wrong mapping of ids for the user namespace: {problem}")]
+    WrongMap { map: IdMap, problem: &'static str },
+    #[error("the spec has timeOffsets without a new time namespace")]
+    OffsetsWithoutNamespace,
+    #[error("unknown clock {name:?} in timeOffsets: only monotonic and boottime have offsets")]
+    UnknownClock { name: String },
+    #[error("cannot make a time namespace with these offsets")]
+    TimeNamespace(#[source] io::Error),
+    #[error("cannot give the container's user namespace its ids")]
+    WriteMaps(#[source] io::Error),
+    #[error("cannot prepare {what} for the container's user namespace")]
+    Prepare {
+        what: &'static str,
+        #[source]
+        source: io::Error,
+    },
     #[error("cannot join the pid namespace")]
     JoinPidNamespace(#[source] io::Error),
     #[error("cannot talk to init")]

@@ -6,15 +6,15 @@
 use crate::error::{Error, InitError, OrInit};
 use crate::init::birth::{self, Birth};
 use crate::init::{own_executable, terminal_in_running};
+use crate::namespaces::{self, Entered};
 use crate::protocol;
 use crate::request::{Keyring, Reaper, Seccomp, Stdio, UserSpec};
 use crate::spawn::{Pending, Started, clone_beside};
-use crate::{Cgroup, seccomp};
+use crate::{Cgroup, handover, seccomp};
 use oci_spec::runtime::Process;
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use sys::namespace::flags;
 use sys::process::{Alone, Cloned};
 
 /// A process to be started inside.
@@ -93,12 +93,16 @@ fn enter_and_execute(
     }
     rustix::process::setsid().because(|cause| InitError::Prepare { cause })?;
     let own = own_executable();
-    let all = flags::NEWNS | flags::NEWUTS | flags::NEWIPC | flags::NEWNET | flags::NEWCGROUP;
-    sys::namespace::enter(request.pidfd, all).because(|cause| InitError::JoinNamespace {
-        kind: "mount, uts, ipc, network and cgroup".to_owned(),
-        of: "of the container".to_owned(),
-        cause,
-    })?;
+    let entered =
+        namespaces::enter_all(request.pidfd).because(|cause| InitError::JoinNamespace {
+            kind: "mount, uts, ipc, network, cgroup, time and user".to_owned(),
+            of: "of the container".to_owned(),
+            cause,
+        })?;
+    if entered == Entered::OwnUsers {
+        // Before anything is made or looked up inside: as nobody of the container we could do neither.
+        handover::become_root(Some(request.process))?;
+    }
     // Entering the mount namespace made its root ours.
     let root =
         sys::mount::open_root(Path::new("/")).because(|cause| InitError::Prepare { cause })?;

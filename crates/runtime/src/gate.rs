@@ -74,7 +74,7 @@ fn follow(socket: &OwnedFd) -> Result<(), Error> {
             FromInit::Closed if executing => return Ok(()),
             // Init is not our child: how it ended, only its parent is told.
             FromInit::Closed => return Err(Error::EndedUnseen),
-            FromInit::Terminal(_) | FromInit::Mounted | FromInit::Ready => {}
+            FromInit::Born(_) | FromInit::Terminal(_) | FromInit::Mounted | FromInit::Ready => {}
         }
     }
 }

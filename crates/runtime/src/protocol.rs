@@ -1,13 +1,15 @@
 //! What caller and init say to each other over one `SOCK_SEQPACKET` socket.
 //!
 //! ```text
+//! step → caller   Born [pidfd]              once, when init is born by a step in between (joined namespaces of others)
 //! init → caller   Terminal [master fd]      once, when the container has a terminal
 //!                 Mounted                   only with hooks for the caller: the mounts are made; init waits for Hooked
 //!                 Ready                     the root is built; init waits
 //!                 Executing                 nothing but the last steps before execve remains
 //!                 Failed(error)             at any time; init ends after it
 //!                 (end of file)             execve has closed the socket: success, if Executing came before
-//! caller → init   Netns [fd]                before Start, when the namespace was deferred
+//! caller → init   Trees [fds]               in a user namespace, before anything else: mounts made for init, see `handover`
+//!                 Netns [fd]                before Start, when the namespace was deferred
 //!                 Hooked                    the caller's hooks have run; may come before or after Start
 //!                 Start                     the barrier opens
 //!                 (end of file)             the caller died: init ends
@@ -23,6 +25,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 #[derive(Debug)]
 pub(crate) enum FromInit {
+    Born(OwnedFd),
     Terminal(OwnedFd),
     Mounted,
     Ready,
@@ -33,12 +36,15 @@ pub(crate) enum FromInit {
 
 #[derive(Debug)]
 pub(crate) enum ToInit {
+    Trees(Vec<OwnedFd>),
     Netns(OwnedFd),
     Hooked,
     Start,
     Closed,
 }
 
+const BORN: u8 = b'b';
+const TREES: u8 = b'd';
 const TERMINAL: u8 = b't';
 const MOUNTED: u8 = b'm';
 const READY: u8 = b'r';
@@ -50,6 +56,19 @@ const START: u8 = b's';
 
 /// Longer errors than this are cut: they hold names a hostile image may have chosen.
 const LIMIT: usize = 64 * 1024;
+
+pub(crate) fn send_born(socket: impl AsFd, pidfd: BorrowedFd<'_>) -> io::Result<()> {
+    sys::socket::send(socket, &[BORN], &[pidfd])
+}
+
+/// As many messages as the descriptors need.
+pub(crate) fn send_trees(socket: impl AsFd, trees: &[OwnedFd]) -> io::Result<()> {
+    for some in trees.chunks(sys::socket::MAX_FDS) {
+        let some: Vec<BorrowedFd<'_>> = some.iter().map(AsFd::as_fd).collect();
+        sys::socket::send(&socket, &[TREES], &some)?;
+    }
+    Ok(())
+}
 
 pub(crate) fn send_terminal(socket: impl AsFd, master: BorrowedFd<'_>) -> io::Result<()> {
     sys::socket::send(socket, &[TERMINAL], &[master])
@@ -102,6 +121,7 @@ pub(crate) fn receive_from_init(socket: impl AsFd) -> io::Result<Option<FromInit
         return Ok(Some(FromInit::Closed));
     };
     Ok(match *kind {
+        BORN => received.fds.pop().map(FromInit::Born),
         TERMINAL => received.fds.pop().map(FromInit::Terminal),
         MOUNTED => Some(FromInit::Mounted),
         READY => Some(FromInit::Ready),
@@ -118,6 +138,7 @@ pub(crate) fn receive_in_init(socket: impl AsFd) -> io::Result<Option<ToInit>> {
         return Ok(Some(ToInit::Closed));
     };
     Ok(match *kind {
+        TREES => Some(ToInit::Trees(received.fds)),
         NETNS => received.fds.pop().map(ToInit::Netns),
         HOOKED => Some(ToInit::Hooked),
         START => Some(ToInit::Start),

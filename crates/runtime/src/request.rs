@@ -5,6 +5,7 @@ use crate::hooks::State;
 use oci_spec::runtime::Spec;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
+use sys::userns::IdMap;
 
 /// A container to be born.
 #[derive(Debug)]
@@ -81,6 +82,9 @@ pub struct Overlay {
     pub upper: Option<(PathBuf, PathBuf)>,
     /// No syncing: for a root that is thrown away (`--rm`, build steps).
     pub volatile: bool,
+    /// Shows the files of id 0.. on disk as the mapping's outer ids: for a container whose user namespace has the same
+    /// mapping (`linux.uidMappings`), so that they belong to its own users. Volumes have `idmap` among their mount's options.
+    pub idmap: Option<IdMap>,
 }
 
 /// The three standard streams.

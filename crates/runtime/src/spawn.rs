@@ -1,17 +1,19 @@
 //! The caller's side of a container's birth: clone init, let it work, open the barrier, learn how it went.
 
-use crate::error::Error;
+use crate::error::{Error, InitError, OrInit};
 use crate::hooks::{HookKind, State};
-use crate::init;
+use crate::init::mounts::{self, Planned};
+use crate::namespaces::{Namespaces, User};
 use crate::protocol::{self, FromInit};
-use crate::request::{Netns, Request};
-use oci_spec::runtime::{Hooks, LinuxNamespace, LinuxNamespaceType};
+use crate::request::Request;
+use crate::{handover, idmap, init};
+use oci_spec::runtime::Hooks;
 use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use sys::namespace::flags;
-use sys::process::{Child, Cloned, ExitStatus, PidfdNamespace};
+use sys::process::{Alone, Child, Cloned, ExitStatus, PidfdNamespace};
 
 /// Init is building its root. Dropping this ends it.
 #[derive(Debug)]
@@ -52,111 +54,128 @@ pub struct Started {
     pub terminal: Option<OwnedFd>,
 }
 
-/// Namespaces of a spec, sorted by what has to be done about them.
-#[derive(Debug, Default)]
-pub(crate) struct Namespaces {
-    /// Made by clone.
-    pub(crate) new: u64,
-    /// Made by init itself.
-    pub(crate) new_cgroup: bool,
-    /// Entered by init.
-    pub(crate) join: Vec<(u64, &'static str, OwnedFd)>,
-    /// Entered by the caller for its children, because a process cannot change its own pid namespace.
-    pub(crate) join_pid: Option<OwnedFd>,
-}
-
-fn bit(kind: LinuxNamespaceType) -> (u64, &'static str) {
-    match kind {
-        LinuxNamespaceType::Mount => (flags::NEWNS, "mount"),
-        LinuxNamespaceType::Cgroup => (flags::NEWCGROUP, "cgroup"),
-        LinuxNamespaceType::Uts => (flags::NEWUTS, "uts"),
-        LinuxNamespaceType::Ipc => (flags::NEWIPC, "ipc"),
-        LinuxNamespaceType::User => (flags::NEWUSER, "user"),
-        LinuxNamespaceType::Pid => (flags::NEWPID, "pid"),
-        LinuxNamespaceType::Network => (flags::NEWNET, "network"),
-        LinuxNamespaceType::Time => (flags::NEWTIME, "time"),
-    }
-}
-
-impl Namespaces {
-    pub(crate) fn of(list: &[LinuxNamespace], netns: Netns<'_>) -> Result<Self, Error> {
-        // Always its own mount namespace: everything below is mounted there and must not show on the host.
-        let mut sorted = Self {
-            new: flags::NEWNS,
-            ..Self::default()
-        };
-        for namespace in list {
-            let (flag, kind) = bit(namespace.typ());
-            match (namespace.typ(), namespace.path()) {
-                (LinuxNamespaceType::User, _) => return Err(Error::UserNamespace),
-                (LinuxNamespaceType::Network, _) if !matches!(netns, Netns::Spec) => {}
-                (LinuxNamespaceType::Pid, Some(path)) => sorted.join_pid = Some(open(kind, path)?),
-                (_, Some(path)) => sorted.join.push((flag, kind, open(kind, path)?)),
-                // A cgroup namespace is rooted where its maker is: init makes it after it has joined its group.
-                (LinuxNamespaceType::Cgroup, None) => sorted.new_cgroup = true,
-                (_, None) => sorted.new |= flag,
-            }
-        }
-        if let Netns::Existing(fd) = netns {
-            let source = |source| Error::OpenNamespace {
-                kind: "network",
-                path: "(by descriptor)".into(),
-                source,
-            };
-            let fd = rustix::io::fcntl_dupfd_cloexec(fd, 0).map_err(|e| source(e.into()))?;
-            sorted.join.push((flags::NEWNET, "network", fd));
-        }
-        Ok(sorted)
-    }
-}
-
-fn open(kind: &'static str, path: &Path) -> Result<OwnedFd, Error> {
-    use rustix::fs::{Mode, OFlags};
-    rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(|e| {
-        Error::OpenNamespace {
-            kind,
-            path: path.to_owned(),
-            source: e.into(),
-        }
-    })
-}
-
 /// Clones init and returns while it builds the container's root.
 pub fn spawn(request: &Request<'_>) -> Result<Pending, Error> {
-    let empty = Vec::new();
-    let list = request
-        .spec
-        .linux()
-        .as_ref()
-        .and_then(|linux| linux.namespaces().as_ref())
-        .unwrap_or(&empty);
-    let namespaces = Namespaces::of(list, request.netns)?;
+    let namespaces = Namespaces::of(request.spec, request.netns)?;
+    let mut plan = mounts::plan(request.spec, &namespaces)?;
+    idmap::make_namespaces(plan.iter_mut().filter_map(Planned::mapping), &namespaces)?;
     let filter = crate::seccomp::for_request(request)?;
     let (ours, theirs) = sys::socket::seqpacket_pair().map_err(Error::Socket)?;
-    let cgroup = request.cgroup.and_then(|cgroup| cgroup.v2_fd());
-    let cloned = clone_beside(
-        namespaces.join_pid.as_ref().map(AsFd::as_fd),
-        namespaces.new,
-        cgroup,
-    )?;
-    match cloned {
-        Cloned::Parent(child) => {
-            let mut pending = Pending::new(child, ours);
-            pending.hooks = init::hooks::for_caller(request)
-                .map(|(hooks, state)| Box::new((hooks.clone(), state.clone())));
-            Ok(pending)
-        }
+    let birth = Birth {
+        request,
+        namespaces: &namespaces,
+        filter: filter.as_ref(),
+        socket: &theirs,
+    };
+    let cloned = if namespaces.need_a_step() {
+        birth.by_a_step()?
+    } else {
+        birth.clone()?
+    };
+    let child = match cloned {
+        Cloned::Parent(child) => child,
         Cloned::Child(alone) => {
             drop(ours);
-            init::run(&init::Context {
-                request,
-                namespaces: &namespaces,
-                filter: filter.as_ref(),
-                socket: &theirs,
+            birth.become_init(alone, plan)
+        }
+    };
+    drop(theirs);
+    let mut pending = if namespaces.need_a_step() {
+        Pending::after_a_step(child, ours)?
+    } else {
+        Pending::new(child, ours)
+    };
+    pending.hooks = init::hooks::for_caller(request)
+        .map(|(hooks, state)| Box::new((hooks.clone(), state.clone())));
+    handover::give(
+        request,
+        &namespaces,
+        &mut plan,
+        pending.child(),
+        pending.socket(),
+    )?;
+    Ok(pending)
+}
+
+/// What init inherits.
+struct Birth<'a> {
+    request: &'a Request<'a>,
+    namespaces: &'a Namespaces,
+    filter: Option<&'a sys::seccomp::Program>,
+    socket: &'a OwnedFd,
+}
+
+impl Birth<'_> {
+    fn clone(&self) -> Result<Cloned, Error> {
+        self.clone_beside(self.namespaces.new)
+    }
+
+    fn clone_beside(&self, new: u64) -> Result<Cloned, Error> {
+        let cgroup = self.request.cgroup.and_then(|cgroup| cgroup.v2_fd());
+        let pid = self.namespaces.join_pid.as_ref().map(AsFd::as_fd);
+        let clone = || clone_beside(pid, new, cgroup);
+        match self.namespaces.time_offsets.as_str() {
+            "" => clone(),
+            offsets => clone_with_offsets(offsets, clone),
+        }
+    }
+
+    fn become_init(&self, alone: Alone, plan: Vec<Planned>) -> ! {
+        init::run(
+            &init::Context {
+                request: self.request,
+                namespaces: self.namespaces,
+                joined: self.namespaces.need_a_step(),
+                filter: self.filter,
+                socket: self.socket,
                 alone,
                 started: Cell::new(false),
-            })
+            },
+            plan,
+        )
+    }
+
+    /// A process in between enters what init is to be born into, makes it as our child, and ends. `Child` is init.
+    fn by_a_step(&self) -> Result<Cloned, Error> {
+        let alone = match self.clone_beside(0)? {
+            Cloned::Child(alone) => alone,
+            parent => return Ok(parent),
+        };
+        let error = match self.enter_and_clone(&alone) {
+            Ok(None) => return Ok(Cloned::Child(alone)),
+            Ok(Some(init)) => {
+                // Nobody listens: init, whose socket ends with us too, is told by its end of file.
+                let _ = protocol::send_born(self.socket, init.as_fd());
+                sys::process::exit_now(0)
+            }
+            Err(error) => error,
+        };
+        let _ = protocol::send_failed(self.socket, &error);
+        sys::process::exit_now(error.exit_code())
+    }
+
+    fn enter_and_clone(&self, alone: &Alone) -> Result<Option<OwnedFd>, InitError> {
+        // The host's groups and namespaces while we have the host's rights.
+        init::join_cgroup(self.request)?;
+        init::join_namespaces(self.namespaces)?;
+        if let User::Join(userns) = &self.namespaces.user {
+            // Who is in that user namespace already must not trace us while we hold descriptors of the host (CVE-2016-9962).
+            sys::process::set_dumpable(false).because(|cause| InitError::Prepare { cause })?;
+            sys::namespace::enter(userns, flags::NEWUSER).because(|cause| {
+                InitError::JoinNamespace {
+                    kind: "user".to_owned(),
+                    of: "of the other container".to_owned(),
+                    cause,
+                }
+            })?;
+            handover::become_root(self.request.spec.process().as_ref())?;
         }
+        alone
+            .clone_sibling(self.namespaces.new)
+            .because(|cause| InitError::NewNamespace {
+                kind: "container's".to_owned(),
+                cause,
+            })
     }
 }
 
@@ -189,7 +208,47 @@ pub(crate) fn clone_beside(
     cloned
 }
 
+/// Clones, with the child born into a time namespace of its own that has these offsets. It belongs to our user namespace.
+fn clone_with_offsets(
+    offsets: &str,
+    clone: impl FnOnce() -> Result<Cloned, Error>,
+) -> Result<Cloned, Error> {
+    let own = sys::namespace::open_own("time").map_err(Error::TimeNamespace)?;
+    sys::namespace::unshare(flags::NEWTIME).map_err(Error::TimeNamespace)?;
+    let proc = sys::path::open_proc().map_err(Error::TimeNamespace)?;
+    let file = Path::new("self/timens_offsets");
+    let cloned = sys::path::write_proc(proc.as_fd(), file, offsets.as_bytes())
+        .map_err(Error::TimeNamespace)
+        .and_then(|()| clone());
+    if matches!(cloned, Ok(Cloned::Child(_))) {
+        return cloned;
+    }
+    // Our further children have our own time again.
+    sys::namespace::enter(own, flags::NEWTIME).map_err(Error::TimeNamespace)?;
+    cloned
+}
+
 impl Pending {
+    /// Init's handle comes from the step in between, which then ends.
+    fn after_a_step(step: Child, socket: OwnedFd) -> Result<Self, Error> {
+        let step = Self::new(step, socket);
+        let born = match protocol::receive_from_init(step.socket()).map_err(Error::Socket)? {
+            Some(FromInit::Born(pidfd)) => pidfd,
+            Some(FromInit::Failed(error)) => return Err(Error::Init(error)),
+            Some(FromInit::Closed) => return Err(step.silent_death()),
+            _ => return Err(Error::Protocol),
+        };
+        let pid = sys::process::pid_of(&born).map_err(Error::Gone)?;
+        let child = Child { pid, pidfd: born };
+        // The step ends by itself; should it not, it is ended when its `Pending` drops.
+        let mut step = step;
+        let socket = step.socket.take().ok_or(Error::Protocol)?;
+        if let Some(step) = step.child.take() {
+            sys::process::wait(&step.pidfd).map_err(Error::Gone)?;
+        }
+        Ok(Self::new(child, socket))
+    }
+
     pub(crate) fn new(child: Child, socket: OwnedFd) -> Self {
         Self {
             pid: child.pid,
@@ -285,6 +344,7 @@ impl Pending {
             .ok_or(Error::Protocol)?
         {
             FromInit::Mounted => self.run_hooks()?,
+            FromInit::Born(_) => return Err(Error::Protocol),
             FromInit::Terminal(master) => self.heard.terminal = Some(master),
             FromInit::Ready => self.heard.ready = true,
             FromInit::Executing => self.heard.executing = true,

@@ -212,6 +212,41 @@ pub fn set_identity(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
     Ok(rustix::thread::set_thread_res_uid(uid, uid, uid)?)
 }
 
+/// Does something as the owner of the files it makes, with the capabilities of this thread.
+///
+/// The kernel takes the file capabilities away with user 0 unless `SECBIT_NO_SETUID_FIXUP` forbids it; capabilities(7). Should
+/// the way back be refused, the thread has fewer rights than before, never more.
+pub fn with_fs_identity<T>(uid: u32, gid: u32, action: impl FnOnce() -> T) -> io::Result<T> {
+    const NO_SETUID_FIXUP: libc::c_ulong = 1 << 2;
+    // SAFETY: integers only; the four concern this thread's credentials alone.
+    let securebits = unsafe { libc::prctl(libc::PR_GET_SECUREBITS, 0, 0, 0, 0) };
+    if securebits == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    let securebits = securebits as libc::c_ulong;
+    let set_bits = |bits: libc::c_ulong| {
+        // SAFETY: as above.
+        match unsafe { libc::prctl(libc::PR_SET_SECUREBITS, bits, 0, 0, 0) } {
+            -1 => Err(io::Error::last_os_error()),
+            _ => Ok(()),
+        }
+    };
+    set_bits(securebits | NO_SETUID_FIXUP)?;
+    // SAFETY: as above. The two say only which id was there before.
+    let before = unsafe {
+        let gid = libc::setfsgid(gid);
+        (libc::setfsuid(uid), gid)
+    };
+    let done = action();
+    // SAFETY: as above; back to what they were.
+    unsafe {
+        libc::setfsuid(before.0 as libc::uid_t);
+        libc::setfsgid(before.1 as libc::gid_t);
+    }
+    set_bits(securebits)?;
+    Ok(done)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

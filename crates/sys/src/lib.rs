@@ -31,4 +31,5 @@ pub mod signal;
 pub mod socket;
 pub mod timer;
 pub mod tty;
+pub mod userns;
 mod vfork;

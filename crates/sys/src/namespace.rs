@@ -1,6 +1,6 @@
 //! Entering and leaving namespaces: `setns`, `unshare`, the links under /proc.
 //!
-//! Source: namespaces(7), setns(2), unshare(2).
+//! Source: namespaces(7), setns(2), unshare(2), ioctl_ns(2).
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -44,6 +44,17 @@ fn open_path(path: &str) -> io::Result<OwnedFd> {
         OFlags::RDONLY | OFlags::CLOEXEC,
         Mode::empty(),
     )?)
+}
+
+/// What kind of namespace a descriptor is: one of [`flags`]. Anything that is no namespace says `ENOTTY`.
+pub fn kind(fd: impl AsFd) -> io::Result<u64> {
+    const NS_GET_NSTYPE: u64 = 0xb703;
+    // SAFETY: the ioctl takes no argument and returns an integer.
+    let kind = unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), NS_GET_NSTYPE as _) };
+    if kind < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(kind as u64)
 }
 
 /// The number that names a namespace: two handles with the same number are the same namespace.

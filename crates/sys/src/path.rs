@@ -255,6 +255,19 @@ pub fn path_is_on(path: &Path, magic: Magic) -> bool {
     rustix::fs::statfs(path).is_ok_and(|stat| stat.f_type as i64 == magic.number())
 }
 
+/// The procfs at /proc, as a handle that is certainly its root: whatever is mounted over a part of it or put in its place, a
+/// write that starts here and stays on this mount ([`write_proc`]) goes to the kernel (CVE-2025-52881).
+pub fn open_proc() -> io::Result<OwnedFd> {
+    /// PROC_ROOT_INO of linux/proc_fs.h.
+    const ROOT_INODE: u64 = 1;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let proc = rustix::fs::open("/proc", flags, Mode::empty())?;
+    if is_on(&proc, Magic::Proc)? && rustix::fs::fstat(&proc)?.st_ino == ROOT_INODE {
+        return Ok(proc);
+    }
+    Err(io::Error::from_raw_os_error(libc::EXDEV))
+}
+
 /// Writes a setting below a procfs root: beneath it, on that mount, without links, and where the path says (`..` would make
 /// `sys/net/../../sysrq-trigger` of a setting's name).
 pub fn write_proc(proc: BorrowedFd<'_>, path: &Path, value: &[u8]) -> io::Result<()> {

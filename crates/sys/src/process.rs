@@ -34,6 +34,15 @@ impl Alone {
             pid => Ok(Some(pid)),
         }
     }
+
+    /// Clones into new namespaces a process that is not our child but our parent's: a step on the way to it (entering other
+    /// namespaces first) can end without leaving an orphan. `None` in the new process, its handle in ours.
+    pub fn clone_sibling(&self, namespaces: u64) -> io::Result<Option<OwnedFd>> {
+        // The signal at its end is ours, SIGCHLD, by clone(2): CLONE_PARENT takes none.
+        // SAFETY: as in `fork`, we are the only thread and the child goes on with a private copy of this memory.
+        let cloned = unsafe { clone3(namespaces | CLONE_PARENT, 0, None) }?;
+        Ok(cloned.map(|child| child.pidfd))
+    }
 }
 
 /// A child of ours: its pid in our namespace and the handle that cannot be recycled.
@@ -80,6 +89,7 @@ pub mod flags {
 }
 
 const CLONE_PIDFD: u64 = 0x1000;
+const CLONE_PARENT: u64 = 0x8000;
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// `struct clone_args` of linux/sched.h, the 88-byte version of Linux 5.7.
@@ -109,27 +119,42 @@ pub fn clone_single_threaded(
     if thread_count()? != 1 {
         return Err(io::Error::from_raw_os_error(libc::EBUSY));
     }
+    // SAFETY: we just saw that this is the only thread, so no lock is held by a thread the child lacks.
+    match unsafe { clone3(namespaces, libc::SIGCHLD, cgroup) }? {
+        Some(child) => Ok(Cloned::Parent(child)),
+        None => Ok(Cloned::Child(Alone(()))),
+    }
+}
+
+/// `None` in the child, which goes on with a private copy of this memory, as after fork.
+///
+/// # Safety
+/// In a process with several threads the child may make no other than plain system calls.
+pub(crate) unsafe fn clone3(
+    flags: u64,
+    exit_signal: i32,
+    cgroup: Option<BorrowedFd<'_>>,
+) -> io::Result<Option<Child>> {
     let mut pidfd: i32 = -1;
     let mut args = CloneArgs {
-        flags: namespaces | CLONE_PIDFD,
+        flags: flags | CLONE_PIDFD,
         pidfd: (&raw mut pidfd) as u64,
-        exit_signal: libc::SIGCHLD as u64,
+        exit_signal: exit_signal as u64,
         ..CloneArgs::default()
     };
     if let Some(directory) = cgroup {
         args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = directory.as_raw_fd() as u64;
     }
-    // SAFETY: no CLONE_VM and no stack: the child goes on with a private copy of this memory, as after fork. We just saw that
-    // this is the only thread, so no lock is held by a thread the child lacks. `args` and `pidfd` outlive the call.
+    // SAFETY: no CLONE_VM and no stack: the child has its own copy of this memory. `args` and `pidfd` outlive the call.
     let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<CloneArgs>()) };
     match pid {
         -1 => Err(io::Error::last_os_error()),
-        0 => Ok(Cloned::Child(Alone(()))),
+        0 => Ok(None),
         pid => {
             // SAFETY: clone3 succeeded with CLONE_PIDFD, so the kernel stored a fresh descriptor that nobody else owns.
             let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-            Ok(Cloned::Parent(Child {
+            Ok(Some(Child {
                 pid: pid as i32,
                 pidfd,
             }))
@@ -292,7 +317,8 @@ pub enum PidfdNamespace {
     Mount = 3,
     Net = 4,
     Pid = 5,
-    Uts = 9,
+    User = 9,
+    Uts = 10,
 }
 
 /// Start time in clock ticks since boot: the field that makes a pid believable.

@@ -42,6 +42,11 @@ pub struct Limit {
 
 /// Sets a limit of this process.
 pub fn set(resource: u32, limit: Limit) -> io::Result<()> {
+    set_of(0, resource, limit)
+}
+
+/// Sets a limit of another process; 0 is this one.
+pub fn set_of(pid: i32, resource: u32, limit: Limit) -> io::Result<()> {
     let new = libc::rlimit64 {
         rlim_cur: limit.soft,
         rlim_max: limit.hard,
@@ -50,7 +55,7 @@ pub fn set(resource: u32, limit: Limit) -> io::Result<()> {
     let done = unsafe {
         libc::syscall(
             libc::SYS_prlimit64,
-            0,
+            pid,
             resource,
             &raw const new,
             std::ptr::null::<libc::rlimit64>(),

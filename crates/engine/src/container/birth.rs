@@ -276,6 +276,7 @@ fn request<'a>(
         lower: container.image.layers.clone(),
         upper: Some((dir.join("upper"), dir.join("work"))),
         volatile: container.spec.auto_remove,
+        idmap: None,
     };
     let security = spec::Security::parse(&container.spec);
     let seccomp = match security.map(|s| s.seccomp) {

@@ -216,6 +216,7 @@ fn start(
             lower: sandbox.layers.clone(),
             upper: Some((sandbox.upper.clone(), sandbox.work.clone())),
             volatile: true,
+            idmap: None,
         }),
         stdio: Stdio::Fds {
             stdin: null.as_fd(),

@@ -17,25 +17,33 @@ const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
 
-pub(super) fn run(root: BorrowedFd<'_>, list: &[CopyUp]) -> Result<(), InitError> {
-    for item in list {
+/// `handed`: the volumes' directories, one for each of the list, when only the caller could open them.
+pub(super) fn run(
+    root: BorrowedFd<'_>,
+    list: &[CopyUp],
+    handed: &[OwnedFd],
+) -> Result<(), InitError> {
+    for (index, item) in list.iter().enumerate() {
         let error = |cause| InitError::CopyUp {
             target: item.target.display().to_string(),
             cause,
         };
-        copy_one(root, item).because(error)?;
+        copy_one(root, item, handed.get(index)).because(error)?;
     }
     Ok(())
 }
 
-fn copy_one(root: BorrowedFd<'_>, item: &CopyUp) -> io::Result<()> {
+fn copy_one(root: BorrowedFd<'_>, item: &CopyUp, handed: Option<&OwnedFd>) -> io::Result<()> {
     let source =
         match sys::path::open_in_root(root, &item.target, OFlags::RDONLY | OFlags::DIRECTORY) {
             // The image has nothing there, or a file: nothing to be born with.
             Err(e) if matches!(e.raw_os_error(), Some(2 | 20)) => return Ok(()),
             other => other?,
         };
-    let volume = rustix::fs::open(&item.volume, DIRECTORY, Mode::empty())?;
+    let volume = match handed {
+        Some(tree) => rustix::fs::openat(tree, ".", DIRECTORY, Mode::empty())?,
+        None => rustix::fs::open(&item.volume, DIRECTORY, Mode::empty())?,
+    };
     if !sys::path::is_empty_directory(volume.as_fd())? {
         return Ok(());
     }

@@ -6,12 +6,12 @@
 
 pub(crate) mod birth;
 mod copy_up;
-mod device;
+pub(crate) mod device;
 pub(crate) mod hooks;
 mod identity;
 mod mask;
-mod mounts;
-mod options;
+pub(crate) mod mounts;
+pub(crate) mod options;
 mod program;
 mod reaper;
 pub(crate) mod root;
@@ -21,9 +21,11 @@ pub(crate) use program::own_executable;
 
 use crate::error::{InitError, OrInit};
 use crate::gate;
+use crate::handover;
+use crate::namespaces::{Namespaces, User};
 use crate::protocol::{self, ToInit};
 use crate::request::{Entry, Gate, Netns, Request};
-use crate::spawn::Namespaces;
+use mounts::Planned;
 use std::cell::Cell;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -34,6 +36,8 @@ use sys::path::Missing;
 pub(crate) struct Context<'a> {
     pub(crate) request: &'a Request<'a>,
     pub(crate) namespaces: &'a Namespaces,
+    /// Cgroup and namespaces of others have been entered by a step in between.
+    pub(crate) joined: bool,
     pub(crate) filter: Option<&'a sys::seccomp::Program>,
     pub(crate) socket: &'a OwnedFd,
     pub(crate) alone: sys::process::Alone,
@@ -43,14 +47,13 @@ pub(crate) struct Context<'a> {
 
 impl Context<'_> {
     fn in_user_namespace(&self) -> bool {
-        let joined = |(flag, ..): &(u64, &str, OwnedFd)| *flag == flags::NEWUSER;
-        self.namespaces.new & flags::NEWUSER != 0 || self.namespaces.join.iter().any(joined)
+        self.namespaces.has_user()
     }
 }
 
 /// Runs in the child and never returns: it becomes the command, or reports why not.
-pub(crate) fn run(context: &Context<'_>) -> ! {
-    let error = match build_and_execute(context) {
+pub(crate) fn run(context: &Context<'_>, plan: Vec<Planned>) -> ! {
+    let error = match build_and_execute(context, plan) {
         Ok(never) => match never {},
         Err(error) => error,
     };
@@ -59,27 +62,52 @@ pub(crate) fn run(context: &Context<'_>) -> ! {
     sys::process::exit_now(error.exit_code())
 }
 
-fn build_and_execute(context: &Context<'_>) -> Result<std::convert::Infallible, InitError> {
+fn build_and_execute(
+    context: &Context<'_>,
+    mut plan: Vec<Planned>,
+) -> Result<std::convert::Infallible, InitError> {
     let request = context.request;
     // A session of its own: no signal of the caller's terminal reaches the container.
     rustix::process::setsid().because(|cause| InitError::Prepare { cause })?;
-    join_cgroup(request)?;
-    join_namespaces(context)?;
+    if !context.joined {
+        join_cgroup(request)?;
+        join_namespaces(context.namespaces)?;
+    }
+    if context.namespaces.new_cgroup {
+        // After joining the groups: they become the root of what the container sees.
+        sys::namespace::unshare(flags::NEWCGROUP).because(|cause| InitError::NewNamespace {
+            kind: "cgroup".to_owned(),
+            cause,
+        })?;
+    }
     // Everything made for the container from here on has the mode it asks for; the command's own umask is set at the end.
     rustix::process::umask(rustix::fs::Mode::empty());
 
     // The sources of bind mounts are host paths, taken while the host's tree is still in sight and still shared with the
     // host: cloned after the next step, an rshared volume would no longer propagate.
-    let mut plan = mounts::plan(request.spec)?;
-    mounts::open_sources(&mut plan)?;
+    let handed = if context.namespaces.has_user() {
+        Some(take_over(context, &mut plan)?)
+    } else {
+        mounts::open_sources(&mut plan, None)?;
+        None
+    };
     // From here on nothing mounted reaches the host; slave, so that a disk the host unmounts is not pinned by us.
     sys::mount::set_root_propagation(Propagation::Slave)
         .because(|cause| InitError::Prepare { cause })?;
 
-    let root = root::mount(&request.rootfs)?;
+    let (root, devices, volumes) = match handed {
+        Some(handed) => {
+            let devices = device::clone_made(request.spec, handed.devices.as_fd())?;
+            root::attach(&handed.root)?;
+            (handed.root, Some(devices), handed.volumes)
+        }
+        None => (root::mount(&request.rootfs)?, None, Vec::new()),
+    };
     // Before the volumes cover it, the image's content goes into those that are new.
-    copy_up::run(root.as_fd(), &request.copy_up)?;
-    let terminal = mount_all(context, root.as_fd(), plan)?;
+    copy_up::run(root.as_fd(), &request.copy_up, &volumes)?;
+    drop(volumes);
+    mount_all(context, root.as_fd(), plan)?;
+    let terminal = device::populate(root.as_fd(), request, devices)?;
     if let Some(terminal) = &terminal {
         protocol::send_terminal(context.socket, terminal.master.as_fd())
             .because(|cause| InitError::Terminal { cause })?;
@@ -140,9 +168,24 @@ fn build_and_execute(context: &Context<'_>) -> Result<std::convert::Infallible, 
     outcome
 }
 
+/// In a user namespace: waits for what the caller makes, which comes after the ids.
+fn take_over(context: &Context<'_>, plan: &mut [Planned]) -> Result<handover::Handed, InitError> {
+    let handed = handover::receive(context.request, plan, context.socket)?;
+    // Who joined a user namespace is root of it since then.
+    if matches!(context.namespaces.user, User::New(_)) {
+        handover::become_root(context.request.spec.process().as_ref())?;
+        if context.namespaces.new & flags::NEWPID != 0 {
+            // The change of user made us undumpable, and with that our files in /proc the host's. Nobody else is in the pid
+            // namespace yet, so nobody could trace us (CVE-2016-9962).
+            sys::process::set_dumpable(true).because(|cause| InitError::Prepare { cause })?;
+        }
+    }
+    Ok(handed)
+}
+
 /// First of all, so that everything init itself uses is counted, and while this is the only thread: see
 /// `join_v1_as_single_thread`. The v2 group was joined by the clone.
-fn join_cgroup(request: &Request<'_>) -> Result<(), InitError> {
+pub(crate) fn join_cgroup(request: &Request<'_>) -> Result<(), InitError> {
     let Some(cgroup) = request.cgroup else {
         return Ok(());
     };
@@ -151,21 +194,14 @@ fn join_cgroup(request: &Request<'_>) -> Result<(), InitError> {
         .because(|cause| InitError::JoinCgroup { cause })
 }
 
-fn join_namespaces(context: &Context<'_>) -> Result<(), InitError> {
-    for (flag, kind, fd) in &context.namespaces.join {
+pub(crate) fn join_namespaces(namespaces: &Namespaces) -> Result<(), InitError> {
+    for (flag, kind, fd) in &namespaces.join {
         let error = |cause| InitError::JoinNamespace {
             kind: (*kind).to_owned(),
             of: "of the other container".to_owned(),
             cause,
         };
         sys::namespace::enter(fd, *flag).because(error)?;
-    }
-    if context.namespaces.new_cgroup {
-        // After joining the groups: they become the root of what the container sees.
-        sys::namespace::unshare(flags::NEWCGROUP).because(|cause| InitError::NewNamespace {
-            kind: "cgroup".to_owned(),
-            cause,
-        })?;
     }
     Ok(())
 }
@@ -175,8 +211,8 @@ fn join_namespaces(context: &Context<'_>) -> Result<(), InitError> {
 fn mount_all(
     context: &Context<'_>,
     root: std::os::fd::BorrowedFd<'_>,
-    plan: Vec<mounts::Planned>,
-) -> Result<Option<sys::tty::Pty>, InitError> {
+    plan: Vec<Planned>,
+) -> Result<(), InitError> {
     let request = context.request;
     let mut netns_pending = matches!(request.netns, Netns::Deferred);
     for mount in plan {
@@ -189,7 +225,7 @@ fn mount_all(
     if netns_pending {
         enter_deferred(context)?;
     }
-    device::populate(root, request)
+    Ok(())
 }
 
 fn enter_deferred(context: &Context<'_>) -> Result<(), InitError> {

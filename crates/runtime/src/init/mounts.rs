@@ -8,6 +8,8 @@
 use super::options::{Bind, Options};
 use crate::cgroup;
 use crate::error::{InitError, OrInit};
+use crate::idmap::Mapping;
+use crate::namespaces::Namespaces;
 use crate::request::Request;
 use oci_spec::runtime::Spec;
 use rustix::fs::{FileType, OFlags};
@@ -15,16 +17,21 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 use sys::mount::{Flags, FsContext, Recursion};
+use sys::namespace::flags;
 use sys::path::Missing;
 
 /// A mount with its options read and, for a bind, its source open.
 #[derive(Debug)]
-pub(super) struct Planned {
+pub(crate) struct Planned {
     pub(super) kind: String,
     pub(super) target: PathBuf,
     source: Option<PathBuf>,
     options: Options,
+    /// The mapping to show it by.
+    mapping: Option<Mapping>,
     tree: Option<OwnedFd>,
+    /// Of the host, to be shown where a new one is refused: see [`stand_in`].
+    stand_in: Option<&'static str>,
 }
 
 /// Files below /proc that tools like lxcfs replace one by one.
@@ -44,9 +51,28 @@ const PROC_FILES: [&str; 13] = [
     "pressure/memory",
 ];
 
-pub(super) fn plan(spec: &Spec) -> Result<Vec<Planned>, InitError> {
+/// Reads the spec before anything is made.
+pub(crate) fn plan(spec: &Spec, namespaces: &Namespaces) -> Result<Vec<Planned>, InitError> {
     let mounts = spec.mounts().as_deref().unwrap_or_default();
-    mounts.iter().map(plan_one).collect()
+    let mut plan = mounts.iter().map(plan_one).collect::<Result<Vec<_>, _>>()?;
+    if namespaces.has_user() {
+        for mount in &mut plan {
+            mount.stand_in = stand_in(&mount.kind, namespaces.new);
+        }
+    }
+    Ok(plan)
+}
+
+/// A file system that shows a namespace can be mounted only by who has rights over it. In a user namespace of its own a container
+/// has none over the host's, and is shown the host's mount of it instead.
+fn stand_in(kind: &str, new: u64) -> Option<&'static str> {
+    let (namespace, path) = match kind {
+        "proc" => (flags::NEWPID, "/proc"),
+        "sysfs" => (flags::NEWNET, "/sys"),
+        "mqueue" => (flags::NEWIPC, "/dev/mqueue"),
+        _ => return None,
+    };
+    (new & namespace == 0).then_some(path)
 }
 
 fn plan_one(mount: &oci_spec::runtime::Mount) -> Result<Planned, InitError> {
@@ -72,8 +98,10 @@ fn plan_one(mount: &oci_spec::runtime::Mount) -> Result<Planned, InitError> {
         kind: kind.to_owned(),
         target,
         source: mount.source().clone(),
+        mapping: Mapping::of(mount, &options)?,
         options,
         tree: None,
+        stand_in: None,
     })
 }
 
@@ -90,31 +118,53 @@ fn normal(path: &Path) -> PathBuf {
     out
 }
 
-/// Clones the host's trees that are to be bound.
-pub(super) fn open_sources(plan: &mut [Planned]) -> Result<(), InitError> {
-    for mount in plan.iter_mut().filter(|mount| mount.kind == "bind") {
-        let source = mount.source.clone().unwrap_or_default();
-        let recursion = if mount.options.bind == Some(Bind::Single) {
-            Recursion::None
-        } else {
-            Recursion::Subtree
+/// Clones the host's trees that are to be bound, and gives them their attributes. `userns` is the container's.
+pub(crate) fn open_sources(
+    plan: &mut [Planned],
+    userns: Option<BorrowedFd<'_>>,
+) -> Result<(), InitError> {
+    for mount in plan {
+        mount.tree = match (mount.kind.as_str(), mount.stand_in) {
+            ("bind", _) => Some(open_source(mount, userns)?),
+            // It may be missing, and may not be needed.
+            (_, Some(path)) => sys::mount::clone_path(Path::new(path), Recursion::Subtree).ok(),
+            _ => continue,
         };
-        mount.tree = Some(sys::mount::clone_path(&source, recursion).map_err(|e| {
-            let (origin, target) = (
-                source.display().to_string(),
-                mount.target.display().to_string(),
-            );
-            match e.raw_os_error() {
-                Some(2) => InitError::SourceMissing { origin, target },
-                _ => InitError::OpenSource {
-                    origin,
-                    target,
-                    cause: e.into(),
-                },
+        if let Some(tree) = &mount.tree {
+            for change in mount.options.bind_changes() {
+                sys::mount::set_attributes(tree.as_fd(), change)
+                    .because(|cause| mount.failed(Vec::new(), cause))?;
             }
-        })?);
+        }
     }
     Ok(())
+}
+
+fn open_source(mount: &Planned, userns: Option<BorrowedFd<'_>>) -> Result<OwnedFd, InitError> {
+    let source = mount.source.clone().unwrap_or_default();
+    let recursion = if mount.options.bind == Some(Bind::Single) {
+        Recursion::None
+    } else {
+        Recursion::Subtree
+    };
+    let tree = sys::mount::clone_path(&source, recursion).map_err(|e| {
+        let (origin, target) = (
+            source.display().to_string(),
+            mount.target.display().to_string(),
+        );
+        match e.raw_os_error() {
+            Some(2) => InitError::SourceMissing { origin, target },
+            _ => InitError::OpenSource {
+                origin,
+                target,
+                cause: e.into(),
+            },
+        }
+    })?;
+    if let Some(mapping) = &mount.mapping {
+        mapping.apply(&tree, &source, userns)?;
+    }
+    Ok(tree)
 }
 
 pub(super) fn perform(
@@ -123,7 +173,13 @@ pub(super) fn perform(
     request: &Request<'_>,
 ) -> Result<(), InitError> {
     match (&mount.tree, mount.kind.as_str()) {
-        (Some(tree), _) => bind(root, mount, tree),
+        (Some(tree), "bind") => bind(root, mount, tree),
+        (Some(tree), _) => match mount_filesystem(root, mount) {
+            Err(InitError::Mount { cause, .. }) if matches!(cause.0, 1 | 22) => {
+                bind(root, mount, tree)
+            }
+            other => other,
+        },
         (None, "cgroup" | "cgroup2") => mount_cgroup(root, mount, request),
         (None, _) => mount_filesystem(root, mount),
     }
@@ -131,14 +187,14 @@ pub(super) fn perform(
 
 fn bind(root: BorrowedFd<'_>, mount: &Planned, tree: &OwnedFd) -> Result<(), InitError> {
     let failed = |cause| mount.failed(Vec::new(), cause);
-    for change in mount.options.bind_changes() {
-        sys::mount::set_attributes(tree.as_fd(), change).because(failed)?;
-    }
     let missing = match FileType::from_raw_mode(rustix::fs::fstat(tree).because(failed)?.st_mode) {
         FileType::Directory => Missing::Directory,
         _ => Missing::File,
     };
-    let target = mount.target_in(root, missing)?;
+    let target = match mount.kind.as_str() {
+        "proc" | "sysfs" => mount.target_without_links(root)?,
+        _ => mount.target_in(root, missing)?,
+    };
     sys::mount::attach(tree.as_fd(), target.as_fd()).because(failed)
 }
 
@@ -229,6 +285,24 @@ fn mount_cgroup(
 }
 
 impl Planned {
+    /// Whether the caller has to hand a tree over.
+    pub(crate) fn needs_tree(&self) -> bool {
+        self.kind == "bind" || self.stand_in.is_some()
+    }
+
+    pub(crate) fn take_tree(&mut self) -> Option<OwnedFd> {
+        self.tree.take()
+    }
+
+    pub(crate) fn put_tree(&mut self, tree: Option<OwnedFd>) {
+        self.tree = tree;
+    }
+
+    /// The namespace of a mapping of its own is made by the caller: only there do pids and /proc agree.
+    pub(crate) fn mapping(&mut self) -> Option<&mut Mapping> {
+        self.mapping.as_mut()
+    }
+
     fn failed(&self, messages: Vec<String>, cause: crate::Errno) -> InitError {
         let kind = match &self.source {
             Some(source) if self.kind == "bind" => source.display().to_string(),

@@ -2,24 +2,26 @@
 //!
 //! Source: runtime-spec `config.md` "Linux mount options", mount(8), mount_setattr(2).
 
-use sys::mount::{Attributes, Flags, Propagation};
+use sys::mount::{Attributes, Flags, Propagation, Recursion};
 
 /// Options sorted by who understands them.
 #[derive(Debug, Default)]
-pub(super) struct Options {
+pub(crate) struct Options {
     /// Attributes of this mount.
     pub(super) set: u64,
     pub(super) clear: u64,
     /// Attributes of this mount and all below (`rro`, ...).
     pub(super) set_recursive: u64,
     pub(super) propagation: Option<(Propagation, bool)>,
-    pub(super) bind: Option<Bind>,
+    pub(crate) bind: Option<Bind>,
+    /// `idmap` or `ridmap`, with what follows the sign of equality.
+    pub(crate) idmap: Option<(Recursion, String)>,
     /// `key=value` and flags for the file system itself.
     pub(super) data: Vec<(String, Option<String>)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Bind {
+pub(crate) enum Bind {
     Single,
     Recursive,
 }
@@ -82,6 +84,12 @@ impl Options {
     }
 
     fn take_other(&mut self, option: &str) {
+        let (key, value) = option.split_once('=').unwrap_or((option, ""));
+        match key {
+            "idmap" => return self.idmap = Some((Recursion::None, value.to_owned())),
+            "ridmap" => return self.idmap = Some((Recursion::Subtree, value.to_owned())),
+            _ => {}
+        }
         let (name, recursive) = match option.strip_prefix('r') {
             Some(rest) if propagation(rest).is_some() => (rest, true),
             _ => (option, false),

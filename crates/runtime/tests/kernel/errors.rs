@@ -16,7 +16,7 @@ crate::cases![
     missing_layer,
     wrong_mount_option,
     wrong_sysctl,
-    user_namespaces,
+    user_namespace_without_ids,
     missing_namespace,
     empty_command,
     callers_with_threads,
@@ -104,6 +104,7 @@ fn missing_layer() {
         lower,
         upper: None,
         volatile: false,
+        idmap: None,
     }));
     let text = chain(&world.refused(&Wish {
         rootfs,
@@ -143,7 +144,7 @@ fn wrong_sysctl() {
     );
 }
 
-fn user_namespaces() {
+fn user_namespace_without_ids() {
     let mut namespaces = runtime::defaults::namespaces();
     namespaces.push(runtime::defaults::namespace(LinuxNamespaceType::User));
     assert!(matches!(
@@ -151,12 +152,12 @@ fn user_namespaces() {
             namespaces,
             ..Wish::default()
         }),
-        Error::UserNamespace
+        Error::WrongMap { .. }
     ));
 }
 
 fn missing_namespace() {
-    let mut namespaces = runtime::defaults::namespaces();
+    let mut namespaces = crate::world::namespaces_without(LinuxNamespaceType::Ipc);
     let mut ipc = runtime::defaults::namespace(LinuxNamespaceType::Ipc);
     ipc.set_path(Some("/proc/no/ns".into()));
     namespaces.push(ipc);

@@ -19,7 +19,7 @@ crate::cases![
     container_that_is_gone,
 ];
 
-fn process(words: &[&str], cwd: &str) -> Process {
+pub(crate) fn process(words: &[&str], cwd: &str) -> Process {
     let spec = crate::world::spec(&Wish {
         cwd,
         ..Wish::probe(words)
@@ -27,7 +27,7 @@ fn process(words: &[&str], cwd: &str) -> Process {
     spec.process().clone().unwrap()
 }
 
-fn exec_process(
+pub(crate) fn exec_process(
     running: &Running,
     process: &Process,
     user: Option<&str>,

@@ -14,6 +14,7 @@ mod isolation;
 mod limits;
 mod mounts;
 mod probe;
+mod userns;
 mod world;
 
 use std::ffi::CString;
@@ -49,6 +50,7 @@ fn all() -> Vec<Case> {
         isolation::CASES,
         limits::CASES,
         mounts::CASES,
+        userns::CASES,
     ]
     .concat()
 }

@@ -166,6 +166,7 @@ impl World {
             lower: vec![crate::base(), self.folder("lower")],
             upper: Some((self.folder("upper"), self.folder("work"))),
             volatile: true,
+            idmap: None,
         })
     }
 
