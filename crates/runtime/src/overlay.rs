@@ -200,7 +200,7 @@ fn aside(make: impl FnOnce() -> Result<OwnedFd, InitError> + Send) -> Result<Own
         thread.join().unwrap_or_else(|_| Err(gone()))
     });
     // The thread is joined a moment before the kernel takes it off the list, and who clones next must be alone.
-    while sys::process::thread_count().is_ok_and(|count| count > threads) {
+    while threads == 1 && sys::process::thread_count().is_ok_and(|count| count > 1) {
         std::thread::yield_now();
     }
     made
@@ -349,6 +349,37 @@ mod tests {
     #[test]
     fn option_strings_are_escaped() {
         assert_eq!(escape(Path::new("/a,b:c\\d")), "/a\\,b\\:c\\\\d");
+    }
+
+    /// The way of kernels before 6.15, which newer ones can go as well.
+    #[test]
+    fn mapped_layers_by_the_option_string() {
+        use std::os::unix::fs::MetadataExt;
+        let dir = std::env::temp_dir().join(format!("dockless-overlay-{}", std::process::id()));
+        for name in ["a", "b", "upper", "work"] {
+            std::fs::create_dir_all(dir.join(name)).unwrap();
+        }
+        std::fs::write(dir.join("a/old"), "x").unwrap();
+        let map = IdMap::range(400_000, 1000);
+        let overlay = Overlay {
+            lower: vec![dir.join("a"), dir.join("b")],
+            upper: Some((dir.join("upper"), dir.join("work"))),
+            volatile: false,
+            idmap: Some(map.clone()),
+        };
+        let userns = sys::userns::new(&map).unwrap();
+        let mapped = Mapped::open(&overlay, userns.as_fd()).unwrap();
+        let root = aside(|| mapped.mount_attached(&overlay)).unwrap();
+        let stat = rustix::fs::statat(&root, "old", rustix::fs::AtFlags::empty()).unwrap();
+        assert_eq!((stat.st_uid, stat.st_gid), (400_000, 400_000));
+        sys::capability::with_fs_identity(400_007, 400_000, || {
+            rustix::fs::mkdirat(&root, "new", rustix::fs::Mode::from_raw_mode(0o755))
+        })
+        .unwrap()
+        .unwrap();
+        assert_eq!(std::fs::metadata(dir.join("upper/new")).unwrap().uid(), 7);
+        drop(root);
+        std::fs::remove_dir_all(&dir).unwrap();
     }
 
     #[test]
