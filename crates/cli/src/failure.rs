@@ -27,6 +27,9 @@ pub(crate) enum Failure {
         hint: Option<String>,
         code: u8,
     },
+    /// The OCI command line.
+    #[error(transparent)]
+    Bundle(#[from] bundle::Error),
     #[error("cannot {action}")]
     System { action: String, source: io::Error },
     #[error(transparent)]

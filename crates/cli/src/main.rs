@@ -1,7 +1,7 @@
 //! The binary `dockless`: chooses a role by `argv[0]` and `argv[1]` before anything else runs.
 //!
-//! Internal roles (the monitor of a container, the sandbox of a build step) and `--version` touch neither the
-//! command line parser nor the engine. Then exactly one command's parser is built; all of them only for help.
+//! Internal roles (the monitor of a container, the sandbox of a build step), the OCI runtime command line and `--version`
+//! touch neither the command line parser nor the engine. Then exactly one command's parser is built; all of them only for help.
 
 mod args;
 mod argv;
@@ -17,6 +17,7 @@ mod image;
 mod inspect;
 mod interactive;
 mod network;
+mod oci;
 mod output;
 mod registry;
 mod session;
@@ -49,6 +50,12 @@ fn main() -> ExitCode {
         .file_name()
         .and_then(|base| base.to_str())
         .unwrap_or("dockless");
+    if oci::NAMES.contains(&base) {
+        return oci::main(base, &args);
+    }
+    if first == "oci" {
+        return oci::main("dockless oci", &args[1..]);
+    }
     let program = Program::from_name(base);
     if program != Program::DockerCompose && matches!(first, "--version" | "-v") {
         return finish(

@@ -300,6 +300,19 @@ impl Pending {
         self.hand_over()
     }
 
+    /// Clock ticks after boot: what makes the pid believable later.
+    pub fn start_time(&self) -> Result<u64, Error> {
+        sys::process::start_time(self.pid).map_err(|source| Error::StartTime {
+            pid: self.pid,
+            source,
+        })
+    }
+
+    /// The master of the terminal, once the root is built.
+    pub fn take_terminal(&mut self) -> Option<OwnedFd> {
+        self.heard.terminal.take()
+    }
+
     /// Waits until the container's root is built: what remains is the start.
     pub fn built(&mut self) -> Result<(), Error> {
         while !self.heard.ready {
@@ -324,10 +337,7 @@ impl Pending {
     }
 
     fn hand_over(mut self) -> Result<Started, Error> {
-        let start_time = sys::process::start_time(self.pid).map_err(|source| Error::StartTime {
-            pid: self.pid,
-            source,
-        })?;
+        let start_time = self.start_time()?;
         let child = self.child.take().ok_or(Error::Protocol)?;
         Ok(Started {
             pid: child.pid,

@@ -55,6 +55,50 @@ impl FileLock {
     }
 }
 
+/// A lock on a directory that is there, without a file of its own.
+#[derive(Debug)]
+pub struct DirectoryLock {
+    directory: OwnedFd,
+}
+
+impl Drop for DirectoryLock {
+    fn drop(&mut self) {
+        // A child cloned meanwhile shares the lock, and closing our descriptor alone would leave it held.
+        let _ = rustix::fs::flock(&self.directory, FlockOperation::Unlock);
+    }
+}
+
+impl DirectoryLock {
+    /// Waits until the lock is ours; `NotFound` once the directory is gone.
+    pub fn exclusive(path: &Path) -> io::Result<Self> {
+        Self::take(path, FlockOperation::LockExclusive)
+    }
+
+    /// `None` when another process holds it.
+    pub fn try_exclusive(path: &Path) -> io::Result<Option<Self>> {
+        match Self::take(path, FlockOperation::NonBlockingLockExclusive) {
+            Ok(lock) => Ok(Some(lock)),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn take(path: &Path, operation: FlockOperation) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        loop {
+            let directory = rustix::fs::open(path, flags, Mode::empty())?;
+            match rustix::fs::flock(&directory, operation) {
+                // Whoever held it may have removed it, and somebody made another one of this name.
+                Ok(()) if is_at(&directory, path)? => {
+                    return Ok(Self { directory });
+                }
+                Ok(()) | Err(rustix::io::Errno::INTR) => continue,
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+}
+
 /// Whether the open file is the one that has this name.
 fn is_at(file: &OwnedFd, path: &Path) -> io::Result<bool> {
     let ours = rustix::fs::fstat(file)?;

@@ -44,8 +44,12 @@ pub fn processes(ctx: &Context, container: &ContainerRecord) -> Result<Vec<Proce
     let cgroup = runtime::Cgroup::open(&run.cgroup_parent, container.id.as_str())?;
     let mut pids = cgroup.pids()?;
     pids.sort_unstable();
-    // One that ends while we look is left out.
-    Ok(pids.into_iter().filter_map(read).collect())
+    Ok(of_pids(&pids))
+}
+
+/// These processes of the host; one that ends while we look is left out.
+pub fn of_pids(pids: &[i32]) -> Vec<Process> {
+    pids.iter().filter_map(|pid| read(*pid)).collect()
 }
 
 fn read(pid: i32) -> Option<Process> {

@@ -1,0 +1,235 @@
+//! `create` and `run`: from a bundle to a container, waiting to be started or running.
+//!
+//! In this order, so that nothing half-made is ever seen as a container: directory (which takes the id), control group, init, record,
+//! pid file. What was made is undone when a later step fails; init ends by itself when its maker is gone before the last step.
+
+use crate::cgroup::{Manager, Place};
+use crate::config::Bundle;
+use crate::container::Container;
+use crate::error::{Error, Result};
+use crate::record::{self, Record};
+use crate::root::{Id, Root};
+use oci_spec::runtime::{LinuxNamespaceType, Spec};
+use runtime::{
+    Cgroup, Entry, Gate, Keyring, Launch, Netns, Pending, Reaper, Request, Rootfs, Seccomp,
+    Started, Stdio,
+};
+use state::record::Durability;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+use sys::lock::DirectoryLock;
+
+/// What a caller chooses beside the bundle.
+#[derive(Debug)]
+pub struct Wish<'a> {
+    pub stdio: Stdio<'a>,
+    /// Where the terminal's master is sent.
+    pub console_socket: Option<&'a Path>,
+    pub pid_file: Option<&'a Path>,
+    /// So many descriptors from 3 on are the command's too.
+    pub preserve_fds: u32,
+    pub entry: Entry,
+    pub keyring: Keyring,
+    pub manager: Manager,
+}
+
+/// Makes the container; [`crate::start::start`] starts it, from any process.
+pub fn create(root: &Root, id: &Id, bundle: &Bundle, wish: &Wish<'_>) -> Result<Container> {
+    let place = Place::of(cgroups_path(&bundle.spec), id.as_str(), wish.manager)?;
+    let directory = NewDirectory::make(root, id)?;
+    let cgroup = NewCgroup::make(&place, &bundle.spec)?;
+    let handle =
+        sys::mount::open_root(&directory.path).map_err(Error::file("open", &directory.path))?;
+    let gate = runtime::gate::listen(handle.as_fd())
+        .map_err(Error::file("make a socket in", &directory.path))?;
+    let mut pending = spawn(bundle, wish, &cgroup, Gate::Listener(gate.as_fd()))?;
+    pending.built()?;
+    if let (Some(socket), Some(master)) = (wish.console_socket, pending.take_terminal()) {
+        send_terminal(socket, &master)?;
+    }
+    settle(&directory, bundle, wish, place, &pending)?;
+    pending.leave()?;
+    cgroup.keep();
+    Container::open(directory.keep(), id.as_str())
+}
+
+/// A container that runs, as a child of the caller.
+#[derive(Debug)]
+pub struct Running {
+    pub container: Container,
+    pub process: Started,
+}
+
+/// Makes the container and starts it at once.
+pub fn run(root: &Root, id: &Id, bundle: &Bundle, wish: &Wish<'_>) -> Result<Running> {
+    let place = Place::of(cgroups_path(&bundle.spec), id.as_str(), wish.manager)?;
+    let directory = NewDirectory::make(root, id)?;
+    let cgroup = NewCgroup::make(&place, &bundle.spec)?;
+    let pending = spawn(bundle, wish, &cgroup, Gate::Caller)?;
+    settle(&directory, bundle, wish, place, &pending)?;
+    let mut process = pending.start()?;
+    if let Some(socket) = wish.console_socket
+        && let Some(master) = process.terminal.take()
+    {
+        send_terminal(socket, &master)?;
+    }
+    cgroup.keep();
+    let container = Container::open(directory.keep(), id.as_str())?;
+    Ok(Running { container, process })
+}
+
+fn cgroups_path(spec: &Spec) -> Option<&Path> {
+    spec.linux().as_ref()?.cgroups_path().as_deref()
+}
+
+fn spawn<'a>(
+    bundle: &'a Bundle,
+    wish: &Wish<'a>,
+    cgroup: &'a NewCgroup,
+    gate: Gate<'a>,
+) -> Result<Pending> {
+    Ok(runtime::spawn(&Request {
+        spec: &bundle.spec,
+        rootfs: Rootfs::Directory(bundle.rootfs.clone()),
+        stdio: wish.stdio,
+        cgroup: cgroup.0.as_ref(),
+        netns: Netns::Spec,
+        user: None,
+        copy_up: Vec::new(),
+        reaper: Reaper::None,
+        seccomp: Seccomp::Spec,
+        launch: Launch {
+            gate,
+            pass_fds: wish.preserve_fds,
+            entry: wish.entry,
+            keyring: wish.keyring,
+        },
+    })?)
+}
+
+/// Writes down what was made. The pid file comes last: who waits for it finds everything else.
+fn settle(
+    directory: &NewDirectory,
+    bundle: &Bundle,
+    wish: &Wish<'_>,
+    place: Place,
+    pending: &Pending,
+) -> Result<()> {
+    let path = &directory.path;
+    let start_time = pending.start_time()?;
+    let config = path.join(record::CONFIG);
+    std::fs::write(&config, &bundle.text).map_err(Error::file("write", &config))?;
+    let record = Record {
+        oci_version: bundle.spec.version().clone(),
+        id: directory.id.clone(),
+        bundle: bundle.directory.clone(),
+        rootfs: bundle.rootfs.clone(),
+        created: now(),
+        owner: rustix::process::getuid().as_raw(),
+        annotations: bundle.spec.annotations().clone().unwrap_or_default(),
+        pid: pending.pid(),
+        start_time,
+        cgroup: place,
+        own_pid_namespace: has_own_pid_namespace(&bundle.spec),
+        keeps_keyring: wish.keyring == Keyring::Inherited,
+    };
+    state::record::write(&path.join(record::FILE), &record, Durability::Volatile)?;
+    if let Some(file) = wish.pid_file {
+        write_pid_file(file, pending.pid())?;
+    }
+    Ok(())
+}
+
+fn now() -> i128 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_nanos() as i128)
+}
+
+fn has_own_pid_namespace(spec: &Spec) -> bool {
+    let linux = spec.linux().as_ref();
+    let namespaces = linux.and_then(|linux| linux.namespaces().as_deref());
+    namespaces
+        .unwrap_or_default()
+        .iter()
+        .any(|namespace| namespace.typ() == LinuxNamespaceType::Pid && namespace.path().is_none())
+}
+
+/// In one step: whoever waits for the file reads the whole number.
+pub(crate) fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
+    state::record::write_bytes(path, pid.to_string().as_bytes(), Durability::Volatile)
+        .map_err(Error::file("write the pid file", path))
+}
+
+/// The master in one message, as containerd and conmon expect it; the bytes are a name for it.
+pub(crate) fn send_terminal(path: &Path, master: &OwnedFd) -> Result<()> {
+    sys::socket::connect(path, sys::socket::Type::STREAM)
+        .and_then(|socket| sys::socket::send(socket, b"/dev/ptmx", &[master.as_fd()]))
+        .map_err(|source| Error::Console {
+            path: path.to_owned(),
+            source,
+        })
+}
+
+/// A directory that goes again when the creation fails; locked meanwhile.
+struct NewDirectory {
+    path: PathBuf,
+    id: String,
+    kept: bool,
+    _lock: DirectoryLock,
+}
+
+impl NewDirectory {
+    fn make(root: &Root, id: &Id) -> Result<Self> {
+        let path = root.reserve(id)?;
+        let lock = DirectoryLock::exclusive(&path).map_err(Error::file("lock", &path))?;
+        Ok(Self {
+            path,
+            id: id.as_str().to_owned(),
+            kept: false,
+            _lock: lock,
+        })
+    }
+
+    fn keep(mut self) -> PathBuf {
+        self.kept = true;
+        self.path.clone()
+    }
+}
+
+impl Drop for NewDirectory {
+    fn drop(&mut self) {
+        if !self.kept {
+            // What cannot be removed is a directory without a record, which nobody takes for a container.
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+/// A control group that goes again when the creation fails.
+struct NewCgroup(Option<Cgroup>);
+
+impl NewCgroup {
+    fn make(place: &Place, spec: &Spec) -> Result<Self> {
+        let linux = spec.linux().as_ref();
+        let resources = linux.and_then(|linux| linux.resources().as_ref());
+        Ok(Self(Some(Cgroup::create(
+            &place.parent,
+            &place.name,
+            resources,
+        )?)))
+    }
+
+    fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for NewCgroup {
+    fn drop(&mut self) {
+        if let Some(cgroup) = self.0.take() {
+            let _ = cgroup.remove();
+        }
+    }
+}

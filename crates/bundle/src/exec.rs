@@ -1,0 +1,88 @@
+//! `exec`: a further process in a container.
+
+use crate::container::Container;
+use crate::create::{send_terminal, write_pid_file};
+use crate::error::{Error, Result};
+use crate::state::Status;
+use oci_spec::runtime::Process;
+use runtime::{ExecRequest, Keyring, Seccomp, Started, Stdio};
+use std::os::fd::AsFd;
+use std::path::Path;
+
+/// What a caller chooses beside the process.
+#[derive(Debug)]
+pub struct Wish<'a> {
+    pub process: &'a Process,
+    pub stdio: Stdio<'a>,
+    pub console_socket: Option<&'a Path>,
+    pub pid_file: Option<&'a Path>,
+    pub preserve_fds: u32,
+    pub ignore_paused: bool,
+    /// A group below the container's own.
+    pub cgroup: Option<&'a str>,
+}
+
+/// The process is a child of the caller.
+pub fn exec(container: &Container, wish: &Wish<'_>) -> Result<Started> {
+    match container.status() {
+        Status::Stopped => return Err(Error::ExecStopped(container.id().to_owned())),
+        Status::Paused if !wish.ignore_paused => {
+            return Err(Error::ExecPaused(container.id().to_owned()));
+        }
+        _ => {}
+    }
+    let init = container
+        .process()
+        .ok_or_else(|| Error::ExecStopped(container.id().to_owned()))?;
+    let group = match wish.cgroup {
+        None => container.cgroup()?,
+        Some(below) => sub_group(container, below)?,
+    };
+    let spec = container.spec()?;
+    let profile = spec
+        .linux()
+        .as_ref()
+        .and_then(|linux| linux.seccomp().as_ref());
+    let filter = profile
+        .map(runtime::seccomp::compile)
+        .transpose()
+        .map_err(runtime::Error::from)?;
+    let mut started = runtime::exec(&ExecRequest {
+        pidfd: init.as_fd(),
+        process: wish.process,
+        user: None,
+        stdio: wish.stdio,
+        cgroup: Some(&group),
+        seccomp: filter.as_ref().map_or(Seccomp::Spec, Seccomp::Program),
+        pass_fds: wish.preserve_fds,
+        keyring: match container.record().keeps_keyring {
+            true => Keyring::Inherited,
+            false => Keyring::New,
+        },
+    })?;
+    if let Some(socket) = wish.console_socket
+        && let Some(master) = started.terminal.take()
+    {
+        send_terminal(socket, &master)?;
+    }
+    if let Some(file) = wish.pid_file {
+        write_pid_file(file, started.pid)?;
+    }
+    Ok(started)
+}
+
+fn sub_group(container: &Container, below: &str) -> Result<runtime::Cgroup> {
+    let place = &container.record().cgroup;
+    let below = below.trim_matches('/');
+    let path = format!("{}/{}/{below}", place.parent, place.name);
+    let (parent, name) = path.rsplit_once('/').ok_or(Error::NoCgroup)?;
+    let group = match below.is_empty() {
+        true => container.cgroup()?,
+        false => runtime::Cgroup::open(parent, name)?,
+    };
+    if group.exists() {
+        Ok(group)
+    } else {
+        Err(Error::NoCgroup)
+    }
+}

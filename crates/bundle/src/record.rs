@@ -1,0 +1,40 @@
+//! What is remembered of a container: its directory below the root.
+//!
+//! ```text
+//! <root>/            0700
+//!   <id>/            0700, made first and flocked: it reserves the id, and a verb that changes the container holds its lock
+//!     state.json     this record, written once, when the container's root is built
+//!     config.json    the specification it was made from, for exec and for its hooks
+//!     start          the socket of runtime::gate, there until the container is started
+//! ```
+//! The record says who the container is. How it is, the kernel says: whether the process with this start time lives, whether its group
+//! is frozen, whether the gate is there.
+
+use crate::cgroup::Place;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+pub(crate) const FILE: &str = "state.json";
+pub(crate) const CONFIG: &str = "config.json";
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Record {
+    pub oci_version: String,
+    pub id: String,
+    pub bundle: PathBuf,
+    pub rootfs: PathBuf,
+    /// Nanoseconds since 1970.
+    pub created: i128,
+    /// The user who made it.
+    pub owner: u32,
+    pub annotations: HashMap<String, String>,
+    pub pid: i32,
+    /// Clock ticks after boot: the pid is believed only with it.
+    pub start_time: u64,
+    pub(crate) cgroup: Place,
+    /// With a pid namespace of its own, the first process takes all others along.
+    pub(crate) own_pid_namespace: bool,
+    /// The command's keyring is the creator's.
+    pub(crate) keeps_keyring: bool,
+}

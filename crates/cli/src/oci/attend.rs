@@ -1,0 +1,36 @@
+//! Staying with a process until it ends: its terminal, if it has one, and our signals, which are its.
+
+use crate::failure::Failure;
+use crate::interactive::{self, End, Proxy, Seat, Sitting};
+use engine::container::exec::ExecProcess;
+use runtime::Started;
+
+/// The exit code of the process.
+pub(super) fn attend(process: Started) -> Result<u8, Failure> {
+    let pidfd = rustix::io::fcntl_dupfd_cloexec(&process.pidfd, 0)
+        .map_err(|e| Failure::system("share the process's handle")(e.into()))?;
+    let forward = |name: &str| {
+        if let Some(number) = sys::signal::parse(name) {
+            // It may have ended in between.
+            let _ = sys::process::pidfd_send_signal(&pidfd, number);
+        }
+    };
+    let tty = process.terminal.is_some();
+    let seat = Seat::at_process(
+        ExecProcess {
+            pid: process.pid,
+            pidfd: process.pidfd,
+            terminal: process.terminal,
+        },
+        tty,
+    )?;
+    let sitting = Sitting {
+        tty,
+        detach_keys: Vec::new(),
+        proxy: Some(&Proxy(&forward)),
+    };
+    match interactive::sit(seat, &sitting)? {
+        End::Exited(code) => Ok(code),
+        End::Detached | End::Lost => Ok(0),
+    }
+}

@@ -1,0 +1,33 @@
+//! `spec`: writes a configuration to start from.
+
+use super::argv::{Given, switch, value};
+use super::display::pretty;
+use super::{Call, Verb, at_most};
+use crate::failure::{Failure, Outcome};
+use bundle::template::specification;
+use std::io::Write;
+
+pub(super) const SPEC: Verb = Verb {
+    name: "spec",
+    usage: "[--bundle DIR] [--rootless]",
+    flags: &[value("bundle").or('b'), switch("rootless")],
+    words: usize::MAX,
+    run: write,
+};
+
+fn write(_: &Call, given: &Given) -> Outcome {
+    at_most(given, 0)?;
+    let directory = given.path("bundle").unwrap_or_else(|| ".".into());
+    let path = directory.join("config.json");
+    let text = pretty(&specification(given.is_on("rootless"))) + "\n";
+    let written =
+        std::fs::File::create_new(&path).and_then(|mut file| file.write_all(text.as_bytes()));
+    match written {
+        Ok(()) => Ok(0),
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Err(Failure::said(format!(
+            "File {} exists. Remove it first",
+            path.display()
+        ))),
+        Err(e) => Err(Failure::system(format!("write {}", path.display()))(e)),
+    }
+}
