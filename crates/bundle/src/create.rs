@@ -104,6 +104,7 @@ fn spawn<'a>(
             pass_fds: wish.preserve_fds,
             entry: wish.entry,
             keyring: wish.keyring,
+            ..Launch::default()
         },
     })?)
 }
