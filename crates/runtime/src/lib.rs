@@ -26,6 +26,7 @@ mod init;
 mod namespaces;
 mod overlay;
 mod protocol;
+pub mod rdt;
 mod request;
 pub mod seccomp;
 mod spawn;

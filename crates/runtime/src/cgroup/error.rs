@@ -84,6 +84,16 @@ pub enum Error {
     Swap { swap: i64, limit: Option<i64> },
     #[error("the limit of {limit} bytes is below the {usage} bytes in use")]
     MemoryInUse { limit: u64, usage: u64 },
+    #[error("cannot watch the memory of {path}")]
+    Watch {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("`..` components are not allowed in the sub-cgroup {path}")]
+    SubgroupDots { path: String },
+    #[error("the container has no sub-cgroup {path}")]
+    Subgroup { path: String },
     #[error("the processes of {path} did not stop")]
     Freeze { path: PathBuf },
     #[error("device rule {rule:?}: {why}")]

@@ -10,17 +10,22 @@ mod devices;
 mod error;
 mod hierarchy;
 mod limits;
+mod oom;
 mod parents;
 mod place;
 mod processes;
+pub mod report;
 mod stats;
+mod subgroup;
 mod v1;
 mod v2;
 mod view;
 
 pub use error::Error;
 pub use hierarchy::{children, hierarchies, limits_swap, remove_parent};
+pub use oom::{OomEvent, OomWatch};
 pub use place::Place;
+pub use report::Report;
 pub use stats::Stats;
 pub(crate) use view::{attach_v1, make_v1_directory};
 

@@ -6,6 +6,7 @@
 //! Source: runtime-spec `config-linux.md` "Cgroups Path"; systemd.slice(5); the three-part form is the one container engines pass.
 
 use super::Error;
+use serde::{Deserialize, Serialize};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Component, Path, PathBuf};
 use sys::cgroupfs;
@@ -19,15 +20,16 @@ const DEFAULT_SLICE: &str = "system.slice";
 /// The first part of a scope's name when the spec gives none.
 const DEFAULT_PREFIX: &str = "dockless";
 
-/// A path below the root of every hierarchy.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A path below the root of every hierarchy. Callers keep it in their records.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     path: PathBuf,
     origin: Origin,
 }
 
 /// Who chose the path: it decides what the group shares with others and how its parents are treated.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum Origin {
     /// The parent is the engine's own: its containers share the default device rules, and it goes when the last has gone.
     Engine,
@@ -38,7 +40,7 @@ pub(super) enum Origin {
 }
 
 /// A transient unit of systemd.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Scope {
     /// `machine.slice`
     pub(super) slice: String,

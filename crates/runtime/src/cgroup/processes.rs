@@ -58,34 +58,46 @@ impl Cgroup {
     }
 
     fn set_frozen(&self, frozen: bool) -> Result<(), Error> {
+        self.set_state(frozen)?;
+        self.await_freeze(frozen)
+    }
+
+    fn set_state(&self, frozen: bool) -> Result<(), Error> {
         if let Some(group) = &self.v2 {
-            self.write_v2(group, "cgroup.freeze", if frozen { "1" } else { "0" })?;
-            return self.await_freeze(frozen);
+            return self.write_v2(group, "cgroup.freeze", if frozen { "1" } else { "0" });
         }
         let group = self.v1_with("freezer").ok_or(Error::Controller {
             controller: "freezer".to_owned(),
             limit: "pause".to_owned(),
         })?;
         let state = if frozen { "FROZEN" } else { "THAWED" };
-        let path = group.path.join("freezer.state");
-        cgroupfs::write(&group.directory, "freezer.state", state).map_err(|source| {
-            Error::Write {
-                path,
-                value: state.to_owned(),
-                source,
-            }
-        })?;
-        self.await_freeze(frozen)
+        cgroupfs::write(&group.directory, "freezer.state", state).map_err(|source| Error::Write {
+            path: group.path.join("freezer.state"),
+            value: state.to_owned(),
+            source,
+        })
     }
 
-    /// The kernel stops processes one by one and says so when it has them all.
+    /// The kernel stops processes one by one and says so when it has them all. On v1 it stops looking after a round: it is told again,
+    /// and once in a while all run for a moment, because two that wait for each other cannot be stopped one by one.
     fn await_freeze(&self, frozen: bool) -> Result<(), Error> {
         let deadline = Instant::now() + Duration::from_secs(10);
-        while self.is_frozen()? != frozen {
+        for round in 1_u32.. {
+            if self.is_frozen()? == frozen {
+                return Ok(());
+            }
             if Instant::now() > deadline {
+                // Half a container stopped is worse than none.
+                let _ = self.set_state(false);
                 return Err(Error::Freeze { path: self.path() });
             }
             std::thread::sleep(Duration::from_millis(1));
+            if self.v2.is_none() {
+                if frozen && round.is_multiple_of(50) {
+                    self.set_state(false)?;
+                }
+                self.set_state(frozen)?;
+            }
         }
         Ok(())
     }
@@ -120,28 +132,41 @@ impl Cgroup {
             return Ok(());
         }
         // Before Linux 5.14, or without v2: until a round finds nobody.
-        for _ in 0..100 {
+        for _ in 0..1000 {
             let pids = self.pids()?;
             if pids.is_empty() {
                 return Ok(());
             }
-            for pid in pids {
-                if let Ok(pidfd) = sys::process::pidfd_open(pid) {
-                    // It may have ended by itself in between.
-                    let _ = sys::process::pidfd_send_signal(pidfd, 9);
-                }
-            }
-            // v1: the dead wait for a thaw if they were frozen.
-            let _ = self.thaw_v1();
+            // Who is stopped has no children meanwhile; the signal works when they run again.
+            let _ = self.set_state(true);
+            send(&pids, 9);
+            let _ = self.set_state(false);
             std::thread::sleep(Duration::from_millis(2));
         }
         Ok(())
     }
 
-    fn thaw_v1(&self) -> std::io::Result<()> {
-        match self.v1_with("freezer") {
-            Some(group) => cgroupfs::write(&group.directory, "freezer.state", "THAWED"),
-            None => Ok(()),
+    /// A signal to every process that is in the container now, all of them stopped while it is sent.
+    pub fn signal_all(&self, signal: i32) -> Result<(), Error> {
+        if signal == 9 {
+            return self.kill_all();
+        }
+        // One that is paused stays so; where nothing can be stopped, those born meanwhile are missed.
+        let stopped = !self.is_frozen()? && self.set_frozen(true).is_ok();
+        let pids = self.pids();
+        send(pids.as_deref().unwrap_or_default(), signal);
+        if stopped {
+            self.set_frozen(false)?;
+        }
+        pids.map(drop)
+    }
+}
+
+fn send(pids: &[i32], signal: i32) {
+    for pid in pids {
+        if let Ok(pidfd) = sys::process::pidfd_open(*pid) {
+            // It may have ended by itself in between.
+            let _ = sys::process::pidfd_send_signal(pidfd, signal);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::world::{World, chain, text};
 use oci_spec::runtime::LinuxResources;
-use runtime::cgroup::{Cgroup, Error, Place};
+use runtime::cgroup::{Cgroup, Error, OomEvent, OomWatch, Place};
 use std::path::PathBuf;
 
 crate::cases![
@@ -14,6 +14,9 @@ crate::cases![
     unified_keys,
     checked_before_an_update,
     huge_pages,
+    reports_in_runcs_shape,
+    tells_of_a_want_of_memory,
+    groups_below_the_containers_own,
 ];
 
 fn resources(json: serde_json::Value) -> LinuxResources {
@@ -297,4 +300,102 @@ fn huge_pages() {
         "{}",
         chain(&error)
     );
+}
+
+fn sleeping(world: &World) -> crate::world::Running {
+    let mut running = world
+        .start(&crate::world::Wish {
+            cgroup: true,
+            ..crate::world::Wish::probe(&["sleep"])
+        })
+        .unwrap();
+    running.wait_for("ready");
+    running
+}
+
+fn reports_in_runcs_shape() {
+    let world = World::new();
+    let running = sleeping(&world);
+    let cgroup = running.cgroup.as_ref().unwrap();
+    let report = serde_json::to_value(cgroup.report(Some(running.started.pid))).unwrap();
+    assert!(
+        report["cpu"]["usage"]["total"].as_u64().unwrap() > 0,
+        "{report}"
+    );
+    if on_v1() {
+        assert!(
+            report["memory"]["usage"]["usage"].as_u64().unwrap() > 0,
+            "{report}"
+        );
+        assert!(report["memory"]["raw"]["rss"].is_number(), "{report}");
+        assert_eq!(report["pids"]["current"], 1, "{report}");
+    }
+    assert_eq!(report["network_interfaces"][0]["Name"], "lo", "{report}");
+    cgroup.kill_all().unwrap();
+    running.end();
+}
+
+fn tells_of_a_want_of_memory() {
+    let found = sys::cgroupfs::detect().unwrap();
+    let v2 = found
+        .v2
+        .as_ref()
+        .map(|mount| text(mount.join("cgroup.controllers")));
+    if found.v1_with("memory").is_none() && !v2.unwrap_or_default().contains("memory") {
+        return;
+    }
+    let world = World::new();
+    let wish = crate::world::Wish {
+        resources: Some(resources(
+            serde_json::json!({"memory": {"limit": 32 << 20}}),
+        )),
+        ..crate::world::Wish::probe(&["eat", "200"])
+    };
+    let (pending, out, cgroup) = world.spawn(&wish).unwrap();
+    let cgroup = cgroup.unwrap();
+    let mut watch = cgroup.watch_oom().unwrap();
+    let started = pending.start().unwrap();
+    let minute = std::time::Duration::from_secs(60);
+    let next = |watch: &mut OomWatch| loop {
+        if let Some(event) = watch.next(Some(minute)).unwrap() {
+            return event;
+        }
+    };
+    assert_eq!(next(&mut watch), OomEvent::Oom);
+    let running = crate::world::Running {
+        started,
+        out,
+        cgroup: None,
+    };
+    assert_eq!(running.end(), runtime::ExitStatus::Signal(9));
+    cgroup.remove().unwrap();
+    // A second of the kind may have been counted before the end.
+    while next(&mut watch) != OomEvent::End {}
+}
+
+fn groups_below_the_containers_own() {
+    let world = World::new();
+    let cgroup = Cgroup::place(&place(&world), None).unwrap();
+    let found = sys::cgroupfs::detect().unwrap();
+    let mount = match found.v1_with("memory") {
+        Some(v1) => v1.mount.clone(),
+        None => found.v2.unwrap(),
+    };
+    std::fs::create_dir_all(mount.join(place(&world).path()).join("foo/bar")).unwrap();
+    assert!(cgroup.subgroup("foo/bar").is_ok() && cgroup.subgroup("/").is_ok());
+    for dots in ["../outside", "./foo/../foo", "foo/.."] {
+        let error = cgroup.subgroup(dots).unwrap_err();
+        assert!(
+            matches!(error, Error::SubgroupDots { .. }),
+            "{}",
+            chain(&error)
+        );
+    }
+    for missing in ["nothing", "cpu:nothing", "nosuch:/"] {
+        let error = cgroup.subgroup(missing).unwrap_err();
+        assert!(matches!(error, Error::Subgroup { .. }), "{}", chain(&error));
+    }
+    // What it made below goes with it.
+    cgroup.remove().unwrap();
+    assert!(!mount.join(&world.parent).exists());
 }
