@@ -3,7 +3,8 @@
 //! ```json
 //! { "image-dirs": ["/media/usb/images"], "insecure-registries": ["10.0.0.5:5000"],
 //!   "log-driver": "local", "log-opts": { "max-size": "10m" },
-//!   "cdi-spec-dirs": ["/etc/cdi", "/var/run/cdi"] }
+//!   "cdi-spec-dirs": ["/etc/cdi", "/var/run/cdi"],
+//!   "runtimes": { "crun": { "path": "/usr/bin/crun", "runtimeArgs": ["--debug"] } }, "default-runtime": "dockless" }
 //! ```
 
 use model::log::LogDriver;
@@ -24,8 +25,23 @@ pub struct Config {
     pub insecure_registries: Vec<String>,
     /// Where CDI specifications are looked for, in place of [`crate::cdi::SPEC_DIRS`].
     pub cdi_spec_dirs: Option<Vec<PathBuf>>,
+    /// Other OCI runtimes by name, for `--runtime`.
+    pub runtimes: BTreeMap<String, RuntimeConfig>,
+    /// The runtime of containers that ask for none; dockless itself when it is not said.
+    pub default_runtime: Option<String>,
     pub log_driver: Option<LogDriver>,
     pub log_opts: BTreeMap<String, String>,
+}
+
+/// One entry of `runtimes`, as in dockerd's configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RuntimeConfig {
+    /// A program, by path or by its name in `PATH`.
+    pub path: PathBuf,
+    /// Put before everything else on its command line.
+    #[serde(rename = "runtimeArgs")]
+    pub runtime_args: Vec<String>,
 }
 
 #[derive(Debug, thiserror::Error)]

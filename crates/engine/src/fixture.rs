@@ -64,6 +64,7 @@ pub(crate) fn record(spec: ContainerSpec) -> ContainerRecord {
         stop_signal: "SIGTERM".into(),
         healthcheck: None,
         exposed: vec![],
+        runtime: None,
         spec,
     }
 }

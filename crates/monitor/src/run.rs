@@ -4,6 +4,7 @@ use crate::health::Checker;
 use crate::interest::{Interest, Who};
 use crate::output::Output;
 use engine::container::birth::{self, Born, Streams};
+use engine::container::external::External;
 use engine::container::record::ContainerRecord;
 use engine::container::state::{HealthStatus, Phase, ProcessRef};
 use engine::timestamp::Timestamp;
@@ -19,6 +20,7 @@ pub(crate) struct Run {
     pub(crate) pidfd: OwnedFd,
     pub(crate) output: Output,
     pub(crate) cgroup: Cgroup,
+    pub(crate) external: Option<External>,
     pub(crate) network: Option<network::Attached>,
     pub(crate) netns: Option<OwnedFd>,
     pub(crate) health: Option<Checker>,
@@ -85,6 +87,7 @@ impl Run {
             output,
             ooms_before: born.cgroup.oom_count(),
             cgroup: born.cgroup,
+            external: born.external,
             network: born.network,
             netns: born.netns,
             health: Checker::new(ctx, container),
@@ -105,6 +108,7 @@ impl Run {
             output: parts.output,
             ooms_before: parts.cgroup.oom_count(),
             cgroup: parts.cgroup,
+            external: parts.external,
             network: parts.network,
             netns: parts.netns,
             health: parts.health,
@@ -204,12 +208,20 @@ impl Run {
         let target = engine::container::exec::Target {
             pidfd: self.pidfd.as_fd(),
             cgroup: Some(&self.cgroup),
+            external: self.external.as_ref(),
         };
         self.health.as_mut()?.tick(ctx, container, &target)
     }
 
     pub(crate) fn signal(&mut self, signal: i32) {
-        let _ = sys::process::pidfd_send_signal(&self.pidfd, signal);
+        // Another runtime knows best where the container's first process is; one that fails does not protect it.
+        let told = self
+            .external
+            .as_ref()
+            .is_some_and(|e| e.kill(signal).is_ok());
+        if !told {
+            let _ = sys::process::pidfd_send_signal(&self.pidfd, signal);
+        }
     }
 
     /// Sends the signal, and `SIGKILL` when the grace time is over.
@@ -218,7 +230,7 @@ impl Run {
             // A frozen process takes no signal.
             let _ = self.thaw();
         }
-        let lost = sys::disposition::is_lost(self.process.pid, signal);
+        let lost = self.external.is_none() && sys::disposition::is_lost(self.process.pid, signal);
         self.signal(signal);
         if signal != 9 {
             // A signal the kernel drops, because the first process has no handler for it, is not worth waiting for.
@@ -252,6 +264,9 @@ impl Run {
         drop(self.netns);
         // Processes that outlived init (with the host's pid namespace) go with it.
         let _ = self.cgroup.kill_all();
+        if let Some(external) = &self.external {
+            external.delete();
+        }
         // What cannot be given back now is swept by the next command.
         let _ = birth::clean_up(ctx, &self.cgroup, self.network.as_ref());
         // An adopted process on a kernel before 6.15 takes its exit code with it.
@@ -276,6 +291,7 @@ pub(crate) struct Adopted {
     pub(crate) pidfd: OwnedFd,
     pub(crate) output: Output,
     pub(crate) cgroup: Cgroup,
+    pub(crate) external: Option<External>,
     pub(crate) network: Option<network::Attached>,
     pub(crate) netns: Option<OwnedFd>,
     pub(crate) health: Option<Checker>,

@@ -8,7 +8,8 @@
 //! Source: kernel `overlayfs.rst`; fsmount(2): the mount is attached nowhere and goes with its descriptor; mount_setattr(2).
 
 use crate::error::{Error, InitError, OrInit};
-use crate::request::Overlay;
+use crate::init::copy_up;
+use crate::request::{CopyUp, Overlay};
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -16,6 +17,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use sys::mount::{Attributes, Flags, FsContext, Propagation, Recursion};
 use sys::userns::IdMap;
+
+/// What init does for new volumes, for a root that another runtime will start in.
+pub fn populate(root: BorrowedFd<'_>, volumes: &[CopyUp]) -> Result<(), Error> {
+    Ok(copy_up::run(root, volumes, &[])?)
+}
 
 /// A container's root without a container: mounts an overlay in no namespace at all.
 pub fn mount_detached(overlay: &Overlay) -> Result<OwnedFd, Error> {

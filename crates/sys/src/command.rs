@@ -23,7 +23,7 @@ pub struct Command<'a> {
     /// The whole environment: nothing is inherited.
     pub env: &'a [CString],
     pub directory: Option<&'a CStr>,
-    /// What it finds on its standard input.
+    /// What it finds on its standard input; nothing to [`run_on`].
     pub input: &'a [u8],
     pub timeout: Option<Duration>,
 }
@@ -63,7 +63,7 @@ pub fn run(command: &Command<'_>) -> io::Result<Ended> {
     })?;
     drop(writer);
     let mut said = Vec::new();
-    let end = follow(&child, reader.as_fd(), command.timeout, &mut said)?;
+    let end = follow(&child, Some(reader.as_fd()), command.timeout, &mut said)?;
     let mut left = LEFT_OVER;
     while left > 0 {
         match read_some(reader.as_fd(), &mut said) {
@@ -74,25 +74,39 @@ pub fn run(command: &Command<'_>) -> io::Result<Ended> {
     Ok(Ended { end, said })
 }
 
+/// Runs the program on the caller's own streams, whoever it leaves behind may keep them, and waits for its end.
+pub fn run_on(command: &Command<'_>, streams: [BorrowedFd<'_>; 3]) -> io::Result<End> {
+    let [stdin, stdout, stderr] = streams;
+    let child = vfork::start(&Birth {
+        executable: Executable::Path(command.path),
+        argv: command.argv,
+        env: command.env,
+        directory: command.directory,
+        fds: vec![(stdin, 0), (stdout, 1), (stderr, 2)],
+        session: Session::Own,
+    })?;
+    follow(&child, None, command.timeout, &mut Vec::new())
+}
+
 /// Collects the output until the program has ended or its time is over.
 fn follow(
     child: &Child,
-    reader: BorrowedFd<'_>,
+    reader: Option<BorrowedFd<'_>>,
     timeout: Option<Duration>,
     said: &mut Vec<u8>,
 ) -> io::Result<End> {
     use crate::poll::{PollFd, PollFlags};
     let deadline = timeout.and_then(|time| Instant::now().checked_add(time));
-    let mut open = true;
+    let mut open = reader;
     loop {
         let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
         let mut fds = vec![PollFd::new(&child.pidfd, PollFlags::IN)];
-        if open {
+        if let Some(reader) = open {
             fds.push(PollFd::from_borrowed_fd(reader, PollFlags::IN));
         }
         crate::poll::wait(&mut fds, left)?;
         if fds.get(1).is_some_and(|fd| !fd.revents().is_empty()) {
-            open = read_some(reader, said) != Some(0);
+            open = open.filter(|reader| read_some(*reader, said) != Some(0));
         }
         if !fds[0].revents().is_empty() {
             return Ok(End::Exited(crate::process::wait(&child.pidfd)?));

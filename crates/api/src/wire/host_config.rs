@@ -1,6 +1,7 @@
 //! `HostConfig` of an inspected container.
 
 use engine::container::record::ContainerRecord;
+use engine::spec::Security;
 use model::container::{ContainerSpec, NamespaceMode};
 use model::limits::{DeviceValue, Resources, Ulimit};
 use model::mount::MountKind;
@@ -323,6 +324,7 @@ impl From<&ContainerRecord> for HostConfig {
         let texts = |list: &[model::network::ExtraHost]| {
             list.iter().map(ToString::to_string).collect::<Vec<_>>()
         };
+        let closed = Security::parse(spec).ok().filter(|_| !spec.privileged);
         Self {
             binds: binds(spec),
             container_id_file: String::new(),
@@ -364,12 +366,15 @@ impl From<&ContainerRecord> for HostConfig {
             userns_mode: spec.userns_mode.to_string(),
             shm_size: spec.shm_size.unwrap_or(64 << 20),
             sysctls: spec.sysctls.clone(),
-            runtime: spec.runtime.clone().unwrap_or_else(|| "runc".into()),
+            runtime: spec
+                .runtime
+                .clone()
+                .unwrap_or_else(|| engine::container::external::select::OWN.into()),
             isolation: String::new(),
             limits: Limits::new(spec),
             mounts: Vec::new(),
-            masked_paths: None,
-            readonly_paths: None,
+            masked_paths: closed.as_ref().map(Security::masked_paths),
+            readonly_paths: closed.as_ref().map(Security::readonly_paths),
             init: spec.init,
         }
     }

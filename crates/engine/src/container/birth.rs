@@ -3,6 +3,7 @@
 //! Called by the monitor, which is single-threaded. Init builds the container's root while the network is set up
 //! here; they meet at `Pending::start`. What was made is undone when a later step fails.
 
+use super::external::{self, External};
 use super::names;
 use super::record::{ContainerRecord, Lifecycle};
 use super::state::State;
@@ -38,6 +39,8 @@ pub enum Streams<'a> {
 pub struct Born {
     pub started: Started,
     pub cgroup: Cgroup,
+    /// The runtime that carries it, when it is not this one.
+    pub external: Option<External>,
     pub network: Option<Attached>,
     /// The network namespace, when it is the container's own.
     pub netns: Option<OwnedFd>,
@@ -47,6 +50,9 @@ pub struct Born {
 
 /// Starts one run.
 pub fn start(ctx: &Context, container: &ContainerRecord, streams: Streams<'_>) -> Result<Born> {
+    if let Some(runtime) = &container.runtime {
+        return external::start(ctx, container, runtime, streams);
+    }
     let facts = facts(ctx, container, streams)?;
     make_bind_sources(container)?;
     let built = spec::build(container, &facts)?;
@@ -74,6 +80,7 @@ pub fn start(ctx: &Context, container: &ContainerRecord, streams: Streams<'_>) -
     Ok(Born {
         started,
         cgroup: cgroup.keep(),
+        external: None,
         network: attachment.map(Attachment::keep),
         netns,
         dns,
@@ -138,13 +145,17 @@ pub fn default_parent(ctx: &Context) -> String {
 }
 
 /// Endpoints that go again when the start fails.
-struct Attachment<'a> {
+pub(super) struct Attachment<'a> {
     ctx: &'a Context,
     attached: Option<Attached>,
 }
 
 impl<'a> Attachment<'a> {
-    fn make(ctx: &'a Context, container: &ContainerRecord, netns: BorrowedFd<'_>) -> Result<Self> {
+    pub(super) fn make(
+        ctx: &'a Context,
+        container: &ContainerRecord,
+        netns: BorrowedFd<'_>,
+    ) -> Result<Self> {
         let last = Lifecycle::load(ctx, container.id.as_str())?;
         let previous = last.map(|l| l.addresses).unwrap_or_default();
         let attached = crate::networks::attach(ctx, container, netns, &previous)?;
@@ -158,12 +169,12 @@ impl<'a> Attachment<'a> {
         clippy::expect_used,
         reason = "taken only by keep(), which consumes self"
     )]
-    fn attached(&self) -> &Attached {
+    pub(super) fn attached(&self) -> &Attached {
         self.attached.as_ref().expect("attached until kept")
     }
 
     #[allow(clippy::expect_used, reason = "see attached()")]
-    fn keep(mut self) -> Attached {
+    pub(super) fn keep(mut self) -> Attached {
         self.attached.take().expect("attached until kept")
     }
 }
@@ -176,7 +187,11 @@ impl Drop for Attachment<'_> {
     }
 }
 
-fn facts(ctx: &Context, container: &ContainerRecord, streams: Streams<'_>) -> Result<Facts> {
+pub(super) fn facts(
+    ctx: &Context,
+    container: &ContainerRecord,
+    streams: Streams<'_>,
+) -> Result<Facts> {
     let dir = ctx.layout.container(container.id.as_str());
     let spec = &container.spec;
     // A container in another's network namespace shares that one's names too.
@@ -235,7 +250,7 @@ fn running(ctx: &Context, container: &ContainerRecord) -> Result<i32> {
 }
 
 /// `-v /srv/new:/data` makes the directory on the host, as Docker does.
-fn make_bind_sources(container: &ContainerRecord) -> Result<()> {
+pub(super) fn make_bind_sources(container: &ContainerRecord) -> Result<()> {
     for mount in &container.mounts {
         let MountKind::Bind {
             source,
@@ -263,6 +278,17 @@ fn make_bind_sources(container: &ContainerRecord) -> Result<()> {
     Ok(())
 }
 
+/// The image's layers with the container's own above them.
+pub(super) fn overlay(ctx: &Context, container: &ContainerRecord) -> Overlay {
+    let dir = ctx.layout.container(container.id.as_str());
+    Overlay {
+        lower: container.image.layers.clone(),
+        upper: Some((dir.join("upper"), dir.join("work"))),
+        volatile: container.spec.auto_remove,
+        idmap: None,
+    }
+}
+
 fn request<'a>(
     ctx: &Context,
     container: &ContainerRecord,
@@ -271,13 +297,6 @@ fn request<'a>(
     streams: Streams<'a>,
     facts: &Facts,
 ) -> Request<'a> {
-    let dir = ctx.layout.container(container.id.as_str());
-    let overlay = Overlay {
-        lower: container.image.layers.clone(),
-        upper: Some((dir.join("upper"), dir.join("work"))),
-        volatile: container.spec.auto_remove,
-        idmap: None,
-    };
     let security = spec::Security::parse(&container.spec);
     let seccomp = match security.map(|s| s.seccomp) {
         Ok(spec::Seccomp::Default) => runtime::Seccomp::Default,
@@ -285,7 +304,7 @@ fn request<'a>(
     };
     Request {
         spec: built,
-        rootfs: Rootfs::Overlay(overlay),
+        rootfs: Rootfs::Overlay(overlay(ctx, container)),
         stdio: match streams {
             Streams::Fds {
                 stdin,
@@ -316,14 +335,17 @@ fn request<'a>(
 }
 
 /// `--group-add`, and the groups that devices asked for by name want.
-fn groups(container: &ContainerRecord, facts: &Facts) -> Vec<String> {
+pub(super) fn groups(container: &ContainerRecord, facts: &Facts) -> Vec<String> {
     let of_devices = facts.edits.additional_gids.iter().map(u32::to_string);
     let asked = container.spec.group_add.iter().cloned();
     asked.chain(of_devices).collect()
 }
 
 /// Volumes that may still need the image's content.
-fn copy_up(container: &ContainerRecord, volumes: &HashMap<String, PathBuf>) -> Vec<CopyUp> {
+pub(super) fn copy_up(
+    container: &ContainerRecord,
+    volumes: &HashMap<String, PathBuf>,
+) -> Vec<CopyUp> {
     let wanted = container.mounts.iter().filter_map(|m| match &m.mount.kind {
         MountKind::Volume {
             no_copy: false,

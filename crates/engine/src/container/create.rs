@@ -1,5 +1,6 @@
 //! `create`, and the first half of `run`: checks everything, then makes the record in one rename.
 
+use super::external;
 use super::names;
 use super::record::{ContainerRecord, ImageRecord, MountRecord};
 use super::resolve;
@@ -35,6 +36,13 @@ pub fn create(
     defaults(ctx, &mut spec);
     crate::spec::embed_profiles(&mut spec.security_opt)?;
     check(ctx, &spec)?;
+    let runtime = external::select::select(ctx, spec.runtime.as_deref())?;
+    if runtime.is_some() && spec.init {
+        return Err(Error::invalid(
+            "conflicting options: --init and --runtime",
+            "another runtime has no init of ours; leave one of the two out",
+        ));
+    }
     let process = resolve::process(&spec, &image.config);
     if process.args().is_empty() {
         return Err(Error::NoCommand);
@@ -63,6 +71,7 @@ pub fn create(
         healthcheck: resolve::healthcheck(&spec, &image.config),
         exposed: resolve::exposed(&spec, &image.config),
         process,
+        runtime,
         name,
         id,
         spec,
@@ -96,17 +105,6 @@ fn check(ctx: &Context, spec: &ContainerSpec) -> Result<()> {
         return Err(Error::invalid(
             "conflicting options",
             "cannot specify both --restart and --rm",
-        ));
-    }
-    if spec
-        .runtime
-        .as_deref()
-        .is_some_and(|r| !matches!(r, "runc" | "crun" | "dockless" | "io.containerd.runc.v2"))
-    {
-        let name = spec.runtime.clone().unwrap_or_default();
-        return Err(Error::invalid(
-            format!("unknown or invalid runtime name: {name}"),
-            "containers run in dockless itself",
         ));
     }
     crate::cdi::resolve(&ctx.config.cdi_dirs(), &spec.device_requests)?;

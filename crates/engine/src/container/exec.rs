@@ -1,5 +1,6 @@
 //! `exec`: a further process in a running container. The caller is its parent and waits for it.
 
+use super::external::{self, External};
 use super::record::ContainerRecord;
 use super::state::{ProcessRef, State};
 use crate::context::Context;
@@ -71,9 +72,11 @@ pub fn exec(
     };
     let pidfd = open(process, container)?;
     let cgroup = runtime::Cgroup::open(&parent, container.id.as_str())?;
+    let external = External::of(ctx, container);
     let target = Target {
         pidfd: pidfd.as_fd(),
         cgroup: Some(&cgroup),
+        external: external.as_ref(),
     };
     let command = spec.args.join(" ");
     events::emit_container(ctx, &format!("exec_create: {command}"), container, &[]);
@@ -92,6 +95,8 @@ fn open(process: ProcessRef, container: &ContainerRecord) -> Result<OwnedFd> {
 pub struct Target<'a> {
     pub pidfd: BorrowedFd<'a>,
     pub cgroup: Option<&'a runtime::Cgroup>,
+    /// The runtime that carries it, when it is not this one.
+    pub external: Option<&'a External>,
 }
 
 /// A health probe: its output comes through the pipe that is returned beside its pidfd.
@@ -130,6 +135,11 @@ fn run(
     spec: &ExecSpec,
     stdio: ExecStdio<'_>,
 ) -> Result<ExecProcess> {
+    if let Some(external) = target.external {
+        let pid = sys::process::pid_of(target.pidfd)
+            .map_err(Error::system("find the container's first process"))?;
+        return external::exec(external, container, pid, spec, stdio);
+    }
     let process = crate::spec::exec_process(container, spec)?;
     let user = spec
         .user

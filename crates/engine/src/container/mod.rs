@@ -4,6 +4,7 @@ pub mod attach;
 pub mod birth;
 pub mod create;
 pub mod exec;
+pub mod external;
 pub mod kill;
 pub mod launch;
 pub mod list;

@@ -41,6 +41,17 @@ pub struct ContainerRecord {
     pub healthcheck: Option<Healthcheck>,
     /// Ports the image and the user expose.
     pub exposed: Vec<model::port::ContainerPort>,
+    /// The program that runs it, when it is not this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<RuntimeRecord>,
+}
+
+/// Another OCI runtime, found when the container was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuntimeRecord {
+    pub path: PathBuf,
+    /// Before everything else on its command line.
+    pub args: Vec<String>,
 }
 
 /// The image a container was made from.

@@ -45,6 +45,7 @@ fn bench(options: &[(&str, &str)], driver: LogDriver) -> Bench {
         stop_signal: "SIGTERM".into(),
         healthcheck: None,
         exposed: Vec::new(),
+        runtime: None,
     };
     Bench {
         _dir: dir,

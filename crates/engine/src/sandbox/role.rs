@@ -180,6 +180,7 @@ fn record(sandbox: &Sandbox, scratch: &Scratch, id: model::Id) -> Result<Contain
         stop_signal: "SIGTERM".to_owned(),
         healthcheck: None,
         exposed: Vec::new(),
+        runtime: None,
     })
 }
 

@@ -33,6 +33,8 @@ pub enum Source {
     Host,
     /// The namespace of this process.
     Process(i32),
+    /// A new one that is already there.
+    Path(PathBuf),
 }
 
 /// What the record does not know: paths of this run, and whose namespaces are joined.
@@ -241,6 +243,7 @@ fn namespaces(facts: &Facts) -> Result<Vec<LinuxNamespace>> {
         let builder = LinuxNamespaceBuilder::default().typ(kind);
         let built = match source {
             Source::New => builder.build(),
+            Source::Path(path) => builder.path(path).build(),
             Source::Process(pid) => builder.path(format!("/proc/{pid}/ns/{name}")).build(),
             Source::Host => continue,
         };
@@ -289,7 +292,7 @@ fn check_sysctls(spec: &ContainerSpec) -> Result<()> {
 
 fn sysctls(spec: &ContainerSpec, facts: &Facts) -> HashMap<String, String> {
     let mut sysctls: HashMap<String, String> = spec.sysctls.clone().into_iter().collect();
-    if facts.network == Source::New {
+    if matches!(facts.network, Source::New | Source::Path(_)) {
         // As Docker: ports below 1024 and ping need no capability in a network namespace of one's own.
         for (key, value) in [
             ("net.ipv4.ip_unprivileged_port_start", "0"),

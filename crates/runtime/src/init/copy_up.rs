@@ -18,7 +18,7 @@ const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::CLOEXEC);
 
 /// `handed`: the volumes' directories, one for each of the list, when only the caller could open them.
-pub(super) fn run(
+pub(crate) fn run(
     root: BorrowedFd<'_>,
     list: &[CopyUp],
     handed: &[OwnedFd],

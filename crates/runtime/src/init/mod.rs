@@ -5,7 +5,7 @@
 //! Source: runtime-spec `config.md`, `config-linux.md`, `runtime.md`; runc's `standard_init_linux.go` for what must precede what.
 
 pub(crate) mod birth;
-mod copy_up;
+pub(crate) mod copy_up;
 pub(crate) mod device;
 pub(crate) mod hooks;
 mod identity;
