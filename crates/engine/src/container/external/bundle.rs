@@ -34,6 +34,8 @@ pub(super) fn adapt(
         .set_path(PathBuf::from(ROOTFS))
         .set_readonly(Some(container.spec.read_only));
     spec.set_root(Some(place));
+    // Nothing here is newer, and there are runtimes that refuse a number they do not know.
+    spec.set_version("1.0.2".to_owned());
     if around.facts.uts != Source::New {
         // The names would be the host's, or another container's.
         spec.set_hostname(None).set_domainname(None);
