@@ -53,6 +53,7 @@ fn record() -> ContainerRecord {
         labels: Default::default(),
         stop_signal: "SIGTERM".into(),
         healthcheck: None,
+        runtime: None,
         exposed: vec![
             ContainerPort {
                 port: 80,
