@@ -308,8 +308,10 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    #[error("{} is not a {kind} namespace", path.display())]
+    #[error("{} is no {kind} namespace", path.display())]
     WrongNamespace { kind: &'static str, path: PathBuf },
+    #[error("the spec's mount namespace is the caller's own, which the container would change")]
+    OwnMountNamespace,
     #[error("the spec names the {kind} namespace twice")]
     NamespaceTwice { kind: &'static str },
     #[error("the spec maps ids (linux.uidMappings, gidMappings) without a user namespace")]

@@ -31,8 +31,44 @@ use sys::userns::IdMap;
 #[derive(Debug)]
 pub(crate) struct Handed {
     pub(crate) root: OwnedFd,
-    pub(crate) devices: OwnedFd,
+    place: Place,
+    /// A directory of nodes.
+    pub(crate) devices: Option<OwnedFd>,
     pub(crate) volumes: Vec<OwnedFd>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Attached,
+    Nowhere,
+}
+
+impl Handed {
+    /// A root that init has mounted itself; all else it makes as it goes.
+    pub(crate) fn only(root: OwnedFd) -> Self {
+        Self {
+            root,
+            place: Place::Attached,
+            devices: None,
+            volumes: Vec::new(),
+        }
+    }
+
+    /// A root made where it could not stay.
+    pub(crate) fn unattached(root: OwnedFd) -> Self {
+        Self {
+            place: Place::Nowhere,
+            ..Self::only(root)
+        }
+    }
+
+    /// Puts the root where it can be entered.
+    pub(crate) fn attach(self) -> Result<Self, InitError> {
+        if self.place == Place::Nowhere {
+            root::attach(&self.root)?;
+        }
+        Ok(self)
+    }
 }
 
 /// The caller's side, once init is born.
@@ -71,7 +107,7 @@ pub(crate) fn give(
         }
     }
     let mut trees = vec![
-        make_root(&request.rootfs, userns, map)?,
+        make_root(request, userns, map)?,
         device::make_on_host(request.spec, map)?,
     ];
     mounts::open_sources(plan, Some(userns))?;
@@ -108,9 +144,9 @@ pub(crate) fn receive(
         mount.put_tree(trees.next());
     }
     Ok(Handed {
-        root,
-        devices,
+        devices: Some(devices),
         volumes: trees.collect(),
+        ..Handed::unattached(root)
     })
 }
 
@@ -175,17 +211,18 @@ fn give_pipe(stream: BorrowedFd<'_>, map: &IdMap) -> Result<(), Error> {
 }
 
 fn make_root(
-    rootfs: &Rootfs,
+    request: &Request<'_>,
     userns: BorrowedFd<'_>,
     container: Option<&IdMap>,
 ) -> Result<OwnedFd, Error> {
-    match rootfs {
-        Rootfs::Directory(path) => Ok(root::clone_directory(path)?),
-        Rootfs::Overlay(overlay) => match &overlay.idmap {
-            // The usual case: the container's own mapping, whose namespace is there already.
-            Some(map) if Some(map) == container => Ok(overlay::idmapped(overlay, userns)?),
-            _ => overlay::mount_detached(overlay),
-        },
+    let Rootfs::Overlay(overlay) = &request.rootfs else {
+        return Ok(root::detached(&request.rootfs, request.spec)?);
+    };
+    match &overlay.idmap {
+        // The usual case: the container's own mapping, whose namespace is there already.
+        Some(map) if Some(map) == container => Ok(overlay::idmapped(overlay, userns)?),
+        Some(_) => overlay::mount_detached(overlay),
+        None => Ok(root::detached(&request.rootfs, request.spec)?),
     }
 }
 

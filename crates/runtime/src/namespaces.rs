@@ -24,6 +24,8 @@ pub(crate) struct Namespaces {
     pub(crate) join: Vec<(u64, &'static str, OwnedFd)>,
     /// Entered by the caller for its children, because a process cannot change its own pid namespace.
     pub(crate) join_pid: Option<OwnedFd>,
+    /// Entered when sources and root are in hand: what they are looked up in is the caller's.
+    pub(crate) join_mount: Option<OwnedFd>,
     pub(crate) user: User,
     /// Lines for `timens_offsets` of a new time namespace.
     pub(crate) time_offsets: String,
@@ -57,7 +59,7 @@ impl Namespaces {
         let list = linux
             .and_then(|linux| linux.namespaces().as_deref())
             .unwrap_or_default();
-        // Always its own mount namespace: everything below is mounted there and must not show on the host.
+        // Its own mount namespace, unless another is named: everything below is mounted there and must not show on the host.
         let mut sorted = Self {
             new: flags::NEWNS,
             ..Self::default()
@@ -105,10 +107,19 @@ impl Namespaces {
         match (namespace.typ(), path) {
             (LinuxNamespaceType::Network, _) if !matches!(netns, Netns::Spec) => {}
             (LinuxNamespaceType::Pid, Some(path)) => self.join_pid = Some(open(flag, kind, path)?),
+            (LinuxNamespaceType::Mount, Some(path)) => {
+                let fd = open(flag, kind, path)?;
+                // All that is mounted, and the pivot, would be the host's.
+                if is_own(&fd, "mnt") {
+                    return Err(Error::OwnMountNamespace);
+                }
+                self.join_mount = Some(fd);
+                self.new &= !flag;
+            }
             (LinuxNamespaceType::User, Some(path)) => {
                 let fd = open(flag, kind, path)?;
                 // To enter the own one again is refused by the kernel, and is what happens anyway.
-                if !is_own(&fd) {
+                if !is_own(&fd, "user") {
                     self.user = User::Join(fd);
                 }
             }
@@ -155,7 +166,7 @@ impl Namespaces {
     pub(crate) fn need_a_step(&self) -> bool {
         match self.user {
             User::Host => false,
-            User::New(_) => !self.join.is_empty(),
+            User::New(_) => !self.join.is_empty() || self.join_mount.is_some(),
             User::Join(_) => true,
         }
     }
@@ -217,8 +228,8 @@ pub(crate) fn ranges(list: Option<&[LinuxIdMapping]>) -> Vec<IdRange> {
     ranges.collect()
 }
 
-fn is_own(fd: &OwnedFd) -> bool {
-    let own = sys::namespace::open_own("user").and_then(sys::namespace::inode);
+fn is_own(fd: &OwnedFd, name: &str) -> bool {
+    let own = sys::namespace::open_own(name).and_then(sys::namespace::inode);
     own.is_ok_and(|own| sys::namespace::inode(fd).is_ok_and(|other| other == own))
 }
 
@@ -281,7 +292,7 @@ mod tests {
             ),
             (
                 r#"{"namespaces":[{"type":"uts","path":"/proc/self/ns/net"}]}"#,
-                "/proc/self/ns/net is not a uts namespace",
+                "/proc/self/ns/net is no uts namespace",
             ),
         ] {
             assert_eq!(refusal(linux), expected);

@@ -42,7 +42,7 @@ fn refused(cause: crate::Errno) -> InitError {
     failed(Vec::new(), cause)
 }
 
-fn detached(overlay: &Overlay) -> Result<OwnedFd, InitError> {
+pub(crate) fn detached(overlay: &Overlay) -> Result<OwnedFd, InitError> {
     let context = FsContext::open("overlay").because(refused)?;
     match configure(&context, overlay).and_then(|()| context.create(Flags::empty())) {
         Err(e) if lacks_lowerdir_plus(&e) => aside(|| by_string(overlay, place(overlay)?)),

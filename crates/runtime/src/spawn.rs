@@ -158,6 +158,7 @@ impl Birth<'_> {
         // The host's groups and namespaces while we have the host's rights.
         init::join_cgroup(self.request)?;
         init::join_namespaces(self.namespaces)?;
+        init::join_mount(self.namespaces)?;
         if let User::Join(userns) = &self.namespaces.user {
             // Who is in that user namespace already must not trace us while we hold descriptors of the host (CVE-2016-9962).
             sys::process::set_dumpable(false).because(|cause| InitError::Prepare { cause })?;

@@ -114,6 +114,31 @@ pub fn clone_path(path: &Path, recursion: Recursion) -> io::Result<OwnedFd> {
     Ok(rustix::mount::open_tree(CWD, path, flags)?)
 }
 
+/// The same, of a link at the path's end itself.
+pub fn clone_path_itself(path: &Path, recursion: Recursion) -> io::Result<OwnedFd> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_SYMLINK_NOFOLLOW;
+    if recursion == Recursion::Subtree {
+        flags |= OpenTreeFlags::AT_RECURSIVE;
+    }
+    Ok(rustix::mount::open_tree(CWD, path, flags)?)
+}
+
+/// Gives parameters to the file system that is mounted at a handle.
+pub fn reconfigure(mount: BorrowedFd<'_>, options: &[(&str, Option<&str>)]) -> io::Result<()> {
+    use rustix::mount::FsPickFlags;
+    let flags = FsPickFlags::FSPICK_CLOEXEC | FsPickFlags::FSPICK_EMPTY_PATH;
+    let context = FsContext(rustix::mount::fspick(mount, c"", flags)?);
+    for (key, value) in options {
+        match value {
+            Some(value) => context.set(key, *value)?,
+            None => context.set_flag(key)?,
+        }
+    }
+    Ok(rustix::mount::fsconfig_reconfigure(context.0.as_fd())?)
+}
+
 /// Attaches a detached mount exactly at the object that `target` refers to.
 pub fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> io::Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
@@ -183,7 +208,7 @@ struct MountAttr {
 }
 
 /// The bits of the access-time field: it is a number, not flags, and is cleared whole before it is set.
-const ATIME_FIELD: u64 = 0x70;
+pub const ATIME_FIELD: u64 = 0x70;
 
 /// Changes the attributes of a mount (and of those below, with `recursive`).
 pub fn set_attributes(mount: BorrowedFd<'_>, change: Attributes) -> io::Result<()> {

@@ -67,6 +67,22 @@ fn copy_directory(source: BorrowedFd<'_>, target: BorrowedFd<'_>) -> io::Result<
     Ok(rustix::fs::futimens(target, &times(&stat))?)
 }
 
+/// `tmpcopyup`: what the tmpfs is about to cover. Owner and mode are the directory's too, unless the mount names a mode.
+pub(super) fn into_tmpfs(
+    covered: BorrowedFd<'_>,
+    tmpfs: BorrowedFd<'_>,
+    has_mode: bool,
+) -> io::Result<()> {
+    let source = rustix::fs::openat(covered, ".", DIRECTORY, Mode::empty())?;
+    let target = rustix::fs::openat(tmpfs, ".", DIRECTORY, Mode::empty())?;
+    let given = rustix::fs::fstat(&target)?;
+    copy_directory(source.as_fd(), target.as_fd())?;
+    if has_mode {
+        rustix::fs::fchmod(&target, Mode::from_raw_mode(given.st_mode & 0o7777))?;
+    }
+    Ok(())
+}
+
 fn entries(directory: BorrowedFd<'_>) -> io::Result<Vec<std::ffi::CString>> {
     let mut names = Vec::new();
     for entry in rustix::fs::Dir::read_from(directory)? {

@@ -305,15 +305,16 @@ fn open_terminal(dev: BorrowedFd<'_>, rows: u16, columns: u16) -> Result<Pty, In
     let pts =
         sys::path::open_without_links(dev, Path::new("pts"), OFlags::PATH | OFlags::DIRECTORY)
             .because(error)?;
+    if !sys::path::is_on(&pts, Magic::Devpts).because(error)? {
+        return Err(error(crate::Errno(19)));
+    }
     let pty = sys::tty::open_in(pts.as_fd()).because(error)?;
     if rows != 0 || columns != 0 {
         sys::tty::set_size(&pty.master, rows, columns).because(error)?;
     }
     let console = cover_file(dev, "console".as_ref(), 0o600).because(error)?;
-    let name = CString::new(pty.number.to_string()).map_err(|_| InitError::ZeroByte {
-        what: "a terminal".to_owned(),
-    })?;
-    let tree = sys::mount::clone_tree(pts.as_fd(), &name, Recursion::None).because(error)?;
+    // The very terminal we hold, not what has its name by now (CVE-2025-52565).
+    let tree = sys::mount::clone_tree(pty.slave.as_fd(), c"", Recursion::None).because(error)?;
     sys::mount::attach(tree.as_fd(), console.as_fd()).because(error)?;
     Ok(pty)
 }

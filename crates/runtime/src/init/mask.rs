@@ -53,6 +53,8 @@ fn read_only(root: BorrowedFd<'_>, path: &str) -> Result<(), InitError> {
     sys::mount::attach(tree.as_fd(), target.as_fd()).because(error)
 }
 
+const ENODEV: i32 = 19;
+
 #[derive(Default)]
 struct Covers {
     null: Option<OwnedFd>,
@@ -79,15 +81,18 @@ impl Covers {
     }
 
     fn file(&mut self) -> std::io::Result<OwnedFd> {
-        let null = match self.null.take() {
-            Some(null) => null,
-            // The host's tree is still our root here.
-            None => rustix::fs::open(
-                "/dev/null",
-                OFlags::PATH | OFlags::CLOEXEC,
-                rustix::fs::Mode::empty(),
-            )?,
-        };
+        if let Some(null) = &self.null {
+            return sys::mount::clone_tree(null.as_fd(), c"", Recursion::None);
+        }
+        // The host's tree is still our root here. A host that is a container itself may have been given anything by that name.
+        let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let null = rustix::fs::open("/dev/null", flags, rustix::fs::Mode::empty())?;
+        let stat = rustix::fs::fstat(&null)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice
+            || stat.st_rdev != rustix::fs::makedev(1, 3)
+        {
+            return Err(std::io::Error::from_raw_os_error(ENODEV));
+        }
         let tree = sys::mount::clone_tree(null.as_fd(), c"", Recursion::None);
         self.null = Some(null);
         tree

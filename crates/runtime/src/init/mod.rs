@@ -4,6 +4,7 @@
 //! waits for the start, gives up its privileges and executes. The first error ends it and crosses the socket.
 //! Source: runtime-spec `config.md`, `config-linux.md`, `runtime.md`; runc's `standard_init_linux.go` for what must precede what.
 
+mod attach;
 pub(crate) mod birth;
 pub(crate) mod copy_up;
 pub(crate) mod device;
@@ -21,7 +22,7 @@ pub(crate) use program::own_executable;
 
 use crate::error::{InitError, OrInit};
 use crate::gate;
-use crate::handover;
+use crate::handover::{self, Handed};
 use crate::namespaces::{Namespaces, User};
 use crate::protocol::{self, ToInit};
 use crate::request::{Entry, Gate, Netns, Request};
@@ -85,24 +86,19 @@ fn build_and_execute(
 
     // The sources of bind mounts are host paths, taken while the host's tree is still in sight and still shared with the
     // host: cloned after the next step, an rshared volume would no longer propagate.
-    let handed = if context.namespaces.has_user() {
-        Some(take_over(context, &mut plan)?)
-    } else {
-        mounts::open_sources(&mut plan, None)?;
-        None
-    };
+    let handed = take_sources(context, &mut plan)?;
     // From here on nothing mounted reaches the host; slave, so that a disk the host unmounts is not pinned by us.
     sys::mount::set_root_propagation(Propagation::Slave)
         .because(|cause| InitError::Prepare { cause })?;
-
-    let (root, devices, volumes) = match handed {
-        Some(handed) => {
-            let devices = device::clone_made(request.spec, handed.devices.as_fd())?;
-            root::attach(&handed.root)?;
-            (handed.root, Some(devices), handed.volumes)
-        }
-        None => (root::mount(&request.rootfs)?, None, Vec::new()),
+    let handed = match handed {
+        None => Handed::only(root::mount(&request.rootfs, request.spec)?),
+        Some(handed) => handed,
     };
+    let devices = match &handed.devices {
+        Some(made) => Some(device::clone_made(request.spec, made.as_fd())?),
+        None => None,
+    };
+    let Handed { root, volumes, .. } = handed.attach()?;
     // Before the volumes cover it, the image's content goes into those that are new.
     copy_up::run(root.as_fd(), &request.copy_up, &volumes)?;
     drop(volumes);
@@ -130,6 +126,7 @@ fn build_and_execute(
     }
     .because(|cause| InitError::Pivot { cause })?;
     drop(root);
+    root::set_propagation(request.spec)?;
 
     protocol::send_ready(context.socket).because(|cause| InitError::Prepare { cause })?;
     await_start(context)?;
@@ -168,8 +165,22 @@ fn build_and_execute(
     outcome
 }
 
+/// Opens what is of the host. A root is made here only when it cannot be made in the mount namespace that is next.
+fn take_sources(context: &Context<'_>, plan: &mut [Planned]) -> Result<Option<Handed>, InitError> {
+    if context.namespaces.has_user() {
+        return take_over(context, plan).map(Some);
+    }
+    mounts::open_sources(plan, None)?;
+    if context.namespaces.join_mount.is_none() {
+        return Ok(None);
+    }
+    let root = root::detached(&context.request.rootfs, context.request.spec)?;
+    join_mount(context.namespaces)?;
+    Ok(Some(Handed::unattached(root)))
+}
+
 /// In a user namespace: waits for what the caller makes, which comes after the ids.
-fn take_over(context: &Context<'_>, plan: &mut [Planned]) -> Result<handover::Handed, InitError> {
+fn take_over(context: &Context<'_>, plan: &mut [Planned]) -> Result<Handed, InitError> {
     let handed = handover::receive(context.request, plan, context.socket)?;
     // Who joined a user namespace is root of it since then.
     if matches!(context.namespaces.user, User::New(_)) {
@@ -206,6 +217,17 @@ pub(crate) fn join_namespaces(namespaces: &Namespaces) -> Result<(), InitError> 
     Ok(())
 }
 
+pub(crate) fn join_mount(namespaces: &Namespaces) -> Result<(), InitError> {
+    let Some(fd) = &namespaces.join_mount else {
+        return Ok(());
+    };
+    sys::namespace::enter(fd, flags::NEWNS).because(|cause| InitError::JoinNamespace {
+        kind: "mount".to_owned(),
+        of: "of the other container".to_owned(),
+        cause,
+    })
+}
+
 /// Mounts in the order of the spec; a deferred network namespace is entered before sysfs, whose view of the network is fixed
 /// when it is mounted.
 fn mount_all(
@@ -220,7 +242,7 @@ fn mount_all(
             enter_deferred(context)?;
             netns_pending = false;
         }
-        mounts::perform(root, &mount, request)?;
+        attach::perform(root, &mount, request)?;
     }
     if netns_pending {
         enter_deferred(context)?;
@@ -264,7 +286,9 @@ fn write_sysctls(request: &Request<'_>) -> Result<(), InitError> {
     if sysctls.is_empty() {
         return Ok(());
     }
+    // Who has no rights over the pid namespace cannot mount one; the host's is still in sight here.
     let proc = sys::mount::new_filesystem("proc", &[], sys::mount::Flags::empty())
+        .or_else(|_| sys::path::open_proc())
         .because(|cause| InitError::Prepare { cause })?;
     for (key, value) in sysctls {
         let error = |cause| InitError::Sysctl {
@@ -319,7 +343,9 @@ fn make_working_directory(
 
 fn set_names(context: &Context<'_>) -> Result<(), InitError> {
     // Without a namespace of its own, the names are the host's.
-    if context.namespaces.new & flags::NEWUTS == 0 {
+    let joined = |(flag, ..): &(u64, &str, OwnedFd)| *flag == flags::NEWUTS;
+    let namespaces = context.namespaces;
+    if namespaces.new & flags::NEWUTS == 0 && !namespaces.join.iter().any(joined) {
         return Ok(());
     }
     if let Some(name) = context.request.spec.hostname() {

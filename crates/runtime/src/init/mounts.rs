@@ -1,35 +1,31 @@
-//! The mounts of the spec, in its order, each attached at a handle found beneath the root.
+//! The mounts of the spec, read before anything is made, and the host's trees they are of. How they are made is `attach`'s.
 //!
-//! A target is looked up inside the root (links cannot leave it) and made when missing. proc and sysfs are never mounted
-//! through a link, and nothing else is mounted inside /proc except on a few single files: an image or a volume could
-//! otherwise put its own files where the masks and labels of this runtime go (CVE-2019-16884, CVE-2023-27561).
+//! Nothing but proc itself is mounted inside /proc except on a few single files: an image or a volume could otherwise put its own
+//! files where the masks and labels of this runtime go (CVE-2019-16884, CVE-2023-27561).
 //! Source: runtime-spec `config.md` "Mounts".
 
-use super::options::{Bind, Options};
-use crate::cgroup;
+use super::options::{Action, Bind, Link, Options};
 use crate::error::{InitError, OrInit};
 use crate::idmap::Mapping;
 use crate::namespaces::Namespaces;
-use crate::request::Request;
 use oci_spec::runtime::Spec;
-use rustix::fs::{FileType, OFlags};
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
-use sys::mount::{Flags, FsContext, Recursion};
+use sys::mount::Recursion;
 use sys::namespace::flags;
-use sys::path::Missing;
 
 /// A mount with its options read and, for a bind, its source open.
 #[derive(Debug)]
 pub(crate) struct Planned {
     pub(super) kind: String,
     pub(super) target: PathBuf,
-    source: Option<PathBuf>,
-    options: Options,
+    pub(super) source: Option<PathBuf>,
+    pub(super) options: Options,
     /// The mapping to show it by.
     mapping: Option<Mapping>,
-    tree: Option<OwnedFd>,
+    /// The link to be made instead (`copy-symlink`).
+    pub(super) link: Option<PathBuf>,
+    pub(super) tree: Option<OwnedFd>,
     /// Of the host, to be shown where a new one is refused: see [`stand_in`].
     stand_in: Option<&'static str>,
 }
@@ -57,7 +53,7 @@ pub(crate) fn plan(spec: &Spec, namespaces: &Namespaces) -> Result<Vec<Planned>,
     let mut plan = mounts.iter().map(plan_one).collect::<Result<Vec<_>, _>>()?;
     if namespaces.has_user() {
         for mount in &mut plan {
-            mount.stand_in = stand_in(&mount.kind, namespaces.new);
+            mount.stand_in = stand_in(&mount.kind, namespaces);
         }
     }
     Ok(plan)
@@ -65,11 +61,16 @@ pub(crate) fn plan(spec: &Spec, namespaces: &Namespaces) -> Result<Vec<Planned>,
 
 /// A file system that shows a namespace can be mounted only by who has rights over it. In a user namespace of its own a container
 /// has none over the host's, and is shown the host's mount of it instead.
-fn stand_in(kind: &str, new: u64) -> Option<&'static str> {
+fn stand_in(kind: &str, namespaces: &Namespaces) -> Option<&'static str> {
+    let new = match namespaces.new_cgroup {
+        true => namespaces.new | flags::NEWCGROUP,
+        false => namespaces.new,
+    };
     let (namespace, path) = match kind {
         "proc" => (flags::NEWPID, "/proc"),
         "sysfs" => (flags::NEWNET, "/sys"),
         "mqueue" => (flags::NEWIPC, "/dev/mqueue"),
+        "cgroup" | "cgroup2" => (flags::NEWCGROUP, "/sys/fs/cgroup"),
         _ => return None,
     };
     (new & namespace == 0).then_some(path)
@@ -83,8 +84,10 @@ fn plan_one(mount: &oci_spec::runtime::Mount) -> Result<Planned, InitError> {
         (None, None) => "bind",
     };
     let target = normal(mount.destination());
+    check_options(kind, &options, &target)?;
     if let Ok(inside) = target.strip_prefix("/proc")
         && kind != "proc"
+        && options.action == Action::Mount
         && !PROC_FILES
             .iter()
             .any(|allowed| Path::new(allowed) == inside)
@@ -94,15 +97,50 @@ fn plan_one(mount: &oci_spec::runtime::Mount) -> Result<Planned, InitError> {
             target: target.display().to_string(),
         });
     }
+    let source = mount.source().clone();
+    let link = match (options.source_link, &source) {
+        (Link::Copy, Some(source)) => std::fs::read_link(source).ok(),
+        _ => None,
+    };
     Ok(Planned {
         kind: kind.to_owned(),
         target,
-        source: mount.source().clone(),
+        source,
         mapping: Mapping::of(mount, &options)?,
         options,
+        link,
         tree: None,
         stand_in: None,
     })
+}
+
+/// What makes no sense is refused; the kernel would not even look at it.
+fn check_options(kind: &str, options: &Options, target: &Path) -> Result<(), InitError> {
+    let wrong = |option: &str| {
+        Err(InitError::MountOption {
+            option: option.to_owned(),
+            target: target.display().to_string(),
+        })
+    };
+    if kind == "bind" {
+        // A bind has no file system of its own to take them.
+        if let Some((key, _)) = options.data.first() {
+            return wrong(key);
+        }
+    } else {
+        match options.source_link {
+            Link::Follow => {}
+            Link::Keep => return wrong("src-nofollow"),
+            Link::Copy => return wrong("copy-symlink"),
+        }
+    }
+    if options.copy_up && kind != "tmpfs" {
+        return wrong("tmpcopyup");
+    }
+    if options.source_link == Link::Copy && options.target_link == Link::Keep {
+        return wrong("dest-nofollow");
+    }
+    Ok(())
 }
 
 /// The path as written, without `.` and `..`: those would hide that it leads into /proc.
@@ -124,10 +162,12 @@ pub(crate) fn open_sources(
     userns: Option<BorrowedFd<'_>>,
 ) -> Result<(), InitError> {
     for mount in plan {
+        if !mount.needs_tree() {
+            continue;
+        }
         mount.tree = match (mount.kind.as_str(), mount.stand_in) {
             ("bind", _) => Some(open_source(mount, userns)?),
-            // It may be missing, and may not be needed.
-            (_, Some(path)) => sys::mount::clone_path(Path::new(path), Recursion::Subtree).ok(),
+            (_, Some(path)) => Some(clone_stand_in(path, mount)?),
             _ => continue,
         };
         if let Some(tree) = &mount.tree {
@@ -140,6 +180,14 @@ pub(crate) fn open_sources(
     Ok(())
 }
 
+/// A host without it has nothing to show.
+fn clone_stand_in(path: &str, mount: &Planned) -> Result<OwnedFd, InitError> {
+    let options = [("mode", Some("755"))];
+    sys::mount::clone_path(Path::new(path), Recursion::Subtree)
+        .or_else(|_| sys::mount::new_filesystem("tmpfs", &options, mount.options.flags()))
+        .because(|cause| mount.failed(Vec::new(), cause))
+}
+
 fn open_source(mount: &Planned, userns: Option<BorrowedFd<'_>>) -> Result<OwnedFd, InitError> {
     let source = mount.source.clone().unwrap_or_default();
     let recursion = if mount.options.bind == Some(Bind::Single) {
@@ -147,7 +195,11 @@ fn open_source(mount: &Planned, userns: Option<BorrowedFd<'_>>) -> Result<OwnedF
     } else {
         Recursion::Subtree
     };
-    let tree = sys::mount::clone_path(&source, recursion).map_err(|e| {
+    let clone = match mount.options.source_link {
+        Link::Keep => sys::mount::clone_path_itself(&source, recursion),
+        _ => sys::mount::clone_path(&source, recursion),
+    };
+    let tree = clone.map_err(|e| {
         let (origin, target) = (
             source.display().to_string(),
             mount.target.display().to_string(),
@@ -167,127 +219,11 @@ fn open_source(mount: &Planned, userns: Option<BorrowedFd<'_>>) -> Result<OwnedF
     Ok(tree)
 }
 
-pub(super) fn perform(
-    root: BorrowedFd<'_>,
-    mount: &Planned,
-    request: &Request<'_>,
-) -> Result<(), InitError> {
-    match (&mount.tree, mount.kind.as_str()) {
-        (Some(tree), "bind") => bind(root, mount, tree),
-        (Some(tree), _) => match mount_filesystem(root, mount) {
-            Err(InitError::Mount { cause, .. }) if matches!(cause.0, 1 | 22) => {
-                bind(root, mount, tree)
-            }
-            other => other,
-        },
-        (None, "cgroup" | "cgroup2") => mount_cgroup(root, mount, request),
-        (None, _) => mount_filesystem(root, mount),
-    }
-}
-
-fn bind(root: BorrowedFd<'_>, mount: &Planned, tree: &OwnedFd) -> Result<(), InitError> {
-    let failed = |cause| mount.failed(Vec::new(), cause);
-    let missing = match FileType::from_raw_mode(rustix::fs::fstat(tree).because(failed)?.st_mode) {
-        FileType::Directory => Missing::Directory,
-        _ => Missing::File,
-    };
-    let target = match mount.kind.as_str() {
-        "proc" | "sysfs" => mount.target_without_links(root)?,
-        _ => mount.target_in(root, missing)?,
-    };
-    sys::mount::attach(tree.as_fd(), target.as_fd()).because(failed)
-}
-
-fn mount_filesystem(root: BorrowedFd<'_>, mount: &Planned) -> Result<(), InitError> {
-    let target = match mount.kind.as_str() {
-        "proc" | "sysfs" => mount.target_without_links(root)?,
-        _ => mount.target_in(root, Missing::Directory)?,
-    };
-    let context = FsContext::open(&mount.kind).because(|cause| mount.failed(Vec::new(), cause))?;
-    let made = configure(&context, mount).and_then(|()| context.create(mount.options.flags()));
-    let tree = made.because(|cause| mount.failed(context.messages(), cause))?;
-    if let Some((propagation, recursive)) = mount.options.propagation {
-        let change = sys::mount::Attributes {
-            propagation: Some(propagation),
-            recursive,
-            ..Default::default()
-        };
-        sys::mount::set_attributes(tree.as_fd(), change)
-            .because(|cause| mount.failed(Vec::new(), cause))?;
-    }
-    sys::mount::attach(tree.as_fd(), target.as_fd())
-        .because(|cause| mount.failed(Vec::new(), cause))
-}
-
-fn configure(context: &FsContext, mount: &Planned) -> io::Result<()> {
-    let pseudo = matches!(
-        mount.kind.as_str(),
-        "proc" | "sysfs" | "tmpfs" | "devpts" | "mqueue"
-    );
-    if let Some(source) = mount.source.as_ref().filter(|_| !pseudo) {
-        context.set("source", source.as_path())?;
-    }
-    for (key, value) in &mount.options.data {
-        match value {
-            Some(value) => context.set(key, value.as_str())?,
-            None => context.set_flag(key)?,
-        }
-    }
-    Ok(())
-}
-
-/// v2: the one hierarchy. v1 and hybrid: a directory of them all, as the host has it.
-fn mount_cgroup(
-    root: BorrowedFd<'_>,
-    mount: &Planned,
-    request: &Request<'_>,
-) -> Result<(), InitError> {
-    let failed = |cause| mount.failed(Vec::new(), cause);
-    let detected;
-    let hierarchies = match request.cgroup {
-        Some(cgroup) => cgroup.hierarchies(),
-        None => {
-            detected = sys::cgroupfs::detect().because(failed)?;
-            &detected
-        }
-    };
-    let target = mount.target_in(root, Missing::Directory)?;
-    let flags = mount.options.flags();
-    if hierarchies.v1.is_empty() {
-        let tree = sys::mount::new_filesystem("cgroup2", &[], flags).because(failed)?;
-        return sys::mount::attach(tree.as_fd(), target.as_fd()).because(failed);
-    }
-    let writable = flags - Flags::MOUNT_ATTR_RDONLY;
-    let directory =
-        sys::mount::new_filesystem("tmpfs", &[("mode", Some("755"))], writable).because(failed)?;
-    for hierarchy in &hierarchies.v1 {
-        cgroup::make_v1_directory(directory.as_fd(), hierarchy).because(failed)?;
-    }
-    sys::mount::attach(directory.as_fd(), target.as_fd()).because(failed)?;
-    for hierarchy in &hierarchies.v1 {
-        cgroup::attach_v1(directory.as_fd(), hierarchy, flags).because(failed)?;
-    }
-    if hierarchies.v2.is_some() {
-        rustix::fs::mkdirat(
-            &directory,
-            "unified",
-            rustix::fs::Mode::from_raw_mode(0o755),
-        )
-        .because(failed)?;
-        let tree = sys::mount::new_filesystem("cgroup2", &[], flags).because(failed)?;
-        sys::mount::attach_at(tree.as_fd(), directory.as_fd(), "unified").because(failed)?;
-    }
-    if flags.contains(Flags::MOUNT_ATTR_RDONLY) {
-        sys::mount::set_attributes(directory.as_fd(), sys::mount::Attributes::read_only())
-            .because(failed)?;
-    }
-    Ok(())
-}
-
 impl Planned {
     /// Whether the caller has to hand a tree over.
     pub(crate) fn needs_tree(&self) -> bool {
-        self.kind == "bind" || self.stand_in.is_some()
+        let taken = self.options.action == Action::Mount && self.link.is_none();
+        taken && (self.kind == "bind" || self.stand_in.is_some())
     }
 
     pub(crate) fn take_tree(&mut self) -> Option<OwnedFd> {
@@ -303,7 +239,14 @@ impl Planned {
         self.mapping.as_mut()
     }
 
-    fn failed(&self, messages: Vec<String>, cause: crate::Errno) -> InitError {
+    pub(super) fn no_mount_point(&self, cause: crate::Errno) -> InitError {
+        InitError::MountPoint {
+            target: self.target.display().to_string(),
+            cause,
+        }
+    }
+
+    pub(super) fn failed(&self, messages: Vec<String>, cause: crate::Errno) -> InitError {
         let kind = match &self.source {
             Some(source) if self.kind == "bind" => source.display().to_string(),
             _ => self.kind.clone(),
@@ -314,50 +257,6 @@ impl Planned {
             messages,
             cause,
         }
-    }
-
-    fn target_in(&self, root: BorrowedFd<'_>, missing: Missing) -> Result<OwnedFd, InitError> {
-        let error = |cause| InitError::MountPoint {
-            target: self.target.display().to_string(),
-            cause,
-        };
-        let target = sys::path::make_in_root(root, &self.target, missing, 0o755).because(error)?;
-        // Told by name already, unless a link of the image's or of a volume's led there (CVE-2023-27561).
-        if !self.target.starts_with("/proc") && is_in_proc(root, &target).because(error)? {
-            return Err(InitError::InsideProc {
-                target: self.target.display().to_string(),
-            });
-        }
-        Ok(target)
-    }
-
-    /// A link at /proc would put the real one elsewhere, and leave in its place what the image likes.
-    fn target_without_links(&self, root: BorrowedFd<'_>) -> Result<OwnedFd, InitError> {
-        let error = |cause| InitError::MountPoint {
-            target: self.target.display().to_string(),
-            cause,
-        };
-        let open =
-            || sys::path::open_without_links(root, &self.target, OFlags::PATH | OFlags::DIRECTORY);
-        match open() {
-            Err(e) if e.raw_os_error() == Some(2) => {
-                sys::path::make_in_root(root, &self.target, Missing::Directory, 0o755)
-                    .because(error)?;
-                open().because(error)
-            }
-            other => other.because(error),
-        }
-    }
-}
-
-/// Whether it lies on the container's own procfs; one of the host's that was bound somewhere is the caller's affair.
-fn is_in_proc(root: BorrowedFd<'_>, target: &OwnedFd) -> io::Result<bool> {
-    if !sys::path::is_on(target, sys::path::Magic::Proc)? {
-        return Ok(false);
-    }
-    match sys::path::open_without_links(root, Path::new("/proc"), OFlags::PATH) {
-        Ok(own) => Ok(rustix::fs::fstat(own)?.st_dev == rustix::fs::fstat(target)?.st_dev),
-        Err(_) => Ok(false),
     }
 }
 

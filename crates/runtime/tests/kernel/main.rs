@@ -13,6 +13,7 @@ mod hostile;
 mod isolation;
 mod limits;
 mod mounts;
+mod options;
 mod probe;
 mod userns;
 mod world;
@@ -50,6 +51,7 @@ fn all() -> Vec<Case> {
         isolation::CASES,
         limits::CASES,
         mounts::CASES,
+        options::CASES,
         userns::CASES,
     ]
     .concat()

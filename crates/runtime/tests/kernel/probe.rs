@@ -43,6 +43,10 @@ pub(crate) fn run(args: &[String]) -> i32 {
                 .open(word(1)),
         ),
         "stat" => stat(word(1)),
+        "readlink" => match std::fs::read_link(word(1)) {
+            Ok(target) => say(target.display()),
+            Err(e) => say(format!("errno {}", e.raw_os_error().unwrap_or(-1))),
+        },
         "tty" => terminal(),
         "unshare" => outcome(sys::namespace::unshare(sys::namespace::flags::NEWUTS)),
         "clone3" => outcome(sys::process::clone_single_threaded(0, None).map(
