@@ -12,6 +12,8 @@ pub struct Bundle {
     /// Paths of the host in it are absolute.
     pub spec: Spec,
     pub rootfs: PathBuf,
+    /// What is wrong with it and no reason to refuse it.
+    pub warnings: Vec<String>,
     /// The specification as it is on disk.
     pub(crate) text: Vec<u8>,
 }
@@ -29,10 +31,13 @@ impl Bundle {
             }
             Err(e) => return Err(Error::file("read", path)(e)),
         };
-        let spec = serde_json::from_slice(&text).map_err(|source| Error::Config {
+        let parsed = oci::spec::parse(&text).map_err(|source| Error::Config {
             path: path.clone(),
             source,
         })?;
+        let (spec, mut warnings) = (parsed.value, parsed.warnings);
+        runtime::validate(&spec)?;
+        warnings.extend(runtime::validate::warnings(&spec));
         let (spec, rootfs) = settle(spec, &directory, &path)?;
         if !rootfs.is_dir() {
             return Err(Error::NoRoot(rootfs));
@@ -41,6 +46,7 @@ impl Bundle {
             directory,
             spec,
             rootfs,
+            warnings,
             text,
         })
     }
@@ -101,7 +107,10 @@ mod tests {
     #[test]
     fn what_is_missing_is_named() {
         let no_root = load(r#"{"ociVersion":"1.2.0"}"#).unwrap_err();
-        assert!(no_root.to_string().ends_with("has no root"), "{no_root}");
+        assert!(
+            no_root.to_string().starts_with("root: missing"),
+            "{no_root}"
+        );
         let no_process = load(r#"{"ociVersion":"1.2.0","root":{"path":"rootfs"}}"#).unwrap_err();
         assert!(
             no_process.to_string().ends_with("has no process"),

@@ -56,7 +56,8 @@ impl Container {
     }
 
     pub(crate) fn cgroup(&self) -> Result<runtime::Cgroup> {
-        self.record.cgroup.open()
+        let place = self.record.cgroup.place(self.id())?;
+        Ok(runtime::Cgroup::open_at(&place)?)
     }
 
     /// A handle on the first process, if it lives.
@@ -102,7 +103,10 @@ impl Container {
     pub fn spec(&self) -> Result<Spec> {
         let path = self.directory.join(record::CONFIG);
         let text = std::fs::read(&path).map_err(Error::file("read", &path))?;
-        serde_json::from_slice(&text).map_err(|source| Error::Config { path, source })
+        let parsed = oci::spec::parse(&text);
+        parsed
+            .map(|parsed| parsed.value)
+            .map_err(|source| Error::Config { path, source })
     }
 }
 

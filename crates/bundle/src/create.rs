@@ -3,13 +3,14 @@
 //! In this order, so that nothing half-made is ever seen as a container: directory (which takes the id), control group, init, record,
 //! pid file. What was made is undone when a later step fails; init ends by itself when its maker is gone before the last step.
 
-use crate::cgroup::{Manager, Place};
 use crate::config::Bundle;
 use crate::container::Container;
 use crate::error::{Error, Result};
-use crate::record::{self, Record};
+use crate::hooks;
+use crate::record::{self, Group, Manager, Record};
 use crate::root::{Id, Root};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
+use runtime::cgroup::Place;
 use runtime::{
     Cgroup, Entry, Gate, Keyring, Launch, Netns, Pending, Reaper, Request, Rootfs, Seccomp,
     Started, Stdio,
@@ -36,22 +37,20 @@ pub struct Wish<'a> {
 
 /// Makes the container; [`crate::start::start`] starts it, from any process.
 pub fn create(root: &Root, id: &Id, bundle: &Bundle, wish: &Wish<'_>) -> Result<Container> {
-    let place = Place::of(cgroups_path(&bundle.spec), id.as_str(), wish.manager)?;
-    let directory = NewDirectory::make(root, id)?;
-    let cgroup = NewCgroup::make(&place, &bundle.spec)?;
-    let handle =
-        sys::mount::open_root(&directory.path).map_err(Error::file("open", &directory.path))?;
-    let gate = runtime::gate::listen(handle.as_fd())
-        .map_err(Error::file("make a socket in", &directory.path))?;
-    let mut pending = spawn(bundle, wish, &cgroup, Gate::Listener(gate.as_fd()))?;
-    pending.built()?;
-    if let (Some(socket), Some(master)) = (wish.console_socket, pending.take_terminal()) {
-        send_terminal(socket, &master)?;
-    }
-    settle(&directory, bundle, wish, place, &pending)?;
-    pending.leave()?;
-    cgroup.keep();
-    Container::open(directory.keep(), id.as_str())
+    make(root, id, bundle, wish, |made, state| {
+        let handle = sys::mount::open_root(&made.directory.path)
+            .map_err(Error::file("open", &made.directory.path))?;
+        let gate = runtime::gate::listen(handle.as_fd())
+            .map_err(Error::file("make a socket in", &made.directory.path))?;
+        let mut pending = made.spawn(Gate::Listener(gate.as_fd()), state)?;
+        pending.built()?;
+        if let (Some(socket), Some(master)) = (wish.console_socket, pending.take_terminal()) {
+            send_terminal(socket, &master)?;
+        }
+        made.settle(&pending)?;
+        Ok(pending.leave()?)
+    })
+    .map(|(container, _)| container)
 }
 
 /// A container that runs, as a child of the caller.
@@ -63,83 +62,125 @@ pub struct Running {
 
 /// Makes the container and starts it at once.
 pub fn run(root: &Root, id: &Id, bundle: &Bundle, wish: &Wish<'_>) -> Result<Running> {
-    let place = Place::of(cgroups_path(&bundle.spec), id.as_str(), wish.manager)?;
-    let directory = NewDirectory::make(root, id)?;
-    let cgroup = NewCgroup::make(&place, &bundle.spec)?;
-    let pending = spawn(bundle, wish, &cgroup, Gate::Caller)?;
-    settle(&directory, bundle, wish, place, &pending)?;
-    let mut process = pending.start()?;
-    if let Some(socket) = wish.console_socket
-        && let Some(master) = process.terminal.take()
-    {
-        send_terminal(socket, &master)?;
+    let (container, mut process) = make(root, id, bundle, wish, |made, state| {
+        let pending = made.spawn(Gate::Caller, state)?;
+        made.settle(&pending)?;
+        Ok(pending.start()?)
+    })?;
+    let mut finish = || {
+        if let Some(socket) = wish.console_socket
+            && let Some(master) = process.terminal.take()
+        {
+            send_terminal(socket, &master)?;
+        }
+        crate::start::started(&container)
+    };
+    if let Err(error) = finish() {
+        // The error at hand is the one to tell; what cannot be removed is still there to be deleted.
+        let _ = crate::delete::delete(&container, crate::delete::Force::Yes);
+        return Err(error);
     }
-    cgroup.keep();
-    let container = Container::open(directory.keep(), id.as_str())?;
     Ok(Running { container, process })
 }
 
-fn cgroups_path(spec: &Spec) -> Option<&Path> {
-    spec.linux().as_ref()?.cgroups_path().as_deref()
-}
-
-fn spawn<'a>(
+/// What there is before init.
+struct Made<'a> {
+    directory: NewDirectory,
+    cgroup: NewCgroup,
+    group: Group,
     bundle: &'a Bundle,
-    wish: &Wish<'a>,
-    cgroup: &'a NewCgroup,
-    gate: Gate<'a>,
-) -> Result<Pending> {
-    Ok(runtime::spawn(&Request {
-        spec: &bundle.spec,
-        rootfs: Rootfs::Directory(bundle.rootfs.clone()),
-        stdio: wish.stdio,
-        cgroup: cgroup.0.as_ref(),
-        netns: Netns::Spec,
-        user: None,
-        copy_up: Vec::new(),
-        reaper: Reaper::None,
-        seccomp: Seccomp::Spec,
-        launch: Launch {
-            gate,
-            pass_fds: wish.preserve_fds,
-            entry: wish.entry,
-            keyring: wish.keyring,
-            ..Launch::default()
-        },
-    })?)
+    wish: &'a Wish<'a>,
 }
 
-/// Writes down what was made. The pid file comes last: who waits for it finds everything else.
-fn settle(
-    directory: &NewDirectory,
+/// Makes everything around init, and undoes it when that does not become a container.
+fn make(
+    root: &Root,
+    id: &Id,
     bundle: &Bundle,
     wish: &Wish<'_>,
-    place: Place,
-    pending: &Pending,
-) -> Result<()> {
-    let path = &directory.path;
-    let start_time = pending.start_time()?;
-    let config = path.join(record::CONFIG);
-    std::fs::write(&config, &bundle.text).map_err(Error::file("write", &config))?;
-    let record = Record {
-        oci_version: bundle.spec.version().clone(),
-        id: directory.id.clone(),
-        bundle: bundle.directory.clone(),
-        rootfs: bundle.rootfs.clone(),
-        created: now(),
-        owner: rustix::process::getuid().as_raw(),
-        annotations: bundle.spec.annotations().clone().unwrap_or_default(),
-        pid: pending.pid(),
-        start_time,
-        cgroup: place,
-        own_pid_namespace: has_own_pid_namespace(&bundle.spec),
-        keeps_keyring: wish.keyring == Keyring::Inherited,
+    give_birth: impl FnOnce(&Made<'_>, Option<&runtime::hooks::State>) -> Result<Started>,
+) -> Result<(Container, Started)> {
+    let group = Group {
+        path: cgroups_path(&bundle.spec),
+        manager: wish.manager,
     };
-    state::record::write(&path.join(record::FILE), &record, Durability::Volatile)?;
-    if let Some(file) = wish.pid_file {
-        write_pid_file(file, pending.pid())?;
+    let place = group.place(id.as_str())?;
+    let directory = NewDirectory::make(root, id)?;
+    let made = Made {
+        directory,
+        cgroup: NewCgroup::make(&place, &bundle.spec)?,
+        group,
+        bundle,
+        wish,
+    };
+    let state = hooks::told(&bundle.spec, id.as_str(), &bundle.directory);
+    match give_birth(&made, state.as_ref()) {
+        Ok(started) => {
+            made.cgroup.keep();
+            let container = Container::open(made.directory.keep(), id.as_str())?;
+            Ok((container, started))
+        }
+        Err(error) => {
+            drop(made);
+            hooks::poststop_of_failed(&bundle.spec, state.as_ref());
+            Err(error)
+        }
     }
-    Ok(())
+}
+
+fn cgroups_path(spec: &Spec) -> Option<PathBuf> {
+    spec.linux().as_ref()?.cgroups_path().clone()
+}
+
+impl Made<'_> {
+    fn spawn(&self, gate: Gate<'_>, state: Option<&runtime::hooks::State>) -> Result<Pending> {
+        Ok(runtime::spawn(&Request {
+            spec: &self.bundle.spec,
+            rootfs: Rootfs::Directory(self.bundle.rootfs.clone()),
+            stdio: self.wish.stdio,
+            cgroup: self.cgroup.0.as_ref(),
+            netns: Netns::Spec,
+            user: None,
+            copy_up: Vec::new(),
+            reaper: Reaper::None,
+            seccomp: Seccomp::Spec,
+            launch: Launch {
+                gate,
+                pass_fds: self.wish.preserve_fds,
+                entry: self.wish.entry,
+                keyring: self.wish.keyring,
+                state,
+            },
+        })?)
+    }
+
+    /// Writes down what was made. The pid file comes last: who waits for it finds everything else.
+    fn settle(&self, pending: &Pending) -> Result<()> {
+        let (path, bundle) = (&self.directory.path, self.bundle);
+        let start_time = pending.start_time()?;
+        let config = path.join(record::CONFIG);
+        std::fs::write(&config, &bundle.text).map_err(Error::file("write", &config))?;
+        let record = Record {
+            oci_version: bundle.spec.version().clone(),
+            id: self.directory.id.clone(),
+            bundle: bundle.directory.clone(),
+            rootfs: bundle.rootfs.clone(),
+            created: now(),
+            owner: rustix::process::getuid().as_raw(),
+            annotations: bundle.spec.annotations().clone().unwrap_or_default(),
+            pid: pending.pid(),
+            start_time,
+            cgroup: self.group.clone(),
+            has_hooks: bundle.spec.hooks().is_some(),
+            own_pid_namespace: has_own_pid_namespace(&bundle.spec),
+            keeps_keyring: self.wish.keyring == Keyring::Inherited,
+        };
+        state::record::write(&path.join(record::FILE), &record, Durability::Volatile)?;
+        if let Some(file) = self.wish.pid_file {
+            write_pid_file(file, pending.pid())?;
+        }
+        Ok(())
+    }
 }
 
 fn now() -> i128 {
@@ -215,11 +256,7 @@ impl NewCgroup {
     fn make(place: &Place, spec: &Spec) -> Result<Self> {
         let linux = spec.linux().as_ref();
         let resources = linux.and_then(|linux| linux.resources().as_ref());
-        Ok(Self(Some(Cgroup::create(
-            &place.parent,
-            &place.name,
-            resources,
-        )?)))
+        Ok(Self(Some(Cgroup::place(place, resources)?)))
     }
 
     fn keep(mut self) {

@@ -17,7 +17,8 @@ pub enum Force {
     Yes,
 }
 
-pub fn delete(container: &Container, force: Force) -> Result<()> {
+/// What is returned are the hooks that failed afterwards: the container is gone all the same.
+pub fn delete(container: &Container, force: Force) -> Result<Vec<runtime::hooks::Error>> {
     let _lock = container.lock()?;
     let status = container.status();
     match (status, force) {
@@ -37,7 +38,14 @@ pub fn delete(container: &Container, force: Force) -> Result<()> {
         group.kill_all()?;
     }
     group.remove()?;
-    remove_directory(container)
+    let hooks = match container.record().has_hooks {
+        true => container.spec()?.hooks().clone(),
+        false => None,
+    };
+    remove_directory(container)?;
+    Ok(hooks.map_or_else(Vec::new, |hooks| {
+        crate::hooks::poststop(&hooks, container.record())
+    }))
 }
 
 fn end(container: &Container) -> Result<()> {

@@ -29,14 +29,14 @@ pub enum Error {
     #[error("cannot read the specification {}", path.display())]
     Config {
         path: PathBuf,
-        source: serde_json::Error,
+        source: oci::spec::Error,
     },
+    #[error(transparent)]
+    Invalid(#[from] runtime::validate::Error),
     #[error("the specification {} has no {what}", path.display())]
     Missing { path: PathBuf, what: &'static str },
     #[error("the root file system {} does not exist", .0.display())]
     NoRoot(PathBuf),
-    #[error("{} is not a valid cgroupsPath for systemd: it must be slice:prefix:name", .0.display())]
-    SystemdPath(PathBuf),
     #[error("container not running: {0}")]
     NotRunning(String),
     #[error("cannot start an already running container: {0}")]
@@ -53,8 +53,8 @@ pub enum Error {
     Pause { status: &'static str },
     #[error("container not paused: {0}")]
     NotPaused(String),
-    #[error("the container has no control group")]
-    NoCgroup,
+    #[error("the container has no control group {}", .0.display())]
+    NoCgroup(PathBuf),
     #[error("unable to signal init")]
     Signal(#[source] io::Error),
     #[error("the container's process did not end after SIGKILL: {0}")]

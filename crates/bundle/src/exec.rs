@@ -24,6 +24,7 @@ pub struct Wish<'a> {
 
 /// The process is a child of the caller.
 pub fn exec(container: &Container, wish: &Wish<'_>) -> Result<Started> {
+    runtime::validate::process(wish.process)?;
     match container.status() {
         Status::Stopped => return Err(Error::ExecStopped(container.id().to_owned())),
         Status::Paused if !wish.ignore_paused => {
@@ -72,17 +73,16 @@ pub fn exec(container: &Container, wish: &Wish<'_>) -> Result<Started> {
 }
 
 fn sub_group(container: &Container, below: &str) -> Result<runtime::Cgroup> {
-    let place = &container.record().cgroup;
+    let own = container.cgroup()?;
     let below = below.trim_matches('/');
-    let path = format!("{}/{}/{below}", place.parent, place.name);
-    let (parent, name) = path.rsplit_once('/').ok_or(Error::NoCgroup)?;
-    let group = match below.is_empty() {
-        true => container.cgroup()?,
-        false => runtime::Cgroup::open(parent, name)?,
-    };
+    if below.is_empty() {
+        return Ok(own);
+    }
+    let place = runtime::cgroup::Place::of_spec(Some(&own.path().join(below)), container.id())?;
+    let group = runtime::Cgroup::open_at(&place)?;
     if group.exists() {
         Ok(group)
     } else {
-        Err(Error::NoCgroup)
+        Err(Error::NoCgroup(place.path().to_owned()))
     }
 }

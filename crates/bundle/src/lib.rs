@@ -4,13 +4,13 @@
 //! control groups are `runtime`'s; arguments, texts and JSON shapes are the command line's: nothing here prints.
 //! Source: OCI runtime-spec `runtime.md` ("Lifecycle", "Operations").
 
-mod cgroup;
 pub mod config;
 mod container;
 pub mod create;
 pub mod delete;
 mod error;
 pub mod exec;
+mod hooks;
 pub mod kill;
 pub mod pause;
 pub mod processes;
@@ -21,12 +21,12 @@ pub mod state;
 pub mod template;
 pub mod update;
 
-pub use cgroup::Manager;
 pub use config::Bundle;
 pub use container::Container;
 pub use error::{Error, Result};
+pub use record::Manager;
 pub use root::{Id, Root};
 pub use state::{State, Status};
 
 /// The version of the runtime specification that is followed.
-pub const SPEC_VERSION: &str = "1.2.1";
+pub const SPEC_VERSION: &str = runtime::features::OCI_VERSION_MAX;

@@ -10,7 +10,8 @@
 //! The record says who the container is. How it is, the kernel says: whether the process with this start time lives, whether its group
 //! is frozen, whether the gate is there.
 
-use crate::cgroup::Place;
+use crate::error::Result;
+use runtime::cgroup::Place;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -32,9 +33,37 @@ pub struct Record {
     pub pid: i32,
     /// Clock ticks after boot: the pid is believed only with it.
     pub start_time: u64,
-    pub(crate) cgroup: Place,
+    pub(crate) cgroup: Group,
+    pub(crate) has_hooks: bool,
     /// With a pid namespace of its own, the first process takes all others along.
     pub(crate) own_pid_namespace: bool,
     /// The command's keyring is the creator's.
     pub(crate) keeps_keyring: bool,
+}
+
+/// Who keeps the control groups.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Manager {
+    #[default]
+    Cgroupfs,
+    Systemd,
+}
+
+/// Where the control group is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Group {
+    /// `linux.cgroupsPath`.
+    pub(crate) path: Option<PathBuf>,
+    pub(crate) manager: Manager,
+}
+
+impl Group {
+    pub(crate) fn place(&self, id: &str) -> Result<Place> {
+        let path = self.path.as_deref();
+        Ok(match self.manager {
+            Manager::Cgroupfs => Place::of_spec(path, id)?,
+            Manager::Systemd => Place::of_systemd(path, id)?,
+        })
+    }
 }

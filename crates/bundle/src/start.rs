@@ -12,5 +12,23 @@ pub fn start(container: &Container) -> Result<()> {
         Status::Stopped => return Err(Error::StartStopped(container.id().to_owned())),
         _ => return Err(Error::AlreadyStarted(container.id().to_owned())),
     }
-    Ok(runtime::gate::open(container.handle())?)
+    runtime::gate::open(container.handle())?;
+    started(container)
+}
+
+/// The hooks of a container that has just started; one that fails stops it.
+pub(crate) fn started(container: &Container) -> Result<()> {
+    if !container.record().has_hooks {
+        return Ok(());
+    }
+    let spec = container.spec()?;
+    let Some(hooks) = spec.hooks() else {
+        return Ok(());
+    };
+    let outcome = crate::hooks::poststart(hooks, container.record());
+    if outcome.is_err() {
+        // One that has ended meanwhile is stopped as well.
+        let _ = crate::kill::kill(container, 9, crate::kill::Whom::First);
+    }
+    outcome
 }

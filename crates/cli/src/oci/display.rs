@@ -91,7 +91,7 @@ pub(super) fn pretty(value: &impl serde::Serialize) -> String {
     serde_json::to_string_pretty(value).unwrap_or_default()
 }
 
-fn list(call: &Call, given: &Given) -> Outcome {
+fn list(call: &Call<'_>, given: &Given) -> Outcome {
     at_most(given, 0)?;
     let containers = call.root.list()?;
     if given.is_on("quiet") {
@@ -126,7 +126,7 @@ fn row(state: &State) -> Vec<String> {
     ]
 }
 
-fn ps(call: &Call, given: &Given) -> Outcome {
+fn ps(call: &Call<'_>, given: &Given) -> Outcome {
     let container = call.container(given)?;
     let (wanted, options) = trailing(given)?;
     let pids = bundle::processes::pids(&container)?;

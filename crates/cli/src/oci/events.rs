@@ -20,7 +20,7 @@ pub(super) const EVENTS: Verb = Verb {
     run: events,
 };
 
-fn events(call: &Call, given: &Given) -> Outcome {
+fn events(call: &Call<'_>, given: &Given) -> Outcome {
     at_most(given, 1)?;
     let container = call.container(given)?;
     let interval = interval(given.text("interval").unwrap_or("5s"))?;

@@ -9,6 +9,7 @@ use bundle::Container;
 use bundle::exec::{Wish, exec};
 use oci_spec::runtime::{Capability, Process};
 use std::ffi::OsStr;
+use std::path::Path;
 use std::str::FromStr;
 
 const FLAGS: &[Flag] = &[
@@ -41,17 +42,17 @@ pub(super) const EXEC: Verb = Verb {
 /// What runc ends with when the process could not be started.
 const NOT_STARTED: u8 = 255;
 
-fn run(call: &Call, given: &Given) -> Outcome {
+fn run(call: &Call<'_>, given: &Given) -> Outcome {
     start(call, given).map_err(|failure| match failure {
         Failure::Usage { .. } | Failure::Silent(_) => failure,
         other => Failure::said(format!("exec failed: {}", other.chain())).code(NOT_STARTED),
     })
 }
 
-fn start(call: &Call, given: &Given) -> Outcome {
+fn start(call: &Call<'_>, given: &Given) -> Outcome {
     let container = call.container(given)?;
     let mut process = match given.path("process") {
-        Some(path) => from_file(&path)?,
+        Some(path) => from_file(call, &path)?,
         None => from_flags(&container, given)?,
     };
     let detached = given.is_on("detach");
@@ -97,10 +98,15 @@ pub(super) fn check_console(terminal: bool, detached: bool, socket: bool) -> Res
     Ok(())
 }
 
-fn from_file(path: &std::path::Path) -> Result<Process, Failure> {
+fn from_file(call: &Call<'_>, path: &Path) -> Result<Process, Failure> {
     let text = std::fs::read(path).map_err(Failure::system(format!("read {}", path.display())))?;
-    serde_json::from_slice(&text)
-        .map_err(|e| Failure::said(format!("cannot read the process {}: {e}", path.display())))
+    let parsed = oci::spec::parse_process(&text)
+        .map_err(|e| Failure::said(format!("cannot read the process {}: {e}", path.display())))?;
+    parsed
+        .warnings
+        .iter()
+        .for_each(|warning| call.log.warn(warning));
+    Ok(parsed.value)
 }
 
 /// The container's own process, with what the flags say instead.

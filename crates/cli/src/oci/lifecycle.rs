@@ -3,7 +3,7 @@
 use super::argv::{Flag, Given, switch, value};
 use super::exec::{announce, check_console, passed_on, size};
 use super::{Call, Verb, at_most, attend, id, usage};
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Outcome, chain};
 use bundle::create::{Running, Wish};
 use bundle::delete::{Force, delete};
 use bundle::kill::{Whom, kill};
@@ -105,11 +105,15 @@ struct Making {
     keyring: Keyring,
 }
 
-fn making(given: &Given, detached: bool) -> Result<Making, Failure> {
+fn making(call: &Call<'_>, given: &Given, detached: bool) -> Result<Making, Failure> {
     at_most(given, 1)?;
     let id = Id::parse(id(given)?)?;
     let directory = given.path("bundle").unwrap_or_else(|| ".".into());
     let mut bundle = Bundle::load(&directory, given.path("config").as_deref())?;
+    bundle
+        .warnings
+        .iter()
+        .for_each(|warning| call.log.warn(warning));
     let console_socket = given.path("console-socket");
     check_console(has_terminal(&bundle), detached, console_socket.is_some())?;
     let wanted = given.number("preserve-fds").map_err(usage)?.unwrap_or(0);
@@ -143,7 +147,7 @@ fn has_terminal(bundle: &Bundle) -> bool {
 }
 
 impl Making {
-    fn wish<'a>(&'a self, call: &Call, stdio: Stdio<'a>) -> Wish<'a> {
+    fn wish<'a>(&'a self, call: &Call<'_>, stdio: Stdio<'a>) -> Wish<'a> {
         Wish {
             stdio,
             console_socket: self.console_socket.as_deref(),
@@ -165,8 +169,8 @@ impl Making {
     }
 }
 
-fn create(call: &Call, given: &Given) -> Outcome {
-    let making = making(given, true)?;
+fn create(call: &Call<'_>, given: &Given) -> Outcome {
+    let making = making(call, given, true)?;
     let streams = Streams::ours();
     let stdio = streams.stdio(making.size());
     bundle::create::create(
@@ -178,9 +182,9 @@ fn create(call: &Call, given: &Given) -> Outcome {
     Ok(0)
 }
 
-fn run(call: &Call, given: &Given) -> Outcome {
+fn run(call: &Call<'_>, given: &Given) -> Outcome {
     let detached = given.is_on("detach");
-    let making = making(given, detached)?;
+    let making = making(call, given, detached)?;
     let streams = Streams::ours();
     let stdio = streams.stdio(making.size());
     let Running { container, process } = bundle::create::run(
@@ -194,7 +198,7 @@ fn run(call: &Call, given: &Given) -> Outcome {
     }
     let code = attend::attend(process);
     if !given.is_on("keep") {
-        delete(&container, Force::Yes)?;
+        removed(call, delete(&container, Force::Yes)?);
     }
     code
 }
@@ -227,7 +231,7 @@ impl Streams {
     }
 }
 
-fn send(call: &Call, given: &Given) -> Outcome {
+fn send(call: &Call<'_>, given: &Given) -> Outcome {
     at_most(given, 2)?;
     let signal = given.words.get(1).map_or(Ok(15), parse_signal)?;
     let whom = match given.is_on("all") {
@@ -248,14 +252,21 @@ fn parse_signal(word: &OsString) -> Result<i32, Failure> {
     }
 }
 
-fn remove(call: &Call, given: &Given) -> Outcome {
+/// Hooks that failed when all was over.
+fn removed(call: &Call<'_>, failed: Vec<runtime::hooks::Error>) {
+    for error in failed {
+        call.log.warn(chain(&error));
+    }
+}
+
+fn remove(call: &Call<'_>, given: &Given) -> Outcome {
     at_most(given, 1)?;
     let force = match given.is_on("force") {
         true => Force::Yes,
         false => Force::No,
     };
     match call.container(given) {
-        Ok(container) => delete(&container, force)?,
+        Ok(container) => removed(call, delete(&container, force)?),
         // Asked to see to it that it is gone, and it is.
         Err(Failure::Bundle(Error::Unknown(_))) if force == Force::Yes => {
             bundle::delete::sweep(&call.root, &Id::parse(id(given)?)?)?;

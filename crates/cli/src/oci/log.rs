@@ -55,6 +55,13 @@ impl Log {
         output::note(&message);
     }
 
+    pub(super) fn warn(&self, message: impl std::fmt::Display) {
+        match &self.file {
+            Some(_) => self.write("warning", &message.to_string()),
+            None => output::warn(message),
+        }
+    }
+
     fn write(&self, level: &str, message: &str) {
         let Some(mut file) = self.file.as_ref() else {
             return;

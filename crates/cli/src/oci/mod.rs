@@ -51,7 +51,7 @@ struct Verb {
     flags: &'static [Flag],
     /// After so many words flags are somebody else's.
     words: usize,
-    run: fn(&Call, &Given) -> Outcome,
+    run: fn(&Call<'_>, &Given) -> Outcome,
 }
 
 const VERBS: &[Verb] = &[
@@ -69,16 +69,18 @@ const VERBS: &[Verb] = &[
     update::UPDATE,
     events::EVENTS,
     spec::SPEC,
+    spec::FEATURES,
 ];
 
 /// One call: the options before the verb.
 #[derive(Debug)]
-struct Call {
+struct Call<'a> {
     root: Root,
     manager: Manager,
+    log: &'a Log,
 }
 
-impl Call {
+impl Call<'_> {
     /// The container whose id is the first word.
     fn container(&self, given: &Given) -> Result<Container, Failure> {
         Ok(self.root.find(id(given)?)?)
@@ -149,6 +151,7 @@ fn command(program: &str, args: &[OsString], log: &mut Log) -> Outcome {
     let call = Call {
         root: Root::new(globals.path("root").unwrap_or_else(|| DEFAULT_ROOT.into())),
         manager: manager(&globals)?,
+        log,
     };
     (verb.run)(&call, &given)
 }

@@ -1,9 +1,10 @@
-//! `spec`: writes a configuration to start from.
+//! `spec` and `features`: a configuration to start from, and what one may say.
 
 use super::argv::{Given, switch, value};
 use super::display::pretty;
 use super::{Call, Verb, at_most};
 use crate::failure::{Failure, Outcome};
+use crate::output;
 use bundle::template::specification;
 use std::io::Write;
 
@@ -15,7 +16,19 @@ pub(super) const SPEC: Verb = Verb {
     run: write,
 };
 
-fn write(_: &Call, given: &Given) -> Outcome {
+pub(super) const FEATURES: Verb = Verb {
+    name: "features",
+    usage: "",
+    flags: &[],
+    words: usize::MAX,
+    run: |_, given| {
+        at_most(given, 0)?;
+        output::line(pretty(&runtime::features()))?;
+        Ok(0)
+    },
+};
+
+fn write(_: &Call<'_>, given: &Given) -> Outcome {
     at_most(given, 0)?;
     let directory = given.path("bundle").unwrap_or_else(|| ".".into());
     let path = directory.join("config.json");

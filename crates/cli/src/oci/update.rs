@@ -65,7 +65,7 @@ const SIZES: [(&str, &str); 5] = [
     ("kernel-memory-tcp", "kernelTCP"),
 ];
 
-fn update(call: &Call, given: &Given) -> Outcome {
+fn update(call: &Call<'_>, given: &Given) -> Outcome {
     at_most(given, 1)?;
     let container = call.container(given)?;
     for flag in ["l3-cache-schema", "mem-bw-schema"] {
