@@ -141,12 +141,14 @@ impl CapabilitySets {
             }
             Ok(set)
         };
+        let (permitted, inheritable) = (set(wanted.permitted())?, set(wanted.inheritable())?);
         Ok(Self {
             bounding: set(wanted.bounding())?,
             effective: set(wanted.effective())?,
-            permitted: set(wanted.permitted())?,
-            inheritable: set(wanted.inheritable())?,
-            ambient: set(wanted.ambient())?,
+            permitted,
+            inheritable,
+            // capabilities(7): no capability can be ambient that is not both. Builders of images ask for such sets all the same.
+            ambient: CapabilitySet(set(wanted.ambient())?.0 & permitted.0 & inheritable.0),
         })
     }
 }
