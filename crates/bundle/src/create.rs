@@ -7,6 +7,7 @@ use crate::config::Bundle;
 use crate::container::Container;
 use crate::error::{Error, Result};
 use crate::hooks;
+use crate::rdt::NewClass;
 use crate::record::{self, Group, Manager, Record};
 use crate::root::{Id, Root};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
@@ -87,6 +88,7 @@ pub fn run(root: &Root, id: &Id, bundle: &Bundle, wish: &Wish<'_>) -> Result<Run
 struct Made<'a> {
     directory: NewDirectory,
     cgroup: NewCgroup,
+    class: NewClass,
     group: Group,
     bundle: &'a Bundle,
     wish: &'a Wish<'a>,
@@ -109,6 +111,7 @@ fn make(
     let made = Made {
         directory,
         cgroup: NewCgroup::make(&place, &bundle.spec)?,
+        class: NewClass::make(&bundle.spec, id.as_str())?,
         group,
         bundle,
         wish,
@@ -117,6 +120,7 @@ fn make(
     match give_birth(&made, state.as_ref()) {
         Ok(started) => {
             made.cgroup.keep();
+            made.class.keep();
             let container = Container::open(made.directory.keep(), id.as_str())?;
             Ok((container, started))
         }
@@ -158,6 +162,7 @@ impl Made<'_> {
     fn settle(&self, pending: &Pending) -> Result<()> {
         let (path, bundle) = (&self.directory.path, self.bundle);
         let start_time = pending.start_time()?;
+        self.class.add(pending.pid())?;
         let config = path.join(record::CONFIG);
         std::fs::write(&config, &bundle.text).map_err(Error::file("write", &config))?;
         let record = Record {
@@ -172,6 +177,7 @@ impl Made<'_> {
             start_time,
             cgroup: self.group.clone(),
             has_hooks: bundle.spec.hooks().is_some(),
+            has_class: has_class(&bundle.spec),
             own_pid_namespace: has_own_pid_namespace(&bundle.spec),
             keeps_keyring: self.wish.keyring == Keyring::Inherited,
         };
@@ -181,6 +187,12 @@ impl Made<'_> {
         }
         Ok(())
     }
+}
+
+fn has_class(spec: &Spec) -> bool {
+    spec.linux()
+        .as_ref()
+        .is_some_and(|linux| linux.intel_rdt().is_some())
 }
 
 fn now() -> i128 {

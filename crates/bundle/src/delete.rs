@@ -38,6 +38,9 @@ pub fn delete(container: &Container, force: Force) -> Result<Vec<runtime::hooks:
         group.kill_all()?;
     }
     group.remove()?;
+    if let Some(class) = crate::rdt::of(container)? {
+        class.remove()?;
+    }
     let hooks = match container.record().has_hooks {
         true => container.spec()?.hooks().clone(),
         false => None,

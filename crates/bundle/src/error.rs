@@ -53,8 +53,10 @@ pub enum Error {
     Pause { status: &'static str },
     #[error("container not paused: {0}")]
     NotPaused(String),
-    #[error("the container has no control group {}", .0.display())]
-    NoCgroup(PathBuf),
+    #[error(
+        "container {0:?} was made without linux.intelRdt: its cache and bandwidth cannot be changed"
+    )]
+    NoClass(String),
     #[error("unable to signal init")]
     Signal(#[source] io::Error),
     #[error("the container's process did not end after SIGKILL: {0}")]
@@ -73,6 +75,8 @@ pub enum Error {
     Runtime(#[from] runtime::Error),
     #[error(transparent)]
     Cgroup(#[from] runtime::cgroup::Error),
+    #[error(transparent)]
+    Rdt(#[from] runtime::rdt::Error),
 }
 
 impl Error {

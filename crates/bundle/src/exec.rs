@@ -37,7 +37,7 @@ pub fn exec(container: &Container, wish: &Wish<'_>) -> Result<Started> {
         .ok_or_else(|| Error::ExecStopped(container.id().to_owned()))?;
     let group = match wish.cgroup {
         None => container.cgroup()?,
-        Some(below) => sub_group(container, below)?,
+        Some(below) => container.cgroup()?.subgroup(below)?,
     };
     let spec = container.spec()?;
     let profile = spec
@@ -70,19 +70,4 @@ pub fn exec(container: &Container, wish: &Wish<'_>) -> Result<Started> {
         write_pid_file(file, started.pid)?;
     }
     Ok(started)
-}
-
-fn sub_group(container: &Container, below: &str) -> Result<runtime::Cgroup> {
-    let own = container.cgroup()?;
-    let below = below.trim_matches('/');
-    if below.is_empty() {
-        return Ok(own);
-    }
-    let place = runtime::cgroup::Place::of_spec(Some(&own.path().join(below)), container.id())?;
-    let group = runtime::Cgroup::open_at(&place)?;
-    if group.exists() {
-        Ok(group)
-    } else {
-        Err(Error::NoCgroup(place.path().to_owned()))
-    }
 }

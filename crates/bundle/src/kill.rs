@@ -12,28 +12,14 @@ pub enum Whom {
 
 pub fn kill(container: &Container, signal: i32, whom: Whom) -> Result<()> {
     if whom == Whom::All {
-        return kill_all(container, signal);
+        // Also when the first process is gone.
+        return Ok(container.cgroup()?.signal_all(signal)?);
     }
     let process = container
         .process()
         .ok_or_else(|| Error::NotRunning(container.id().to_owned()))?;
     sys::process::pidfd_send_signal(&process, signal).map_err(Error::Signal)?;
     thaw_for(container, signal);
-    Ok(())
-}
-
-/// Everybody in the control group, also when the first process is gone.
-fn kill_all(container: &Container, signal: i32) -> Result<()> {
-    let group = container.cgroup()?;
-    if signal == KILL {
-        return Ok(group.kill_all()?);
-    }
-    for pid in group.pids()? {
-        if let Ok(pidfd) = sys::process::pidfd_open(pid) {
-            // It may have ended by itself in between.
-            let _ = sys::process::pidfd_send_signal(pidfd, signal);
-        }
-    }
     Ok(())
 }
 

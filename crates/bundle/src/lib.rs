@@ -14,6 +14,7 @@ mod hooks;
 pub mod kill;
 pub mod pause;
 pub mod processes;
+mod rdt;
 pub mod record;
 pub mod root;
 pub mod start;

@@ -2,8 +2,9 @@
 
 use crate::container::Container;
 use crate::error::{Error, Result};
+use crate::rdt;
 use crate::state::Status;
-use runtime::Stats;
+use runtime::cgroup::{OomWatch, Report};
 
 /// The host's pids, in their order.
 pub fn pids(container: &Container) -> Result<Vec<i32>> {
@@ -13,14 +14,18 @@ pub fn pids(container: &Container) -> Result<Vec<i32>> {
 }
 
 /// What the container uses now.
-pub fn stats(container: &Container) -> Result<Stats> {
+pub fn report(container: &Container) -> Result<Report> {
     if container.status() == Status::Stopped {
         return Err(Error::NotRunning(container.id().to_owned()));
     }
-    Ok(container.cgroup()?.stats())
+    let mut report = container.cgroup()?.report(Some(container.record().pid));
+    if let Some(class) = rdt::of(container)? {
+        report.intel_rdt = class.report();
+    }
+    Ok(report)
 }
 
-/// How often the kernel killed a process here for want of memory.
-pub fn oom_count(container: &Container) -> Result<u64> {
-    Ok(container.cgroup()?.oom_count())
+/// Tells when the kernel kills a process of the container for want of memory.
+pub fn watch_oom(container: &Container) -> Result<OomWatch> {
+    Ok(container.cgroup()?.watch_oom()?)
 }

@@ -35,6 +35,8 @@ pub struct Record {
     pub start_time: u64,
     pub(crate) cgroup: Group,
     pub(crate) has_hooks: bool,
+    /// `linux.intelRdt`.
+    pub(crate) has_class: bool,
     /// With a pid namespace of its own, the first process takes all others along.
     pub(crate) own_pid_namespace: bool,
     /// The command's keyring is the creator's.

@@ -7,10 +7,11 @@ use super::argv::{Given, switch, value};
 use super::{Call, Verb, at_most, usage};
 use crate::failure::{Failure, Outcome};
 use crate::output;
+use bundle::processes::{report, watch_oom};
 use bundle::{Container, Status};
-use runtime::Stats;
+use runtime::cgroup::OomEvent;
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(super) const EVENTS: Verb = Verb {
     name: "events",
@@ -31,17 +32,26 @@ fn events(call: &Call<'_>, given: &Given) -> Outcome {
     if container.status() == Status::Stopped {
         return Err(bundle::Error::NotRunning(container.id().to_owned()).into());
     }
-    let mut killed = bundle::processes::oom_count(&container)?;
+    let mut watch = watch_oom(&container)?;
+    let mut due = Instant::now() + interval;
     loop {
-        if container.await_end(interval) {
-            return Ok(0);
+        match watch
+            .next(Some(due.saturating_duration_since(Instant::now())))
+            .map_err(bundle::Error::from)?
+        {
+            Some(OomEvent::End) => return Ok(0),
+            Some(OomEvent::Oom) => {
+                output::line(json!({"type": "oom", "id": container.id()}))?;
+            }
+            None if Instant::now() >= due => {
+                if container.status() == Status::Stopped {
+                    return Ok(0);
+                }
+                output::line(stats_event(&container)?)?;
+                due = Instant::now() + interval;
+            }
+            None => {}
         }
-        let now = bundle::processes::oom_count(&container)?;
-        for _ in killed..now {
-            output::line(json!({"type": "oom", "id": container.id()}))?;
-        }
-        killed = now;
-        output::line(stats_event(&container)?)?;
     }
 }
 
@@ -68,55 +78,8 @@ fn interval(text: &str) -> Result<Duration, Failure> {
 }
 
 fn stats_event(container: &Container) -> Result<Value, Failure> {
-    let stats = bundle::processes::stats(container)?;
-    Ok(json!({"type": "stats", "id": container.id(), "data": data(&stats)}))
-}
-
-fn data(stats: &Stats) -> Value {
-    json!({
-        "cpu": {
-            "usage": {
-                "total": stats.cpu_ns,
-                "kernel": stats.cpu_system_ns,
-                "user": stats.cpu_user_ns,
-            },
-            "throttling": {
-                "periods": stats.periods,
-                "throttledPeriods": stats.throttled_periods,
-                "throttledTime": stats.throttled_ns,
-            },
-        },
-        "memory": {
-            "cache": stats.memory_cache,
-            "usage": {
-                "limit": stats.memory_limit.unwrap_or(u64::MAX),
-                "usage": stats.memory,
-                "max": stats.memory_max,
-                "failcnt": 0,
-            },
-            "raw": {
-                "inactive_file": stats.memory_inactive_file,
-                "rss": stats.memory_rss,
-            },
-        },
-        "pids": {
-            "current": stats.pids,
-            "limit": stats.pids_limit.unwrap_or(0),
-        },
-        "blkio": {
-            "ioServiceBytesRecursive": [
-                {"op": "Read", "value": stats.io_read_bytes},
-                {"op": "Write", "value": stats.io_write_bytes},
-            ],
-            "ioServicedRecursive": [
-                {"op": "Read", "value": stats.io_read_ops},
-                {"op": "Write", "value": stats.io_write_ops},
-            ],
-        },
-        "hugetlb": {},
-        "intel_rdt": {},
-        "network_interfaces": null,
-    })
+    let data = report(container)?;
+    Ok(json!({"type": "stats", "id": container.id(), "data": data}))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::argv::{Flag, Given, value};
 use super::{Call, Verb, at_most, usage};
 use crate::failure::{Failure, Outcome};
-use oci_spec::runtime::LinuxResources;
+use oci_spec::runtime::{LinuxIntelRdt, LinuxResources};
 use serde_json::{Map, Value, json};
 use std::io::Read;
 use std::path::Path;
@@ -68,18 +68,15 @@ const SIZES: [(&str, &str); 5] = [
 fn update(call: &Call<'_>, given: &Given) -> Outcome {
     at_most(given, 1)?;
     let container = call.container(given)?;
-    for flag in ["l3-cache-schema", "mem-bw-schema"] {
-        if given.get(flag).is_some() {
-            return Err(Failure::said(format!(
-                "--{flag} cannot be used: cache and bandwidth allocation (resctrl) is not supported"
-            )));
-        }
-    }
     let resources = match given.path("resources") {
         Some(path) => from_file(&path)?,
         None => from_flags(given)?,
     };
-    bundle::update::update(&container, &resources)?;
+    let mut class = LinuxIntelRdt::default();
+    let text = |flag| given.text(flag).map(str::to_owned);
+    class.set_l3_cache_schema(text("l3-cache-schema"));
+    class.set_mem_bw_schema(text("mem-bw-schema"));
+    bundle::update::update(&container, &resources, &class)?;
     Ok(0)
 }
 
