@@ -322,6 +322,19 @@ pub enum Error {
     OffsetsWithoutNamespace,
     #[error("unknown clock {name:?} in timeOffsets: only monotonic and boottime have offsets")]
     UnknownClock { name: String },
+    #[error("cannot look at the interfaces for linux.netDevices")]
+    NetDevices(#[source] sys::netlink::Error),
+    #[error("there is no interface {name:?} for linux.netDevices")]
+    NoSuchInterface { name: String },
+    #[error("cannot give the interface {name:?} to the container as {inside:?}")]
+    NetDevice {
+        name: String,
+        inside: String,
+        #[source]
+        source: sys::netlink::Error,
+    },
+    #[error("linux.netDevices needs a network namespace of the container's own")]
+    DevicesWithoutNamespace,
     #[error("cannot make a time namespace with these offsets")]
     TimeNamespace(#[source] io::Error),
     #[error("cannot give the container's user namespace its ids")]

@@ -24,6 +24,7 @@ pub mod hooks;
 mod idmap;
 mod init;
 mod namespaces;
+mod netdev;
 mod overlay;
 mod protocol;
 pub mod rdt;

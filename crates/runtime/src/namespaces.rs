@@ -9,7 +9,7 @@ use oci_spec::runtime::{
     LinuxIdMapping, LinuxNamespace, LinuxNamespaceType, LinuxTimeOffset, Spec,
 };
 use std::collections::HashMap;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use sys::namespace::flags;
 use sys::userns::{IdMap, IdRange};
@@ -169,6 +169,17 @@ impl Namespaces {
             User::New(_) => !self.join.is_empty() || self.join_mount.is_some(),
             User::Join(_) => true,
         }
+    }
+
+    /// The network namespace init enters, when it makes none.
+    pub(crate) fn joined_network(&self) -> Option<BorrowedFd<'_>> {
+        let joined = self.join.iter().find(|(flag, ..)| *flag == flags::NEWNET);
+        joined.map(|(.., fd)| fd.as_fd())
+    }
+
+    /// Whether init's network is known and not the caller's from its birth on.
+    pub(crate) fn has_network(&self) -> bool {
+        self.new & flags::NEWNET != 0 || self.joined_network().is_some()
     }
 
     pub(crate) fn has_user(&self) -> bool {

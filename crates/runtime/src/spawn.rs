@@ -6,7 +6,7 @@ use crate::init::mounts::{self, Planned};
 use crate::namespaces::{Namespaces, User};
 use crate::protocol::{self, FromInit};
 use crate::request::Request;
-use crate::{handover, idmap, init};
+use crate::{handover, idmap, init, netdev};
 use oci_spec::runtime::Hooks;
 use std::cell::Cell;
 use std::io;
@@ -59,6 +59,10 @@ pub fn spawn(request: &Request<'_>) -> Result<Pending, Error> {
     let namespaces = Namespaces::of(request.spec, request.netns)?;
     let mut plan = mounts::plan(request.spec, &namespaces)?;
     idmap::make_namespaces(plan.iter_mut().filter_map(Planned::mapping), &namespaces)?;
+    let devices = netdev::wanted(request.spec);
+    if !devices.is_empty() && !namespaces.has_network() {
+        return Err(Error::DevicesWithoutNamespace);
+    }
     let filter = crate::seccomp::for_request(request)?;
     let (ours, theirs) = sys::socket::seqpacket_pair().map_err(Error::Socket)?;
     let birth = Birth {
@@ -94,6 +98,16 @@ pub fn spawn(request: &Request<'_>) -> Result<Pending, Error> {
         pending.child(),
         pending.socket(),
     )?;
+    // Last: what fails before has moved nothing.
+    if !devices.is_empty() {
+        let netns = match namespaces.joined_network() {
+            Some(fd) => {
+                rustix::io::fcntl_dupfd_cloexec(fd, 0).map_err(|e| Error::Gone(e.into()))?
+            }
+            None => pending.netns().map_err(Error::Gone)?,
+        };
+        netdev::give(&devices, netns.as_fd())?;
+    }
     Ok(pending)
 }
 

@@ -10,7 +10,7 @@
 mod dump;
 mod link;
 
-pub use dump::{Address, RouteEntry};
+pub use dump::{Address, Lifetime, RouteEntry};
 pub use link::{Request, RouteSocket};
 
 use netlink_sys::{Socket, SocketAddr};

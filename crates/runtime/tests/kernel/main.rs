@@ -13,6 +13,7 @@ mod hostile;
 mod isolation;
 mod limits;
 mod mounts;
+mod netdev;
 mod options;
 mod probe;
 mod userns;
@@ -51,6 +52,7 @@ fn all() -> Vec<Case> {
         isolation::CASES,
         limits::CASES,
         mounts::CASES,
+        netdev::CASES,
         options::CASES,
         userns::CASES,
     ]

@@ -6,7 +6,7 @@ use super::link::append;
 use super::{Datagram, Error, NLM_F_DUMP, NLM_F_REQUEST, RouteSocket};
 use netlink_packet_core::Parseable;
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::address::{AddressAttribute, AddressMessage};
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -26,6 +26,16 @@ pub struct Address {
     pub interface: u32,
     pub address: IpAddr,
     pub prefix: u8,
+    pub lifetime: Lifetime,
+}
+
+/// Where an address is from, as far as it shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lifetime {
+    /// Given by somebody, for good and for the whole network.
+    Given,
+    /// Leased, made up by the kernel, or of this link or host only.
+    Passing,
 }
 
 impl RouteSocket {
@@ -125,5 +135,17 @@ fn interface_address(message: &AddressMessage) -> Option<Address> {
         interface: message.header.index,
         address,
         prefix: message.header.prefix_len,
+        lifetime: lifetime(message),
     })
+}
+
+fn lifetime(message: &AddressMessage) -> Lifetime {
+    let permanent = message.attributes.iter().any(|attribute| {
+        matches!(attribute, AddressAttribute::Flags(flags) if flags.contains(AddressFlags::Permanent))
+    });
+    if permanent && message.header.scope == AddressScope::Universe {
+        Lifetime::Given
+    } else {
+        Lifetime::Passing
+    }
 }

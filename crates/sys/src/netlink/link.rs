@@ -60,6 +60,12 @@ pub enum Request<'a> {
         index: u32,
         name: &'a str,
     },
+    /// Into another namespace, by another name or the same, in one step. Its addresses are lost on the way, and it is down.
+    Move {
+        index: u32,
+        name: &'a str,
+        netns: BorrowedFd<'a>,
+    },
     /// Present already is as good.
     AddAddress {
         index: u32,
@@ -206,6 +212,17 @@ fn message(request: &Request<'_>) -> (String, u16, RouteNetlinkMessage) {
             message.header.index = index;
             message.attributes.push(LinkAttribute::IfName(name.into()));
             (format!("name an interface {name}"), 0, M::NewLink(message))
+        }
+        Request::Move { index, name, netns } => {
+            let mut message = LinkMessage::default();
+            message.header.index = index;
+            let target = LinkAttribute::NetNsFd(netns.as_raw_fd());
+            message.attributes = vec![LinkAttribute::IfName(name.into()), target];
+            (
+                format!("move an interface into the container as {name}"),
+                0,
+                M::NewLink(message),
+            )
         }
         Request::AddAddress {
             index,
