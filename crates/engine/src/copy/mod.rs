@@ -66,6 +66,10 @@ impl View {
         })
     }
 
+    pub(crate) fn is_host(&self) -> bool {
+        self.below == Links::Refused
+    }
+
     /// A container's files as it sees them.
     pub fn container(ctx: &Context, container: &ContainerRecord) -> Result<Self> {
         if let Some(process) = State::load(ctx, container.id.as_str())?.process() {

@@ -5,11 +5,13 @@
 use super::View;
 use crate::error::{Error, Result};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
+use std::ffi::CString;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 /// Writes a file or a whole directory as a tar in which it is called `name` (empty: `.`).
 pub fn pack(
@@ -29,38 +31,59 @@ pub fn pack(
         .open(source, OFlags::PATH | last)
         .map_err(Error::file("open", source))?;
     let name = if name.is_empty() { "." } else { name };
+    let mut todo = Vec::new();
+    take(&mut builder, &mut todo, top, PathBuf::from(name))?;
     // Deepest last: a directory stands before its entries.
-    let mut todo = vec![(top, PathBuf::from(name))];
-    while let Some((handle, path)) = todo.pop() {
-        let failed = |e: std::io::Error| Error::file("copy", &path)(e);
-        let stat =
-            rustix::fs::statat(&handle, "", AtFlags::EMPTY_PATH).map_err(|e| failed(e.into()))?;
-        append(&mut builder, &handle, &path, &stat).map_err(failed)?;
-        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-            todo.extend(children(&handle, &path).map_err(failed)?);
+    while let Some(next) = todo.pop() {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match rustix::fs::openat(&*next.directory, &next.name, flags, Mode::empty()) {
+            Ok(handle) => take(&mut builder, &mut todo, handle, next.path)?,
+            // Gone since it was listed.
+            Err(rustix::io::Errno::NOENT) => {}
+            Err(e) => return Err(Error::file("copy", &next.path)(e.into())),
         }
     }
     builder.finish().map_err(Error::file("copy", source))
 }
 
-fn children(directory: &OwnedFd, path: &Path) -> std::io::Result<Vec<(OwnedFd, PathBuf)>> {
-    let readable = reopen(directory, OFlags::RDONLY | OFlags::DIRECTORY)?;
+/// An entry of a directory that was listed; opened when its turn comes, so that a directory of a million files does not take as
+/// many descriptors.
+struct Listed {
+    directory: Rc<OwnedFd>,
+    name: CString,
+    path: PathBuf,
+}
+
+/// Writes one file, and remembers what is in it if it is a directory.
+fn take(
+    builder: &mut tar::Builder<&mut dyn Write>,
+    todo: &mut Vec<Listed>,
+    handle: OwnedFd,
+    path: PathBuf,
+) -> Result<()> {
+    let failed = |e: std::io::Error| Error::file("copy", &path)(e);
+    let stat =
+        rustix::fs::statat(&handle, "", AtFlags::EMPTY_PATH).map_err(|e| failed(e.into()))?;
+    append(builder, &handle, &path, &stat).map_err(failed)?;
+    if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+        todo.extend(children(handle, &path).map_err(failed)?);
+    }
+    Ok(())
+}
+
+fn children(directory: OwnedFd, path: &Path) -> std::io::Result<Vec<Listed>> {
+    let readable = reopen(&directory, OFlags::RDONLY | OFlags::DIRECTORY)?;
+    let directory = Rc::new(directory);
     let mut entries = Vec::new();
     for entry in Dir::read_from(&readable)? {
         let entry = entry?;
         let name = entry.file_name();
-        if matches!(name.to_bytes(), b"." | b"..") {
-            continue;
-        }
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match rustix::fs::openat(directory, name, flags, Mode::empty()) {
-            Ok(handle) => entries.push((
-                handle,
-                path.join(std::ffi::OsStr::from_bytes(name.to_bytes())),
-            )),
-            // Gone since it was listed.
-            Err(rustix::io::Errno::NOENT) => {}
-            Err(e) => return Err(e.into()),
+        if !matches!(name.to_bytes(), b"." | b"..") {
+            entries.push(Listed {
+                directory: Rc::clone(&directory),
+                name: name.to_owned(),
+                path: path.join(std::ffi::OsStr::from_bytes(name.to_bytes())),
+            });
         }
     }
     Ok(entries)

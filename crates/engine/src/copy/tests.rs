@@ -164,7 +164,7 @@ fn names_that_lead_out_are_refused_and_absolute_ones_are_taken_from_the_director
 
 /// CVE-2018-15664, CVE-2024-21626's cousin: a link made by one entry, and a file through it by the next.
 #[test]
-fn a_file_through_a_link_of_the_same_archive_does_not_leave_the_directory() {
+fn a_file_through_a_link_of_the_same_archive_does_not_leave_the_directory_cve_2018_15664() {
     let folder = Folder::new();
     fs::create_dir(folder.path("outside")).unwrap();
     let outside = folder.path("outside").display().to_string();
@@ -203,4 +203,116 @@ fn an_archive_cut_in_the_middle_is_an_error() {
     let target = folder.path("target");
     assert!(unpack(&host, &target, Owner::Root, &mut &bytes[..2000]).is_err());
     assert!(unpack(&host, &target, Owner::Root, &mut &b"no tar at all"[..]).is_err());
+}
+
+/// A container's root, and a directory beside it that is none of its business.
+fn container(folder: &Folder) -> View {
+    fs::create_dir_all(folder.path("root/data/dir")).unwrap();
+    fs::create_dir_all(folder.path("outside/dir")).unwrap();
+    fs::write(folder.path("outside/dir/secret"), "secret").unwrap();
+    View {
+        root: open_directory(&folder.path("root")).unwrap(),
+        mounts: Vec::new(),
+        below: Links::Followed,
+    }
+}
+
+/// While files are copied to and fro, the container swaps a directory for a link that leads to the host's.
+#[test]
+fn a_directory_swapped_during_the_copy_leads_nowhere_else_cve_2018_15664() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let folder = Folder::new();
+    let inside = container(&folder);
+    let data = folder.path("root/data");
+    let up = format!(
+        "../../../../../../../../..{}",
+        folder.path("outside/dir").display()
+    );
+    symlink(up, data.join("link")).unwrap();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let dir = fs::File::open(&data).unwrap();
+            let exchange = rustix::fs::RenameFlags::EXCHANGE;
+            while !over.load(Ordering::Relaxed) {
+                rustix::fs::renameat_with(&dir, "dir", &dir, "link", exchange).unwrap();
+            }
+        });
+        let bytes = archive(&[
+            ("evil", Regular, "x"),
+            ("sub", tar::EntryType::Directory, ""),
+        ]);
+        let mut arrived = 0;
+        for _ in 0..400 {
+            let mut source = bytes.as_slice();
+            let target = Path::new("/data/dir");
+            arrived += usize::from(unpack(&inside, target, Owner::Root, &mut source).is_ok());
+            let mut read = Vec::new();
+            let _ = pack(&inside, Path::new("/data"), "data", false, &mut read);
+            let found = read.windows(6).any(|w| w == b"secret");
+            assert!(!found, "the host's file was read");
+        }
+        over.store(true, Ordering::Relaxed);
+        assert!(arrived > 0, "some get through");
+    });
+    let names: Vec<_> = fs::read_dir(folder.path("outside/dir")).unwrap().collect();
+    assert_eq!(names.len(), 1, "nothing was written outside");
+}
+
+/// What a container marks set-user-id or makes a device does not become one for everybody on the host.
+#[test]
+fn rights_are_not_lent_to_the_host() {
+    let folder = Folder::new();
+    fs::create_dir(folder.path("target")).unwrap();
+    let mut builder = tar::Builder::new(Vec::new());
+    for (name, kind, uid, mode) in [
+        ("suid", Regular, 0, 0o4755),
+        ("users", Regular, 1000, 0o6755),
+        ("disk", tar::EntryType::Block, 0, 0o666),
+    ] {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_mode(mode);
+        header.set_uid(uid);
+        header.set_gid(0);
+        header.set_size(0);
+        header.set_device_major(8).unwrap();
+        header.set_device_minor(0).unwrap();
+        builder.append_data(&mut header, name, &b""[..]).unwrap();
+    }
+    let bytes = builder.into_inner().unwrap();
+    let mode = |name: &str| fs::metadata(folder.path(name)).unwrap().mode() & 0o7777;
+    let target = folder.path("target");
+    let host = View::host().unwrap();
+    unpack(&host, &target, Owner::Root, &mut bytes.as_slice()).unwrap();
+    assert_eq!(mode("target/suid"), 0o755);
+    assert_eq!(mode("target/users"), 0o755);
+    assert_eq!(mode("target/disk"), 0o600);
+    // In a container root's own program keeps it, as in Docker, and with `-a` everything.
+    let inside = container(&folder);
+    unpack(
+        &inside,
+        Path::new("/data"),
+        Owner::Root,
+        &mut bytes.as_slice(),
+    )
+    .unwrap();
+    assert_eq!(mode("root/data/suid"), 0o4755);
+    assert_eq!(mode("root/data/users"), 0o755);
+    unpack(&host, &target, Owner::Keep, &mut bytes.as_slice()).unwrap();
+    assert_eq!(mode("target/users"), 0o6755);
+}
+
+#[test]
+fn a_directory_of_many_files_takes_few_descriptors() {
+    let folder = Folder::new();
+    fs::create_dir(folder.path("many")).unwrap();
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let count = limit.current.unwrap_or(4096).min(4096) + 100;
+    for number in 0..count {
+        fs::write(folder.path("many").join(number.to_string()), "").unwrap();
+    }
+    folder.copy("many", "copy").unwrap();
+    let copied = fs::read_dir(folder.path("copy")).unwrap().count();
+    assert_eq!(copied as u64, count);
 }

@@ -62,7 +62,7 @@ fn one(
     };
     let parent = to.open_below(directory, above)?;
     let parent = parent.as_fd();
-    let mode = Mode::from_raw_mode(entry.header().mode()? & 0o7777);
+    let mode = Mode::from_raw_mode(mode(to, owner, entry)?);
     match entry.header().entry_type() {
         tar::EntryType::Directory => make_directory(parent, Path::new(name))?,
         tar::EntryType::Symlink => {
@@ -99,6 +99,24 @@ fn one(
     // chmod after chown, which clears set-id bits.
     chmod(&made, mode)?;
     set_time(parent, Path::new(name), entry)
+}
+
+/// Without the set-id bits where another owner than the archive's would lend his rights: with them, a file of a container's user
+/// would become a program that anybody on the host runs as root. A container may make nodes of devices it cannot open; on the
+/// host they are the owner's alone.
+fn mode(to: &View, owner: Owner, entry: &tar::Entry<'_, &mut dyn Read>) -> io::Result<u32> {
+    let header = entry.header();
+    let mode = header.mode()? & 0o7777;
+    if owner == Owner::Keep {
+        return Ok(mode);
+    }
+    let lent = to.is_host() || (header.uid()?, header.gid()?) != (0, 0);
+    Ok(match header.entry_type() {
+        tar::EntryType::Directory => mode,
+        tar::EntryType::Char | tar::EntryType::Block if to.is_host() => mode & 0o700,
+        _ if lent => mode & 0o1777,
+        _ => mode,
+    })
 }
 
 fn no_target() -> io::Error {
