@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use state::{Durability, Layout, record};
 use std::io;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 use sys::lock::FileLock;
 use sys::netlink::{self, Request, RouteSocket};
 
@@ -101,6 +102,12 @@ fn set_up(layout: &Layout, socket: &RouteSocket, network: &NetworkRecord) -> Res
             source: io::ErrorKind::NotFound.into(),
         })?,
     };
+    // Before it is up: a container may send router advertisements, and the host would take its routes from them
+    // (CVE-2020-13401). A host without IPv6 has no such setting.
+    let advertised = format!("net/ipv6/conf/{}/accept_ra", network.bridge);
+    if Path::new("/proc/sys").join(&advertised).exists() {
+        write_sysctl(&advertised, "0")?;
+    }
     let mut requests = vec![Request::Up { index }];
     if network.pool_v6().is_some() {
         write_sysctl(
@@ -237,13 +244,11 @@ fn write_sysctl(name: &str, value: &'static str) -> Result<(), Error> {
     if current.trim() == value {
         return Ok(());
     }
-    rewrite(&path, value).map_err(failed)
+    rewrite(name, value).map_err(failed)
 }
 
-fn rewrite(path: &str, value: &str) -> io::Result<()> {
-    use std::io::Write;
-    std::fs::OpenOptions::new()
-        .write(true)
-        .open(path)?
-        .write_all(value.as_bytes())
+fn rewrite(name: &str, value: &str) -> io::Result<()> {
+    let proc = sys::mount::open_root(Path::new("/proc"))?;
+    let path = Path::new("sys").join(name);
+    sys::path::write_proc(proc.as_fd(), &path, value.as_bytes())
 }

@@ -54,6 +54,19 @@ fn networks_are_isolated_from_each_other_and_unpublished_ports_from_outside() {
 }
 
 #[test]
+fn the_host_takes_no_routes_from_its_containers_cve_2020_13401() {
+    let world = World::new();
+    let net = world.network("front", |_| {});
+    let _a = world.container("a", &[&net]);
+    // Of a host with IPv6: one without takes no advertisement in the first place.
+    if let Ok(text) =
+        std::fs::read_to_string(format!("/proc/sys/net/ipv6/conf/{}/accept_ra", net.bridge))
+    {
+        assert_eq!(text.trim(), "0");
+    }
+}
+
+#[test]
 fn an_internal_network_has_no_way_out() {
     let world = World::new();
     let neighbour = world.neighbour();
