@@ -14,7 +14,10 @@ crate::cases![
     terminals,
     joins_the_groups,
     container_in_a_group_of_its_own_making,
-    nothing_leaks,
+    nothing_leaks_cve_2024_21626,
+    nobody_looks_into_an_exec_cve_2016_9962,
+    inheritable_capabilities_are_none_cve_2022_29162,
+    script_that_names_the_runtime_cve_2019_5736,
     restrictions_hold,
     container_that_is_gone,
 ];
@@ -207,7 +210,58 @@ fn container_in_a_group_of_its_own_making() {
     assert_eq!(exec(&running, &["pids"]), "1 2");
 }
 
-fn nothing_leaks() {
+/// A process of the container's root that looks at everybody who comes.
+fn nobody_looks_into_an_exec_cve_2016_9962() {
+    let world = World::new();
+    let mut running = world
+        .start(&Wish {
+            cgroup: true,
+            ..Wish::probe(&["spy"])
+        })
+        .unwrap();
+    running.wait_for("ready");
+    for _ in 0..60 {
+        exec(&running, &["exit", "0"]);
+        exec_process(&running, &process(&["exit", "0"], "/"), Some("redis")).unwrap();
+    }
+    exec(&running, &["write", "/stop", ""]);
+    let mut said = String::new();
+    running.out.read_to_string(&mut said).unwrap();
+    assert_eq!(said.trim(), "found {}");
+}
+
+/// A file of the container with capabilities of its own gives a process no more than the process may pass on.
+fn inheritable_capabilities_are_none_cve_2022_29162() {
+    let world = World::new();
+    let running = running(&world);
+    let status = exec(&running, &["status"]);
+    let first = exec(&running, &["cat", "/proc/1/status"]);
+    for text in [status, first] {
+        assert!(text.contains("CapInh:\t0000000000000000"), "{text}");
+        assert!(text.contains("CapAmb:\t0000000000000000"), "{text}");
+    }
+}
+
+/// The kernel runs the interpreter a script names: here the runtime, inside the container. It is the read-only one.
+fn script_that_names_the_runtime_cve_2019_5736() {
+    let world = World::new();
+    let running = running(&world);
+    exec(
+        &running,
+        &["write", "/bin/evil", "#!/proc/self/exe sleep\n"],
+    );
+    exec(&running, &["chmod", "/bin/evil"]);
+    let mut evil = process(&[], "/");
+    evil.set_args(Some(vec!["/bin/evil".to_owned()]));
+    let (_, status) = exec_process(&running, &evil, None).unwrap();
+    // It ran, as what it is: a program of tests that knows no such case.
+    assert!(matches!(status, ExitStatus::Code(_)));
+    let own = std::fs::File::open("/proc/self/exe").unwrap();
+    let flags = rustix::fs::fstatvfs(own).unwrap().f_flag;
+    assert!(flags.contains(rustix::fs::StatVfsMountFlags::RDONLY));
+}
+
+fn nothing_leaks_cve_2024_21626() {
     let world = World::new();
     let running = running(&world);
     assert_eq!(exec(&running, &["ls", "/proc/self/fd"]), "0 1 2 3");

@@ -1,6 +1,7 @@
 //! Images and volumes that try to reach the host: nothing of it is touched.
 
 use crate::world::{Wish, World, chain, text};
+use oci_spec::runtime::MountBuilder;
 use runtime::CopyUp;
 use runtime::defaults::bind;
 use std::os::unix::fs::symlink;
@@ -15,11 +16,13 @@ crate::cases![
     mount_points_beneath_a_swapped_directory_cve_2021_30465_cve_2024_45310,
     volume_over_proc_cve_2019_16884,
     host_directory_as_command_cve_2024_21626,
+    terminal_in_a_directory_of_lies_cve_2025_52565,
+    control_groups_are_read_only_cve_2023_25809,
     setting_that_climbs_out_cve_2025_52881,
     working_directory_of_ours_cve_2024_21626,
     own_executable_cve_2019_5736,
-    copy_up_from_a_link,
-    copy_up_into_a_link,
+    copy_up_from_a_link_cve_2022_23648,
+    copy_up_into_a_link_cve_2022_23648,
     null_device_of_the_image_cve_2025_31133,
     hostile_pipe_for_passwd,
 ];
@@ -226,6 +229,56 @@ fn host_directory_as_command_cve_2024_21626() {
     drop(held);
 }
 
+/// A /dev that is somebody else's: its `pts` is no devpts, its `console` a link that leads out.
+fn terminal_in_a_directory_of_lies_cve_2025_52565() {
+    let world = World::new();
+    let (dev, victim) = (world.folder("dev"), world.folder("victim"));
+    std::fs::create_dir(dev.join("pts")).unwrap();
+    std::fs::write(dev.join("pts/ptmx"), "").unwrap();
+    symlink(victim.join("made"), dev.join("console")).unwrap();
+    let wish = |mounts| Wish {
+        mounts,
+        terminal: true,
+        ..Wish::probe(&["tty"])
+    };
+    let error = world.refused(&wish(vec![bind(&dev, "/dev", &[])]));
+    assert!(chain(&error).contains("terminal"), "{}", chain(&error));
+    // The same with a devpts that is one.
+    let pts = MountBuilder::default()
+        .destination("/dev/pts")
+        .typ("devpts")
+        .source("devpts")
+        .options(["newinstance", "ptmxmode=0666"].map(str::to_owned))
+        .build()
+        .unwrap();
+    let error = world.refused(&wish(vec![bind(&dev, "/dev", &[]), pts]));
+    assert!(chain(&error).contains("terminal"), "{}", chain(&error));
+    assert_eq!(entries(&victim), 0);
+}
+
+fn control_groups_are_read_only_cve_2023_25809() {
+    let world = World::new();
+    let listed = world.ask(&Wish::probe(&["ls", "/sys/fs/cgroup"]));
+    for name in listed.split(' ').chain(["."]) {
+        for file in ["release_agent", "notify_on_release", "cgroup.procs"] {
+            let path = format!("/sys/fs/cgroup/{name}/{file}");
+            let answer = world.ask(&Wish::probe(&["open", &path]));
+            assert!(
+                ["errno 30", "errno 2", "errno 20"].contains(&answer.as_str()),
+                "{path}: {answer}"
+            );
+        }
+        let made = world.ask(&Wish::probe(&[
+            "mkdir",
+            &format!("/sys/fs/cgroup/{name}/x"),
+        ]));
+        assert!(
+            ["errno 30", "errno 20"].contains(&made.as_str()),
+            "{name}: {made}"
+        );
+    }
+}
+
 /// Dots and slashes are each other's stand-ins in the names of settings, so that `//` is `..`.
 fn setting_that_climbs_out_cve_2025_52881() {
     let world = World::new();
@@ -294,7 +347,7 @@ fn own_executable_cve_2019_5736() {
     );
 }
 
-fn copy_up_from_a_link() {
+fn copy_up_from_a_link_cve_2022_23648() {
     let world = World::new();
     let secret = world.folder("secret");
     std::fs::write(secret.join("key"), "x").unwrap();
@@ -311,7 +364,7 @@ fn copy_up_from_a_link() {
     assert_eq!(entries(&volume), 0);
 }
 
-fn copy_up_into_a_link() {
+fn copy_up_into_a_link_cve_2022_23648() {
     let world = World::new();
     let victim = world.folder("victim");
     symlink(&victim, world.path("volume")).unwrap();

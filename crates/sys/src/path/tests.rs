@@ -111,3 +111,27 @@ fn pipes_are_not_files() {
         b"0123456789"
     );
 }
+
+/// A directory of plain files that looks like /proc, and a name that climbs out of its part of the real one.
+#[test]
+fn settings_go_to_the_real_procfs_only_cve_2025_52881() {
+    let tree = Tree::new("proc");
+    std::fs::write(tree.0.join("root/etc/setting"), "before").unwrap();
+    let fake = write_proc(tree.root().as_fd(), Path::new("etc/setting"), b"after");
+    assert_eq!(fake.unwrap_err().raw_os_error(), Some(libc::EINVAL));
+    assert_eq!(
+        std::fs::read_to_string(tree.0.join("root/etc/setting")).unwrap(),
+        "before"
+    );
+    let proc = rustix::fs::open("/proc", OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap();
+    for path in [
+        "sys/net/../kernel/domainname",
+        "self/root/proc/x",
+        "../etc/x",
+    ] {
+        assert!(
+            write_proc(proc.as_fd(), Path::new(path), b"x").is_err(),
+            "{path}"
+        );
+    }
+}
