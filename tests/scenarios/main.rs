@@ -24,6 +24,7 @@ mod network;
 mod prune;
 mod restart;
 mod run;
+mod secrets;
 mod volumes;
 mod vote;
 mod wordpress;
@@ -43,6 +44,7 @@ fn main() -> std::process::ExitCode {
         build::ALL,
         images::ALL,
         hostile::ALL,
+        secrets::ALL,
         run::ALL,
         lifecycle::ALL,
         exec::ALL,

@@ -30,6 +30,14 @@ pub(crate) const TESTS: &[Test] = &[
         "a_command_cannot_touch_the_host",
         a_command_cannot_touch_the_host,
     ),
+    (
+        "mount_points_turned_into_links_delete_nothing_cve_2024_23652",
+        mount_points_turned_into_links_delete_nothing_cve_2024_23652,
+    ),
+    (
+        "mount_sources_stay_in_their_root_cve_2024_1753_cve_2024_23651",
+        mount_sources_stay_in_their_root_cve_2024_1753_cve_2024_23651,
+    ),
 ];
 
 fn a_command_leaves_its_files_and_nothing_else() {
@@ -238,4 +246,44 @@ fn a_command_cannot_touch_the_host() {
          ! mount -o remount,rw /sys 2>/dev/null && echo safe > /out\n",
     );
     assert_eq!(image.read("/out"), "safe\n");
+}
+
+/// The empty mount points are taken away after the command, which has made links of what lies above them.
+fn mount_points_turned_into_links_delete_nothing_cve_2024_23652() {
+    let site = Site::new();
+    let victim = site.dir.join("victim");
+    std::fs::create_dir_all(victim.join("point")).unwrap();
+    std::fs::write(victim.join("file"), "").unwrap();
+    let up = format!("../../../../../../../../..{}", victim.display());
+    for link in [victim.display().to_string(), up] {
+        site.build(&format!(
+            "FROM busybox\nRUN --mount=type=tmpfs,target=/a/point --mount=type=tmpfs,target=/b/file \
+             mkdir /c && umount /a/point /b/file 2>/dev/null; mv /a /c/a; mv /b /c/b; ln -s {link} /a; ln -s {link} /b; true\n"
+        ));
+        assert!(victim.join("point").is_dir() && victim.join("file").is_file());
+    }
+}
+
+/// A stage whose files are links to the host's: what is mounted from it is looked up in it alone.
+fn mount_sources_stay_in_their_root_cve_2024_1753_cve_2024_23651() {
+    let site = Site::new();
+    let secret = site.dir.join("secret");
+    std::fs::create_dir(&secret).unwrap();
+    std::fs::write(secret.join("key"), "x").unwrap();
+    let up = format!("../../../../../../../../..{}", secret.display());
+    for link in [secret.display().to_string(), up, "/proc/1/root".to_owned()] {
+        let error = site
+            .failure(site.options(&format!(
+                "FROM busybox AS evil\nRUN ln -s {link} /out\nFROM busybox\n\
+                 RUN --mount=type=bind,from=evil,source=/out,target=/in,rw ls /in && touch /in/made\n"
+            )))
+            .0;
+        let text = describe(&error);
+        assert!(text.contains("/out"), "{link}: {text}");
+        std::os::unix::fs::symlink(&link, site.context_dir().join("out")).unwrap();
+        let file = "FROM busybox\nRUN --mount=type=bind,source=out,target=/in,rw touch /in/made\n";
+        site.failure(site.options(file));
+        std::fs::remove_file(site.context_dir().join("out")).unwrap();
+    }
+    assert!(!secret.join("made").exists());
 }
