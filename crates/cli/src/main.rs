@@ -50,7 +50,13 @@ fn main() -> ExitCode {
         .file_name()
         .and_then(|base| base.to_str())
         .unwrap_or("dockless");
-    if oci::NAMES.contains(&base) {
+    let runtime = oci::NAMES.contains(&base);
+    if let Err(e) = seal_if_it_starts_processes(runtime || first == "oci", &args) {
+        let failure = Failure::system("start from a file that no container can write")(e);
+        let program = Program::from_name(base);
+        return finish(Err(failure), &Session::new(program, Globals::default()));
+    }
+    if runtime {
         return oci::main(base, &args);
     }
     if first == "oci" {
@@ -63,14 +69,24 @@ fn main() -> ExitCode {
             &Session::new(program, Globals::default()),
         );
     }
-    // Before anything is read from the standard input: it would be gone for the program that is executed in this one's place.
-    if args.iter().any(|word| word == "exec")
-        && let Err(e) = sys::role::seal()
-    {
-        let failure = Failure::system("execute from a file that no container can write")(e);
-        return finish(Err(failure), &Session::new(program, Globals::default()));
-    }
     command_line(program, args)
+}
+
+/// What starts a container's process itself is executed anew from a sealed file (CVE-2019-5736). Before anything is read from the
+/// standard input: it would be gone for the program that takes this one's place. The engine's other verbs start a role.
+fn seal_if_it_starts_processes(runtime: bool, args: &[OsString]) -> std::io::Result<()> {
+    let verbs: &[&str] = if runtime {
+        &["create", "run", "exec"]
+    } else {
+        &["exec"]
+    };
+    if args
+        .iter()
+        .any(|word| verbs.iter().any(|verb| word == verb))
+    {
+        sys::role::seal()?;
+    }
+    Ok(())
 }
 
 /// The roles the engine starts by executing this binary again.
