@@ -26,6 +26,8 @@ pub struct Pending {
     heard: Heard,
     /// The hooks that are the caller's to run while init waits.
     hooks: Option<Box<(Hooks, State)>>,
+    /// What holds a scope of systemd until init is in it.
+    anchor: Option<crate::cgroup::Anchor>,
 }
 
 /// The messages of init that are not its last.
@@ -91,6 +93,7 @@ pub fn spawn(request: &Request<'_>) -> Result<Pending, Error> {
     };
     pending.hooks = init::hooks::for_caller(request)
         .map(|(hooks, state)| Box::new((hooks.clone(), state.clone())));
+    pending.anchor = request.cgroup.and_then(crate::Cgroup::take_anchor);
     handover::give(
         request,
         &namespaces,
@@ -271,6 +274,7 @@ impl Pending {
             socket: Some(socket),
             heard: Heard::default(),
             hooks: None,
+            anchor: None,
         }
     }
 
@@ -371,7 +375,10 @@ impl Pending {
             FromInit::Mounted => self.run_hooks()?,
             FromInit::Born(_) => return Err(Error::Protocol),
             FromInit::Terminal(master) => self.heard.terminal = Some(master),
-            FromInit::Ready => self.heard.ready = true,
+            FromInit::Ready => {
+                self.heard.ready = true;
+                self.anchor = None;
+            }
             FromInit::Executing => self.heard.executing = true,
             FromInit::Failed(error) => return Err(Error::Init(error)),
             FromInit::Closed if self.heard.executing => return Ok(Progress::Executed),

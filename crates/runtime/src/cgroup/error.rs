@@ -20,6 +20,12 @@ pub enum Error {
         "{text:?} is not a scope: with systemd as cgroup manager cgroupsPath reads slice:prefix:name"
     )]
     Scope { text: String },
+    #[error("cannot place the container in {unit}")]
+    Systemd {
+        unit: String,
+        #[source]
+        source: super::systemd::Error,
+    },
     #[error("{slice:?} is not the name of a systemd slice")]
     Slice { slice: String },
     #[error("the cgroup {path} is another's: it has {count} processes")]

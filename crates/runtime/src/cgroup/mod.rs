@@ -17,6 +17,7 @@ mod processes;
 pub mod report;
 mod stats;
 mod subgroup;
+pub mod systemd;
 mod v1;
 mod v2;
 mod view;
@@ -27,11 +28,13 @@ pub use oom::{OomEvent, OomWatch};
 pub use place::Place;
 pub use report::Report;
 pub use stats::Stats;
+pub(crate) use systemd::Anchor;
 pub(crate) use view::{attach_v1, make_v1_directory};
 
 use hierarchy::child_groups;
 use oci_spec::runtime::LinuxResources;
 use place::Origin;
+use std::cell::RefCell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -69,6 +72,8 @@ pub struct Cgroup {
     v1: Vec<V1Group>,
     /// v1 groups that containers share: the default device rules.
     v1_shared: Vec<OwnedFd>,
+    /// What systemd's scope began with, until the container's init is in it.
+    anchor: RefCell<Option<Anchor>>,
 }
 
 /// What a pids file or a missing one says.
@@ -112,6 +117,7 @@ impl Cgroup {
             v2: None,
             v1: Vec::new(),
             v1_shared: Vec::new(),
+            anchor: RefCell::new(None),
         }
     }
 
@@ -119,10 +125,26 @@ impl Cgroup {
         let default = LinuxResources::default();
         let resources = resources.unwrap_or(&default);
         limits::require(&self.hierarchies, resources)?;
+        self.start_scope(resources)?;
         v2::make(self)?;
         v1::make(self, resources)?;
         self.apply(resources)?;
         devices::apply(self, resources)
+    }
+
+    fn start_scope(&self, resources: &LinuxResources) -> Result<(), Error> {
+        let Some(scope) = self.place.scope() else {
+            return Ok(());
+        };
+        let devices = devices::list_of_spec(resources)?;
+        let anchor = systemd::start(scope, resources, devices.as_ref());
+        self.anchor.replace(Some(anchor.map_err(scope.failed())?));
+        Ok(())
+    }
+
+    /// Hands over what holds the scope until init is in it.
+    pub(crate) fn take_anchor(&self) -> Option<Anchor> {
+        self.anchor.take()
     }
 
     /// Opens the groups of an engine's container made before.
@@ -205,6 +227,13 @@ impl Cgroup {
     /// Changes limits of a running container; what is not named stays.
     pub fn update(&mut self, resources: &LinuxResources) -> Result<(), Error> {
         limits::require(&self.hierarchies, resources)?;
+        if let Some(scope) = self.place.scope() {
+            let devices = match resources.devices() {
+                Some(_) => devices::list_of_spec(resources)?,
+                None => None,
+            };
+            systemd::update(scope, resources, devices.as_ref()).map_err(scope.failed())?;
+        }
         v1::make_missing(self, resources)?;
         self.apply(resources)?;
         match resources.devices() {
@@ -246,6 +275,7 @@ impl Cgroup {
     /// Removes the empty groups. Goes on after an error and tells the first; what is gone already is fine.
     pub fn remove(&self) -> Result<(), Error> {
         let mut first = None;
+        drop(self.anchor.take());
         let v1 = self.v1.iter().map(|group| &group.path);
         for path in self.v2.iter().map(|group| &group.path).chain(v1) {
             let mut below: Vec<PathBuf> = child_groups(path);
@@ -260,6 +290,12 @@ impl Cgroup {
             }
         }
         self.remove_parents();
+        if let Some(scope) = self.place.scope()
+            && self.exists()
+        {
+            // Without systemd there is no scope left either.
+            let _ = systemd::stop(scope);
+        }
         first.map_or(Ok(()), Err)
     }
 

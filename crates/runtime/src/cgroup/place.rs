@@ -108,6 +108,11 @@ impl Place {
         &self.origin
     }
 
+    /// Whether the group may not have processes yet. A scope has one from its beginning.
+    pub(super) fn must_be_unused(&self) -> bool {
+        self.origin == Origin::Spec
+    }
+
     /// Whether it came from an OCI configuration, with either manager.
     pub(super) fn is_of_spec(&self) -> bool {
         self.origin != Origin::Engine
@@ -115,6 +120,11 @@ impl Place {
 }
 
 impl Scope {
+    pub(super) fn failed(&self) -> impl FnOnce(super::systemd::Error) -> Error {
+        let unit = self.unit.clone();
+        |source| Error::Systemd { unit, source }
+    }
+
     fn parse(text: &str) -> Result<Self, Error> {
         let parts: Vec<&str> = text.split(':').collect();
         let (slice, prefix, name) = match parts[..] {
@@ -126,7 +136,8 @@ impl Scope {
                 });
             }
         };
-        if name.is_empty() {
+        // A slice holds units, no processes.
+        if name.is_empty() || name.ends_with(".slice") {
             return Err(Error::Scope {
                 text: text.to_owned(),
             });
@@ -140,7 +151,7 @@ impl Scope {
     }
 
     fn named(slice: &str, prefix: &str, name: &str) -> Self {
-        let unit = match (prefix, name.ends_with(".slice") || name.ends_with(".scope")) {
+        let unit = match (prefix, name.ends_with(".scope")) {
             (_, true) => name.to_owned(),
             ("", false) => format!("{name}.scope"),
             (prefix, false) => format!("{prefix}-{name}.scope"),
@@ -274,6 +285,7 @@ mod tests {
             "a/b.slice::x",
             "s.slice:p:",
             "s.slice:a/b:c",
+            "s.slice:p:n.slice",
         ] {
             assert!(place(wrong).is_err(), "{wrong}");
         }

@@ -56,6 +56,7 @@ impl Cgroup {
             place: self.place.clone(),
             v2,
             v1,
+            anchor: std::cell::RefCell::new(None),
             v1_shared: shared.collect::<Result<_, _>>().map_err(Error::Detect)?,
         })
     }

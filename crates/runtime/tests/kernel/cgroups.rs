@@ -19,6 +19,7 @@ crate::cases![
     names_stay_below_the_parent,
     paths_of_specs,
     a_group_of_another,
+    a_scope_without_systemd,
     missing_controllers_are_named,
     extra_devices,
     no_device_rules_at_all,
@@ -259,6 +260,24 @@ fn a_group_of_another() {
     running.end();
     // Left empty, it may be used.
     Cgroup::place(&theirs, None).unwrap();
+}
+
+fn a_scope_without_systemd() {
+    if std::path::Path::new("/run/systemd/system").exists() {
+        return;
+    }
+    let path = std::path::Path::new("machine.slice:dockless-test:x");
+    let place = Place::of_systemd(Some(path), "id").unwrap();
+    let error = Cgroup::place(&place, None).unwrap_err();
+    assert!(matches!(error, Error::Systemd { .. }), "{}", chain(&error));
+    assert!(
+        chain(&error).contains("use the cgroupfs manager"),
+        "{}",
+        chain(&error)
+    );
+    let found = sys::cgroupfs::detect().unwrap();
+    let mut mounts = found.v1.into_iter().map(|v1| v1.mount).chain(found.v2);
+    assert!(mounts.all(|mount| !mount.join(place.path()).exists()));
 }
 
 fn missing_controllers_are_named() {

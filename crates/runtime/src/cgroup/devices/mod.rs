@@ -6,11 +6,11 @@
 
 mod rules;
 
-pub(super) use rules::differs;
+pub(super) use rules::{Exception, List, Target, differs};
 
 use super::{Cgroup, Error};
 use oci_spec::runtime::LinuxResources;
-use rules::{DEFAULT_RULES, List};
+use rules::DEFAULT_RULES;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use sys::bpf::DeviceRule;
@@ -52,6 +52,11 @@ pub(super) fn apply(group: &Cgroup, resources: &LinuxResources) -> Result<(), Er
         path: v2.path.clone(),
         source,
     })
+}
+
+/// The rules of an OCI configuration as one list, for systemd; `None` where no list can hold them.
+pub(super) fn list_of_spec(resources: &LinuxResources) -> Result<Option<List>, Error> {
+    Ok(List::of(&rules::of_spec(resources)?).ok())
 }
 
 /// v2: programs of ancestors must all agree, so the parent carries none. The default program is loaded once, kept by an empty

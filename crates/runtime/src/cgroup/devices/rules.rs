@@ -132,21 +132,56 @@ pub(super) fn of_spec(resources: &LinuxResources) -> Result<Vec<DeviceRule>, Err
 
 /// What a v1 group holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct List {
+pub(in crate::cgroup) struct List {
     /// Whether everything is allowed but the exceptions, or refused but the exceptions.
-    pub(super) allows: bool,
-    pub(super) exceptions: Vec<Exception>,
+    pub(in crate::cgroup) allows: bool,
+    pub(in crate::cgroup) exceptions: Vec<Exception>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Exception {
+pub(in crate::cgroup) struct Exception {
     kind: DeviceKind,
     major: Option<u32>,
     minor: Option<u32>,
     access: u8,
 }
 
+/// Which numbers an exception is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cgroup) enum Target {
+    One(u32, u32),
+    Major(u32),
+    /// The same minor of every major.
+    Minor,
+    All,
+}
+
 impl Exception {
+    pub(in crate::cgroup) fn target(&self) -> Target {
+        match (self.major, self.minor) {
+            (Some(major), Some(minor)) => Target::One(major, minor),
+            (Some(major), None) => Target::Major(major),
+            (None, Some(_)) => Target::Minor,
+            (None, None) => Target::All,
+        }
+    }
+
+    pub(in crate::cgroup) fn kind_name(&self) -> &'static str {
+        match self.kind {
+            DeviceKind::Block => "block",
+            DeviceKind::Char => "char",
+        }
+    }
+
+    /// `rwm`, or a part of it.
+    pub(in crate::cgroup) fn access(&self) -> String {
+        [(READ, 'r'), (WRITE, 'w'), (MKNOD, 'm')]
+            .iter()
+            .filter(|(bit, _)| self.access & bit != 0)
+            .map(|(_, c)| c)
+            .collect()
+    }
+
     fn covers(&self, other: &Self) -> bool {
         let wide = |mine: Option<u32>, theirs: Option<u32>| mine.is_none() || mine == theirs;
         self.kind == other.kind && wide(self.major, other.major) && wide(self.minor, other.minor)
@@ -191,15 +226,11 @@ impl Exception {
             DeviceKind::Char => 'c',
         };
         let number = |n: Option<u32>| n.map_or("*".to_owned(), |n| n.to_string());
-        let access: String = [(READ, 'r'), (WRITE, 'w'), (MKNOD, 'm')]
-            .iter()
-            .filter(|(bit, _)| self.access & bit != 0)
-            .map(|(_, c)| c)
-            .collect();
         format!(
-            "{kind} {}:{} {access}",
+            "{kind} {}:{} {}",
             number(self.major),
-            number(self.minor)
+            number(self.minor),
+            self.access()
         )
     }
 }
@@ -239,7 +270,7 @@ impl List {
     }
 
     /// What `devices.list` shows.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(in crate::cgroup) fn parse(text: &str) -> Option<Self> {
         let mut list = Self {
             allows: text.starts_with('a'),
             exceptions: Vec::new(),

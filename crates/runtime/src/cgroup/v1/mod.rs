@@ -79,6 +79,10 @@ fn needed(group: &Cgroup, resources: &LinuxResources) -> Vec<&'static str> {
     if group.v2.is_none() {
         wanted.push("freezer");
     }
+    if group.place.is_of_spec() {
+        // A systemd inside keeps its own groups there, and one outside its scopes.
+        wanted.push("name=systemd");
+    }
     if group.place.is_of_spec() || super::devices::differs(resources) {
         wanted.push("devices");
     }
@@ -114,7 +118,7 @@ fn make_group(hierarchy: &cgroupfs::V1, place: &Place) -> Result<V1Group, Error>
         path,
         directory,
     };
-    if made == Made::Existed && place.is_of_spec() {
+    if made == Made::Existed && place.must_be_unused() {
         require_unused(&group)?;
     }
     if cpuset {

@@ -7,6 +7,7 @@ mod settings;
 use super::{Cgroup, Error, Place, V2Group};
 use oci_spec::runtime::LinuxResources;
 use settings::{Found, Setting, settings};
+pub(super) use settings::{io_weight, weight_of_shares};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use sys::cgroupfs::{self, Made};
@@ -17,7 +18,7 @@ pub(super) fn make(group: &mut Cgroup) -> Result<(), Error> {
     };
     let path = mount.join(group.place.path());
     let (directory, made) = make_group(&mount, &group.place)?;
-    if made == Made::Existed && group.place.is_of_spec() {
+    if made == Made::Existed && group.place.must_be_unused() {
         require_unused(&path, &directory)?;
     }
     group.v2 = Some(V2Group { path, directory });
