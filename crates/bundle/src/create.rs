@@ -153,6 +153,7 @@ impl Made<'_> {
                 pass_fds: self.wish.preserve_fds,
                 entry: self.wish.entry,
                 keyring: self.wish.keyring,
+                limits: runtime::Limits::Exact,
                 state,
             },
         })?)

@@ -3,9 +3,10 @@
 use crate::container::Container;
 use crate::create::{send_terminal, write_pid_file};
 use crate::error::{Error, Result};
+use crate::hooks;
 use crate::state::Status;
 use oci_spec::runtime::Process;
-use runtime::{ExecRequest, Keyring, Seccomp, Started, Stdio};
+use runtime::{ExecRequest, Keyring, Limits, Seccomp, Started, Stdio};
 use std::os::fd::AsFd;
 use std::path::Path;
 
@@ -40,26 +41,26 @@ pub fn exec(container: &Container, wish: &Wish<'_>) -> Result<Started> {
         Some(below) => container.cgroup()?.subgroup(below)?,
     };
     let spec = container.spec()?;
-    let profile = spec
-        .linux()
-        .as_ref()
-        .and_then(|linux| linux.seccomp().as_ref());
-    let filter = profile
-        .map(runtime::seccomp::compile)
-        .transpose()
-        .map_err(runtime::Error::from)?;
+    let linux = spec.linux().as_ref();
+    let profile = linux.and_then(|linux| linux.seccomp().as_ref());
+    let state = profile
+        .and_then(|profile| profile.listener_path().as_ref())
+        .map(|_| hooks::with_pid(container.record(), Some(container.record().pid)));
     let mut started = runtime::exec(&ExecRequest {
         pidfd: init.as_fd(),
         process: wish.process,
         user: None,
         stdio: wish.stdio,
         cgroup: Some(&group),
-        seccomp: filter.as_ref().map_or(Seccomp::Spec, Seccomp::Program),
+        seccomp: profile.map_or(Seccomp::Spec, Seccomp::Profile),
         pass_fds: wish.preserve_fds,
         keyring: match container.record().keeps_keyring {
             true => Keyring::Inherited,
             false => Keyring::New,
         },
+        limits: Limits::Exact,
+        linux,
+        state: state.as_ref(),
     })?;
     if let Some(socket) = wish.console_socket
         && let Some(master) = started.terminal.take()

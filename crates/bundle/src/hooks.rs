@@ -9,9 +9,15 @@ use oci_spec::runtime::{Hooks, Spec};
 use runtime::hooks::{Error, HookKind, State, run, run_all};
 use std::path::Path;
 
-/// The state before anything of the container is there; `None` when no hook would be told.
+/// The state before anything of the container is there; `None` when no hook and no seccomp listener would be told.
 pub(crate) fn told(spec: &Spec, id: &str, bundle: &Path) -> Option<State> {
-    spec.hooks().as_ref()?;
+    let profile = spec
+        .linux()
+        .as_ref()
+        .and_then(|linux| linux.seccomp().as_ref());
+    if spec.hooks().is_none() && profile.is_none_or(|profile| profile.listener_path().is_none()) {
+        return None;
+    }
     let mut state = State::default();
     state
         .set_version(spec.version().clone())
@@ -21,7 +27,7 @@ pub(crate) fn told(spec: &Spec, id: &str, bundle: &Path) -> Option<State> {
     Some(state)
 }
 
-fn with_pid(record: &Record, pid: Option<i32>) -> State {
+pub(crate) fn with_pid(record: &Record, pid: Option<i32>) -> State {
     let mut state = State::default();
     state
         .set_version(record.oci_version.clone())

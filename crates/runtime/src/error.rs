@@ -241,6 +241,12 @@ pub enum InitError {
         #[source]
         cause: Errno,
     },
+    #[error("cannot set {what}")]
+    Scheduling {
+        what: String,
+        #[source]
+        cause: Errno,
+    },
     #[error(transparent)]
     Hook(#[from] crate::hooks::Error),
     #[error("the caller went away before the start")]
@@ -365,6 +371,8 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    #[error(transparent)]
+    SeccompListener(#[from] crate::seccomp::DeliveryError),
     #[error("the seccomp profile is wrong")]
     Seccomp(#[from] crate::seccomp::Error),
     #[error(transparent)]

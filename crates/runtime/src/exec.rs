@@ -4,17 +4,21 @@
 //! Source: setns(2) with a pidfd (Linux 5.8); CVE-2016-9962, CVE-2019-5736, CVE-2024-21626 for what must not be inherited.
 
 use crate::error::{Error, InitError, OrInit};
+use crate::hooks::State;
 use crate::init::birth::{self, Birth};
+use crate::init::identity;
 use crate::init::{own_executable, terminal_in_running};
 use crate::namespaces::{self, Entered};
 use crate::protocol;
-use crate::request::{Keyring, Reaper, Seccomp, Stdio, UserSpec};
+use crate::request::{Keyring, Limits, Reaper, Seccomp, Stdio, UserSpec};
+use crate::seccomp::Filter;
 use crate::spawn::{Pending, Started, clone_beside};
-use crate::{Cgroup, handover, seccomp};
-use oci_spec::runtime::Process;
+use crate::{Cgroup, handover, scheduling, seccomp};
+use oci_spec::runtime::{Linux, Process};
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use sys::cpuset::Mask;
 use sys::process::{Alone, Cloned};
 
 /// A process to be started inside.
@@ -31,25 +35,28 @@ pub struct ExecRequest<'a> {
     /// So many descriptors from 3 on are the command's too.
     pub pass_fds: u32,
     pub keyring: Keyring,
+    pub limits: Limits,
+    /// `linux` of the container's configuration: what holds for all of its processes.
+    pub linux: Option<&'a Linux>,
+    /// What the listener of the seccomp profile is told.
+    pub state: Option<&'a State>,
 }
 
 /// Starts the process and returns when it executes. It is a child of the caller.
 pub fn exec(request: &ExecRequest<'_>) -> Result<Started, Error> {
-    let filter = match request.seccomp {
-        Seccomp::Spec => None,
-        Seccomp::Default => Some(seccomp::default_program(&seccomp::effective_of(
-            request.process,
-        ))?),
-        Seccomp::Program(program) => Some(program.clone()),
-    };
+    let filter = seccomp::filter(request.seccomp, Some(request.process), request.state)?;
     let (ours, theirs) = sys::socket::seqpacket_pair().map_err(Error::Socket)?;
     let group = request.cgroup.and_then(|cgroup| cgroup.v2_fd());
+    let affinity = InitialAffinity::set(request.process)?;
     match clone_into(request, group)? {
         Cloned::Parent(child) => {
             drop(theirs);
+            drop(affinity);
             Pending::new(child, ours).start()
         }
         Cloned::Child(alone) => {
+            // The processors are this process's now.
+            std::mem::forget(affinity);
             drop(ours);
             let error = match enter_and_execute(request, filter.as_ref(), &theirs, &alone) {
                 Ok(never) => match never {},
@@ -79,9 +86,63 @@ fn clone_into(request: &ExecRequest<'_>, group: Option<BorrowedFd<'_>>) -> Resul
     }
 }
 
+/// What needs rights over the host, or its procfs, before the container is entered.
+fn use_the_hosts_rights(request: &ExecRequest<'_>) -> Result<(), InitError> {
+    let process = request.process;
+    scheduling::apply(process, 0)?;
+    if let Some(affinity) = process.exec_cpu_affinity() {
+        set_affinity(affinity.cpu_affinity_final())?;
+    }
+    handover::raise_limits(process, 0);
+    if !identity::has_settings(process) {
+        return Ok(());
+    }
+    let proc = sys::path::open_proc().because(|cause| InitError::Prepare { cause })?;
+    identity::write_settings(process, proc.as_fd(), request.limits)
+}
+
+fn set_affinity(list: &Option<String>) -> Result<(), InitError> {
+    let Some(list) = list.as_ref().filter(|list| !list.is_empty()) else {
+        return Ok(());
+    };
+    let refused = |cause| InitError::Scheduling {
+        what: format!("the processors {list}"),
+        cause,
+    };
+    let mask = Mask::parse(list).ok_or_else(|| refused(crate::Errno(22)))?;
+    sys::cpuset::set_affinity(&mask).because(refused)
+}
+
+/// The processors we are to run on until the process is in its group, which it may be from its clone on; ours again at the end.
+struct InitialAffinity(Option<Mask>);
+
+impl InitialAffinity {
+    fn set(process: &Process) -> Result<Self, InitError> {
+        let list = process
+            .exec_cpu_affinity()
+            .as_ref()
+            .and_then(|affinity| affinity.initial().as_ref());
+        if list.is_none_or(|list| list.is_empty()) {
+            return Ok(Self(None));
+        }
+        let own = sys::cpuset::affinity().because(|cause| InitError::Prepare { cause })?;
+        set_affinity(&list.cloned())?;
+        Ok(Self(Some(own)))
+    }
+}
+
+impl Drop for InitialAffinity {
+    fn drop(&mut self) {
+        if let Some(own) = &self.0 {
+            // They were ours a moment ago.
+            let _ = sys::cpuset::set_affinity(own);
+        }
+    }
+}
+
 fn enter_and_execute(
     request: &ExecRequest<'_>,
-    filter: Option<&sys::seccomp::Program>,
+    filter: Option<&Filter>,
     socket: &OwnedFd,
     alone: &Alone,
 ) -> Result<Infallible, InitError> {
@@ -92,6 +153,7 @@ fn enter_and_execute(
             .because(|cause| InitError::JoinCgroup { cause })?;
     }
     rustix::process::setsid().because(|cause| InitError::Prepare { cause })?;
+    use_the_hosts_rights(request)?;
     let own = own_executable();
     let entered =
         namespaces::enter_all(request.pidfd).because(|cause| InitError::JoinNamespace {
@@ -118,6 +180,8 @@ fn enter_and_execute(
     }
     birth::execute(&Birth {
         process: request.process,
+        linux: request.linux,
+        limits: request.limits,
         user: request.user.as_ref(),
         stdio: request.stdio,
         terminal: terminal.as_ref().map(|pty| pty.slave.as_fd()),
@@ -130,5 +194,6 @@ fn enter_and_execute(
         alone,
         pass_fds: request.pass_fds,
         keyring: request.keyring,
+        late_gate: None,
     })
 }

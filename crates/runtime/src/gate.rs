@@ -74,13 +74,40 @@ fn follow(socket: &OwnedFd) -> Result<(), Error> {
             FromInit::Closed if executing => return Ok(()),
             // Init is not our child: how it ended, only its parent is told.
             FromInit::Closed => return Err(Error::EndedUnseen),
-            FromInit::Born(_) | FromInit::Terminal(_) | FromInit::Mounted | FromInit::Ready => {}
+            // With a seccomp listener the filter held before the gate: its creator delivered the descriptor.
+            FromInit::Filtering(..)
+            | FromInit::Filtered(_)
+            | FromInit::Born(_)
+            | FromInit::Terminal(_)
+            | FromInit::Mounted
+            | FromInit::Ready => {}
         }
     }
 }
 
 /// The user id the kernel shows for one that the own user namespace does not map.
 const UNMAPPED: u32 = 65_534;
+
+/// A gate behind the filter: what little is called in passing it, the profile must allow.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LateGate<'a> {
+    pub(crate) listener: BorrowedFd<'a>,
+    pub(crate) in_user_namespace: bool,
+}
+
+impl LateGate<'_> {
+    /// Lets the creator go and waits for the starter, who hears the rest.
+    pub(crate) fn pass(&self, creator: &OwnedFd) -> Result<OwnedFd, InitError> {
+        let error = |cause| InitError::Gate { cause };
+        protocol::send_ready(creator).because(error)?;
+        let Some(ToInit::Start) = protocol::receive_in_init(creator).because(error)? else {
+            return Err(InitError::Abandoned);
+        };
+        let starter = await_starter(self.listener, self.in_user_namespace)?;
+        protocol::send_executing(&starter).because(error)?;
+        Ok(starter)
+    }
+}
 
 /// In init: waits until somebody who may has said Start. One who says nothing and goes is as good as never come.
 pub(crate) fn await_starter(

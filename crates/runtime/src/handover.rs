@@ -19,6 +19,7 @@ use crate::namespaces::{Namespaces, User};
 use crate::overlay;
 use crate::protocol::{self, ToInit};
 use crate::request::{CopyUp, Request, Rootfs, Stdio};
+use crate::scheduling;
 use oci_spec::runtime::Process;
 use rustix::fs::{FileType, Gid, Uid};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -79,14 +80,18 @@ pub(crate) fn give(
     child: &Child,
     socket: &OwnedFd,
 ) -> Result<(), Error> {
+    if matches!(namespaces.user, User::Host) {
+        return Ok(());
+    }
+    if let Some(process) = request.spec.process() {
+        lend_rights(process, child.pid)?;
+        scheduling::apply(process, child.pid)?;
+    }
     let made;
     let (userns, map) = match &namespaces.user {
         User::Host => return Ok(()),
         User::Join(fd) => (fd.as_fd(), None),
         User::New(map) => {
-            if let Some(process) = request.spec.process() {
-                lend_rights(process, child.pid)?;
-            }
             let proc = sys::path::open_proc().map_err(Error::WriteMaps)?;
             sys::userns::write_maps(proc.as_fd(), child.pid, map).map_err(Error::WriteMaps)?;
             made = sys::userns::of(child).map_err(Error::WriteMaps)?;
@@ -163,34 +168,36 @@ pub(crate) fn become_root(process: Option<&Process>) -> Result<(), InitError> {
     }
 }
 
-/// Hard limits and the OOM score: raising the one and lowering the other needs CAP_SYS_RESOURCE on the host. The soft limits
-/// stay, so that init can still work; it sets them at the end.
+/// Hard limits and the OOM score: raising the one and lowering the other needs CAP_SYS_RESOURCE on the host.
 fn lend_rights(process: &Process, pid: i32) -> Result<(), Error> {
+    raise_limits(process, pid);
+    if let Some(score) = process.oom_score_adj() {
+        let proc = sys::path::open_proc().map_err(Error::WriteMaps)?;
+        let path = format!("{pid}/oom_score_adj");
+        // Refused to us as well: then init is told so when it tries.
+        let _ = sys::path::write_proc(proc.as_fd(), path.as_ref(), score.to_string().as_bytes());
+    }
+    Ok(())
+}
+
+/// Raises the hard limits of a process, 0 for the caller. The soft limits stay, so that it can still work; it sets them at the
+/// end, and is told then what was refused to us here.
+pub(crate) fn raise_limits(process: &Process, pid: i32) {
     for limit in process.rlimits().iter().flatten() {
         let Some(resource) = sys::rlimit::number(&limit.typ().to_string()) else {
             continue;
         };
-        let prepare = |source| Error::Prepare {
-            what: "limits",
-            source,
-        };
-        let now = sys::rlimit::get(resource).map_err(prepare)?;
-        if limit.hard() > now.hard {
-            let higher = Limit {
-                soft: now.soft,
-                hard: limit.hard(),
-            };
-            // Refused to us as well: then init does what `set_limits` does without the right.
-            let _ = sys::rlimit::set_of(pid, resource, higher);
+        match sys::rlimit::get(resource) {
+            Ok(now) if limit.hard() > now.hard => {
+                let higher = Limit {
+                    soft: now.soft,
+                    hard: limit.hard(),
+                };
+                let _ = sys::rlimit::set_of(pid, resource, higher);
+            }
+            _ => {}
         }
     }
-    if let Some(score) = process.oom_score_adj() {
-        let proc = sys::path::open_proc().map_err(Error::WriteMaps)?;
-        let path = format!("{pid}/oom_score_adj");
-        // As above.
-        let _ = sys::path::write_proc(proc.as_fd(), path.as_ref(), score.to_string().as_bytes());
-    }
-    Ok(())
 }
 
 /// A pipe belongs to the container's root, so that init may give it to the command's user: see `give_to` in `birth`.

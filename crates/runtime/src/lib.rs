@@ -29,6 +29,7 @@ mod overlay;
 mod protocol;
 pub mod rdt;
 mod request;
+mod scheduling;
 pub mod seccomp;
 mod spawn;
 pub mod users;
@@ -40,8 +41,8 @@ pub use exec::{ExecRequest, exec};
 pub use features::features;
 pub use overlay::{mount_detached, populate};
 pub use request::{
-    CopyUp, Entry, Gate, Keyring, Launch, Netns, Overlay, Reaper, Request, Rootfs, Seccomp, Stdio,
-    UserSpec,
+    CopyUp, Entry, Gate, Keyring, Launch, Limits, Netns, Overlay, Reaper, Request, Rootfs, Seccomp,
+    Stdio, UserSpec,
 };
 pub use spawn::{Pending, Started, spawn};
 pub use sys::process::ExitStatus;

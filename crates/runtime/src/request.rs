@@ -2,7 +2,7 @@
 
 use crate::Cgroup;
 use crate::hooks::State;
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{LinuxSeccomp, Spec};
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use sys::userns::IdMap;
@@ -33,7 +33,8 @@ pub struct Launch<'a> {
     pub pass_fds: u32,
     pub entry: Entry,
     pub keyring: Keyring,
-    /// What the spec's hooks are told; without it none of them runs.
+    pub limits: Limits,
+    /// What the spec's hooks and its seccomp listener are told; without it no hook runs.
     pub state: Option<&'a State>,
 }
 
@@ -55,6 +56,16 @@ pub enum Entry {
     Pivot,
     /// Moved over the host's root, for hosts that run from a ram disk.
     Move,
+}
+
+/// What becomes of a limit that we have no right to raise.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Limits {
+    /// It is set as high as we may.
+    #[default]
+    WithinOurs,
+    /// The start fails.
+    Exact,
 }
 
 /// The session keyring of the command.
@@ -138,6 +149,8 @@ pub enum Seccomp<'a> {
     Spec,
     /// Docker's default profile for the capabilities of the process.
     Default,
-    /// One compiled before.
+    /// A profile, with its listener if it names one.
+    Profile(&'a LinuxSeccomp),
+    /// One compiled before; a listener it has not.
     Program(&'a sys::seccomp::Program),
 }

@@ -5,11 +5,15 @@
 
 mod default;
 mod json;
+mod listener;
 mod usual;
 
 pub use default::docker_default;
 pub use json::parse_docker_profile;
+pub use listener::DeliveryError;
+pub(crate) use listener::{Delivery, Filter, Listener};
 
+use crate::hooks::State;
 use crate::request::{Request, Seccomp};
 use oci_spec::runtime::{
     Arch as SpecArch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompFilterFlag,
@@ -28,6 +32,8 @@ pub enum Error {
     NotifyWrite,
     #[error("SCMP_ACT_NOTIFY and listenerMetadata need a listenerPath")]
     NoListener,
+    #[error("a listenerPath needs the container's state, which the caller did not give")]
+    NoState,
     #[error("listenerPath {0:?} is not an absolute path")]
     RelativeListener(PathBuf),
     #[error("the errno {0} is out of range (0 to 4095)")]
@@ -43,28 +49,34 @@ pub enum Error {
 }
 
 /// The filter a request leads to.
-pub(crate) fn for_request(request: &Request<'_>) -> Result<Option<Program>, Error> {
-    match request.seccomp {
-        Seccomp::Program(program) => Ok(Some(program.clone())),
+pub(crate) fn for_request(request: &Request<'_>) -> Result<Option<Filter>, Error> {
+    let linux = request.spec.linux().as_ref();
+    let profile = linux.and_then(|linux| linux.seccomp().as_ref());
+    let wish = match (request.seccomp, profile) {
+        (Seccomp::Spec, Some(profile)) => Seccomp::Profile(profile),
+        (wish, _) => wish,
+    };
+    filter(wish, request.spec.process().as_ref(), request.launch.state)
+}
+
+/// The filter of a process that wishes this; `Spec` alone stands for none.
+pub(crate) fn filter(
+    wish: Seccomp<'_>,
+    process: Option<&Process>,
+    state: Option<&State>,
+) -> Result<Option<Filter>, Error> {
+    Ok(match wish {
+        Seccomp::Spec => None,
+        Seccomp::Program(program) => Some(Filter::silent(program.clone())),
         Seccomp::Default => {
-            let capabilities = request
-                .spec
-                .process()
-                .as_ref()
-                .map(effective_of)
-                .unwrap_or_default();
-            default_program(&capabilities).map(Some)
+            let capabilities = process.map(effective_of).unwrap_or_default();
+            Some(Filter::silent(default_program(&capabilities)?))
         }
-        Seccomp::Spec => match request
-            .spec
-            .linux()
-            .as_ref()
-            .and_then(|linux| linux.seccomp().as_ref())
-        {
-            Some(profile) => compile(profile).map(Some),
-            None => Ok(None),
-        },
-    }
+        Seccomp::Profile(profile) => Some(Filter {
+            listener: Listener::of(profile, state)?,
+            program: compile(profile)?,
+        }),
+    })
 }
 
 /// The capabilities that widen the default profile: those the process may ever have.
@@ -130,6 +142,7 @@ pub(crate) fn check(profile: &LinuxSeccomp) -> Result<(), Error> {
 
 /// Compiles a profile of the OCI spec.
 pub fn compile(profile: &LinuxSeccomp) -> Result<Program, Error> {
+    check(profile)?;
     let default = action(profile.default_action(), profile.default_errno_ret())?;
     let arches = arches(profile.architectures().as_deref().unwrap_or_default());
     let mut rules = Vec::new();

@@ -6,6 +6,7 @@ use crate::init::mounts::{self, Planned};
 use crate::namespaces::{Namespaces, User};
 use crate::protocol::{self, FromInit};
 use crate::request::Request;
+use crate::seccomp::{Delivery, Filter};
 use crate::{handover, idmap, init, netdev};
 use oci_spec::runtime::Hooks;
 use std::cell::Cell;
@@ -36,6 +37,7 @@ struct Heard {
     ready: bool,
     executing: bool,
     terminal: Option<OwnedFd>,
+    delivery: Option<Delivery>,
 }
 
 /// How far init is.
@@ -118,7 +120,7 @@ pub fn spawn(request: &Request<'_>) -> Result<Pending, Error> {
 struct Birth<'a> {
     request: &'a Request<'a>,
     namespaces: &'a Namespaces,
-    filter: Option<&'a sys::seccomp::Program>,
+    filter: Option<&'a Filter>,
     socket: &'a OwnedFd,
 }
 
@@ -373,6 +375,10 @@ impl Pending {
             .ok_or(Error::Protocol)?
         {
             FromInit::Mounted => self.run_hooks()?,
+            FromInit::Filtering(listener, init) => {
+                self.heard.delivery = Some(Delivery::prepare(listener, init)?);
+            }
+            FromInit::Filtered(number) => self.deliver(number)?,
             FromInit::Born(_) => return Err(Error::Protocol),
             FromInit::Terminal(master) => self.heard.terminal = Some(master),
             FromInit::Ready => {
@@ -385,6 +391,12 @@ impl Pending {
             FromInit::Closed => return Err(self.silent_death()),
         }
         Ok(Progress::Underway)
+    }
+
+    fn deliver(&mut self, number: i32) -> Result<(), Error> {
+        let delivery = self.heard.delivery.take().ok_or(Error::Protocol)?;
+        delivery.finish(number)?;
+        protocol::send_delivered(self.socket()).map_err(Error::Socket)
     }
 
     /// What [`FromInit::Mounted`] asks for: the hooks in the runtime's namespaces, while init waits.

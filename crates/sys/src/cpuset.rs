@@ -69,6 +69,25 @@ pub fn set_affinity(mask: &Mask) -> io::Result<()> {
     }
 }
 
+/// The processors the calling thread may run on.
+pub fn affinity() -> io::Result<Mask> {
+    let mut words = vec![0u64; (LIMIT / 64) as usize];
+    // SAFETY: the kernel writes at most as many bytes as we say, which the vector has; 0 is the calling thread.
+    let bytes = unsafe {
+        libc::syscall(
+            libc::SYS_sched_getaffinity,
+            0,
+            size_of_val(words.as_slice()),
+            words.as_mut_ptr(),
+        )
+    };
+    let Ok(bytes) = usize::try_from(bytes) else {
+        return Err(io::Error::last_os_error());
+    };
+    words.truncate(bytes.div_ceil(8));
+    Ok(Mask(words))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

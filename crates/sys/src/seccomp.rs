@@ -8,6 +8,7 @@
 mod aarch64;
 mod assemble;
 mod i386;
+pub mod probe;
 mod x32;
 mod x86_64;
 

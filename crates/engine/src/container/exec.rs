@@ -169,6 +169,9 @@ fn run(
         },
         pass_fds: 0,
         keyring: runtime::Keyring::New,
+        limits: runtime::Limits::WithinOurs,
+        linux: None,
+        state: None,
     };
     let started = runtime::exec(&request).map_err(Error::from)?;
     Ok(ExecProcess {

@@ -93,7 +93,7 @@ impl View {
             lower: container.image.layers.clone(),
             upper: Some((dir.join("upper"), dir.join("work"))),
             volatile: false,
-        idmap: None,
+            idmap: None,
         };
         let root = runtime::mount_detached(&overlay)?;
         let mut mounts = Vec::new();

@@ -5,11 +5,14 @@
 
 use super::{hooks, identity, program, reaper};
 use crate::error::{InitError, OrInit};
+use crate::gate::LateGate;
 use crate::hooks::State;
 use crate::protocol;
-use crate::request::{Keyring, Reaper, Stdio, UserSpec};
+use crate::request::{Keyring, Limits, Reaper, Stdio, UserSpec};
+use crate::scheduling;
+use crate::seccomp::Filter;
 use crate::users::{self, Identity};
-use oci_spec::runtime::{Hooks, Process};
+use oci_spec::runtime::{Hooks, Linux, Process};
 use rustix::fs::{FileType, OFlags};
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -17,6 +20,9 @@ use std::path::Path;
 
 pub(crate) struct Birth<'a> {
     pub(crate) process: &'a Process,
+    /// The container's: what holds for all of its processes is taken from it.
+    pub(crate) linux: Option<&'a Linux>,
+    pub(crate) limits: Limits,
     pub(crate) user: Option<&'a UserSpec>,
     pub(crate) stdio: Stdio<'a>,
     /// The terminal's side of the command, in place of `stdio`.
@@ -24,7 +30,7 @@ pub(crate) struct Birth<'a> {
     pub(crate) reaper: Reaper,
     /// Run as the command will be: as its user, with its rights.
     pub(crate) hooks: Option<(&'a Hooks, &'a State)>,
-    pub(crate) filter: Option<&'a sys::seccomp::Program>,
+    pub(crate) filter: Option<&'a Filter>,
     pub(crate) cwd: &'a Path,
     /// The runtime's executable, never to be run in a container.
     pub(crate) own: Option<BorrowedFd<'a>>,
@@ -32,6 +38,7 @@ pub(crate) struct Birth<'a> {
     pub(crate) alone: &'a sys::process::Alone,
     pub(crate) pass_fds: u32,
     pub(crate) keyring: Keyring,
+    pub(crate) late_gate: Option<LateGate<'a>>,
 }
 
 /// Returns only an error; one that comes late is told from within, and ends the process.
@@ -39,21 +46,21 @@ pub(crate) fn execute(birth: &Birth<'_>) -> Result<Infallible, InitError> {
     let process = birth.process;
     let identity = resolve_user(birth)?;
     let env = program::environment(process, &identity);
-    // Limits and the OOM score while we may still raise them.
-    identity::set_limits(process)?;
-    identity::set_oom_score(process)?;
-    identity::set_scheduling(process)?;
+    if let Some(linux) = birth.linux {
+        scheduling::adopt(linux)?;
+    }
+    identity::set_limits(process, birth.limits)?;
     connect_stdio(birth, &identity)?;
     if birth.keyring == Keyring::New {
         // The keys of the host's session stay on the host. A kernel without keyrings, or a user out of quota, has none to leak.
         let _ = sys::program::join_new_session_keyring();
     }
-    identity::write_labels(process)?;
 
     // From here on the command's path, the interpreter it names and its working directory are looked up, all of the container's
     // choice: a descriptor of a host directory that were still open would be a way out, close-on-exec or not, through
     // /proc/self/fd (CVE-2024-21626). While the filter is not loaded, which may know close_range(2) or not.
-    let keep = [Some(birth.socket.as_fd()), birth.own];
+    let gate = birth.late_gate.map(|gate| gate.listener);
+    let keep = [Some(birth.socket.as_fd()), birth.own, gate];
     let keep: Vec<BorrowedFd<'_>> = keep.into_iter().flatten().collect();
     sys::program::close_all_but(first_of_ours(birth), &keep, || {
         let error = match finish(birth, &identity, &env) {
@@ -75,16 +82,17 @@ fn finish(birth: &Birth<'_>, identity: &Identity, env: &[String]) -> Result<Infa
     }
     let sets = identity::CapabilitySets::of(process)?;
     // The bounding set while CAP_SETPCAP is still effective.
-    sys::capability::limit_bounding(sets.bounding)
-        .because(|cause| InitError::Capabilities { cause })?;
-    protocol::send_executing(birth.socket).because(|cause| InitError::Prepare { cause })?;
+    sets.limit_bounding()?;
+    if birth.late_gate.is_none() {
+        protocol::send_executing(birth.socket).because(|cause| InitError::Prepare { cause })?;
+    }
     // With the command's rights and still our memory, a process that shares its pid namespace could look into it
     // (CVE-2016-9962). execve gives the new program its own flag.
     sys::process::set_dumpable(false).because(|cause| InitError::Prepare { cause })?;
     // Without no_new_privs the kernel takes a filter only from CAP_SYS_ADMIN, so it comes before the capabilities go; the
     // calls below must then be allowed by the profile. With it, last, so that the fewest calls need allowing.
     if !no_new_privs {
-        load(birth.filter)?;
+        load(birth)?;
     }
     identity::become_user(identity, &sets)?;
     // As the user, so that a directory only he may enter works, and one he may not enter is an error.
@@ -100,10 +108,25 @@ fn finish(birth: &Birth<'_>, identity: &Identity, env: &[String]) -> Result<Infa
         reaper::stay_or_return(birth.alone, birth.terminal.is_some())?;
     }
     if no_new_privs {
-        load(birth.filter)?;
+        load(birth)?;
     }
+    let Some(gate) = birth.late_gate else {
+        return become_command(birth, &target, env);
+    };
+    let starter = gate.pass(birth.socket)?;
+    become_command(birth, &target, env).inspect_err(|error| {
+        // It may have gone away; the exit code says the same in short.
+        let _ = protocol::send_failed(&starter, error);
+    })
+}
+
+fn become_command(
+    birth: &Birth<'_>,
+    target: &program::Target,
+    env: &[String],
+) -> Result<Infallible, InitError> {
     // The hooks are programs of the image: like the command they get no right that the command does not have.
-    hooks::before_command(birth.hooks, &env)?;
+    hooks::before_command(birth.hooks, env)?;
     sys::signal::reset().because(|cause| InitError::Prepare { cause })?;
     Err(target.execute(env))
 }
@@ -205,9 +228,9 @@ fn enter_working_directory(cwd: &Path) -> Result<(), InitError> {
     })
 }
 
-fn load(filter: Option<&sys::seccomp::Program>) -> Result<(), InitError> {
-    match filter {
-        Some(program) => program.load().because(|cause| InitError::Seccomp { cause }),
+fn load(birth: &Birth<'_>) -> Result<(), InitError> {
+    match birth.filter {
+        Some(filter) => filter.load(birth.socket),
         None => Ok(()),
     }
 }

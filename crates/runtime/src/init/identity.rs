@@ -1,16 +1,18 @@
-//! Who the command is: limits, scheduling, labels, user, capabilities.
+//! Who the command is: limits, labels, user, capabilities.
 //!
 //! Source: runtime-spec `config.md` "POSIX process", credentials(7), capabilities(7).
 
 use crate::error::{InitError, OrInit};
+use crate::request::Limits;
 use crate::users::Identity;
-use oci_spec::runtime::{Capabilities, LinuxSchedulerPolicy, Process};
+use oci_spec::runtime::{Capabilities, Process};
+use std::os::fd::BorrowedFd;
 use sys::capability::CapabilitySet;
 use sys::rlimit::Limit;
 
-/// Raising a hard limit needs CAP_SYS_RESOURCE, which a nested or confined runtime may lack: then what we have is kept. A value
-/// within the limits always works.
-pub(super) fn set_limits(process: &Process) -> Result<(), InitError> {
+/// Raising a hard limit needs CAP_SYS_RESOURCE. Whether one that we may not raise is an error, the caller knows; a value within
+/// the limits always works.
+pub(super) fn set_limits(process: &Process, strictness: Limits) -> Result<(), InitError> {
     for limit in process.rlimits().iter().flatten() {
         let name = limit.typ().to_string();
         let error = |cause| InitError::Limit {
@@ -25,7 +27,7 @@ pub(super) fn set_limits(process: &Process) -> Result<(), InitError> {
             hard: limit.hard(),
         };
         match sys::rlimit::set(resource, wanted) {
-            Err(e) if e.raw_os_error() == Some(1) => {
+            Err(e) if e.raw_os_error() == Some(1) && strictness == Limits::WithinOurs => {
                 let now = sys::rlimit::get(resource).because(error)?;
                 let hard = wanted.hard.min(now.hard);
                 sys::rlimit::set(
@@ -43,48 +45,51 @@ pub(super) fn set_limits(process: &Process) -> Result<(), InitError> {
     Ok(())
 }
 
-/// Through a procfs of our own; lowering needs CAP_SYS_RESOURCE and is forgone without it, as limits are.
-pub(super) fn set_oom_score(process: &Process) -> Result<(), InitError> {
+/// Whether [`write_settings`] has anything to write.
+pub(crate) fn has_settings(process: &Process) -> bool {
+    let named = |label: &Option<String>| label.as_ref().is_some_and(|label| !label.is_empty());
+    process.oom_score_adj().is_some()
+        || named(process.apparmor_profile())
+        || named(process.selinux_label())
+}
+
+/// What a process says about itself in procfs; `proc` must be one that shows it, and no tree of the container's making.
+pub(crate) fn write_settings(
+    process: &Process,
+    proc: BorrowedFd<'_>,
+    strictness: Limits,
+) -> Result<(), InitError> {
+    set_oom_score(process, proc, strictness)?;
+    write_labels(process, proc)
+}
+
+/// Lowering it needs CAP_SYS_RESOURCE, as raising a limit does.
+fn set_oom_score(
+    process: &Process,
+    proc: BorrowedFd<'_>,
+    strictness: Limits,
+) -> Result<(), InitError> {
     let Some(score) = process.oom_score_adj() else {
         return Ok(());
     };
-    let error = |cause| InitError::Limit {
-        name: format!("oom_score_adj={score}"),
-        cause,
-    };
-    match write_own("oom_score_adj", score.to_string().as_bytes()) {
-        Err(e) if matches!(e.raw_os_error(), Some(1 | 13)) => Ok(()),
-        other => other.because(error),
-    }
-}
-
-/// Writes `/proc/self/<file>` of a fresh procfs, never of the one the container shows.
-fn write_own(file: &str, value: &[u8]) -> std::io::Result<()> {
-    use std::os::fd::AsFd;
-    let proc = sys::mount::new_filesystem("proc", &[], sys::mount::Flags::empty())?;
-    let path = format!("{}/{file}", rustix::process::getpid().as_raw_nonzero());
-    sys::path::write_proc(proc.as_fd(), std::path::Path::new(&path), value)
-}
-
-pub(super) fn set_scheduling(process: &Process) -> Result<(), InitError> {
-    if let Some(scheduler) = process.scheduler()
-        && matches!(
-            scheduler.policy(),
-            LinuxSchedulerPolicy::SchedOther | LinuxSchedulerPolicy::SchedBatch
-        )
-        && let Some(nice) = scheduler.nice()
-    {
-        let error = |cause| InitError::Limit {
-            name: format!("nice={nice}"),
+    match write_own(proc, "oom_score_adj", score.to_string().as_bytes()) {
+        Err(e) if matches!(e.raw_os_error(), Some(1 | 13)) && strictness == Limits::WithinOurs => {
+            Ok(())
+        }
+        other => other.because(|cause| InitError::Limit {
+            name: format!("oom_score_adj={score}"),
             cause,
-        };
-        rustix::process::setpriority_process(None, *nice).because(error)?;
+        }),
     }
-    Ok(())
+}
+
+fn write_own(proc: BorrowedFd<'_>, file: &str, value: &[u8]) -> std::io::Result<()> {
+    let path = format!("self/{file}");
+    sys::path::write_proc(proc, std::path::Path::new(&path), value)
 }
 
 /// The profile takes effect at execve.
-pub(super) fn write_labels(process: &Process) -> Result<(), InitError> {
+fn write_labels(process: &Process, proc: BorrowedFd<'_>) -> Result<(), InitError> {
     if let Some(profile) = process
         .apparmor_profile()
         .as_ref()
@@ -95,7 +100,13 @@ pub(super) fn write_labels(process: &Process) -> Result<(), InitError> {
             profile: profile.clone(),
             cause,
         };
-        write_own("attr/apparmor/exec", format!("exec {profile}").as_bytes()).because(error)?;
+        let text = format!("exec {profile}");
+        match write_own(proc, "attr/apparmor/exec", text.as_bytes()) {
+            // Before Linux 5.8 the modules had no directories of their own.
+            Err(e) if e.raw_os_error() == Some(2) => write_own(proc, "attr/exec", text.as_bytes()),
+            other => other,
+        }
+        .because(error)?;
     }
     if let Some(label) = process
         .selinux_label()
@@ -107,14 +118,14 @@ pub(super) fn write_labels(process: &Process) -> Result<(), InitError> {
             profile: label.clone(),
             cause,
         };
-        write_own("attr/exec", label.as_bytes()).because(error)?;
+        write_own(proc, "attr/exec", label.as_bytes()).because(error)?;
     }
     Ok(())
 }
 
 #[derive(Debug, Default)]
 pub(super) struct CapabilitySets {
-    pub(super) bounding: CapabilitySet,
+    bounding: CapabilitySet,
     effective: CapabilitySet,
     permitted: CapabilitySet,
     inheritable: CapabilitySet,
@@ -142,14 +153,30 @@ impl CapabilitySets {
             Ok(set)
         };
         let (permitted, inheritable) = (set(wanted.permitted())?, set(wanted.inheritable())?);
+        let both = |wish: CapabilitySet, limit: u64| CapabilitySet(wish.0 & limit);
         Ok(Self {
             bounding: set(wanted.bounding())?,
-            effective: set(wanted.effective())?,
+            // The kernel's rules: nothing is effective that is not permitted, nothing ambient that is not inheritable too.
+            effective: both(set(wanted.effective())?, permitted.0),
+            ambient: both(set(wanted.ambient())?, permitted.0 & inheritable.0),
             permitted,
             inheritable,
-            // capabilities(7): no capability can be ambient that is not both. Builders of images ask for such sets all the same.
-            ambient: CapabilitySet(set(wanted.ambient())?.0 & permitted.0 & inheritable.0),
         })
+    }
+}
+
+impl CapabilitySets {
+    /// Drops from the bounding set what is not wished. What is to be inheritable without being bounded must be so before.
+    pub(super) fn limit_bounding(&self) -> Result<(), InitError> {
+        let refused = |cause| InitError::Capabilities { cause };
+        if self.inheritable.0 & !self.bounding.0 != 0 {
+            let (effective, permitted) = (
+                sys::capability::effective(),
+                sys::capability::permitted().because(refused)?,
+            );
+            sys::capability::set(effective, permitted, self.inheritable).because(refused)?;
+        }
+        sys::capability::limit_bounding(self.bounding).because(refused)
     }
 }
 

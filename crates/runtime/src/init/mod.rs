@@ -9,7 +9,7 @@ pub(crate) mod birth;
 pub(crate) mod copy_up;
 pub(crate) mod device;
 pub(crate) mod hooks;
-mod identity;
+pub(crate) mod identity;
 mod mask;
 pub(crate) mod mounts;
 pub(crate) mod options;
@@ -21,11 +21,13 @@ pub(crate) use device::open_terminal_in_running as terminal_in_running;
 pub(crate) use program::own_executable;
 
 use crate::error::{InitError, OrInit};
-use crate::gate;
+use crate::gate::{self, LateGate};
 use crate::handover::{self, Handed};
 use crate::namespaces::{Namespaces, User};
 use crate::protocol::{self, ToInit};
 use crate::request::{Entry, Gate, Netns, Request};
+use crate::scheduling;
+use crate::seccomp::Filter;
 use mounts::Planned;
 use std::cell::Cell;
 use std::os::fd::{AsFd, OwnedFd};
@@ -39,7 +41,7 @@ pub(crate) struct Context<'a> {
     pub(crate) namespaces: &'a Namespaces,
     /// Cgroup and namespaces of others have been entered by a step in between.
     pub(crate) joined: bool,
-    pub(crate) filter: Option<&'a sys::seccomp::Program>,
+    pub(crate) filter: Option<&'a Filter>,
     pub(crate) socket: &'a OwnedFd,
     pub(crate) alone: sys::process::Alone,
     /// Whether the barrier was opened while init waited for something else.
@@ -110,7 +112,7 @@ fn build_and_execute(
     }
     // All mounts are there, the old root still in sight. Before the sysctls: a hook may bring the device one of them is for.
     hooks::before_pivot(context)?;
-    write_sysctls(request)?;
+    write_to_proc(request)?;
     // Made while the root is still writable, as Docker does for WORKDIR.
     let cwd = make_working_directory(request, root.as_fd())?;
     // Masks cover what proc and sysfs brought, so they come after all mounts.
@@ -128,13 +130,19 @@ fn build_and_execute(
     drop(root);
     root::set_propagation(request.spec)?;
 
-    protocol::send_ready(context.socket).because(|cause| InitError::Prepare { cause })?;
-    await_start(context)?;
+    let late_gate = late_gate(context);
     // Whoever starts a container that was only created hears how it went in place of its creator.
-    let starter = match request.launch.gate {
-        Gate::Caller => None,
-        Gate::Listener(listener) => {
-            Some(gate::await_starter(listener, context.in_user_namespace())?)
+    let starter = match (late_gate, request.launch.gate) {
+        (Some(_), _) => None,
+        (None, gate) => {
+            protocol::send_ready(context.socket).because(|cause| InitError::Prepare { cause })?;
+            await_start(context)?;
+            match gate {
+                Gate::Caller => None,
+                Gate::Listener(listener) => {
+                    Some(gate::await_starter(listener, context.in_user_namespace())?)
+                }
+            }
         }
     };
 
@@ -143,8 +151,14 @@ fn build_and_execute(
         .process()
         .as_ref()
         .ok_or(InitError::NoCommand)?;
+    if !context.in_user_namespace() {
+        // As late as we have the rights: what runs in real time, or has a deadline, builds no root.
+        scheduling::apply(process, 0)?;
+    }
     let outcome = birth::execute(&birth::Birth {
         process,
+        linux: request.spec.linux().as_ref(),
+        limits: request.launch.limits,
         user: request.user.as_ref(),
         stdio: request.stdio,
         terminal: terminal.as_ref().map(|pty| pty.slave.as_fd()),
@@ -157,6 +171,7 @@ fn build_and_execute(
         alone: &context.alone,
         pass_fds: request.launch.pass_fds,
         keyring: request.launch.keyring,
+        late_gate,
     });
     if let (Err(error), Some(starter)) = (&outcome, &starter) {
         // It may have gone away; the exit code says the same in short.
@@ -177,6 +192,18 @@ fn take_sources(context: &Context<'_>, plan: &mut [Planned]) -> Result<Option<Ha
     let root = root::detached(&context.request.rootfs, context.request.spec)?;
     join_mount(context.namespaces)?;
     Ok(Some(Handed::unattached(root)))
+}
+
+/// A seccomp listener gets its descriptor from the creator: then the filter must hold before the gate.
+fn late_gate<'a>(context: &Context<'a>) -> Option<LateGate<'a>> {
+    let Gate::Listener(listener) = context.request.launch.gate else {
+        return None;
+    };
+    context.filter?.listener.as_ref()?;
+    Some(LateGate {
+        listener,
+        in_user_namespace: context.in_user_namespace(),
+    })
 }
 
 /// In a user namespace: waits for what the caller makes, which comes after the ids.
@@ -274,23 +301,24 @@ fn await_start(context: &Context<'_>) -> Result<(), InitError> {
 }
 
 /// Through a procfs of our own: what the container's root has at /proc may be anything.
-fn write_sysctls(request: &Request<'_>) -> Result<(), InitError> {
-    let Some(sysctls) = request
-        .spec
-        .linux()
-        .as_ref()
-        .and_then(|linux| linux.sysctl().as_ref())
-    else {
-        return Ok(());
-    };
-    if sysctls.is_empty() {
+/// Before the masks: in a user namespace the kernel allows a procfs only to who sees one whole.
+fn write_to_proc(request: &Request<'_>) -> Result<(), InitError> {
+    let linux = request.spec.linux().as_ref();
+    let sysctls = linux.and_then(|linux| linux.sysctl().as_ref());
+    let sysctls = sysctls.filter(|sysctls| !sysctls.is_empty());
+    let process = request.spec.process().as_ref();
+    let process = process.filter(|process| identity::has_settings(process));
+    if sysctls.is_none() && process.is_none() {
         return Ok(());
     }
     // Who has no rights over the pid namespace cannot mount one; the host's is still in sight here.
     let proc = sys::mount::new_filesystem("proc", &[], sys::mount::Flags::empty())
         .or_else(|_| sys::path::open_proc())
         .because(|cause| InitError::Prepare { cause })?;
-    for (key, value) in sysctls {
+    if let Some(process) = process {
+        identity::write_settings(process, proc.as_fd(), request.launch.limits)?;
+    }
+    for (key, value) in sysctls.into_iter().flatten() {
         let error = |cause| InitError::Sysctl {
             key: key.clone(),
             value: value.clone(),

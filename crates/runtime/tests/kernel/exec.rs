@@ -53,6 +53,9 @@ pub(crate) fn exec_process(
         seccomp: Seccomp::Default,
         pass_fds: 0,
         keyring: runtime::Keyring::New,
+        limits: runtime::Limits::WithinOurs,
+        linux: None,
+        state: None,
     })?;
     drop(writer);
     let mut out = String::new();
@@ -168,6 +171,9 @@ fn terminals() {
         seccomp: Seccomp::Default,
         pass_fds: 0,
         keyring: runtime::Keyring::New,
+        limits: runtime::Limits::WithinOurs,
+        linux: None,
+        state: None,
     })
     .unwrap();
     let master = started.terminal.unwrap();

@@ -3,6 +3,7 @@
 //! The test executable is also the containers' program (`probe`), so that a root needs nothing else. Mounts are made in the
 //! containers' namespaces only; control groups below `dockless-test-…`, removed at the end of each case.
 
+mod attributes;
 mod birth;
 mod cgroups;
 mod errors;
@@ -16,6 +17,7 @@ mod mounts;
 mod netdev;
 mod options;
 mod probe;
+mod seccomp;
 mod userns;
 mod world;
 
@@ -42,6 +44,7 @@ macro_rules! cases {
 
 fn all() -> Vec<Case> {
     [
+        attributes::CASES,
         birth::CASES,
         cgroups::CASES,
         errors::CASES,
@@ -54,6 +57,7 @@ fn all() -> Vec<Case> {
         mounts::CASES,
         netdev::CASES,
         options::CASES,
+        seccomp::CASES,
         userns::CASES,
     ]
     .concat()

@@ -78,6 +78,21 @@ pub(crate) fn run(args: &[String]) -> i32 {
         "spy" => spy(),
         "nofile" => say(sys::rlimit::get(7)
             .map_or("?".into(), |limit| format!("{} {}", limit.soft, limit.hard))),
+        "sched" => say(sys::sched::get(0).map_or("?".into(), |now| {
+            format!(
+                "policy {} nice {} priority {} flags {} times {} {} {}",
+                now.policy,
+                now.nice,
+                now.priority,
+                now.flags,
+                now.runtime,
+                now.deadline,
+                now.period
+            )
+        })),
+        "ioprio" => say(format!("{:?}", sys::sched::io_priority(0).ok())),
+        "machine" => say(rustix::system::uname().machine().to_string_lossy()),
+        "call" => call(&args[1..]),
         "umask" => say(format!(
             "{:o}",
             rustix::process::umask(Mode::empty()).bits()
@@ -89,6 +104,19 @@ pub(crate) fn run(args: &[String]) -> i32 {
         }
     }
     0
+}
+
+/// A system call by number and arguments, and what the kernel said.
+fn call(words: &[String]) {
+    let mut arguments = [0; 6];
+    for (argument, word) in arguments.iter_mut().zip(words.iter().skip(1)) {
+        *argument = word.parse().unwrap_or(0);
+    }
+    let number = words.first().and_then(|word| word.parse().ok());
+    match sys::seccomp::probe::try_call(number.unwrap_or(0), &arguments) {
+        Ok(value) => say(value),
+        Err(e) => say(format!("errno {}", e.raw_os_error().unwrap_or(-1))),
+    }
 }
 
 fn list(path: &str) -> Vec<String> {

@@ -85,6 +85,8 @@ pub(crate) struct Wish<'a> {
     pub(crate) cgroup: bool,
     pub(crate) hierarchies: Option<sys::cgroupfs::Hierarchies>,
     pub(crate) state: Option<State>,
+    pub(crate) limits: runtime::Limits,
+    pub(crate) gate: runtime::Gate<'a>,
     /// The last word about the spec.
     pub(crate) edit: Box<dyn Fn(&mut Spec) + 'a>,
 }
@@ -123,6 +125,8 @@ impl Default for Wish<'_> {
             cgroup: false,
             hierarchies: None,
             state: None,
+            limits: runtime::Limits::default(),
+            gate: runtime::Gate::default(),
             edit: Box::new(|_| ()),
         }
     }
@@ -217,6 +221,8 @@ impl World {
             seccomp: wish.seccomp,
             launch: runtime::Launch {
                 state: wish.state.as_ref(),
+                limits: wish.limits,
+                gate: wish.gate,
                 ..runtime::Launch::default()
             },
         })?;
