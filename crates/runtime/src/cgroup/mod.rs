@@ -29,7 +29,7 @@ pub use place::Place;
 pub use report::Report;
 pub use stats::Stats;
 pub(crate) use systemd::Anchor;
-pub(crate) use view::{attach_v1, make_v1_directory};
+pub(crate) use view::View;
 
 use hierarchy::child_groups;
 use oci_spec::runtime::LinuxResources;

@@ -10,6 +10,7 @@ use super::options::{Action, Link};
 use crate::cgroup;
 use crate::error::{InitError, OrInit};
 use crate::request::Request;
+use oci_spec::runtime::LinuxNamespaceType;
 use rustix::fs::{FileType, OFlags};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -157,7 +158,7 @@ fn configure(context: &FsContext, mount: &Planned, skip: &str) -> io::Result<()>
     Ok(())
 }
 
-/// v2: the one hierarchy. v1 and hybrid: a directory of them all, as the host has it.
+/// What is seen of the control groups: see `cgroup::view`.
 fn mount_cgroup(
     root: BorrowedFd<'_>,
     mount: &Planned,
@@ -173,36 +174,20 @@ fn mount_cgroup(
         }
     };
     let target = mount.target(root, Missing::Directory)?;
-    let flags = mount.options.flags();
-    if hierarchies.v1.is_empty() {
-        let tree = sys::mount::new_filesystem("cgroup2", &[], flags).because(failed)?;
-        return sys::mount::attach(tree.as_fd(), target.as_fd()).because(failed);
-    }
-    let writable = flags - Flags::MOUNT_ATTR_RDONLY;
-    let directory =
-        sys::mount::new_filesystem("tmpfs", &[("mode", Some("755"))], writable).because(failed)?;
-    for hierarchy in &hierarchies.v1 {
-        cgroup::make_v1_directory(directory.as_fd(), hierarchy).because(failed)?;
-    }
-    sys::mount::attach(directory.as_fd(), target.as_fd()).because(failed)?;
-    for hierarchy in &hierarchies.v1 {
-        cgroup::attach_v1(directory.as_fd(), hierarchy, flags).because(failed)?;
-    }
-    if hierarchies.v2.is_some() {
-        rustix::fs::mkdirat(
-            &directory,
-            "unified",
-            rustix::fs::Mode::from_raw_mode(0o755),
-        )
-        .because(failed)?;
-        let tree = sys::mount::new_filesystem("cgroup2", &[], flags).because(failed)?;
-        sys::mount::attach_at(tree.as_fd(), directory.as_fd(), "unified").because(failed)?;
-    }
-    if flags.contains(Flags::MOUNT_ATTR_RDONLY) {
-        sys::mount::set_attributes(directory.as_fd(), sys::mount::Attributes::read_only())
-            .because(failed)?;
-    }
-    Ok(())
+    let linux = request.spec.linux().as_ref();
+    let namespaces = linux.and_then(|linux| linux.namespaces().as_ref());
+    let view = cgroup::View {
+        hierarchies,
+        group: request.cgroup,
+        namespace: namespaces
+            .into_iter()
+            .flatten()
+            .any(|namespace| namespace.typ() == LinuxNamespaceType::Cgroup),
+        only_v2: mount.kind == "cgroup2",
+        flags: mount.options.flags(),
+        data: &mount.options.data,
+    };
+    view.attach(target.as_fd()).because(failed)
 }
 
 impl Planned {

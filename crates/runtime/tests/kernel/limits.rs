@@ -17,6 +17,7 @@ crate::cases![
     reports_in_runcs_shape,
     tells_of_a_want_of_memory,
     groups_below_the_containers_own,
+    its_own_group_without_a_namespace,
 ];
 
 fn resources(json: serde_json::Value) -> LinuxResources {
@@ -398,4 +399,29 @@ fn groups_below_the_containers_own() {
     // What it made below goes with it.
     cgroup.remove().unwrap();
     assert!(!mount.join(&world.parent).exists());
+}
+
+fn its_own_group_without_a_namespace() {
+    let kind = oci_spec::runtime::LinuxNamespaceType::Cgroup;
+    let mut namespaces = runtime::defaults::namespaces();
+    namespaces.retain(|namespace| namespace.typ() != kind);
+    let world = World::new();
+    let pids = on_v1().then(|| resources(serde_json::json!({"pids": {"limit": 77}})));
+    let ask = |path| {
+        let wish = crate::world::Wish {
+            cgroup: true,
+            resources: pids.clone(),
+            namespaces: namespaces.clone(),
+            ..crate::world::Wish::probe(&["cat", path])
+        };
+        world.ask(&wish)
+    };
+    if on_v1() {
+        assert_eq!(ask("/sys/fs/cgroup/pids/pids.max"), "77");
+        assert_eq!(ask("/sys/fs/cgroup/memory/cgroup.procs"), "1");
+    }
+    let found = sys::cgroupfs::detect().unwrap();
+    if found.v2.is_some() && !found.v1.is_empty() {
+        assert_eq!(ask("/sys/fs/cgroup/unified/cgroup.procs"), "1");
+    }
 }

@@ -79,11 +79,7 @@ fn needed(group: &Cgroup, resources: &LinuxResources) -> Vec<&'static str> {
     if group.v2.is_none() {
         wanted.push("freezer");
     }
-    if group.place.is_of_spec() {
-        // A systemd inside keeps its own groups there, and one outside its scopes.
-        wanted.push("name=systemd");
-    }
-    if group.place.is_of_spec() || super::devices::differs(resources) {
+    if super::devices::differs(resources) {
         wanted.push("devices");
     }
     wanted
@@ -96,7 +92,9 @@ fn make_in(group: &mut Cgroup, wanted: &[&str]) -> Result<(), Error> {
             .v1
             .iter()
             .any(|v1| v1.controllers == hierarchy.controllers);
-        if known || !wanted.iter().any(has) {
+        // A configuration may show its groups to the container to write in: then none of them may be the host's.
+        let all = group.place.is_of_spec();
+        if known || !(all || wanted.iter().any(has)) {
             continue;
         }
         let made = make_group(&hierarchy, &group.place)?;
