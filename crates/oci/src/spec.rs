@@ -79,8 +79,16 @@ fn adapt(process: &mut Value, at: &str, warnings: &mut Vec<String>) {
             .or_insert_with(|| Value::Object(serde_json::Map::new()));
     }
     if let Some(Value::Object(sets)) = process.get_mut("capabilities") {
-        for (set, list) in sets {
-            drop_unknown_capabilities(list, &format!("{at}capabilities.{set}"), warnings);
+        let mut dropped: Vec<String> = Vec::new();
+        for (_, list) in sets {
+            drop_unknown_capabilities(list, &mut dropped);
+        }
+        if !dropped.is_empty() {
+            // The words are runc's.
+            warnings.push(format!(
+                "{at}capabilities: ignoring unknown or unavailable capabilities: [{}]",
+                dropped.join(" ")
+            ));
         }
     }
     if let Some(Value::Array(flags)) = process.pointer_mut("/scheduler/flags") {
@@ -92,16 +100,19 @@ fn adapt(process: &mut Value, at: &str, warnings: &mut Vec<String>) {
     }
 }
 
-/// "Any value which cannot be mapped to a relevant kernel interface [...] MUST be logged as a warning"
-fn drop_unknown_capabilities(list: &mut Value, at: &str, warnings: &mut Vec<String>) {
+/// "Any value which cannot be mapped to a relevant kernel interface [...] MUST be logged as a warning": the capabilities of a newer
+/// kernel. What is not even spelt as one stays, to be refused.
+fn drop_unknown_capabilities(list: &mut Value, dropped: &mut Vec<String>) {
     let Value::Array(names) = list else { return };
     names.retain(|name| {
-        let unknown =
-            name.is_string() && serde_json::from_value::<Capability>(name.clone()).is_err();
-        if unknown {
-            warnings.push(format!("{at}: unknown capability {name} is left out"));
+        let unknown = name.as_str().filter(|text| {
+            text.starts_with("CAP_") && serde_json::from_value::<Capability>(name.clone()).is_err()
+        });
+        let Some(text) = unknown else { return true };
+        if !dropped.iter().any(|other| other == text) {
+            dropped.push(text.to_owned());
         }
-        !unknown
+        false
     });
 }
 
@@ -180,7 +191,12 @@ mod tests {
         .unwrap();
         assert_eq!(
             parsed.warnings,
-            ["capabilities.bounding: unknown capability \"CAP_FLY\" is left out"]
+            ["capabilities: ignoring unknown or unavailable capabilities: [CAP_FLY]"]
+        );
+        let wrong = process(r#"{"cwd":"/","capabilities":{"bounding":["TEST_CAP"]}}"#);
+        assert_eq!(
+            wrong.unwrap_err().to_string(),
+            "capabilities.bounding[0]: no variant for TEST_CAP (converted to TEST_CAP)"
         );
         let sets = parsed.value.capabilities().clone().unwrap();
         assert_eq!(sets.bounding().as_ref().unwrap().len(), 1);

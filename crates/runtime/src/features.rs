@@ -14,15 +14,6 @@ use std::collections::HashMap;
 pub const OCI_VERSION_MIN: &str = "1.0.0";
 pub const OCI_VERSION_MAX: &str = "1.3.0";
 
-#[rustfmt::skip]
-const MOUNT_OPTIONS: &[&str] = &[
-    "async", "atime", "bind", "defaults", "dev", "diratime", "exec", "loud", "noatime", "nodev", "nodiratime", "noexec",
-    "norelatime", "nostrictatime", "nosuid", "nosymfollow", "private", "ratime", "rbind", "rdev", "rdiratime", "relatime",
-    "remount", "rexec", "rnoatime", "rnodev", "rnodiratime", "rnoexec", "rnorelatime", "rnostrictatime", "rnosuid",
-    "rnosymfollow", "ro", "rprivate", "rrelatime", "rro", "rrw", "rshared", "rslave", "rstrictatime", "rsuid", "rsymfollow",
-    "runbindable", "rw", "shared", "silent", "slave", "strictatime", "suid", "symfollow", "unbindable",
-];
-
 /// The whole structure.
 pub fn features() -> Features {
     let mut features = Features::default();
@@ -30,7 +21,7 @@ pub fn features() -> Features {
         .set_oci_version_min(OCI_VERSION_MIN.to_owned())
         .set_oci_version_max(OCI_VERSION_MAX.to_owned())
         .set_hooks(Some(words(HookKind::ALL.map(HookKind::name))))
-        .set_mount_options(Some(words(MOUNT_OPTIONS.iter().copied())))
+        .set_mount_options(Some(crate::init::options::names()))
         .set_linux(Some(linux()))
         .set_annotations(Some(HashMap::from([(
             "org.opencontainers.runc.checkpoint.enabled".to_owned(),

@@ -92,6 +92,11 @@ impl Arch {
         }
     }
 
+    /// Whether arguments are 32 bits wide: -1 is 0xffffffff there, however a profile for all architectures writes it.
+    fn is_narrow(self) -> bool {
+        self == Self::I386
+    }
+
     /// The number of a call by name, if this architecture has it.
     pub fn number(self, name: &str) -> Option<u32> {
         let table = self.table();
@@ -122,6 +127,25 @@ pub struct Condition {
     pub argument: u8,
     pub compare: Compare,
     pub value: u64,
+}
+
+impl Condition {
+    fn on(&self, arch: Arch) -> Self {
+        const NARROW: u64 = u32::MAX as u64;
+        if !arch.is_narrow() {
+            return *self;
+        }
+        Self {
+            argument: self.argument,
+            compare: match self.compare {
+                Compare::MaskedEq { mask } => Compare::MaskedEq {
+                    mask: mask & NARROW,
+                },
+                other => other,
+            },
+            value: self.value & NARROW,
+        }
+    }
 }
 
 /// What happens to a call of one name; without conditions always, else when all of them hold.
@@ -340,7 +364,12 @@ fn ranges(profile: &Profile<'_>, arch: Arch, from: u32, to: u32) -> Vec<(u32, De
             continue;
         };
         if let Ok(at) = numbers.binary_search_by_key(&number, |(number, _)| *number) {
-            add(&mut numbers[at].1, rule, profile.default);
+            let conditions = rule.conditions.iter().map(|c| c.on(arch)).collect();
+            let rule = Rule {
+                conditions,
+                ..rule.clone()
+            };
+            add(&mut numbers[at].1, &rule, profile.default);
         }
     }
     let mut out: Vec<(u32, Decision)> = Vec::new();

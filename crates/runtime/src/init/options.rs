@@ -127,6 +127,30 @@ const IGNORED: [&str; 20] = [
     "nosync",
 ];
 
+/// Every name that [`Options::parse`] understands itself, and does not leave to the file system.
+pub(crate) fn names() -> Vec<String> {
+    const OTHERS: [&str; 9] = [
+        "bind",
+        "rbind",
+        "remount",
+        "tmpcopyup",
+        "copy-symlink",
+        "src-nofollow",
+        "dest-nofollow",
+        "idmap",
+        "ridmap",
+    ];
+    const PROPAGATIONS: [&str; 4] = ["private", "shared", "slave", "unbindable"];
+    let recursive = ATTRIBUTES.iter().map(|(name, _)| *name);
+    let recursive = recursive.chain(PROPAGATIONS).map(|name| format!("r{name}"));
+    let plain = ATTRIBUTES.iter().map(|(name, _)| *name);
+    let plain = plain.chain(PROPAGATIONS).chain(OTHERS);
+    let plain = plain.chain(SUPERBLOCK).chain(IGNORED).map(str::to_owned);
+    let mut names: Vec<String> = plain.chain(recursive).collect();
+    names.sort();
+    names
+}
+
 impl Change {
     fn take(&mut self, attribute: Attribute) {
         match attribute {
@@ -310,6 +334,14 @@ mod tests {
         let change = changes.last().unwrap();
         assert!(change.recursive, "{option}");
         (change.set, change.clear)
+    }
+
+    #[test]
+    fn no_name_is_left_to_the_file_system() {
+        for name in names() {
+            let parsed = Options::parse(std::slice::from_ref(&name));
+            assert!(parsed.data.is_empty(), "{name}");
+        }
     }
 
     #[test]

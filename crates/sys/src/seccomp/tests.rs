@@ -304,3 +304,24 @@ fn the_kernel_takes_it() {
     // Loading restricts the thread for good, so only far enough to be verified: without flags the filter is checked first.
     assert!(program.instructions().len() < MAX_INSTRUCTIONS);
 }
+
+#[test]
+fn minus_one_is_narrow_on_narrow_machines() {
+    let minus_one = Condition {
+        argument: 1,
+        compare: Compare::Eq,
+        value: u64::MAX,
+    };
+    let program = profile(vec![rule("personality", Action::Allow, vec![minus_one])]);
+    let call = |arch, value| {
+        run(
+            &program,
+            arch,
+            number(arch, "personality"),
+            [0, value, 0, 0, 0, 0],
+        )
+    };
+    assert_eq!(call(Arch::X86_64, u64::MAX), Action::Allow.value());
+    assert_eq!(call(Arch::X86_64, 0xffff_ffff), Action::Errno(1).value());
+    assert_eq!(call(Arch::I386, 0xffff_ffff), Action::Allow.value());
+}
