@@ -21,6 +21,8 @@ mod limits;
 mod logs;
 mod mistakes;
 mod network;
+mod oci;
+mod oci_callers;
 mod prune;
 mod restart;
 mod run;
@@ -43,6 +45,8 @@ fn main() -> std::process::ExitCode {
         compose::ALL,
         build::ALL,
         images::ALL,
+        oci_callers::ALL,
+        oci::ALL,
         hostile::ALL,
         secrets::ALL,
         run::ALL,

@@ -63,12 +63,6 @@ pub enum Error {
     Immortal(String),
     #[error("cannot send the terminal to the console socket {}", path.display())]
     Console { path: PathBuf, source: io::Error },
-    #[error("unable to stat preserved-fd {number} (of {count})")]
-    PreservedFd {
-        number: u32,
-        count: u32,
-        source: io::Error,
-    },
     #[error(transparent)]
     Record(#[from] state::record::Error),
     #[error(transparent)]

@@ -28,3 +28,10 @@ pub fn take(number: i32) -> io::Result<OwnedFd> {
     // here owns it: the standard library owns none above 2, and TAKEN hands each number out once.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
+
+/// Whether this number is open and was not opened by this program, whose own descriptors all close on execve.
+pub fn is_inherited(number: i32) -> bool {
+    // SAFETY: F_GETFD reads a flag of a number, or answers EBADF; nothing is owned or changed.
+    let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+    flags >= 0 && flags & libc::FD_CLOEXEC == 0
+}

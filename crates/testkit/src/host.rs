@@ -84,7 +84,7 @@ impl Host {
             fs::create_dir_all(host.dir.join(sub)).expect("a directory");
         }
         let binary = binary();
-        for name in ["dockless", "docker", "docker-compose"] {
+        for name in ["dockless", "docker", "docker-compose", "runc", "crun"] {
             std::os::unix::fs::symlink(&binary, host.bin.join(name)).expect("a link");
         }
     }
@@ -170,6 +170,11 @@ impl Host {
             .env("DOCKLESS_RUN_ROOT", self.run_root())
             .env("DOCKLESS_IMAGE_DIR", &self.images)
             .dir(self.folder("."))
+    }
+
+    /// Where the binary lies under one of its names, for programs that call it.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.bin.join(name)
     }
 
     /// The same with a terminal: `script` of util-linux makes one and copies it to and fro.

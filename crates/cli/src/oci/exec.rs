@@ -220,22 +220,28 @@ pub(super) fn size(process: &Process) -> (u16, u16) {
     }
 }
 
-/// How many descriptors from 3 on are the command's: those of socket activation, and so many more.
+/// How many descriptors from 3 on are the command's: those of socket activation, and so many more. What is not open now is
+/// ours later, and not passed on.
 pub(super) fn passed_on(more: u32, announce: impl FnOnce(u32)) -> Result<u32, Failure> {
     let listening = listening();
     if listening > 0 {
         announce(listening);
     }
-    let count = more.saturating_add(listening);
-    for number in 3..count.saturating_add(3) {
-        if std::fs::symlink_metadata(format!("/proc/self/fd/{number}")).is_err() {
-            return Err(Failure::said(format!(
-                "unable to stat preserved-fd {} (of {count}): descriptor {number} is not open",
-                number - 3
-            )));
-        }
+    let wanted = more.saturating_add(listening);
+    if wanted == 0 {
+        return Ok(0);
     }
-    Ok(count)
+    let entries =
+        std::fs::read_dir("/proc/self/fd").map_err(Failure::system("read /proc/self/fd"))?;
+    let numbers = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    // Only those that outlive an execve were meant for us: the one that reads this directory does not.
+    let open: Vec<u32> = numbers
+        .filter(|number| (3..wanted.saturating_add(3)).contains(number))
+        .filter(|number| i32::try_from(*number).is_ok_and(sys::inherited::is_inherited))
+        .collect();
+    Ok(open.into_iter().max().map_or(0, |last| last - 2))
 }
 
 /// Sockets that systemd has opened for us: sd_listen_fds(3).
