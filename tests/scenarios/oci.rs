@@ -193,19 +193,29 @@ fn a_container_is_created_started_killed_and_deleted(host: &Host) {
 fn what_cannot_start_says_why_on_both_channels(host: &Host) {
     let bench = Bench::new(host);
     bench.configure(&["no-such-program"], |_| {});
+    bench
+        .aside("create never-there")
+        .fails(1)
+        .says(&["executable file not found in $PATH"]);
+    assert_eq!(bench.runc("list -q").ok(), "");
+
+    // What only the kernel can tell is told by the start.
+    let script = bench.bundle.join("rootfs/bin/orphaned");
+    std::fs::write(&script, "#!/no/such/interpreter\n").expect("a file");
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&script, executable).expect("a mode");
+    bench.configure(&["orphaned"], |_| {});
     bench.aside("create tells-why").ok();
     let words = "--log log.json --log-format json start tells-why";
     bench
         .runc(words)
         .fails(1)
-        .says(&["executable file not found in $PATH"]);
+        .says(&["/bin/orphaned", "no such file or directory"]);
     let log = std::fs::read_to_string(bench.bundle.join("log.json")).expect("a log");
     let line: Value = serde_json::from_str(log.trim()).expect("one line of JSON");
     assert_eq!(line["level"], "error");
     assert!(
-        line["msg"]
-            .as_str()
-            .is_some_and(|m| m.contains("no-such-program")),
+        line["msg"].as_str().is_some_and(|m| m.contains("orphaned")),
         "{log}"
     );
     assert!(line["time"].is_string());

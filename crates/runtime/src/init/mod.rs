@@ -130,6 +130,10 @@ fn build_and_execute(
     drop(root);
     root::set_propagation(request.spec)?;
 
+    if matches!(request.launch.gate, Gate::Listener(_)) {
+        // Engines tell a command that is missing by an error of `create`.
+        program::foresee(request.spec.process().as_ref())?;
+    }
     let late_gate = late_gate(context);
     // Whoever starts a container that was only created hears how it went in place of its creator.
     let starter = match (late_gate, request.launch.gate) {

@@ -60,6 +60,25 @@ pub(super) fn find(
     })
 }
 
+/// Whether there is a chance to find the command at all; asked before its user, directory and start are decided. One that is
+/// relative to the working directory is not looked for.
+pub(super) fn foresee(process: Option<&Process>) -> Result<(), InitError> {
+    let Some(process) = process else {
+        return Ok(());
+    };
+    let args = process.args().as_deref().unwrap_or_default();
+    let program = args
+        .first()
+        .filter(|program| !program.is_empty())
+        .ok_or(InitError::NoCommand)?;
+    match program.strip_prefix('/') {
+        Some(_) => check_path(program)?,
+        None if program.contains('/') => return Ok(()),
+        None => search(program, process.env().as_deref().unwrap_or_default())?,
+    };
+    Ok(())
+}
+
 fn check_path(program: &str) -> Result<String, InitError> {
     let name = || program.to_owned();
     match examine(program) {
@@ -177,6 +196,26 @@ mod tests {
             check_path("/etc/passwd"),
             Err(InitError::ProgramDenied { .. })
         ));
+    }
+
+    #[test]
+    fn a_missing_command_is_foreseen() {
+        let foreseen = |program: &str| {
+            let mut process = Process::default();
+            process.set_args(Some(vec![program.to_owned()]));
+            foresee(Some(&process))
+        };
+        assert!(foreseen("sh").is_ok() && foreseen("/bin/sh").is_ok());
+        assert!(foreseen("./here").is_ok(), "the working directory decides");
+        assert!(matches!(
+            foreseen("no-such-thing"),
+            Err(InitError::NotInPath { .. })
+        ));
+        assert!(matches!(
+            foreseen("/no/such"),
+            Err(InitError::NoSuchProgram { .. })
+        ));
+        assert!(matches!(foreseen(""), Err(InitError::NoCommand)));
     }
 
     #[test]

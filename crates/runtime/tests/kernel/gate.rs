@@ -8,6 +8,7 @@ use std::path::Path;
 crate::cases![
     waits_for_its_starter,
     tells_the_starter_what_went_wrong,
+    a_missing_command_is_the_creators_error,
     ends_with_its_creator,
     outlives_starters_without_a_word,
     a_dead_container_is_told_from_a_waiting_one,
@@ -66,17 +67,28 @@ fn tells_the_starter_what_went_wrong() {
     let world = World::new();
     let directory = directory(&world);
     let wish = Wish {
-        args: vec!["no-such-program"],
+        args: vec!["garbage"],
         ..Wish::default()
     };
     let waiting = create(&world, &directory, &wish).leave().unwrap();
     let error = gate::open(directory.as_fd()).unwrap_err();
+    assert_eq!(chain(&error), "exec /bin/garbage: exec format error");
+    assert_eq!(end(&waiting), ExitStatus::Code(126));
+    assert!(!gate::is_shut(directory.as_fd()));
+}
+
+fn a_missing_command_is_the_creators_error() {
+    let world = World::new();
+    let directory = directory(&world);
+    let wish = Wish {
+        args: vec!["no-such-program"],
+        ..Wish::default()
+    };
+    let error = create(&world, &directory, &wish).built().unwrap_err();
     assert_eq!(
         chain(&error),
         "exec: \"no-such-program\": executable file not found in $PATH"
     );
-    assert_eq!(end(&waiting), ExitStatus::Code(127));
-    assert!(!gate::is_shut(directory.as_fd()));
 }
 
 fn ends_with_its_creator() {
