@@ -259,7 +259,7 @@ fn a_group_of_another() {
     cgroup.kill_all().unwrap();
     running.end();
     // Left empty, it may be used.
-    Cgroup::place(&theirs, None).unwrap();
+    Cgroup::place(&theirs, None).unwrap().remove().unwrap();
 }
 
 fn a_scope_without_systemd() {
