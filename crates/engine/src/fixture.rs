@@ -65,6 +65,7 @@ pub(crate) fn record(spec: ContainerSpec) -> ContainerRecord {
         healthcheck: None,
         exposed: vec![],
         runtime: None,
+        userns: None,
         spec,
     }
 }

@@ -44,10 +44,19 @@ fn from_image(store: &Store, image: image::Image, hold: image::Hold) -> Result<B
     })
 }
 
+/// The image of a mount (`type=image`), fetched if it is not there.
+pub(crate) fn mounted(ctx: &Context, reference: &str) -> Result<BaseImage> {
+    base(ctx, reference, PullPolicy::Missing, None, &image::Silent)
+}
+
 /// Image id (`sha256:…`) → containers that were made from it; what `rmi` and `image prune` must leave alone.
 pub fn in_use(ctx: &Context) -> Result<BTreeMap<String, Vec<ContainerRecord>>> {
     let mut users: BTreeMap<String, Vec<ContainerRecord>> = BTreeMap::new();
     for container in ContainerRecord::list(ctx)? {
+        for mounted in container.mounts.iter().filter_map(|m| m.image.as_ref()) {
+            let of_mount = users.entry(mounted.id.clone()).or_default();
+            of_mount.push(container.clone());
+        }
         users
             .entry(container.image.id.clone())
             .or_default()

@@ -53,8 +53,10 @@ impl FromStr for UsernsMode {
         for option in options.split(',') {
             match option.split_once('=') {
                 Some(("size", number)) => {
-                    let number = number.parse::<u32>().ok().filter(|n| *n > 0);
-                    size = Some(number.ok_or_else(|| fail("size is a number of ids above 0"))?);
+                    let number = number.parse::<u32>().ok().filter(|n| *n > 5);
+                    size = Some(number.ok_or_else(|| {
+                        fail("size is a number of ids above 5, which is the group of terminals")
+                    })?);
                 }
                 _ => return Err(fail("the only option of auto is size=N")),
             }
@@ -97,6 +99,7 @@ mod tests {
             "keep-id",
             "auto:",
             "auto:size=0",
+            "auto:size=5",
             "auto:size=-1",
             "auto:size=99999999999",
             "auto:colour=red",

@@ -8,6 +8,7 @@ use crate::monitor::{Monitor, Stage};
 use crate::output::Output;
 use crate::run::{self, Adopted, Run};
 use engine::container::external::External;
+use engine::container::hooks::Hooked;
 use engine::container::record::ContainerRecord;
 use engine::container::state::{Phase, ProcessRef, RunState};
 use engine::{Context, Error, Result};
@@ -42,6 +43,7 @@ pub(crate) fn adopt(ctx: &Context, id: &str) -> Result<Monitor> {
         output: Output::reopen(&ctx.layout.run_container(id)),
         cgroup: runtime::Cgroup::open(&state.cgroup_parent, id)?,
         external: External::of(ctx, &monitor.container),
+        hooked: Hooked::taken_over(ctx, &monitor.container),
         health: Checker::taken_over(
             ctx,
             &monitor.container,

@@ -5,6 +5,7 @@ use crate::interest::{Interest, Who};
 use crate::output::Output;
 use engine::container::birth::{self, Born, Streams};
 use engine::container::external::External;
+use engine::container::hooks::Hooked;
 use engine::container::record::ContainerRecord;
 use engine::container::state::{HealthStatus, Phase, ProcessRef};
 use engine::timestamp::Timestamp;
@@ -21,6 +22,7 @@ pub(crate) struct Run {
     pub(crate) output: Output,
     pub(crate) cgroup: Cgroup,
     pub(crate) external: Option<External>,
+    hooked: Option<Hooked>,
     pub(crate) network: Option<network::Attached>,
     pub(crate) netns: Option<OwnedFd>,
     pub(crate) health: Option<Checker>,
@@ -88,6 +90,7 @@ impl Run {
             ooms_before: born.cgroup.oom_count(),
             cgroup: born.cgroup,
             external: born.external,
+            hooked: born.hooked,
             network: born.network,
             netns: born.netns,
             health: Checker::new(ctx, container),
@@ -109,6 +112,7 @@ impl Run {
             ooms_before: parts.cgroup.oom_count(),
             cgroup: parts.cgroup,
             external: parts.external,
+            hooked: parts.hooked,
             network: parts.network,
             netns: parts.netns,
             health: parts.health,
@@ -269,6 +273,9 @@ impl Run {
         }
         // What cannot be given back now is swept by the next command.
         let _ = birth::clean_up(ctx, &self.cgroup, self.network.as_ref());
+        if let Some(hooked) = self.hooked {
+            hooked.ended();
+        }
         // An adopted process on a kernel before 6.15 takes its exit code with it.
         let exit_code = status.map_or(255, |s| u8::try_from(s.code()).unwrap_or(255));
         Over {
@@ -292,6 +299,7 @@ pub(crate) struct Adopted {
     pub(crate) output: Output,
     pub(crate) cgroup: Cgroup,
     pub(crate) external: Option<External>,
+    pub(crate) hooked: Option<Hooked>,
     pub(crate) network: Option<network::Attached>,
     pub(crate) netns: Option<OwnedFd>,
     pub(crate) health: Option<Checker>,

@@ -115,7 +115,7 @@ pub(crate) fn give(
         make_root(request, userns, map)?,
         device::make_on_host(request.spec, map)?,
     ];
-    mounts::open_sources(plan, Some(userns))?;
+    mounts::open_sources(plan, Some(userns), request.launch.trees)?;
     trees.extend(plan.iter_mut().filter_map(mounts::Planned::take_tree));
     for item in &request.copy_up {
         trees.push(volume(item, userns, &request.rootfs)?);

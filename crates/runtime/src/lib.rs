@@ -39,7 +39,7 @@ pub use cgroup::{Cgroup, Stats};
 pub use error::{Errno, Error, InitError};
 pub use exec::{ExecRequest, exec};
 pub use features::features;
-pub use overlay::{mount_detached, populate};
+pub use overlay::{image_tree, mount_detached, populate};
 pub use request::{
     CopyUp, Entry, Gate, Keyring, Launch, Limits, Netns, Overlay, Reaper, Request, Rootfs, Seccomp,
     Stdio, UserSpec,

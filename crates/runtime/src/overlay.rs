@@ -10,6 +10,7 @@
 use crate::error::{Error, InitError, OrInit};
 use crate::init::copy_up;
 use crate::request::{CopyUp, Overlay};
+use rustix::fs::OFlags;
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -17,6 +18,31 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use sys::mount::{Attributes, Flags, FsContext, Propagation, Recursion};
 use sys::userns::IdMap;
+
+/// An image's files or a part of them, to be mounted in a container; links of the image lead nowhere else.
+pub fn image_tree(layers: &[PathBuf], subpath: Option<&Path>) -> Result<OwnedFd, Error> {
+    // A lone layer needs no overlay, which wants at least two directories.
+    if let [layer] = layers {
+        let root = sys::mount::open_root(layer).because(refused)?;
+        return Ok(part(root.as_fd(), subpath)?);
+    }
+    let overlay = Overlay {
+        lower: layers.to_vec(),
+        ..Overlay::default()
+    };
+    match subpath {
+        None => mount_detached(&overlay),
+        // Before Linux 6.15 only an attached mount can be cloned.
+        Some(_) => Ok(aside(|| part(mount_attached(&overlay)?.as_fd(), subpath))?),
+    }
+}
+
+fn part(root: BorrowedFd<'_>, subpath: Option<&Path>) -> Result<OwnedFd, InitError> {
+    let path = subpath.unwrap_or(Path::new("."));
+    let missing = |cause| failed(vec![format!("{} in the image", path.display())], cause);
+    let found = sys::path::open_in_root(root, path, OFlags::PATH).because(missing)?;
+    sys::mount::clone_tree(found.as_fd(), c"", Recursion::None).because(refused)
+}
 
 /// What init does for new volumes, for a root that another runtime will start in.
 pub fn populate(root: BorrowedFd<'_>, volumes: &[CopyUp]) -> Result<(), Error> {

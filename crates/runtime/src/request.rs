@@ -3,7 +3,7 @@
 use crate::Cgroup;
 use crate::hooks::State;
 use oci_spec::runtime::{LinuxSeccomp, Spec};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use sys::userns::IdMap;
 
@@ -36,6 +36,9 @@ pub struct Launch<'a> {
     pub limits: Limits,
     /// What the spec's hooks and its seccomp listener are told; without it no hook runs.
     pub state: Option<&'a State>,
+    /// By their places: what is attached for a bind mount of the spec in place of its source. Mounts attached nowhere, which
+    /// cannot be named by a path.
+    pub trees: &'a [(PathBuf, OwnedFd)],
 }
 
 /// Who says that the command may start.

@@ -54,6 +54,7 @@ fn record() -> ContainerRecord {
         stop_signal: "SIGTERM".into(),
         healthcheck: None,
         runtime: None,
+        userns: None,
         exposed: vec![
             ContainerPort {
                 port: 80,

@@ -33,21 +33,19 @@ pub(crate) fn in_use(session: &Session) -> Result<Vec<InUse>, Failure> {
     let mut users = Vec::new();
     for record in ContainerRecord::list(ctx)? {
         let running = State::load(ctx, record.id.as_str())?.is_active();
-        let Ok(image) = record.image.id.parse() else {
-            continue;
-        };
-        let layers = record
-            .image
-            .layers
-            .iter()
-            .filter_map(|dir| layer_digest(dir))
-            .collect();
-        users.push(InUse {
-            image,
-            layers,
-            container: record.id.short().to_owned(),
-            running,
-        });
+        let mounted = record.mounts.iter().filter_map(|m| m.image.as_ref());
+        for used in std::iter::once(&record.image).chain(mounted) {
+            let Ok(image) = used.id.parse() else {
+                continue;
+            };
+            let layers = used.layers.iter().filter_map(|dir| layer_digest(dir));
+            users.push(InUse {
+                image,
+                layers: layers.collect(),
+                container: record.id.short().to_owned(),
+                running,
+            });
+        }
     }
     Ok(users)
 }

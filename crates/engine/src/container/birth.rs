@@ -4,9 +4,10 @@
 //! here; they meet at `Pending::start`. What was made is undone when a later step fails.
 
 use super::external::{self, External};
-use super::names;
+use super::hooks::{self, Hooked};
 use super::record::{ContainerRecord, Lifecycle};
 use super::state::State;
+use super::{names, trees};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::spec::{self, Facts, Source};
@@ -41,6 +42,8 @@ pub struct Born {
     pub cgroup: Cgroup,
     /// The runtime that carries it, when it is not this one.
     pub external: Option<External>,
+    /// What is run when it has ended.
+    pub hooked: Option<Hooked>,
     pub network: Option<Attached>,
     /// The network namespace, when it is the container's own.
     pub netns: Option<OwnedFd>,
@@ -56,8 +59,13 @@ pub fn start(ctx: &Context, container: &ContainerRecord, streams: Streams<'_>) -
     let facts = facts(ctx, container, streams)?;
     make_bind_sources(container)?;
     let built = spec::build(container, &facts)?;
+    let trees = trees::make(container, &facts)?;
+    let mut hooked = hooks::prepare(ctx, container, &built)?;
     let cgroup = NewCgroup::make(ctx, container, &built)?;
-    let request = request(ctx, container, &built, cgroup.cgroup(), streams, &facts);
+    let mut request = request(ctx, container, &built, cgroup.cgroup(), streams, &facts);
+    request.launch.trees = &trees;
+    let state = hooked.as_ref().map(|hooked| hooked.state.clone());
+    request.launch.state = state.as_ref();
     let pending = runtime::spawn(&request)?;
     let mut attachment = None;
     let mut netns = None;
@@ -77,8 +85,17 @@ pub fn start(ctx: &Context, container: &ContainerRecord, streams: Streams<'_>) -
         attachment.as_ref().map(Attachment::attached),
     )?;
     let started = pending.start()?;
+    if let Some(hooked) = &mut hooked
+        && let Err(error) = hooked.started(started.pid)
+    {
+        // As other runtimes: a container whose hooks fail does not run.
+        let _ = sys::process::pidfd_send_signal(&started.pidfd, 9);
+        let _ = sys::process::wait(&started.pidfd);
+        return Err(error);
+    }
     Ok(Born {
         started,
+        hooked,
         cgroup: cgroup.keep(),
         external: None,
         network: attachment.map(Attachment::keep),
@@ -285,7 +302,7 @@ pub(super) fn overlay(ctx: &Context, container: &ContainerRecord) -> Overlay {
         lower: container.image.layers.clone(),
         upper: Some((dir.join("upper"), dir.join("work"))),
         volatile: container.spec.auto_remove,
-        idmap: None,
+        idmap: container.userns.map(|ids| ids.map()),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::external;
 use super::names;
-use super::record::{ContainerRecord, ImageRecord, MountRecord};
-use super::resolve;
+use super::record::{ContainerRecord, ImageRecord, MountRecord, RuntimeRecord};
+use super::{resolve, userns};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::timestamp::Timestamp;
@@ -37,12 +37,7 @@ pub fn create(
     crate::spec::embed_profiles(&mut spec.security_opt)?;
     check(ctx, &spec)?;
     let runtime = external::select::select(ctx, spec.runtime.as_deref())?;
-    if runtime.is_some() && spec.init {
-        return Err(Error::invalid(
-            "conflicting options: --init and --runtime",
-            "another runtime has no init of ours; leave one of the two out",
-        ));
-    }
+    check_runtime(&spec, runtime.as_ref())?;
     let process = resolve::process(&spec, &image.config);
     if process.args().is_empty() {
         return Err(Error::NoCommand);
@@ -61,6 +56,8 @@ pub fn create(
         None => names::reserve_generated(ctx, &id)?,
     };
     let mut volumes = NewVolumes::of(ctx, &mounts)?;
+    // Held until the record that says so is seen.
+    let ids = userns::choose(ctx, &spec)?;
     let record = ContainerRecord {
         created: Timestamp::now(),
         image: image.record.clone(),
@@ -72,6 +69,7 @@ pub fn create(
         exposed: resolve::exposed(&spec, &image.config),
         process,
         runtime,
+        userns: ids.as_ref().map(|ids| ids.record),
         name,
         id,
         spec,
@@ -108,12 +106,7 @@ fn check(ctx: &Context, spec: &ContainerSpec) -> Result<()> {
         ));
     }
     crate::cdi::resolve(&ctx.config.cdi_dirs(), &spec.device_requests)?;
-    if spec.userns_mode.range_size().is_some() {
-        return Err(Error::invalid(
-            "--userns",
-            "user namespaces are not supported yet; only \"host\" is",
-        ));
-    }
+    userns::check(spec)?;
     if !spec.storage_opt.is_empty() {
         return Err(Error::invalid(
             "--storage-opt",
@@ -127,6 +120,27 @@ fn check(ctx: &Context, spec: &ContainerSpec) -> Result<()> {
         }
     }
     crate::networks::check(ctx, spec)
+}
+
+/// What another runtime cannot be asked for.
+fn check_runtime(spec: &ContainerSpec, runtime: Option<&RuntimeRecord>) -> Result<()> {
+    let refused = |option: &str, cause: &str| {
+        Err(Error::invalid(
+            format!("conflicting options: {option} and --runtime"),
+            cause,
+        ))
+    };
+    match runtime {
+        Some(_) if spec.init => refused(
+            "--init",
+            "another runtime has no init of ours; leave one of the two out",
+        ),
+        Some(_) if spec.userns_mode.range_size().is_some() => refused(
+            "--userns=auto",
+            "the layers are mapped for dockless' own runtime; leave one of the two out",
+        ),
+        _ => Ok(()),
+    }
 }
 
 fn check_mounts(mounts: &[Mount]) -> Result<()> {
@@ -226,6 +240,8 @@ struct NewVolumes<'a> {
     names: Vec<String>,
     /// Nobody removes them before the container is seen.
     hold: Option<FileLock>,
+    /// Nor these.
+    images: Vec<BaseImage>,
 }
 
 impl<'a> NewVolumes<'a> {
@@ -237,6 +253,7 @@ impl<'a> NewVolumes<'a> {
             ctx,
             names: Vec::new(),
             hold: any.then(|| volume::hold(ctx)).transpose()?,
+            images: Vec::new(),
         })
     }
 
@@ -249,6 +266,14 @@ impl<'a> NewVolumes<'a> {
     }
 
     fn settle_one(&mut self, mount: Mount) -> Result<MountRecord> {
+        if let MountKind::Image { reference, .. } = &mount.kind {
+            let image = crate::images::mounted(self.ctx, reference)?;
+            self.images.push(image.clone());
+            return Ok(MountRecord {
+                image: Some(image.record),
+                ..MountRecord::of(mount)
+            });
+        }
         let MountKind::Volume {
             name,
             driver,
@@ -257,11 +282,7 @@ impl<'a> NewVolumes<'a> {
             ..
         } = &mount.kind
         else {
-            return Ok(MountRecord {
-                mount,
-                volume: None,
-                anonymous: false,
-            });
+            return Ok(MountRecord::of(mount));
         };
         let spec = VolumeSpec {
             name: name.clone(),
@@ -279,9 +300,9 @@ impl<'a> NewVolumes<'a> {
             self.names.push(volume.name.clone());
         }
         Ok(MountRecord {
-            mount,
             volume: Some(volume.name),
             anonymous,
+            ..MountRecord::of(mount)
         })
     }
 

@@ -5,6 +5,7 @@ pub mod birth;
 pub mod create;
 pub mod exec;
 pub mod external;
+pub mod hooks;
 pub mod kill;
 pub mod launch;
 pub mod list;
@@ -19,7 +20,9 @@ pub mod state;
 pub mod stats;
 pub mod stop;
 pub mod top;
+mod trees;
 pub mod update;
+pub mod userns;
 pub mod wait;
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 //! <data>/names/<name>  symbolic link to the id; its making is what reserves the name
 //! ```
 
+use super::userns::UsernsRecord;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::timestamp::Timestamp;
@@ -41,6 +42,9 @@ pub struct ContainerRecord {
     pub healthcheck: Option<Healthcheck>,
     /// Ports the image and the user expose.
     pub exposed: Vec<model::port::ContainerPort>,
+    /// Its ids on the host, when it has a user namespace of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub userns: Option<UsernsRecord>,
     /// The program that runs it, when it is not this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime: Option<RuntimeRecord>,
@@ -96,8 +100,23 @@ pub struct MountRecord {
     pub mount: model::mount::Mount,
     /// The volume's name when it is one; anonymous ones have got theirs.
     pub volume: Option<String>,
+    /// The image of a mount of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageRecord>,
     /// Made for this container alone: goes with `rm -v` and `--rm`.
     pub anonymous: bool,
+}
+
+impl MountRecord {
+    /// A mount that needs nothing settled.
+    pub fn of(mount: model::mount::Mount) -> Self {
+        Self {
+            mount,
+            volume: None,
+            image: None,
+            anonymous: false,
+        }
+    }
 }
 
 /// How the last run went.

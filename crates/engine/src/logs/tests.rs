@@ -46,6 +46,7 @@ fn bench(options: &[(&str, &str)], driver: LogDriver) -> Bench {
         healthcheck: None,
         exposed: Vec::new(),
         runtime: None,
+        userns: None,
     };
     Bench {
         _dir: dir,

@@ -147,11 +147,7 @@ fn alive(ctx: &Context, id: &str) -> Result<FileLock> {
 fn record(sandbox: &Sandbox, scratch: &Scratch, id: model::Id) -> Result<ContainerRecord> {
     let mounts = sandbox.mounts.iter().enumerate().map(|(number, mount)| {
         let mount = scratch.prepare(number, mount)?;
-        Ok(MountRecord {
-            mount,
-            volume: None,
-            anonymous: false,
-        })
+        Ok(MountRecord::of(mount))
     });
     let mounts = mounts.collect::<Result<Vec<_>>>()?;
     let spec = ContainerSpec {
@@ -181,6 +177,7 @@ fn record(sandbox: &Sandbox, scratch: &Scratch, id: model::Id) -> Result<Contain
         healthcheck: None,
         exposed: Vec::new(),
         runtime: None,
+        userns: None,
     })
 }
 

@@ -18,9 +18,9 @@ use crate::container::record::ContainerRecord;
 use crate::error::{Error, Result};
 use model::container::{ContainerSpec, NamespaceMode};
 use oci_spec::runtime::{
-    BoxBuilder, Linux, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, PosixRlimit,
-    PosixRlimitBuilder, PosixRlimitType, Process, ProcessBuilder, Root, Spec, SpecBuilder,
-    UserBuilder,
+    BoxBuilder, Linux, LinuxIdMapping, LinuxIdMappingBuilder, LinuxNamespace,
+    LinuxNamespaceBuilder, LinuxNamespaceType, PosixRlimit, PosixRlimitBuilder, PosixRlimitType,
+    Process, ProcessBuilder, Root, Spec, SpecBuilder, UserBuilder,
 };
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -213,20 +213,34 @@ fn linux(record: &ContainerRecord, facts: &Facts, security: &Security) -> Result
     rules.extend(devices::rules(&spec.device_cgroup_rules)?);
     let mut linux = Linux::default();
     linux
-        .set_namespaces(Some(namespaces(facts)?))
+        .set_namespaces(Some(namespaces(record, facts)?))
         .set_resources(Some(resources::linux_resources(spec, &rules)?))
         .set_devices(Some(devices))
-        .set_sysctl(Some(sysctls(spec, facts)))
+        .set_sysctl(Some(sysctls(record, facts)))
         .set_masked_paths(Some(security.masked_paths()))
         .set_readonly_paths(Some(security.readonly_paths()))
         .set_seccomp(security.own_profile(spec)?);
+    if let Some(ids) = &record.userns {
+        linux
+            .set_uid_mappings(Some(vec![id_mapping(ids.uid, ids.size)?]))
+            .set_gid_mappings(Some(vec![id_mapping(ids.gid, ids.size)?]));
+    }
     if let Some((_, files)) = security.contexts() {
         linux.set_mount_label(Some(files));
     }
     Ok(linux)
 }
 
-fn namespaces(facts: &Facts) -> Result<Vec<LinuxNamespace>> {
+fn id_mapping(outside: u32, size: u32) -> Result<LinuxIdMapping> {
+    LinuxIdMappingBuilder::default()
+        .container_id(0u32)
+        .host_id(outside)
+        .size(size)
+        .build()
+        .map_err(spec_error)
+}
+
+fn namespaces(record: &ContainerRecord, facts: &Facts) -> Result<Vec<LinuxNamespace>> {
     let sources = [
         (LinuxNamespaceType::Pid, &facts.pid, "pid"),
         (LinuxNamespaceType::Ipc, &facts.ipc, "ipc"),
@@ -239,6 +253,12 @@ fn namespaces(facts: &Facts) -> Result<Vec<LinuxNamespace>> {
         .build()
         .map_err(spec_error)?;
     let mut list = vec![mount];
+    if record.userns.is_some() {
+        let user = LinuxNamespaceBuilder::default()
+            .typ(LinuxNamespaceType::User)
+            .build();
+        list.push(user.map_err(spec_error)?);
+    }
     for (kind, source, name) in sources {
         let builder = LinuxNamespaceBuilder::default().typ(kind);
         let built = match source {
@@ -290,17 +310,17 @@ fn check_sysctls(spec: &ContainerSpec) -> Result<()> {
     Ok(())
 }
 
-fn sysctls(spec: &ContainerSpec, facts: &Facts) -> HashMap<String, String> {
-    let mut sysctls: HashMap<String, String> = spec.sysctls.clone().into_iter().collect();
+fn sysctls(record: &ContainerRecord, facts: &Facts) -> HashMap<String, String> {
+    let mut sysctls: HashMap<String, String> = record.spec.sysctls.clone().into_iter().collect();
+    // Groups that do not exist in the container's user namespace cannot be named.
+    let last = record.userns.map_or(2_147_483_647, |ids| ids.size - 1);
     if matches!(facts.network, Source::New | Source::Path(_)) {
         // As Docker: ports below 1024 and ping need no capability in a network namespace of one's own.
         for (key, value) in [
-            ("net.ipv4.ip_unprivileged_port_start", "0"),
-            ("net.ipv4.ping_group_range", "0 2147483647"),
+            ("net.ipv4.ip_unprivileged_port_start", "0".to_owned()),
+            ("net.ipv4.ping_group_range", format!("0 {last}")),
         ] {
-            sysctls
-                .entry(key.to_owned())
-                .or_insert_with(|| value.to_owned());
+            sysctls.entry(key.to_owned()).or_insert(value);
         }
     }
     sysctls

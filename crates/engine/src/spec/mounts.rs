@@ -17,6 +17,8 @@ pub(super) fn list(
     security: &Security,
 ) -> Result<Vec<Mount>> {
     let mut mounts = kernel(record, facts, security)?;
+    // What is the container's own belongs to its users also where those have other numbers on the host.
+    let idmap = record.userns.map(|_| "idmap");
     let mut own: Vec<(PathBuf, Mount)> = Vec::new();
     for (file, target) in [
         (&facts.resolv_file, "/etc/resolv.conf"),
@@ -25,11 +27,13 @@ pub(super) fn list(
     ] {
         let covered = record.mounts.iter().any(|m| m.mount.target == target);
         if !covered && !file.as_os_str().is_empty() {
-            own.push((target.into(), bind(file, target, &["rbind", "rprivate"])?));
+            let mut options = vec!["rbind", "rprivate"];
+            options.extend(idmap);
+            own.push((target.into(), bind(file, target, &options)?));
         }
     }
     for mount in &record.mounts {
-        own.push((mount.mount.target.clone().into(), one(mount, facts)?));
+        own.push((mount.mount.target.clone().into(), one(mount, facts, idmap)?));
     }
     let edits = facts.edits.mounts.iter();
     own.extend(edits.map(|mount| (mount.destination().clone(), mount.clone())));
@@ -106,6 +110,12 @@ fn kernel(record: &ContainerRecord, facts: &Facts, security: &Security) -> Resul
         &["nosuid", "noexec", "nodev"],
     )?);
     let covered = record.mounts.iter().any(|m| m.mount.target == "/dev/shm");
+    if matches!(facts.ipc, Source::Process(_)) && !covered {
+        // The other container's: attached in place of this source.
+        let options = ["rbind", "rprivate", "nosuid", "noexec", "nodev"];
+        mounts.push(bind(Path::new("/dev/shm"), "/dev/shm", &options)?);
+        return Ok(mounts);
+    }
     if spec.ipc_mode != model::container::NamespaceMode::None && !covered {
         let size = format!("size={shm}");
         mounts.push(make(
@@ -140,7 +150,7 @@ fn bind(source: &Path, target: &str, options: &[&str]) -> Result<Mount> {
         .map_err(spec_error)
 }
 
-fn one(record: &MountRecord, facts: &Facts) -> Result<Mount> {
+fn one(record: &MountRecord, facts: &Facts, idmap: Option<&str>) -> Result<Mount> {
     let mount = &record.mount;
     let access = if mount.read_only { "ro" } else { "rw" };
     match &mount.kind {
@@ -164,7 +174,9 @@ fn one(record: &MountRecord, facts: &Facts) -> Result<Mount> {
             if let Some(subpath) = subpath {
                 source = beneath(&source, subpath)?;
             }
-            bind(&source, &mount.target, &["rbind", "rprivate", access])
+            let mut options = vec!["rbind", "rprivate", access];
+            options.extend(idmap);
+            bind(&source, &mount.target, &options)
         }
         MountKind::Tmpfs {
             size,
@@ -184,10 +196,12 @@ fn one(record: &MountRecord, facts: &Facts) -> Result<Mount> {
             let all: Vec<&str> = all.iter().map(String::as_str).collect();
             make("tmpfs", "tmpfs", &mount.target, &all)
         }
-        MountKind::Image { reference, .. } => Err(Error::invalid(
-            format!("mount of image {reference}"),
-            "mounts of type=image are not supported yet; COPY --from it in a build",
-        )),
+        // The tree is made by the engine and attached in place of this source.
+        MountKind::Image { reference, .. } => bind(
+            Path::new(reference),
+            &mount.target,
+            &["rbind", "rprivate", "ro"],
+        ),
     }
 }
 
@@ -269,6 +283,7 @@ mod tests {
                 read_only,
             },
             volume,
+            image: None,
             anonymous: false,
         }
     }

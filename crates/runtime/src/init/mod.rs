@@ -189,7 +189,7 @@ fn take_sources(context: &Context<'_>, plan: &mut [Planned]) -> Result<Option<Ha
     if context.namespaces.has_user() {
         return take_over(context, plan).map(Some);
     }
-    mounts::open_sources(plan, None)?;
+    mounts::open_sources(plan, None, context.request.launch.trees)?;
     if context.namespaces.join_mount.is_none() {
         return Ok(None);
     }

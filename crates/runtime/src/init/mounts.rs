@@ -156,16 +156,23 @@ fn normal(path: &Path) -> PathBuf {
     out
 }
 
-/// Clones the host's trees that are to be bound, and gives them their attributes. `userns` is the container's.
+/// Clones the host's trees that are to be bound, and gives them their attributes. `userns` is the container's; `given` are those
+/// the caller has made.
 pub(crate) fn open_sources(
     plan: &mut [Planned],
     userns: Option<BorrowedFd<'_>>,
+    given: &[(PathBuf, OwnedFd)],
 ) -> Result<(), InitError> {
     for mount in plan {
         if !mount.needs_tree() {
             continue;
         }
+        let made = given.iter().find(|(place, _)| *place == mount.target);
         mount.tree = match (mount.kind.as_str(), mount.stand_in) {
+            ("bind", _) if made.is_some() => made
+                .map(|(_, tree)| rustix::io::fcntl_dupfd_cloexec(tree, 0))
+                .transpose()
+                .because(|cause| mount.failed(Vec::new(), cause))?,
             ("bind", _) => Some(open_source(mount, userns)?),
             (_, Some(path)) => Some(clone_stand_in(path, mount)?),
             _ => continue,

@@ -111,7 +111,7 @@ pub(super) fn write(bundle: &Path, spec: &Spec) -> Result<()> {
     write_json(&bundle.join("config.json"), spec)
 }
 
-pub(super) fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<()> {
+pub(in super::super) fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let text =

@@ -14,6 +14,7 @@ mod exec;
 mod program;
 pub mod select;
 
+pub(super) use bundle::write_json;
 pub(crate) use exec::exec;
 pub use program::External;
 
@@ -56,6 +57,8 @@ pub(super) fn start(
         groups: birth::groups(container, &facts),
     };
     let mut built = spec::build(container, &facts)?;
+    let trees = super::trees::make(container, &facts)?;
+    attach_trees(&bundle, &trees, &mut built)?;
     bundle::adapt(&mut built, container, &adapted, root.as_fd())?;
     bundle::write(&bundle, &built)?;
     let started = external.create(streams)?;
@@ -66,6 +69,7 @@ pub(super) fn start(
         started,
         cgroup,
         external: Some(external),
+        hooked: None,
         network: network.attachment.map(Attachment::keep),
         netns: network.netns,
         dns: network.dns,
@@ -127,6 +131,42 @@ fn mount_root(ctx: &Context, container: &ContainerRecord, bundle: &Path) -> Resu
     let place = sys::mount::open_root(&rootfs).map_err(Error::file("open", &rootfs))?;
     sys::mount::attach(mounted.as_fd(), place.as_fd()).map_err(failed())?;
     Ok(mounted)
+}
+
+/// Puts what cannot be named by a path at one, in this process's mount namespace.
+fn attach_trees(
+    bundle: &Path,
+    trees: &[(PathBuf, OwnedFd)],
+    spec: &mut oci_spec::runtime::Spec,
+) -> Result<()> {
+    let failed = || Error::system("mount what the container is to share");
+    for (number, (target, tree)) in trees.iter().enumerate() {
+        let place = bundle.join(format!("tree-{number}"));
+        let stat = rustix::fs::fstat(tree).map_err(|e| failed()(e.into()))?;
+        match rustix::fs::FileType::from_raw_mode(stat.st_mode) {
+            rustix::fs::FileType::Directory => std::fs::create_dir_all(&place),
+            _ => std::fs::write(&place, ""),
+        }
+        .map_err(Error::file("create", &place))?;
+        let handle = sys::mount::open_root(&place)
+            .or_else(|_| open_file(&place))
+            .map_err(Error::file("open", &place))?;
+        sys::mount::attach(tree.as_fd(), handle.as_fd()).map_err(failed())?;
+        let mounts = spec.mounts_mut().iter_mut().flatten();
+        for mount in mounts.filter(|mount| mount.destination() == target) {
+            mount.set_source(Some(place.clone()));
+        }
+    }
+    Ok(())
+}
+
+fn open_file(path: &Path) -> std::io::Result<OwnedFd> {
+    use rustix::fs::{Mode, OFlags};
+    Ok(rustix::fs::open(
+        path,
+        OFlags::PATH | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?)
 }
 
 /// A container of the other runtime that goes again when the start fails.

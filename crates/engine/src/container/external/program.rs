@@ -5,7 +5,6 @@
 
 use super::super::birth::Streams;
 use super::super::record::{ContainerRecord, RuntimeRecord};
-use super::bundle;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use runtime::Started;
@@ -115,7 +114,13 @@ impl External {
     pub fn delete(&self) {
         let _ = self.run("delete", &["--force".as_ref(), self.id.as_ref()], None);
         // In the monitor's mount namespace; another process has nothing there.
-        let _ = sys::mount::detach(&self.bundle().join(bundle::ROOTFS));
+        let bundle = self.bundle();
+        let _ = sys::mount::detach(&bundle.join(super::bundle::ROOTFS));
+        let mut trees = (0..).map(|number| bundle.join(format!("tree-{number}")));
+        while trees
+            .next()
+            .is_some_and(|tree| sys::mount::detach(&tree).is_ok())
+        {}
     }
 
     pub(super) fn run(
