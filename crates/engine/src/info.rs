@@ -1,5 +1,6 @@
 //! `info`: this host and this data root, in figures.
 
+use crate::container::external::select;
 use crate::container::list::{Listed, list};
 use crate::container::stats::host_memory;
 use crate::context::Context;
@@ -25,6 +26,16 @@ pub struct Info {
     pub cgroup_version: u8,
     pub swap_limit: bool,
     pub data_root: String,
+    /// Docker's `SecurityOptions`: what confines containers here.
+    pub security_options: Vec<String>,
+    /// Runtimes by name and program; this one among them.
+    pub runtimes: Vec<(String, String)>,
+    pub default_runtime: String,
+    pub cdi_dirs: Vec<String>,
+    /// Full names of CDI devices.
+    pub cdi_devices: Vec<String>,
+    /// Which ways this kernel lets us go.
+    pub mechanisms: Vec<runtime::Mechanism>,
     pub warnings: Vec<String>,
 }
 
@@ -40,6 +51,7 @@ pub fn info(ctx: &Context) -> Result<Info> {
     let uname = rustix::system::uname();
     let release = os_release();
     let hierarchies = runtime::cgroup::hierarchies();
+    let cdi_dirs = ctx.config.cdi_dirs();
     let mut warnings = Vec::new();
     if let Err(e) = &hierarchies {
         warnings.push(format!("WARNING: {e}"));
@@ -68,9 +80,40 @@ pub fn info(ctx: &Context) -> Result<Info> {
             1
         },
         swap_limit,
+        security_options: security_options(),
+        runtimes: runtimes(ctx),
+        default_runtime: default_runtime(ctx),
+        cdi_dirs: cdi_dirs.iter().map(|d| d.display().to_string()).collect(),
+        cdi_devices: crate::cdi::devices(&cdi_dirs),
+        mechanisms: runtime::mechanisms([&ctx.layout.containers(), &ctx.layout.volumes()]),
         data_root: ctx.layout.data_root().display().to_string(),
         warnings,
     })
+}
+
+fn security_options() -> Vec<String> {
+    let known = [
+        ("name=apparmor", crate::spec::apparmor_enabled()),
+        ("name=seccomp,profile=builtin", true),
+        ("name=selinux", crate::spec::selinux_enabled()),
+        ("name=cgroupns", true),
+    ];
+    let on = known.iter().filter(|(_, on)| *on);
+    on.map(|(name, _)| (*name).to_owned()).collect()
+}
+
+fn runtimes(ctx: &Context) -> Vec<(String, String)> {
+    let own = (select::OWN.to_owned(), select::OWN.to_owned());
+    let others = select::available(ctx);
+    let others = others
+        .into_iter()
+        .map(|(name, path)| (name, path.display().to_string()));
+    std::iter::once(own).chain(others).collect()
+}
+
+fn default_runtime(ctx: &Context) -> String {
+    let configured = ctx.config.default_runtime.clone();
+    configured.unwrap_or_else(|| select::OWN.to_owned())
 }
 
 fn machine_id() -> String {

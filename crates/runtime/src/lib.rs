@@ -23,6 +23,7 @@ mod handover;
 pub mod hooks;
 mod idmap;
 mod init;
+mod mechanisms;
 mod namespaces;
 mod netdev;
 mod overlay;
@@ -39,6 +40,7 @@ pub use cgroup::{Cgroup, Stats};
 pub use error::{Errno, Error, InitError};
 pub use exec::{ExecRequest, exec};
 pub use features::features;
+pub use mechanisms::{Mechanism, mechanisms};
 pub use overlay::{image_tree, mount_detached, populate};
 pub use request::{
     CopyUp, Entry, Gate, Keyring, Launch, Limits, Netns, Overlay, Reaper, Request, Rootfs, Seccomp,

@@ -19,6 +19,18 @@ use std::path::{Path, PathBuf};
 use sys::mount::{Attributes, Flags, FsContext, Propagation, Recursion};
 use sys::userns::IdMap;
 
+/// Whether the kernel takes layers one by one; it is asked with two directories beside each other.
+pub(crate) fn takes_lowerdir_plus([one, other]: [&Path; 2]) -> bool {
+    let overlay = Overlay {
+        lower: vec![one.into(), other.into()],
+        ..Overlay::default()
+    };
+    let made = FsContext::open("overlay").and_then(|context| {
+        configure(&context, &overlay).and_then(|()| context.create(Flags::empty()))
+    });
+    made.is_ok()
+}
+
 /// An image's files or a part of them, to be mounted in a container; links of the image lead nowhere else.
 pub fn image_tree(layers: &[PathBuf], subpath: Option<&Path>) -> Result<OwnedFd, Error> {
     // A lone layer needs no overlay, which wants at least two directories.

@@ -153,9 +153,9 @@ pub struct Info {
     #[serde(rename = "ServerVersion")]
     pub server_version: String,
     #[serde(rename = "Runtimes")]
-    pub runtimes: BTreeMap<&'static str, Runtime>,
+    pub runtimes: BTreeMap<String, Runtime>,
     #[serde(rename = "DefaultRuntime")]
-    pub default_runtime: &'static str,
+    pub default_runtime: String,
     #[serde(rename = "Swarm")]
     pub swarm: Swarm,
     #[serde(rename = "LiveRestoreEnabled")]
@@ -163,7 +163,14 @@ pub struct Info {
     #[serde(rename = "InitBinary")]
     pub init_binary: &'static str,
     #[serde(rename = "SecurityOptions")]
-    pub security_options: Vec<&'static str>,
+    pub security_options: Vec<String>,
+    #[serde(rename = "CDISpecDirs")]
+    pub cdi_spec_dirs: Vec<String>,
+    #[serde(rename = "DiscoveredDevices")]
+    pub discovered_devices: Vec<DiscoveredDevice>,
+    /// Ours alone: a mechanism and the way it goes on this kernel.
+    #[serde(rename = "KernelMechanisms")]
+    pub kernel_mechanisms: Vec<KernelMechanism>,
     #[serde(rename = "Warnings")]
     pub warnings: Option<Vec<String>>,
     #[serde(rename = "ClientInfo")]
@@ -196,6 +203,23 @@ pub struct IndexConfig {
     pub mirrors: Vec<String>,
     pub secure: bool,
     pub official: bool,
+}
+
+/// A device that can be named by `--device`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DiscoveredDevice {
+    #[serde(rename = "Source")]
+    pub source: &'static str,
+    #[serde(rename = "ID")]
+    pub id: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct KernelMechanism {
+    pub name: &'static str,
+    pub chosen: &'static str,
+    pub fallback: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -72,6 +72,9 @@ pub(crate) struct BasicLimits {
     /// Tune container pids limit (set -1 for unlimited)
     #[arg(long, value_name = "int", allow_hyphen_values = true)]
     pids_limit: Option<String>,
+    /// Kernel memory limit: no kernel has it any more
+    #[arg(long, value_name = "bytes", hide = true)]
+    kernel_memory: Option<String>,
     /// Block IO (relative weight), between 10 and 1000, or 0 to disable
     #[arg(long, value_name = "uint16")]
     blkio_weight: Option<String>,
@@ -143,6 +146,12 @@ impl BasicLimits {
             &mut limits.pids_limit,
             number("pids-limit", self.pids_limit.as_ref())?,
         );
+        if let Some(text) = &self.kernel_memory {
+            super::parse("kernel-memory", text, size::parse)?;
+            crate::output::warn(
+                "--kernel-memory is obsolete and has no effect: the kernel counts it as memory.",
+            );
+        }
         let weight = number::<u16>("blkio-weight", self.blkio_weight.as_ref())?;
         if let Some(weight) = weight.filter(|weight| *weight != 0 && !(10..=1000).contains(weight))
         {

@@ -103,6 +103,9 @@ impl CreateFlags {
         let image = engine::images::base(ctx, &spec.image, policy, platform.as_deref(), &progress)
             .map_err(|error| no_such_image(error, &spec.image, policy))?;
         progress.finish();
+        for line in engine::container::warnings::warnings(&spec) {
+            output::warn(line);
+        }
         let record = engine::container::create::create(ctx, spec, self.name.as_deref(), &image)
             .map_err(Failure::Start)?;
         if let Some(path) = &self.cidfile {

@@ -78,6 +78,8 @@ pub(crate) fn sample(name: &str) -> ContainerRecord {
         labels: Default::default(),
         stop_signal: "SIGTERM".into(),
         healthcheck: None,
+        runtime: None,
+        userns: None,
         exposed: Vec::new(),
     }
 }

@@ -8,7 +8,8 @@ use crate::session::Session;
 use crate::template::Template;
 use crate::verb::{Run, Verb, verb};
 use api::wire::system::{
-    ClientInfo, IndexConfig, Info as Shape, Plugin, Plugins, RegistryConfig, Runtime, Swarm,
+    ClientInfo, DiscoveredDevice, IndexConfig, Info as Shape, KernelMechanism, Plugin, Plugins,
+    RegistryConfig, Runtime, Swarm,
 };
 use clap::Args;
 use engine::Timestamp;
@@ -105,13 +106,8 @@ fn shape(session: &Session) -> Result<Shape, Failure> {
         labels: Vec::new(),
         experimental_build: false,
         server_version: DOCKER_VERSION.into(),
-        runtimes: BTreeMap::from([(
-            "runc",
-            Runtime {
-                path: "dockless".into(),
-            },
-        )]),
-        default_runtime: "runc",
+        runtimes: runtimes(host.runtimes),
+        default_runtime: host.default_runtime,
         swarm: Swarm {
             node_id: "",
             node_addr: "",
@@ -121,7 +117,10 @@ fn shape(session: &Session) -> Result<Shape, Failure> {
         },
         live_restore_enabled: true,
         init_binary: "dockless",
-        security_options: vec!["name=seccomp,profile=builtin", "name=cgroupns"],
+        security_options: host.security_options,
+        cdi_spec_dirs: host.cdi_dirs,
+        discovered_devices: discovered(host.cdi_devices),
+        kernel_mechanisms: mechanisms(&host.mechanisms),
         warnings: (!host.warnings.is_empty()).then_some(host.warnings),
         client_info: ClientInfo {
             debug: false,
@@ -130,6 +129,26 @@ fn shape(session: &Session) -> Result<Shape, Failure> {
             warnings: None,
         },
     })
+}
+
+fn runtimes(found: Vec<(String, String)>) -> BTreeMap<String, Runtime> {
+    let each = found.into_iter();
+    each.map(|(name, path)| (name, Runtime { path })).collect()
+}
+
+fn discovered(names: Vec<String>) -> Vec<DiscoveredDevice> {
+    let each = names.into_iter();
+    each.map(|id| DiscoveredDevice { source: "cdi", id })
+        .collect()
+}
+
+fn mechanisms(found: &[runtime::Mechanism]) -> Vec<KernelMechanism> {
+    let each = found.iter().map(|mechanism| KernelMechanism {
+        name: mechanism.name,
+        chosen: mechanism.chosen,
+        fallback: mechanism.fallback,
+    });
+    each.collect()
 }
 
 fn compose_plugin() -> Plugin {
@@ -194,7 +213,7 @@ fn plain(info: &Shape) -> String {
         info.plugins.network.join(" "),
         info.plugins.log.join(" "),
         info.swarm.local_node_state,
-        info.runtimes.keys().copied().collect::<Vec<_>>().join(" "),
+        info.runtimes.keys().cloned().collect::<Vec<_>>().join(" "),
         info.default_runtime,
     );
     for option in &info.security_options {
@@ -205,6 +224,25 @@ fn plain(info: &Shape) -> String {
                 .trim_start_matches("name=")
                 .replace(",profile=", "\n   Profile: ")
         );
+    }
+    if !info.discovered_devices.is_empty() {
+        let _ = writeln!(out, " Discovered Devices:");
+        for device in &info.discovered_devices {
+            let _ = writeln!(out, "  {}: {}", device.source, device.id);
+        }
+    }
+    let _ = writeln!(
+        out,
+        " CDI spec directories:\n  {}\n Kernel Mechanisms:",
+        info.cdi_spec_dirs.join("\n  ")
+    );
+    for mechanism in &info.kernel_mechanisms {
+        let mark = if mechanism.fallback {
+            " (fallback)"
+        } else {
+            ""
+        };
+        let _ = writeln!(out, "  {}: {}{mark}", mechanism.name, mechanism.chosen);
     }
     let _ = write!(
         out,

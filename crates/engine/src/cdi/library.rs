@@ -90,6 +90,11 @@ impl Library {
             .collect()
     }
 
+    /// All devices by their full names.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.devices.keys().cloned().collect()
+    }
+
     /// What all these devices need together; what a file says for all its devices, once.
     pub(super) fn edits(&self, names: &[String]) -> Result<Edits> {
         let mut edits = Edits::default();

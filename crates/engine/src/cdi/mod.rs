@@ -29,6 +29,11 @@ pub fn resolve(dirs: &[PathBuf], requests: &[DeviceRequest]) -> Result<Edits> {
     library.edits(&names)
 }
 
+/// The full names of all devices there are.
+pub fn devices(dirs: &[PathBuf]) -> Vec<String> {
+    Library::read(dirs).names()
+}
+
 /// Vendors of GPUs whose devices are numbered from 0 and together called `all`.
 const GPU_VENDORS: [(&str, &str); 2] = [("nvidia", "nvidia.com"), ("amd", "amd.com")];
 

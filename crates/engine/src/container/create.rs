@@ -107,12 +107,7 @@ fn check(ctx: &Context, spec: &ContainerSpec) -> Result<()> {
     }
     crate::cdi::resolve(&ctx.config.cdi_dirs(), &spec.device_requests)?;
     userns::check(spec)?;
-    if !spec.storage_opt.is_empty() {
-        return Err(Error::invalid(
-            "--storage-opt",
-            "the overlay on this host has no quota; leave it out",
-        ));
-    }
+    check_storage(spec)?;
     crate::spec::check(spec)?;
     for mode in [&spec.pid_mode, &spec.ipc_mode] {
         if let NamespaceMode::Container(name) = mode {
@@ -120,6 +115,24 @@ fn check(ctx: &Context, spec: &ContainerSpec) -> Result<()> {
         }
     }
     crate::networks::check(ctx, spec)
+}
+
+/// `--storage-opt`: Docker's option of its overlay, and what it says where there is no quota.
+fn check_storage(spec: &ContainerSpec) -> Result<()> {
+    let Some((key, value)) = spec.storage_opt.iter().next() else {
+        return Ok(());
+    };
+    if key != "size" {
+        return Err(Error::invalid(
+            format!("--storage-opt {key}"),
+            "unknown option; overlay knows size",
+        ));
+    }
+    model::size::parse(value)?;
+    Err(Error::invalid(
+        "--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
+        "writable layers have no quota here; leave it out",
+    ))
 }
 
 /// What another runtime cannot be asked for.

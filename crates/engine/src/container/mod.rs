@@ -24,6 +24,7 @@ mod trees;
 pub mod update;
 pub mod userns;
 pub mod wait;
+pub mod warnings;
 
 #[cfg(test)]
 mod tests;

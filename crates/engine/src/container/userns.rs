@@ -25,7 +25,25 @@ pub struct UsernsRecord {
     pub size: u32,
 }
 
+/// What files belong to whom the container does not know; the kernel's `overflowuid`.
+const NOBODY: u32 = 65534;
+
 impl UsernsRecord {
+    /// User and group as the container sees them.
+    pub fn inside(&self, uid: u32, gid: u32) -> (u32, u32) {
+        let of = |id: u32, first: u32| id.checked_sub(first).filter(|id| *id < self.size);
+        (
+            of(uid, self.uid).unwrap_or(NOBODY),
+            of(gid, self.gid).unwrap_or(NOBODY),
+        )
+    }
+
+    /// User and group of the container as they are on the host; `None` for one it cannot have.
+    pub fn outside(&self, uid: u32, gid: u32) -> Option<(u32, u32)> {
+        let both = uid < self.size && gid < self.size;
+        both.then_some((self.uid.checked_add(uid)?, self.gid.checked_add(gid)?))
+    }
+
     pub fn map(&self) -> IdMap {
         let range = |outside| IdRange {
             inside: 0,
@@ -204,6 +222,19 @@ mod tests {
             container(&ctx, "host", ContainerSpec::default()).userns,
             None
         );
+    }
+
+    #[test]
+    fn ids_are_told_as_each_side_knows_them() {
+        let ids = UsernsRecord {
+            uid: 1000,
+            gid: 2000,
+            size: 100,
+        };
+        assert_eq!(ids.outside(5, 6), Some((1005, 2006)));
+        assert_eq!(ids.inside(1005, 2006), (5, 6));
+        assert_eq!(ids.inside(0, 2100), (NOBODY, NOBODY));
+        assert_eq!(ids.outside(100, 0), None);
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub use unpack::{Owner, unpack};
 
 use crate::container::record::ContainerRecord;
 use crate::container::state::State;
+use crate::container::userns::UsernsRecord;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
@@ -28,6 +29,8 @@ pub struct View {
     /// Of a container that does not run: target → handle of the volume or bound directory, longest first.
     mounts: Vec<(PathBuf, OwnedFd)>,
     below: Links,
+    /// Of a running container with ids of its own: its files are shown with those, and made by them.
+    ids: Option<UsernsRecord>,
 }
 
 /// What links mean on the way from the directory that is unpacked into to an entry's place.
@@ -63,6 +66,7 @@ impl View {
             root: open_directory(Path::new("/"))?,
             mounts: Vec::new(),
             below: Links::Refused,
+            ids: None,
         })
     }
 
@@ -80,6 +84,7 @@ impl View {
                     root,
                     mounts: Vec::new(),
                     below: Links::Followed,
+                    ids: container.userns,
                 });
             }
         }
@@ -112,6 +117,7 @@ impl View {
             root,
             mounts,
             below: Links::Followed,
+            ids: None,
         })
     }
 

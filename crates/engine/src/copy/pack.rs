@@ -3,6 +3,7 @@
 //! Source: tar(5).
 
 use super::View;
+use crate::container::userns::UsernsRecord;
 use crate::error::{Error, Result};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use std::ffi::CString;
@@ -32,12 +33,12 @@ pub fn pack(
         .map_err(Error::file("open", source))?;
     let name = if name.is_empty() { "." } else { name };
     let mut todo = Vec::new();
-    take(&mut builder, &mut todo, top, PathBuf::from(name))?;
+    take(&mut builder, &mut todo, top, PathBuf::from(name), from.ids)?;
     // Deepest last: a directory stands before its entries.
     while let Some(next) = todo.pop() {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         match rustix::fs::openat(&*next.directory, &next.name, flags, Mode::empty()) {
-            Ok(handle) => take(&mut builder, &mut todo, handle, next.path)?,
+            Ok(handle) => take(&mut builder, &mut todo, handle, next.path, from.ids)?,
             // Gone since it was listed.
             Err(rustix::io::Errno::NOENT) => {}
             Err(e) => return Err(Error::file("copy", &next.path)(e.into())),
@@ -60,11 +61,16 @@ fn take(
     todo: &mut Vec<Listed>,
     handle: OwnedFd,
     path: PathBuf,
+    ids: Option<UsernsRecord>,
 ) -> Result<()> {
     let failed = |e: std::io::Error| Error::file("copy", &path)(e);
     let stat =
         rustix::fs::statat(&handle, "", AtFlags::EMPTY_PATH).map_err(|e| failed(e.into()))?;
-    append(builder, &handle, &path, &stat).map_err(failed)?;
+    let owner = match ids {
+        Some(ids) => ids.inside(stat.st_uid, stat.st_gid),
+        None => (stat.st_uid, stat.st_gid),
+    };
+    append(builder, &handle, &path, &stat, owner).map_err(failed)?;
     if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
         todo.extend(children(handle, &path).map_err(failed)?);
     }
@@ -105,11 +111,12 @@ fn append(
     handle: &OwnedFd,
     path: &Path,
     stat: &Stat,
+    (uid, gid): (u32, u32),
 ) -> std::io::Result<()> {
     let mut header = tar::Header::new_gnu();
     header.set_mode(stat.st_mode & 0o7777);
-    header.set_uid(u64::from(stat.st_uid));
-    header.set_gid(u64::from(stat.st_gid));
+    header.set_uid(u64::from(uid));
+    header.set_gid(u64::from(gid));
     header.set_mtime(u64::try_from(stat.st_mtime).unwrap_or(0));
     header.set_size(0);
     match FileType::from_raw_mode(stat.st_mode) {

@@ -4,6 +4,7 @@
 //! `..` is refused, and a link made by one entry is never followed out of the root by the next.
 
 use super::View;
+use crate::container::userns::UsernsRecord;
 use crate::error::{Error, Result};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
 use std::fs::File;
@@ -19,8 +20,27 @@ pub enum Owner {
     Keep,
 }
 
+/// The same, and what its numbers are where the files are made.
+#[derive(Debug, Clone, Copy)]
+struct Whose {
+    owner: Owner,
+    ids: Option<UsernsRecord>,
+}
+
 /// Unpacks an archive into a directory.
 pub fn unpack(to: &View, directory: &Path, owner: Owner, source: &mut dyn Read) -> Result<()> {
+    let whose = Whose { owner, ids: to.ids };
+    match to.ids {
+        None => all(to, directory, whose, source),
+        // On a mapped mount nobody makes files whom the mapping does not know, root of the host included.
+        Some(ids) => sys::capability::with_fs_identity(ids.uid, ids.gid, || {
+            all(to, directory, whose, source)
+        })
+        .map_err(Error::system("act as the container's root"))?,
+    }
+}
+
+fn all(to: &View, directory: &Path, owner: Whose, source: &mut dyn Read) -> Result<()> {
     let mut archive = tar::Archive::new(source);
     let entries = archive
         .entries()
@@ -41,7 +61,7 @@ fn one(
     to: &View,
     directory: &Path,
     path: &Path,
-    owner: Owner,
+    owner: Whose,
     entry: &mut tar::Entry<'_, &mut dyn Read>,
 ) -> io::Result<()> {
     let mut clean = PathBuf::new();
@@ -196,7 +216,7 @@ fn hard_link(
 fn finish_link(
     parent: BorrowedFd<'_>,
     name: &Path,
-    owner: Owner,
+    owner: Whose,
     entry: &tar::Entry<'_, &mut dyn Read>,
 ) -> io::Result<()> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -207,12 +227,18 @@ fn finish_link(
 
 fn set_owner(
     made: BorrowedFd<'_>,
-    owner: Owner,
+    owner: Whose,
     entry: &tar::Entry<'_, &mut dyn Read>,
 ) -> io::Result<()> {
-    let (uid, gid) = match owner {
+    let (uid, gid) = match owner.owner {
         Owner::Root => (0, 0),
         Owner::Keep => (id(entry.header().uid()?)?, id(entry.header().gid()?)?),
+    };
+    let (uid, gid) = match owner.ids {
+        None => (uid, gid),
+        Some(ids) => ids
+            .outside(uid, gid)
+            .ok_or_else(|| no_owner(u64::from(uid.max(gid))))?,
     };
     Ok(rustix::fs::chownat(
         made,
@@ -224,12 +250,12 @@ fn set_owner(
 }
 
 fn id(number: u64) -> io::Result<u32> {
-    u32::try_from(number).map_err(|_| {
-        io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("no such owner: {number}"),
-        )
-    })
+    u32::try_from(number).map_err(|_| no_owner(number))
+}
+
+fn no_owner(number: u64) -> io::Error {
+    let text = format!("no such owner: {number}");
+    io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
 fn chmod(made: &OwnedFd, mode: Mode) -> io::Result<()> {

@@ -326,7 +326,7 @@ fn sysctls(record: &ContainerRecord, facts: &Facts) -> HashMap<String, String> {
     sysctls
 }
 
-fn rlimits(spec: &ContainerSpec) -> Result<Vec<PosixRlimit>> {
+pub(crate) fn rlimits(spec: &ContainerSpec) -> Result<Vec<PosixRlimit>> {
     spec.ulimits.iter().map(rlimit).collect()
 }
 

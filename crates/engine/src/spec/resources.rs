@@ -71,10 +71,16 @@ fn memory(wanted: &Resources, resources: &mut LinuxResources) -> Result<()> {
     if wanted.memory.is_none()
         && wanted.memory_reservation.is_none()
         && wanted.memory_swappiness.is_none()
+        && !wanted.oom_kill_disable
     {
         return Ok(());
     }
     let bytes = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    // v2 knows neither of the two; `container::warnings` says so.
+    let older = || {
+        let found = runtime::cgroup::hierarchies();
+        !found.is_ok_and(|h| h.v1_with("memory").is_none())
+    };
     let mut builder = LinuxMemoryBuilder::default();
     if let Some(limit) = wanted.memory.filter(|m| *m > 0) {
         builder = builder.limit(bytes(limit));
@@ -89,10 +95,10 @@ fn memory(wanted: &Resources, resources: &mut LinuxResources) -> Result<()> {
     if let Some(reservation) = wanted.memory_reservation {
         builder = builder.reservation(bytes(reservation));
     }
-    if let Some(swappiness) = wanted.memory_swappiness {
+    if let Some(swappiness) = wanted.memory_swappiness.filter(|_| older()) {
         builder = builder.swappiness(swappiness);
     }
-    if wanted.oom_kill_disable {
+    if wanted.oom_kill_disable && older() {
         builder = builder.disable_oom_killer(true);
     }
     resources.set_memory(Some(builder.build().map_err(super::spec_error)?));
