@@ -15,6 +15,7 @@ mod health;
 mod hostile;
 mod images;
 mod inspect;
+mod isolation;
 mod keys;
 mod lifecycle;
 mod limits;
@@ -56,6 +57,7 @@ fn main() -> std::process::ExitCode {
         logs::ALL,
         volumes::ALL,
         inspect::ALL,
+        isolation::ALL,
         keys::ALL,
         mistakes::ALL,
         prune::ALL,
