@@ -182,7 +182,7 @@ impl Layout {
     }
 
     /// The lock file of one object. Order of taking, outermost first: `project`, `network`, `volume`,
-    /// `container`, `name`, `image`, `layer`; never two of one kind unless sorted by name.
+    /// `container`, `name`, `userns`, `image`, `layer`; never two of one kind unless sorted by name.
     pub fn lock(&self, kind: &str, name: &str) -> PathBuf {
         self.locks().join(format!("{kind}-{name}"))
     }
