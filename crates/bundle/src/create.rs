@@ -155,6 +155,7 @@ impl Made<'_> {
                 keyring: self.wish.keyring,
                 limits: runtime::Limits::Exact,
                 state,
+                trees: &[],
             },
         })?)
     }

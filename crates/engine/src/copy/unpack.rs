@@ -124,10 +124,10 @@ fn one(
 /// Without the set-id bits where another owner than the archive's would lend his rights: with them, a file of a container's user
 /// would become a program that anybody on the host runs as root. A container may make nodes of devices it cannot open; on the
 /// host they are the owner's alone.
-fn mode(to: &View, owner: Owner, entry: &tar::Entry<'_, &mut dyn Read>) -> io::Result<u32> {
+fn mode(to: &View, owner: Whose, entry: &tar::Entry<'_, &mut dyn Read>) -> io::Result<u32> {
     let header = entry.header();
     let mode = header.mode()? & 0o7777;
-    if owner == Owner::Keep {
+    if owner.owner == Owner::Keep {
         return Ok(mode);
     }
     let lent = to.is_host() || (header.uid()?, header.gid()?) != (0, 0);
