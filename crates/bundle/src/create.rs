@@ -149,6 +149,7 @@ impl Made<'_> {
             reaper: Reaper::None,
             seccomp: Seccomp::Spec,
             launch: Launch {
+                loopback: runtime::Loopback::Init,
                 gate,
                 pass_fds: self.wish.preserve_fds,
                 entry: self.wish.entry,

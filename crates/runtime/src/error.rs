@@ -112,6 +112,13 @@ pub enum InitError {
     },
     #[error("{path} is to be shown id-mapped, but {problem}")]
     WrongIdMap { path: String, problem: String },
+    #[error("cannot bring up the container's loopback interface")]
+    Loopback {
+        #[source]
+        cause: Errno,
+    },
+    #[error("/dev of the root file system is a link, and nothing is mounted there")]
+    LinkedDev,
     #[error("cannot become root of the user namespace")]
     BecomeRoot {
         #[source]

@@ -43,8 +43,8 @@ pub use features::features;
 pub use mechanisms::{Mechanism, mechanisms};
 pub use overlay::{image_tree, mount_detached, populate};
 pub use request::{
-    CopyUp, Entry, Gate, Keyring, Launch, Limits, Netns, Overlay, Reaper, Request, Rootfs, Seccomp,
-    Stdio, UserSpec,
+    CopyUp, Entry, Gate, Keyring, Launch, Limits, Loopback, Netns, Overlay, Reaper, Request,
+    Rootfs, Seccomp, Stdio, UserSpec,
 };
 pub use spawn::{Pending, Started, spawn};
 pub use sys::process::ExitStatus;

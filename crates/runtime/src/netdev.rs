@@ -4,7 +4,7 @@
 //! stays as well. When the container's network namespace ends, the kernel gives physical interfaces back and deletes virtual ones.
 //! Source: runtime-spec `config-linux.md` "Network Devices"; rtnetlink(7), `dev_change_net_namespace` of the kernel.
 
-use crate::error::Error;
+use crate::error::{Error, InitError};
 use oci_spec::runtime::Spec;
 use std::os::fd::BorrowedFd;
 use sys::netlink::{Address, Lifetime, Request, RouteSocket};
@@ -57,6 +57,17 @@ pub(crate) fn give(wanted: &[(&str, &str)], netns: BorrowedFd<'_>) -> Result<(),
         device.give(&host, &container, netns, &addresses)?;
     }
     Ok(())
+}
+
+/// In init: what a container reaches itself by, in a namespace that nobody has touched yet.
+pub(crate) fn raise_loopback() -> Result<(), InitError> {
+    /// The first interface of every namespace.
+    const LOOPBACK: u32 = 1;
+    RouteSocket::open()
+        .and_then(|inside| inside.apply(&[Request::Up { index: LOOPBACK }]))
+        .map_err(|error| InitError::Loopback {
+            cause: crate::Errno(error.errno().unwrap_or(5)),
+        })
 }
 
 impl Device<'_> {

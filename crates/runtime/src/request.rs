@@ -32,6 +32,7 @@ pub struct Launch<'a> {
     /// So many descriptors from 3 on are the command's too.
     pub pass_fds: u32,
     pub entry: Entry,
+    pub loopback: Loopback,
     pub keyring: Keyring,
     pub limits: Limits,
     /// What the spec's hooks and its seccomp listener are told; without it no hook runs.
@@ -69,6 +70,15 @@ pub enum Limits {
     WithinOurs,
     /// The start fails.
     Exact,
+}
+
+/// Who brings `lo` up in a new network namespace.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Loopback {
+    /// The caller, with the other interfaces.
+    #[default]
+    Caller,
+    Init,
 }
 
 /// The session keyring of the command.

@@ -88,8 +88,9 @@ pub(crate) fn make_on_host(spec: &Spec, map: Option<&IdMap>) -> Result<OwnedFd, 
     let error = |cause| failed("of the container", cause);
     // Init, who is somebody else by then, has to find its way in.
     let options = [("mode", Some("711"))];
-    let directory =
-        sys::mount::new_filesystem("tmpfs", &options, sys::mount::Flags::empty()).because(error)?;
+    // No program and no way up is among them; the clones have the same attributes.
+    let flags = sys::mount::Flags::MOUNT_ATTR_NOSUID | sys::mount::Flags::MOUNT_ATTR_NOEXEC;
+    let directory = sys::mount::new_filesystem("tmpfs", &options, flags).because(error)?;
     let (default, wanted) = nodes(spec);
     for (index, node) in default.iter().chain(&wanted).enumerate() {
         if node.kind == FileType::Fifo {
@@ -189,10 +190,22 @@ fn make_links(dev: BorrowedFd<'_>) -> Result<(), InitError> {
     Ok(())
 }
 
+/// The container's /dev. An image whose /dev is a link to a directory of its own would have its devices there, for everybody who
+/// mounts the image; a link to where something is mounted leads to the container's own.
 fn open_dev(root: BorrowedFd<'_>) -> Result<OwnedFd, InitError> {
     let error = |cause| failed("/dev", cause);
-    let dev = sys::path::make_in_root(root, Path::new("/dev"), Missing::Directory, 0o755)
-        .because(error)?;
+    let path = Path::new("/dev");
+    match sys::path::open_without_links(root, path, OFlags::PATH | OFlags::DIRECTORY) {
+        Ok(dev) => return Ok(dev),
+        Err(e) if matches!(e.raw_os_error(), Some(2 | 40)) => {}
+        Err(e) => return Err(error(e.into())),
+    }
+    let dev = sys::path::make_in_root(root, path, Missing::Directory, 0o755).because(error)?;
+    let is_link = sys::path::open_without_links(root, path, OFlags::PATH).is_err();
+    let device = |fd: BorrowedFd<'_>| rustix::fs::fstat(fd).map(|stat| stat.st_dev);
+    if is_link && device(dev.as_fd()).because(error)? == device(root).because(error)? {
+        return Err(InitError::LinkedDev);
+    }
     Ok(dev)
 }
 

@@ -24,8 +24,9 @@ use crate::error::{InitError, OrInit};
 use crate::gate::{self, LateGate};
 use crate::handover::{self, Handed};
 use crate::namespaces::{Namespaces, User};
+use crate::netdev;
 use crate::protocol::{self, ToInit};
-use crate::request::{Entry, Gate, Netns, Request};
+use crate::request::{Entry, Gate, Loopback, Netns, Request};
 use crate::scheduling;
 use crate::seccomp::Filter;
 use mounts::Planned;
@@ -104,6 +105,9 @@ fn build_and_execute(
     // Before the volumes cover it, the image's content goes into those that are new.
     copy_up::run(root.as_fd(), &request.copy_up, &volumes)?;
     drop(volumes);
+    if request.launch.loopback == Loopback::Init && context.namespaces.new & flags::NEWNET != 0 {
+        netdev::raise_loopback()?;
+    }
     mount_all(context, root.as_fd(), plan)?;
     let terminal = device::populate(root.as_fd(), request, devices)?;
     if let Some(terminal) = &terminal {

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 crate::cases![
     links_in_place_of_mount_points,
+    dev_as_a_link_without_a_mount,
     volume_target_through_a_link,
     passwd_that_leads_out,
     proc_through_a_link_cve_2019_19921_cve_2023_28642,
@@ -63,6 +64,26 @@ fn links_in_place_of_mount_points() {
             .join(victim.strip_prefix("/").unwrap())
             .is_dir()
     );
+}
+
+fn dev_as_a_link_without_a_mount() {
+    let world = World::new();
+    let victim = world.folder("victim");
+    layer_with(&world, "dev", &victim.display().to_string());
+    let error = world.refused(&Wish {
+        edit: Box::new(|spec: &mut oci_spec::runtime::Spec| {
+            let mut mounts = spec.mounts().clone().unwrap();
+            mounts.retain(|mount| !mount.destination().starts_with("/dev"));
+            spec.set_mounts(Some(mounts));
+        }),
+        ..Wish::default()
+    });
+    assert!(
+        chain(&error).contains("/dev of the root file system is a link"),
+        "{}",
+        chain(&error)
+    );
+    assert_eq!(entries(&victim), 0);
 }
 
 fn volume_target_through_a_link() {

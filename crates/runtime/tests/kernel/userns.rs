@@ -158,6 +158,9 @@ fn devices_and_names() {
         assert_eq!(world.ask(&private(&world, &["stat", path])), "20666 0 0 0");
     }
     assert_eq!(world.ask(&private(&world, &["open", "/dev/null"])), "ok");
+    let mounts = world.ask(&private(&world, &["cat", "/proc/self/mounts"]));
+    let null = mounts.lines().find(|line| line.contains(" /dev/null "));
+    assert!(null.unwrap().contains("nosuid,noexec"), "{mounts}");
     let wish = |words: &[&'static str]| Wish {
         edit: Box::new(|spec: &mut Spec| {
             map_spec(spec);
