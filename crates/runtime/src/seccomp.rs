@@ -36,6 +36,8 @@ pub enum Error {
     NoState,
     #[error("listenerPath {0:?} is not an absolute path")]
     RelativeListener(PathBuf),
+    #[error("this kernel does not know the flag {0}")]
+    Flag(String),
     #[error("the errno {0} is out of range (0 to 4095)")]
     Errno(u32),
     #[error("argument {index} of {syscall} does not exist: system calls have six, 0 to 5")]
@@ -126,6 +128,10 @@ pub(crate) fn check(profile: &LinuxSeccomp) -> Result<(), Error> {
         for arg in syscall.args().iter().flatten() {
             condition(syscall.names(), arg)?;
         }
+    }
+    let unknown = |flag: &&LinuxSeccompFilterFlag| !sys::seccomp::knows_flag(self::flag(**flag));
+    if let Some(flag) = profile.flags().iter().flatten().find(unknown) {
+        return Err(Error::Flag(flag.to_string()));
     }
     match profile.listener_path() {
         Some(path) if !path.is_absolute() => Err(Error::RelativeListener(path.clone())),

@@ -351,6 +351,11 @@ fn seccomp_profiles() {
         rule(r#""action":"SCMP_ACT_ERRNO","args":[{"index":6,"value":0,"op":"SCMP_CMP_EQ"}]"#)
             .contains("argument 6 of read")
     );
+    linux(
+        "mount",
+        r#""seccomp":{"defaultAction":"SCMP_ACT_ALLOW","flags":["SECCOMP_FILTER_FLAG_LOG","SECCOMP_FILTER_FLAG_TSYNC"]}"#,
+    )
+    .unwrap();
     assert!(profile(r#","listenerPath":"here""#).contains("not an absolute path"));
     assert!(
         profile(
