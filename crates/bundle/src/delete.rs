@@ -7,6 +7,8 @@ use crate::root::{Id, Root};
 use crate::state::Status;
 use std::time::Duration;
 
+/// How long a killed process takes unless something is in its way.
+const SOON: Duration = Duration::from_millis(500);
 /// How long a killed process may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -58,6 +60,11 @@ fn end(container: &Container) -> Result<()> {
     // It may have ended by itself in between.
     let _ = sys::process::pidfd_send_signal(&process, 9);
     thaw_for(container, 9);
+    if container.await_end(SOON) {
+        return Ok(());
+    }
+    // Frozen by somebody in a group of theirs. Its own is known to run; that it cannot be moved there shows below.
+    let _ = container.cgroup()?.reclaim(container.record().pid);
     match container.await_end(PATIENCE) {
         true => Ok(()),
         false => Err(Error::Immortal(container.id().to_owned())),

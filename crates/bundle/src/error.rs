@@ -9,9 +9,9 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, Error)]
 pub enum Error {
     #[error(
-        "invalid container id {0:?}: letters, digits and _+-. only, at most 1024, and not . or .."
+        "invalid container ID {id:?}: {problem}"
     )]
-    Id(String),
+    Id { id: String, problem: String },
     #[error("container with given ID already exists: {0}")]
     Exists(String),
     #[error("container {0:?} does not exist")]

@@ -10,19 +10,20 @@ use std::path::{Path, PathBuf};
 pub struct Id(String);
 
 impl Id {
-    /// By runc's rules.
+    /// By runc's rules, and none that hides among the files of a directory.
     pub fn parse(text: &str) -> Result<Self> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || "_+-.".contains(c);
-        let good = !text.is_empty()
-            && text.len() <= 1024
-            && text.chars().all(allowed)
-            && text != "."
-            && text != "..";
-        if good {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(Error::Id(text.to_owned()))
-        }
+        let problem = match text.chars().find(|c| !allowed(*c)) {
+            Some(c) => format!("invalid character {c:?}, not a letter, a digit or one of _+-."),
+            None if text.is_empty() => "it is empty".to_owned(),
+            None if text.len() > 1024 => "it is longer than 1024".to_owned(),
+            None if text.starts_with('.') => "it begins with a dot".to_owned(),
+            None => return Ok(Self(text.to_owned())),
+        };
+        Err(Error::Id {
+            id: text.to_owned(),
+            problem,
+        })
     }
 
     pub fn as_str(&self) -> &str {
@@ -100,10 +101,10 @@ mod tests {
 
     #[test]
     fn ids_are_file_names() {
-        for good in ["a", "web-1", "a.b+c_d", "...", "0"] {
+        for good in ["a", "web-1", "a.b+c_d", "a...", "0"] {
             assert_eq!(Id::parse(good).unwrap().as_str(), good);
         }
-        for wrong in ["", ".", "..", "a/b", "/a", "a b", "a\0", "é"] {
+        for wrong in ["", ".", "..", ".a", "a/b", "/a", "a b", "a\0", "é"] {
             assert!(Id::parse(wrong).is_err(), "{wrong:?}");
         }
     }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 pub(super) const STATE: Verb = Verb {
     name: "state",
-    usage: "ID",
+    usage: "CONTAINER",
     flags: &[],
     words: usize::MAX,
     run: |call, given| {
@@ -33,7 +33,7 @@ pub(super) const LIST: Verb = Verb {
 
 pub(super) const PS: Verb = Verb {
     name: "ps",
-    usage: "[--format table|json] ID [ps OPTIONS]",
+    usage: "[--format table|json] CONTAINER [ps OPTIONS]",
     flags: &[value("format").or('f')],
     words: 1,
     run: ps,

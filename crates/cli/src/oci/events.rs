@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 pub(super) const EVENTS: Verb = Verb {
     name: "events",
-    usage: "[--stats] [--interval DURATION] ID",
+    usage: "[--stats] [--interval DURATION] CONTAINER",
     flags: &[switch("stats"), value("interval")],
     words: usize::MAX,
     run: events,

@@ -33,7 +33,7 @@ const FLAGS: &[Flag] = &[
 
 pub(super) const EXEC: Verb = Verb {
     name: "exec",
-    usage: "[OPTIONS] ID COMMAND [ARG...] | --process FILE ID",
+    usage: "CONTAINER cmd [ARG...] | --process FILE CONTAINER",
     flags: FLAGS,
     words: 2,
     run,

@@ -28,7 +28,7 @@ const CREATION: &[Flag] = &[
 
 pub(super) const CREATE: Verb = Verb {
     name: "create",
-    usage: "[OPTIONS] ID",
+    usage: "CONTAINER",
     flags: CREATION,
     words: usize::MAX,
     run: create,
@@ -36,7 +36,7 @@ pub(super) const CREATE: Verb = Verb {
 
 pub(super) const RUN: Verb = Verb {
     name: "run",
-    usage: "[OPTIONS] ID",
+    usage: "CONTAINER",
     flags: CREATION,
     words: usize::MAX,
     run,
@@ -44,7 +44,7 @@ pub(super) const RUN: Verb = Verb {
 
 pub(super) const START: Verb = Verb {
     name: "start",
-    usage: "ID",
+    usage: "CONTAINER",
     flags: &[],
     words: usize::MAX,
     run: |call, given| {
@@ -56,7 +56,7 @@ pub(super) const START: Verb = Verb {
 
 pub(super) const KILL: Verb = Verb {
     name: "kill",
-    usage: "[--all] ID [SIGNAL]",
+    usage: "CONTAINER [SIGNAL]",
     flags: &[switch("all").or('a')],
     words: usize::MAX,
     run: send,
@@ -64,15 +64,15 @@ pub(super) const KILL: Verb = Verb {
 
 pub(super) const DELETE: Verb = Verb {
     name: "delete",
-    usage: "[--force] ID",
-    flags: &[switch("force").or('f')],
+    usage: "CONTAINER",
+    flags: &[switch("force").or('f'), value("regex")],
     words: usize::MAX,
     run: remove,
 };
 
 pub(super) const PAUSE: Verb = Verb {
     name: "pause",
-    usage: "ID",
+    usage: "CONTAINER",
     flags: &[],
     words: usize::MAX,
     run: |call, given| {
@@ -84,7 +84,7 @@ pub(super) const PAUSE: Verb = Verb {
 
 pub(super) const RESUME: Verb = Verb {
     name: "resume",
-    usage: "ID",
+    usage: "CONTAINER",
     flags: &[],
     words: usize::MAX,
     run: |call, given| {
@@ -252,6 +252,18 @@ fn parse_signal(word: &OsString) -> Result<i32, Failure> {
     }
 }
 
+/// Every container whose id has the pattern in it.
+fn remove_all(call: &Call<'_>, pattern: &str, force: Force) -> Outcome {
+    let pattern = regex_lite::Regex::new(pattern)
+        .map_err(|e| usage(format!("invalid pattern for --regex: {e}")))?;
+    for container in call.root.list()? {
+        if pattern.is_match(container.id()) {
+            removed(call, delete(&container, force)?);
+        }
+    }
+    Ok(0)
+}
+
 /// Hooks that failed when all was over.
 fn removed(call: &Call<'_>, failed: Vec<runtime::hooks::Error>) {
     for error in failed {
@@ -260,11 +272,15 @@ fn removed(call: &Call<'_>, failed: Vec<runtime::hooks::Error>) {
 }
 
 fn remove(call: &Call<'_>, given: &Given) -> Outcome {
-    at_most(given, 1)?;
     let force = match given.is_on("force") {
         true => Force::Yes,
         false => Force::No,
     };
+    if let Some(pattern) = given.text("regex") {
+        at_most(given, 0)?;
+        return remove_all(call, pattern, force);
+    }
+    at_most(given, 1)?;
     match call.container(given) {
         Ok(container) => removed(call, delete(&container, force)?),
         // Asked to see to it that it is gone, and it is.

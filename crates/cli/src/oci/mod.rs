@@ -192,7 +192,7 @@ fn version(program: &str) -> Outcome {
 
 fn help(program: &str) -> Outcome {
     let mut text = format!(
-        "Usage: {program} [OPTIONS] COMMAND [ARGS]\n\nRun containers from OCI bundles.\n\nCommands:\n"
+        "Usage: {program} [OPTION...] COMMAND [ARG...]\n\nRun containers from OCI bundles.\n\nCommands:\n"
     );
     for verb in VERBS {
         text += &format!("  {:<9} {}\n", verb.name, verb.usage);
@@ -204,7 +204,7 @@ fn help(program: &str) -> Outcome {
 
 fn verb_help(program: &str, verb: &Verb) -> Outcome {
     output::text(&format!(
-        "Usage: {program} {} {}\n{}",
+        "Usage: {program} [OPTION...] {} {}\n{}",
         verb.name,
         verb.usage,
         options(verb.flags)

@@ -33,7 +33,7 @@ const FLAGS: &[Flag] = &[
 
 pub(super) const UPDATE: Verb = Verb {
     name: "update",
-    usage: "[OPTIONS] ID",
+    usage: "CONTAINER",
     flags: FLAGS,
     words: usize::MAX,
     run: update,

@@ -146,6 +146,19 @@ impl Cgroup {
         Ok(())
     }
 
+    /// Takes back a process that somebody froze in a group elsewhere (v1): in a group that runs it runs, and can die.
+    pub fn reclaim(&self, pid: i32) -> Result<(), Error> {
+        let Some(group) = self.v1_with("freezer") else {
+            return Ok(());
+        };
+        let file = "cgroup.procs";
+        cgroupfs::write(&group.directory, file, &pid.to_string()).map_err(|source| Error::Write {
+            path: group.path.join(file),
+            value: pid.to_string(),
+            source,
+        })
+    }
+
     /// A signal to every process that is in the container now, all of them stopped while it is sent.
     pub fn signal_all(&self, signal: i32) -> Result<(), Error> {
         if signal == 9 {
