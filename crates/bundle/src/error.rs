@@ -8,9 +8,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 #[derive(Debug, Error)]
 pub enum Error {
-    #[error(
-        "invalid container ID {id:?}: {problem}"
-    )]
+    #[error("invalid container ID {id:?}: {problem}")]
     Id { id: String, problem: String },
     #[error("container with given ID already exists: {0}")]
     Exists(String),

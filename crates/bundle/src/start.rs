@@ -6,14 +6,18 @@ use crate::state::Status;
 
 /// Returns when the command executes, or with the reason why it cannot.
 pub fn start(container: &Container) -> Result<()> {
-    let _lock = container.lock()?;
+    let lock = container.lock()?;
     match container.status() {
         Status::Created => {}
         Status::Stopped => return Err(Error::StartStopped(container.id().to_owned())),
         _ => return Err(Error::AlreadyStarted(container.id().to_owned())),
     }
     runtime::gate::open(container.handle())?;
-    started(container)
+    drop(lock);
+    started(container).inspect_err(|_| {
+        // Step 12 of its life comes at once. The hook's failure is the one to tell; what cannot be removed is there to be deleted.
+        let _ = crate::delete::delete(container, crate::delete::Force::Yes);
+    })
 }
 
 /// The hooks of a container that has just started; one that fails stops it.

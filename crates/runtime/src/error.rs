@@ -138,6 +138,10 @@ pub enum InitError {
         #[source]
         cause: Errno,
     },
+    #[error(
+        "cannot mount {kind} at {target}: it must be mounted on ordinary directory, not through a link"
+    )]
+    MountThroughLink { kind: String, target: String },
     #[error("cannot mount at {target}: it is inside /proc")]
     InsideProc { target: String },
     #[error("unknown mount option {option:?} for {target}")]
@@ -189,7 +193,7 @@ pub enum InitError {
         #[source]
         cause: Errno,
     },
-    #[error("cannot use the working directory {path}")]
+    #[error("cannot chdir to the working directory {path}")]
     WorkingDirectory {
         path: String,
         #[source]
@@ -240,6 +244,11 @@ pub enum InitError {
     },
     #[error("cannot start the command under init")]
     Reaper {
+        #[source]
+        cause: Errno,
+    },
+    #[error("cannot bring up the loopback interface")]
+    Loopback {
         #[source]
         cause: Errno,
     },

@@ -93,7 +93,7 @@ pub enum Error {
         #[source]
         cause: Errno,
     },
-    #[error("the {kind} hook {} ended with exit code {code}{}", path.display(), quote(said))]
+    #[error("the {kind} hook failed with exit code {code}: {}{}", path.display(), quote(said))]
     Failed {
         kind: HookKind,
         path: PathBuf,
@@ -306,7 +306,7 @@ mod tests {
     fn the_state_arrives_whole() {
         let text = failure(hook("cat; pwd; echo $0; exit 7")).to_string();
         assert!(
-            text.starts_with("the poststart hook /bin/sh ended with exit code 7: {"),
+            text.starts_with("the poststart hook failed with exit code 7: /bin/sh: {"),
             "{text}"
         );
         for part in [

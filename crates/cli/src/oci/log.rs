@@ -52,7 +52,8 @@ impl Log {
             self.write("debug", &format!("{failure:?}"));
         }
         self.write("error", &message);
-        output::note(&message);
+        // The word is what callers look for who read no log.
+        output::note(format_args!("Error: {message}"));
     }
 
     pub(super) fn warn(&self, message: impl std::fmt::Display) {

@@ -227,6 +227,13 @@ impl Planned {
                     .because(error)?;
                 open().because(error)
             }
+            // ELOOP and ENOTDIR.
+            Err(e) if matches!(e.raw_os_error(), Some(40 | 20)) => {
+                Err(InitError::MountThroughLink {
+                    kind: self.kind.clone(),
+                    target: self.target.display().to_string(),
+                })
+            }
             other => other.because(error),
         }
     }

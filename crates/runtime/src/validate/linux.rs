@@ -71,6 +71,13 @@ pub(super) fn check(spec: &Spec) -> Result<(), Error> {
     time(linux, &namespaces)?;
     for key in linux.sysctl().iter().flat_map(|map| map.keys()) {
         sysctl::check(key, &namespaces)?;
+        let domainname = crate::init::sysctl_path(key) == "kernel/domainname";
+        if domainname && spec.domainname().is_some() {
+            return Err(Error::Sysctl {
+                key: key.clone(),
+                problem: "is not allowed: the property domainname sets it",
+            });
+        }
     }
     network_devices(linux, &namespaces)?;
     paths(linux)?;
@@ -182,14 +189,9 @@ fn paths(linux: &Linux) -> Result<(), Error> {
     {
         return Err(Error::CgroupsPath(path.clone()));
     }
-    let lists = [
-        ("linux.maskedPaths", linux.masked_paths()),
-        ("linux.readonlyPaths", linux.readonly_paths()),
-    ];
-    for (property, list) in lists {
-        for path in list.iter().flatten() {
-            absolute(path.as_ref(), || property.to_owned())?;
-        }
+    // Those of readonlyPaths may be relative, to the root: other runtimes take them so.
+    for path in linux.masked_paths().iter().flatten() {
+        absolute(path.as_ref(), || "linux.maskedPaths".to_owned())?;
     }
     for (at, device) in linux.devices().iter().flatten().enumerate() {
         absolute(device.path(), || format!("linux.devices[{at}].path"))?;

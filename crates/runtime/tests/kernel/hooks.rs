@@ -128,7 +128,7 @@ fn a_failure_stops_the_container() {
         assert_eq!(
             chain(&error),
             format!(
-                "the {} hook /bin/sh ended with exit code 5: no luck",
+                "the {} hook failed with exit code 5: /bin/sh: no luck",
                 kind.name()
             )
         );
