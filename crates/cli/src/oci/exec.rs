@@ -177,12 +177,9 @@ fn add_capabilities(process: &mut Process, given: &Given) -> Result<(), Failure>
     let mut wanted = Vec::new();
     for name in given.all("cap") {
         let upper = name.to_string_lossy().to_ascii_uppercase();
-        let full = match upper.starts_with("CAP_") {
-            true => upper,
-            false => format!("CAP_{upper}"),
-        };
+        let short = upper.strip_prefix("CAP_").unwrap_or(&upper);
         wanted.push(
-            Capability::from_str(&full)
+            Capability::from_str(short)
                 .map_err(|_| usage(format!("unknown capability {name:?}")))?,
         );
     }
