@@ -154,7 +154,6 @@ impl Made<'_> {
                 pass_fds: self.wish.preserve_fds,
                 entry: self.wish.entry,
                 keyring: self.wish.keyring,
-                loopback: runtime::Loopback::Up,
                 limits: runtime::Limits::Exact,
                 state,
                 trees: &[],

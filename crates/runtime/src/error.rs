@@ -247,11 +247,6 @@ pub enum InitError {
         #[source]
         cause: Errno,
     },
-    #[error("cannot bring up the loopback interface")]
-    Loopback {
-        #[source]
-        cause: Errno,
-    },
     #[error("cannot get ready to execute")]
     Prepare {
         #[source]

@@ -34,7 +34,6 @@ pub struct Launch<'a> {
     pub entry: Entry,
     pub loopback: Loopback,
     pub keyring: Keyring,
-    pub loopback: Loopback,
     pub limits: Limits,
     /// What the spec's hooks and its seccomp listener are told; without it no hook runs.
     pub state: Option<&'a State>,
@@ -51,15 +50,6 @@ pub enum Gate<'a> {
     Caller,
     /// Whoever comes to this socket ([`crate::gate::listen`]): the caller goes away after [`crate::Pending::leave`].
     Listener(BorrowedFd<'a>),
-}
-
-/// What becomes of `lo` in a network namespace made for the container.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Loopback {
-    /// Whoever attaches the container to its networks brings it up with them.
-    #[default]
-    Left,
-    Up,
 }
 
 /// How the container's root becomes `/`.

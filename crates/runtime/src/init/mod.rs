@@ -35,7 +35,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use sys::mount::Propagation;
 use sys::namespace::flags;
-use sys::netlink::{self, RouteSocket};
 use sys::path::Missing;
 
 pub(crate) struct Context<'a> {
@@ -118,7 +117,6 @@ fn build_and_execute(
     // All mounts are there, the old root still in sight. Before the sysctls: a hook may bring the device one of them is for.
     hooks::before_pivot(context)?;
     write_to_proc(request)?;
-    bring_up_loopback(context)?;
     // Made while the root is still writable, as Docker does for WORKDIR.
     let cwd = make_working_directory(request, root.as_fd())?;
     // Masks cover what proc and sysfs brought, so they come after all mounts.
@@ -252,19 +250,6 @@ pub(crate) fn join_namespaces(namespaces: &Namespaces) -> Result<(), InitError> 
         sys::namespace::enter(fd, *flag).because(error)?;
     }
     Ok(())
-}
-
-fn bring_up_loopback(context: &Context<'_>) -> Result<(), InitError> {
-    let own = context.namespaces.new & flags::NEWNET != 0;
-    if !own || context.request.launch.loopback == Loopback::Left {
-        return Ok(());
-    }
-    // `lo` is the first interface of every namespace.
-    RouteSocket::open()
-        .and_then(|socket| socket.apply(&[netlink::Request::Up { index: 1 }]))
-        .map_err(|e| InitError::Loopback {
-            cause: crate::Errno(e.errno().unwrap_or(5)),
-        })
 }
 
 pub(crate) fn join_mount(namespaces: &Namespaces) -> Result<(), InitError> {
