@@ -176,9 +176,9 @@ fn nothing_private_is_open_to_others_whatever_the_umask_cve_2021_41091(host: &Ho
 
 /// An abstract address has no mode: a container on the host's network could connect to it.
 fn no_abstract_socket_is_offered_cve_2020_15257(host: &Host) {
-    host.docker("run -d --name h --network host busybox sleep 1000")
+    host.docker("run -d --name hh --network host busybox sleep 1000")
         .ok();
-    let seen = host.docker("exec h cat /proc/net/unix").ok();
+    let seen = host.docker("exec hh cat /proc/net/unix").ok();
     let ours: Vec<&str> = seen
         .lines()
         .filter(|line| {
@@ -193,8 +193,10 @@ fn no_abstract_socket_is_offered_cve_2020_15257(host: &Host) {
 
 /// The file that the kernel calls `/proc/PID/exe` of whoever starts a container's process cannot be written once it has ended.
 fn who_executes_in_a_container_runs_from_a_sealed_file_cve_2019_5736(host: &Host) {
-    host.docker("run -d --name c busybox sleep 1000").ok();
-    let executing = host.docker("exec c sh -c 'echo there; sleep 1000'").start();
+    host.docker("run -d --name cc busybox sleep 1000").ok();
+    let executing = host
+        .docker("exec cc sh -c 'echo there; sleep 1000'")
+        .start();
     executing.says("there");
     let compose = host.compose_file(
         "p",
@@ -205,7 +207,7 @@ fn who_executes_in_a_container_runs_from_a_sealed_file_cve_2019_5736(host: &Host
         .compose("exec -T s sh -c 'echo there; sleep 1000'")
         .start();
     through.says("there");
-    for pid in [executing.pid(), through.pid(), host.monitor_of("c")] {
+    for pid in [executing.pid(), through.pid(), host.monitor_of("cc")] {
         let exe = PathBuf::from(format!("/proc/{pid}/exe"));
         let opened = fs::OpenOptions::new()
             .read(true)
@@ -220,11 +222,11 @@ fn who_executes_in_a_container_runs_from_a_sealed_file_cve_2019_5736(host: &Host
         );
     }
     // An image's program that is a link to the runtime, and one whose interpreter it is, leave it as it was.
-    host.docker("exec c ln -s /proc/self/exe /bin/me").ok();
-    host.docker("exec c me").fails(126);
-    host.docker("exec c sh -c 'printf \"#!/proc/self/exe\\n\" > /bin/it; chmod 755 /bin/it'")
+    host.docker("exec cc ln -s /proc/self/exe /bin/me").ok();
+    host.docker("exec cc me").fails(126);
+    host.docker("exec cc sh -c 'printf \"#!/proc/self/exe\\n\" > /bin/it; chmod 755 /bin/it'")
         .ok();
-    assert_ne!(host.docker("exec c it").run().code, 0);
+    assert_ne!(host.docker("exec cc it").run().code, 0);
     executing.signal(Signal::KILL);
     through.signal(Signal::KILL);
 }
