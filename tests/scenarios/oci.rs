@@ -240,7 +240,7 @@ fn what_cannot_start_says_why_on_both_channels(host: &Host) {
     bench
         .runc("run ../../etc")
         .fails(1)
-        .says(&["invalid container id"]);
+        .says(&["invalid container ID"]);
     bench.runc("frobnicate x").fails(1).says(&["frobnicate"]);
     bench
         .runc("start --no-such x")
