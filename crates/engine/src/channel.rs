@@ -83,9 +83,15 @@ pub const SOCKET: &str = "monitor.sock";
 /// Listens on `monitor.sock` in a directory, over whatever a dead monitor left there.
 pub fn listen(dir: &Path) -> io::Result<OwnedFd> {
     let handle = open_directory(dir)?;
-    let _ = std::fs::remove_file(dir.join(SOCKET));
     let path = short_path(&handle, SOCKET);
-    sys::socket::listen(Path::new(&path), sys::socket::Type::SEQPACKET)
+    let listen = || sys::socket::listen(Path::new(&path), sys::socket::Type::SEQPACKET);
+    match listen() {
+        Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
+            std::fs::remove_file(dir.join(SOCKET))?;
+            listen()
+        }
+        other => other,
+    }
 }
 
 fn open_directory(dir: &Path) -> io::Result<OwnedFd> {

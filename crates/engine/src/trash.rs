@@ -3,6 +3,8 @@
 
 use crate::context::Context;
 use crate::error::{Error, Result};
+use runtime::Cgroup;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -46,19 +48,40 @@ pub fn discard(ctx: &Context, path: &Path) -> Result<()> {
 
 /// Things out of sight, deleted when this is dropped: after whoever waits has got the answer.
 #[derive(Debug, Default)]
-pub struct Leftovers(Vec<PathBuf>);
+pub struct Leftovers {
+    /// Taken apart by the kernel when nobody holds them.
+    mounts: Vec<OwnedFd>,
+    groups: Vec<Cgroup>,
+    paths: Vec<PathBuf>,
+}
 
 impl Leftovers {
     /// Takes one thing more out of sight.
     pub fn add(&mut self, ctx: &Context, path: &Path) -> Result<()> {
-        self.0.extend(move_away(ctx, path)?);
+        self.paths.extend(move_away(ctx, path)?);
         Ok(())
+    }
+
+    /// The group of a container that is no more: nobody looks for it again.
+    pub fn add_group(&mut self, group: Cgroup) {
+        self.groups.push(group);
+    }
+
+    /// The mount namespace of a container that is no more.
+    pub fn add_mounts(&mut self, namespace: OwnedFd) {
+        self.mounts.push(namespace);
     }
 }
 
 impl Drop for Leftovers {
     fn drop(&mut self) {
-        for path in &self.0 {
+        // First the mounts, which use the files.
+        self.mounts.clear();
+        for group in &self.groups {
+            // One that cannot be removed now is found by the next sweep.
+            let _ = group.remove();
+        }
+        for path in &self.paths {
             delete(path);
         }
     }
@@ -96,13 +119,8 @@ fn owner_is_alive(name: &str) -> bool {
 }
 
 pub(crate) fn delete(path: &Path) {
-    let gone = if path.is_dir() && !path.is_symlink() {
-        std::fs::remove_dir_all(path)
-    } else {
-        std::fs::remove_file(path)
-    };
     // What cannot be deleted now stays in the trash for the next sweep.
-    let _ = gone;
+    let _ = sys::tree::remove(path);
 }
 
 #[cfg(test)]

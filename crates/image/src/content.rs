@@ -12,7 +12,7 @@
 use oci::{Descriptor, Digest, Index, Reference};
 use state::{Durability, Layout};
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use sys::lock::FileLock;
@@ -77,7 +77,7 @@ impl ImageLayout {
     /// The table of names; empty where there is none yet.
     pub(crate) fn index(&self) -> Result<Index, Error> {
         let path = self.root.join("index.json");
-        match std::fs::read(&path) {
+        match sys::file::read(&path) {
             Ok(bytes) => {
                 serde_json::from_slice(&bytes).map_err(|source| Error::Parse { path, source })
             }
@@ -109,14 +109,14 @@ impl ImageLayout {
     /// A small document, its digest checked.
     pub(crate) fn document(&self, digest: &Digest) -> Result<Vec<u8>, Error> {
         let path = self.blob(digest);
-        let mut bytes = Vec::new();
-        let mut limited = self.open(digest)?.take(DOCUMENT_MAX + 1);
-        limited
-            .read_to_end(&mut bytes)
-            .map_err(|source| Error::Io {
-                step: "read",
-                path,
-                source,
+        let limit = DOCUMENT_MAX as usize + 1;
+        let bytes =
+            sys::file::read_regular_up_to(&self.open(digest)?, limit).map_err(|source| {
+                Error::Io {
+                    step: "read",
+                    path,
+                    source,
+                }
             })?;
         check_document(digest, &bytes)?;
         Ok(bytes)

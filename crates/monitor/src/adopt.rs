@@ -4,7 +4,7 @@
 //! taken over: its master died with the last monitor and the container got a hangup.
 
 use crate::health::Checker;
-use crate::monitor::{Monitor, Stage};
+use crate::monitor::{Itself, Monitor, Stage};
 use crate::output::Output;
 use crate::run::{self, Adopted, Run};
 use engine::container::external::External;
@@ -29,7 +29,7 @@ pub(crate) fn adopt(ctx: &Context, id: &str) -> Result<Monitor> {
         Phase::Paused { process } => (process, true),
         Phase::Starting | Phase::Restarting => return Err(not_running()),
     };
-    let mut monitor = Monitor::prepare(ctx, id)?;
+    let mut monitor = Monitor::prepare(ctx, id, Itself::know()?)?;
     let _ = monitor.log.repair();
     let pidfd = sys::process::pidfd_open_verified(process.pid, process.start_time)
         .map_err(|_| not_running())?;

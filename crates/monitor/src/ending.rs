@@ -25,7 +25,8 @@ impl Monitor {
         };
         let lasted = run.lasted();
         self.addresses = run.addresses();
-        let over = run.end(&self.ctx);
+        let leftovers = self.removes_itself().then_some(&mut self.leftovers);
+        let over = run.end(&self.ctx, leftovers);
         let _ = self.log.finish();
         self.clients.run_over(over.exit_code);
         let lifecycle = Lifecycle {

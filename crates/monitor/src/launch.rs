@@ -1,13 +1,14 @@
 //! How a run begins: on behalf of the command that executed us, or taken over from a monitor that was killed.
 
-use crate::monitor::{Monitor, Stage};
+use crate::monitor::{Itself, Monitor, Stage};
 use crate::run::Run;
 use engine::channel::Channel;
 use engine::container::record::{ContainerRecord, Lifecycle};
 use engine::container::state::{Phase, RunState, State};
-use engine::protocol::{Reply, Request};
+use engine::protocol::{Reply, Request, Streams};
 use engine::timestamp::Timestamp;
 use engine::{Context, Error, Result, events};
+use std::os::fd::OwnedFd;
 use sys::lock::FileLock;
 
 pub(crate) fn adopted(ctx: &Context, id: &str, command: &Channel) -> Option<Monitor> {
@@ -25,9 +26,12 @@ pub(crate) fn adopted(ctx: &Context, id: &str, command: &Channel) -> Option<Moni
 
 /// `None`: there is nothing to watch over, and the command knows why.
 pub(crate) fn launched(ctx: &Context, id: &str, command: Channel) -> Option<Monitor> {
-    match prepare_launch(ctx, id) {
+    let itself = Itself::know();
+    // Said when the container is made; until then the command may give it up.
+    let request = receive(&command).ok()?;
+    match itself.and_then(|itself| prepare_launch(ctx, id, itself)) {
         // Held until it runs: of two commands that start it at once, the second finds it running.
-        Ok((mut monitor, _lock)) => monitor.launch(command).ok().map(|()| monitor),
+        Ok((mut monitor, _lock)) => monitor.launch(command, request).ok().map(|()| monitor),
         Err(e) => {
             let _ = command.send(&failure(&e), &[]);
             None
@@ -35,13 +39,32 @@ pub(crate) fn launched(ctx: &Context, id: &str, command: Channel) -> Option<Moni
     }
 }
 
-fn prepare_launch(ctx: &Context, id: &str) -> Result<(Monitor, FileLock)> {
+/// What the command wants its part in the container's streams to be.
+struct LaunchRequest {
+    streams: Streams,
+    size: Option<(u16, u16)>,
+    fds: Vec<OwnedFd>,
+}
+
+fn receive(command: &Channel) -> Result<LaunchRequest> {
+    let received = command
+        .receive::<Request>()
+        .map_err(Error::system("hear from the command"))?;
+    match received {
+        Some((Request::Launch { streams, size }, fds)) => Ok(LaunchRequest { streams, size, fds }),
+        _ => Err(Error::Refused(
+            "the command went away before the start".into(),
+        )),
+    }
+}
+
+fn prepare_launch(ctx: &Context, id: &str, itself: Itself) -> Result<(Monitor, FileLock)> {
     let lock = ContainerRecord::lock(ctx, id)?;
     if State::load(ctx, id)?.is_active() {
         return Err(Error::Refused("the container was started meanwhile".into()));
     }
     engine::sweep::sweep_held_run(ctx, id, &lock)?;
-    let mut monitor = Monitor::prepare(ctx, id)?;
+    let mut monitor = Monitor::prepare(ctx, id, itself)?;
     if Lifecycle::load(ctx, id)?.is_some_and(|last| last.running) {
         // Its last monitor did not end by itself: a power cut, or killed.
         let _ = monitor.log.repair();
@@ -76,15 +99,8 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 
 impl Monitor {
     /// The first start, on behalf of the command that executed us.
-    fn launch(&mut self, command: Channel) -> Result<()> {
-        let received = command
-            .receive::<Request>()
-            .map_err(Error::system("hear from the command"))?;
-        let Some((Request::Launch { streams, size }, fds)) = received else {
-            return Err(Error::Refused(
-                "the command went away before the start".into(),
-            ));
-        };
+    fn launch(&mut self, command: Channel, request: LaunchRequest) -> Result<()> {
+        let LaunchRequest { streams, size, fds } = request;
         let client = self.clients.add(command);
         self.clients.attach(client, streams, fds);
         match self.begin(size) {
@@ -105,7 +121,7 @@ impl Monitor {
 
     /// One run: makes it and writes down that it runs.
     pub(crate) fn begin(&mut self, size: Option<(u16, u16)>) -> Result<i32> {
-        let run = Run::start(&self.ctx, &self.container, size)?;
+        let run = Run::start(&self.ctx, &self.container, size, &self.host)?;
         let pid = run.process.pid;
         self.addresses = run.addresses();
         let lifecycle = Lifecycle {
@@ -124,7 +140,7 @@ impl Monitor {
             // Nobody would find it again: better no process than one without a record.
             if let Stage::Running(mut run) = std::mem::replace(&mut self.phase, Stage::Ended) {
                 run.signal(9);
-                run.end(&self.ctx);
+                run.end(&self.ctx, None);
             }
             return Err(error);
         }

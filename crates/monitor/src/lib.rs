@@ -40,6 +40,7 @@ pub fn role_main(arguments: &[OsString]) -> ExitCode {
     let Some(id) = id.to_str() else {
         return ExitCode::from(125);
     };
+    sys::signal::started_with_defaults();
     let Ok(command) = sys::inherited::take(engine::container::launch::MONITOR_FD) else {
         return ExitCode::from(125);
     };

@@ -8,6 +8,7 @@ use crate::restart::Attempts;
 use crate::run::Run;
 use engine::Context;
 use engine::channel::{self, Channel};
+use engine::container::birth::Host;
 use engine::container::record::ContainerRecord;
 use engine::container::state::{HealthStatus, ProcessRef};
 use engine::logs::{Settings, Writer};
@@ -24,6 +25,7 @@ pub(crate) struct Monitor {
     pub(crate) ctx: Context,
     pub(crate) container: ContainerRecord,
     pub(crate) own: ProcessRef,
+    pub(crate) host: Host,
     pub(crate) listener: OwnedFd,
     pub(crate) clients: Clients,
     pub(crate) log: Writer,
@@ -41,6 +43,21 @@ pub(crate) struct Monitor {
     buffer: Vec<u8>,
     /// What is deleted when everybody has been answered.
     pub(crate) leftovers: Leftovers,
+}
+
+/// What a monitor knows before it hears of its container.
+pub(crate) struct Itself {
+    own: ProcessRef,
+    host: Host,
+}
+
+impl Itself {
+    pub(crate) fn know() -> Result<Self> {
+        Ok(Self {
+            own: ProcessRef::current().map_err(Error::system("read own start time"))?,
+            host: Host::look()?,
+        })
+    }
 }
 
 /// What the monitor is doing.
@@ -72,7 +89,7 @@ pub(crate) fn main(ctx: &Context, id: &str, command: Channel, adopting: bool) ->
 
 impl Monitor {
     /// Everything a monitor needs before its first run.
-    pub(crate) fn prepare(ctx: &Context, id: &str) -> Result<Self> {
+    pub(crate) fn prepare(ctx: &Context, id: &str, itself: Itself) -> Result<Self> {
         let container =
             ContainerRecord::load(ctx, id)?.ok_or_else(|| Error::NoSuchContainer(id.to_owned()))?;
         let dir = ctx.layout.run_container(id);
@@ -85,7 +102,8 @@ impl Monitor {
         let listener = channel::listen(&dir).map_err(Error::file("listen in", &dir))?;
         Ok(Self {
             ctx: ctx.clone(),
-            own: ProcessRef::current().map_err(Error::system("read own start time"))?,
+            own: itself.own,
+            host: itself.host,
             container,
             listener,
             clients: Clients::default(),

@@ -190,8 +190,14 @@ impl Output {
 }
 
 fn make_fifo(path: &Path) -> io::Result<()> {
-    let _ = std::fs::remove_file(path);
-    sys::pipe::make_fifo(path, 0o600)
+    match sys::pipe::make_fifo(path, 0o600) {
+        // Of an earlier run.
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+            std::fs::remove_file(path)?;
+            sys::pipe::make_fifo(path, 0o600)
+        }
+        other => other,
+    }
 }
 
 fn open(path: &Path, flags: OFlags) -> io::Result<OwnedFd> {

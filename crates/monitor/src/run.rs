@@ -3,13 +3,15 @@
 use crate::health::Checker;
 use crate::interest::{Interest, Who};
 use crate::output::Output;
-use engine::container::birth::{self, Born, Streams};
+use engine::container::birth::{self, Born, Host, Streams};
 use engine::container::external::External;
 use engine::container::hooks::Hooked;
 use engine::container::record::ContainerRecord;
 use engine::container::state::{HealthStatus, Phase, ProcessRef};
 use engine::timestamp::Timestamp;
+use engine::trash::Leftovers;
 use engine::{Context, Error, Result};
+use model::container::NamespaceMode;
 use network::dns::Responder;
 use runtime::Cgroup;
 use std::net::IpAddr;
@@ -25,11 +27,15 @@ pub(crate) struct Run {
     hooked: Option<Hooked>,
     pub(crate) network: Option<network::Attached>,
     pub(crate) netns: Option<OwnedFd>,
+    /// The container's mounts: while they are held its end does not wait for the kernel to take them apart.
+    mounts: Option<OwnedFd>,
     pub(crate) health: Option<Checker>,
     pub(crate) started_at: Timestamp,
     began: Instant,
     dns: Option<Responder>,
     paused: bool,
+    /// Its processes may outlive the first one.
+    shares_pids: bool,
     kill_at: Option<Instant>,
     ooms_before: u64,
     /// Its end is not ours to reap: another monitor was its parent.
@@ -49,11 +55,12 @@ impl Run {
         ctx: &Context,
         container: &ContainerRecord,
         size: Option<(u16, u16)>,
+        host: &Host,
     ) -> Result<Self> {
         let dir = ctx.layout.run_container(container.id.as_str());
         let (output, born) = if container.spec.tty {
             let (rows, columns) = size.unwrap_or((24, 80));
-            let mut born = birth::start(ctx, container, Streams::Terminal { rows, columns })?;
+            let mut born = birth::start(ctx, container, Streams::Terminal { rows, columns }, host)?;
             let master = born
                 .started
                 .terminal
@@ -71,7 +78,7 @@ impl Run {
                 stdout: ends.stdout.as_fd(),
                 stderr: ends.stderr.as_fd(),
             };
-            let born = birth::start(ctx, container, streams)?;
+            let born = birth::start(ctx, container, streams, host)?;
             // Ours go here: from now on only the container keeps its streams open.
             (output, born)
         };
@@ -87,12 +94,15 @@ impl Run {
             process,
             pidfd: born.started.pidfd,
             output,
-            ooms_before: born.cgroup.oom_count(),
+            // The group is as new as the run.
+            ooms_before: 0,
             cgroup: born.cgroup,
             external: born.external,
             hooked: born.hooked,
             network: born.network,
             netns: born.netns,
+            mounts: born.mounts,
+            shares_pids: container.spec.pid_mode != NamespaceMode::Default,
             health: Checker::new(ctx, container),
             started_at: Timestamp::now(),
             began: Instant::now(),
@@ -115,6 +125,8 @@ impl Run {
             hooked: parts.hooked,
             network: parts.network,
             netns: parts.netns,
+            mounts: None,
+            shares_pids: true,
             health: parts.health,
             started_at: parts.started_at,
             began: before(parts.started_at.elapsed()),
@@ -255,8 +267,9 @@ impl Run {
         Ok(())
     }
 
-    /// Reaps the process and gives back what the run used.
-    pub(crate) fn end(self, ctx: &Context) -> Over {
+    /// Reaps the process and gives back what the run used. The control group goes to `leftovers`, when there are any: its
+    /// removal takes longer than all else, and a container that is removed too never needs its name again.
+    pub(crate) fn end(self, ctx: &Context, leftovers: Option<&mut Leftovers>) -> Over {
         let status = if self.adopted {
             sys::process::zombie_exit_status(self.process.pid, self.process.start_time)
                 .or_else(|| sys::process::pidfd_exit_status(&self.pidfd).ok().flatten())
@@ -267,12 +280,25 @@ impl Run {
         drop(self.dns);
         drop(self.netns);
         // Processes that outlived init (with the host's pid namespace) go with it.
-        let _ = self.cgroup.kill_all();
+        if self.shares_pids || self.external.is_some() {
+            let _ = self.cgroup.kill_all();
+        }
         if let Some(external) = &self.external {
             external.delete();
         }
         // What cannot be given back now is swept by the next command.
-        let _ = birth::clean_up(ctx, &self.cgroup, self.network.as_ref());
+        if let Some(attached) = &self.network {
+            let _ = birth::give_back_network(ctx, attached);
+        }
+        match leftovers {
+            Some(leftovers) => {
+                leftovers.add_group(self.cgroup);
+                self.mounts
+                    .into_iter()
+                    .for_each(|m| leftovers.add_mounts(m));
+            }
+            None => drop(self.cgroup.remove()),
+        }
         if let Some(hooked) = self.hooked {
             hooked.ended();
         }

@@ -163,7 +163,12 @@ pub fn attach(
     let mut undo = Undo::new(layout, request.container_id);
     let mut planned = Vec::with_capacity(request.endpoints.len());
     let host = RouteSocket::open().map_err(|source| netlink_error(request.container_id, source))?;
-    if !request.endpoints.is_empty() {
+    let reachable = request
+        .endpoints
+        .iter()
+        .any(|(network, _)| !network.internal);
+    // Publishing makes sure of the table itself.
+    if !request.endpoints.is_empty() && (request.ports.is_empty() || !reachable) {
         firewall::ensure(layout)?;
     }
     for (network, settings) in &request.endpoints {

@@ -170,15 +170,10 @@ pub(crate) fn unpublish(layout: &Layout, gone: impl Fn(&str) -> bool) -> Result<
     }
     let firewall = Firewall::open(layout)?;
     let outlines = claims_where(layout, |_| false)?;
-    let leaving: Vec<Claim> = outlines
-        .into_iter()
-        .filter(|c| gone(&c.container))
-        .collect();
-    let before = claims_where(layout, |claim| leaving.iter().any(|gone| gone.meets(claim)))?;
-    let (leaving, after): (Vec<Claim>, Vec<Claim>) = before
-        .iter()
-        .cloned()
-        .partition(|claim| gone(&claim.container));
+    let leaves = |claim: &Claim| gone(&claim.container);
+    let concerns = |claim: &Claim| outlines.iter().any(|c| leaves(c) && c.meets(claim));
+    let before = claim::whole(layout, &outlines, concerns)?;
+    let (leaving, after): (Vec<Claim>, Vec<Claim>) = before.iter().cloned().partition(leaves);
     change(layout, &firewall, &before, &after)?;
     for claim in &leaving {
         claim::remove(layout, claim)?;

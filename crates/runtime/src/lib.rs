@@ -47,6 +47,7 @@ pub use request::{
     Rootfs, Seccomp, Stdio, UserSpec,
 };
 pub use spawn::{Pending, Started, spawn};
+pub use sys::cgroupfs::Hierarchies;
 pub use sys::process::ExitStatus;
 pub use sys::userns::{IdMap, IdRange};
 pub use validate::validate;

@@ -50,7 +50,7 @@ pub fn detect() -> io::Result<Hierarchies> {
         });
     }
     if path_is_on(Path::new(USUAL), Magic::Tmpfs)
-        && let Some(found) = at_usual_places(&std::fs::read_to_string("/proc/self/cgroup")?)
+        && let Some(found) = at_usual_places(&crate::file::read_made_up_at("/proc/self/cgroup")?)
     {
         return Ok(found);
     }
@@ -212,16 +212,13 @@ pub fn write(group: impl AsFd, file: &str, value: &str) -> io::Result<()> {
 }
 
 pub fn read(group: impl AsFd, file: &str) -> io::Result<String> {
-    use std::io::Read;
     let fd = rustix::fs::openat(
         group,
         file,
         OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW,
         Mode::empty(),
     )?;
-    let mut text = String::new();
-    std::fs::File::from(fd).read_to_string(&mut text)?;
-    Ok(text)
+    crate::file::read_made_up(&fd)
 }
 
 pub fn exists(group: BorrowedFd<'_>, file: &str) -> bool {

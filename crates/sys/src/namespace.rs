@@ -28,6 +28,18 @@ pub fn unshare(which: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// A new network namespace; the calling thread is back where it was when this returns.
+pub fn new_network() -> io::Result<OwnedFd> {
+    let home = open_own("net")?;
+    unshare(flags::NEWNET)?;
+    let made = open_own("net");
+    if enter(&home, flags::NEWNET).is_err() {
+        // Everything after would act on the wrong host.
+        std::process::abort();
+    }
+    made
+}
+
 /// A namespace of a process by its name under `/proc/PID/ns`.
 pub fn open(pid: i32, name: &str) -> io::Result<OwnedFd> {
     open_path(&format!("/proc/{pid}/ns/{name}"))

@@ -71,10 +71,61 @@ pub fn make_in_root(
     mode: u32,
 ) -> io::Result<OwnedFd> {
     match open_in_root(root, path, OFlags::PATH) {
-        Err(e) if e.raw_os_error() == Some(libc::ENOENT) => {
-            Walk::new(root)?.run(path, missing, mode)
+        Err(e) if e.raw_os_error() == Some(libc::ENOENT) => {}
+        other => return other,
+    }
+    match make_last(root, path, missing, mode)? {
+        Some(made) => Ok(made),
+        None => Walk::new(root)?.run(path, missing, mode),
+    }
+}
+
+/// The usual case: only the last name is missing. `None` when it is not that: a parent is missing too, the name is there
+/// after all (a link to nothing), or the path ends in no name.
+fn make_last(
+    root: BorrowedFd<'_>,
+    path: &Path,
+    missing: Missing,
+    mode: u32,
+) -> io::Result<Option<OwnedFd>> {
+    let plain = path
+        .components()
+        .all(|c| matches!(c, Component::Normal(_) | Component::RootDir));
+    let (Some(parent), Some(name), true) = (path.parent(), path.file_name(), plain) else {
+        return Ok(None);
+    };
+    let parent = match open_in_root(root, parent, OFlags::PATH | OFlags::DIRECTORY) {
+        Ok(parent) => parent,
+        Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) => {
+            return Ok(None);
         }
-        other => other,
+        Err(e) => return Err(e),
+    };
+    match make_name(parent.as_fd(), name, missing, mode) {
+        Ok(made) => Ok(Some(made)),
+        Err(rustix::io::Errno::EXIST) => Ok(None),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Makes one name, which must be new, and opens it.
+fn make_name(
+    parent: BorrowedFd<'_>,
+    name: &OsStr,
+    missing: Missing,
+    mode: u32,
+) -> rustix::io::Result<OwnedFd> {
+    let open = OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match missing {
+        Missing::Directory => {
+            rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(mode))?;
+            let flags = OFlags::PATH | OFlags::DIRECTORY | open;
+            rustix::fs::openat(parent, name, flags, Mode::empty())
+        }
+        Missing::File => {
+            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | open;
+            rustix::fs::openat(parent, name, flags, Mode::from_raw_mode(mode & 0o666))
+        }
     }
 }
 
@@ -154,21 +205,9 @@ impl Walk {
             Err(rustix::io::Errno::NOENT) => {}
             other => return Ok(other?),
         }
-        let made = match make {
-            Missing::Directory => rustix::fs::mkdirat(self.here(), name, Mode::from_raw_mode(mode)),
-            Missing::File => {
-                let flags = OFlags::CREATE
-                    | OFlags::EXCL
-                    | OFlags::WRONLY
-                    | OFlags::NOFOLLOW
-                    | OFlags::CLOEXEC;
-                rustix::fs::openat(self.here(), name, flags, Mode::from_raw_mode(mode & 0o666))
-                    .map(drop)
-            }
-        };
-        match made {
-            Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(open()?),
-            Err(e) => Err(e.into()),
+        match make_name(self.here(), name, make, mode) {
+            Err(rustix::io::Errno::EXIST) => Ok(open()?),
+            other => Ok(other?),
         }
     }
 }
@@ -190,7 +229,6 @@ pub fn exists(root: BorrowedFd<'_>, path: &Path) -> bool {
 
 /// Reads a regular file beneath the root, up to `limit` bytes. Pipes and devices, which could hang or lie, are refused.
 pub fn read_file(root: BorrowedFd<'_>, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    use std::io::Read;
     let fd = open_in_root(
         root,
         path,
@@ -202,11 +240,8 @@ pub fn read_file(root: BorrowedFd<'_>, path: &Path, limit: u64) -> io::Result<Ve
             "not a regular file",
         ));
     }
-    let mut bytes = Vec::new();
-    std::fs::File::from(fd)
-        .take(limit)
-        .read_to_end(&mut bytes)?;
-    Ok(bytes)
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    crate::file::read_regular_up_to(&fd, limit)
 }
 
 /// A file system of the kernel, told by its magic number: a fake made of plain files never passes.

@@ -29,7 +29,7 @@ pub struct Stat {
 impl Stat {
     pub fn of(pid: i32) -> io::Result<Self> {
         let path = format!("/proc/{pid}/stat");
-        let text = std::fs::read_to_string(&path)?;
+        let text = crate::file::read_made_up_at(&path)?;
         Self::parse(&text)
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("{path}: {text:?}")))
     }

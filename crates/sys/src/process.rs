@@ -119,6 +119,7 @@ pub fn clone_single_threaded(
     if thread_count()? != 1 {
         return Err(io::Error::from_raw_os_error(libc::EBUSY));
     }
+    crate::signal::learn_ignored();
     // SAFETY: we just saw that this is the only thread, so no lock is held by a thread the child lacks.
     match unsafe { clone3(namespaces, libc::SIGCHLD, cgroup) }? {
         Some(child) => Ok(Cloned::Parent(child)),

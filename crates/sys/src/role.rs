@@ -117,6 +117,7 @@ fn copy_in_memory(exe: &OwnedFd) -> io::Result<OwnedFd> {
 }
 
 fn spawn_executable(exe: BorrowedFd<'_>, role: &Role<'_>) -> io::Result<Child> {
+    crate::signal::learn_ignored();
     let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
     let mut fds: Vec<(BorrowedFd<'_>, RawFd)> = role.fds.clone();
     for number in 0..3 {

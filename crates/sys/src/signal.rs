@@ -5,6 +5,7 @@
 use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Highest signal number of Linux (SIGRTMAX).
 pub const MAX: i32 = 64;
@@ -172,7 +173,34 @@ impl Drop for BlockAll {
     }
 }
 
-/// Default dispositions and an empty mask, as a program expects to be born; Rust ignores SIGPIPE and execve would keep that.
+/// The signals this process may be ignoring, a bit each (signal 1 is the lowest); before anybody has asked, all of them.
+static IGNORED: AtomicU64 = AtomicU64::new(u64::MAX);
+
+/// For a process that was started with default dispositions (a `role`): since then Rust's runtime has come to ignore
+/// SIGPIPE, and nobody ignores more.
+pub fn started_with_defaults() {
+    IGNORED.store(bit(libc::SIGPIPE), Ordering::Relaxed);
+}
+
+/// Asks the kernel which signals are ignored, so that a child about to execute need not touch each of them. To be called
+/// before the child is made: it may not see our /proc. Not being told means that all are reset.
+pub(crate) fn learn_ignored() {
+    if IGNORED.load(Ordering::Relaxed) != u64::MAX {
+        return;
+    }
+    let status = crate::file::read_made_up_at("/proc/thread-self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    if let Some(ignored) = line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()) {
+        IGNORED.store(ignored, Ordering::Relaxed);
+    }
+}
+
+fn bit(signal: i32) -> u64 {
+    1 << (signal - 1)
+}
+
+/// Default dispositions and an empty mask, as a program expects to be born. execve(2) itself resets what has a handler, and
+/// keeps what is ignored (SIGPIPE by Rust, anything by whoever started us): only that is reset here.
 pub fn reset() -> io::Result<()> {
     // SAFETY: the process is about to become another program and relies on no handler of its own.
     unsafe { reset_in_child() };
@@ -184,10 +212,8 @@ pub fn reset() -> io::Result<()> {
 /// # Safety
 /// The caller must be a process (not a thread beside others) about to call execve.
 pub(crate) unsafe fn reset_in_child() {
-    for signal in 1..=MAX {
-        if signal == libc::SIGKILL || signal == libc::SIGSTOP {
-            continue;
-        }
+    let ignored = IGNORED.load(Ordering::Relaxed) & !bit(libc::SIGKILL) & !bit(libc::SIGSTOP);
+    for signal in (1..=MAX).filter(|signal| ignored & bit(*signal) != 0) {
         // By number and not through libc, which keeps 32 and 33 to itself and would leave them ignored if we inherited that.
         // SAFETY: an all-zero `struct sigaction` of the kernel (handler, flags, restorer, 64-bit mask) is SIG_DFL with no flags.
         unsafe {

@@ -6,9 +6,11 @@ use crate::output::{self, progress::PullProgress};
 use crate::session::Session;
 use crate::verb::{Run, Verb, verb};
 use clap::Args;
+use engine::container::create::{self, BaseImage};
 use engine::container::record::ContainerRecord;
 use image::PullPolicy;
 use model::ContainerSpec;
+use model::id::Id;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -56,9 +58,12 @@ impl Run for Create {
     fn run(self, session: &Session) -> Outcome {
         let spec = self.container.spec(self.image, self.arguments)?;
         // Docker tells a failed `run` by code 125, a failed `create` by 1.
-        let record = self
-            .making
-            .create(session, spec)
+        let image = self.making.image(session, &spec);
+        let record = image
+            .and_then(|image| {
+                let id = engine::random_id();
+                self.making.create(session, id, spec, &image)
+            })
             .map_err(|failure| match failure {
                 Failure::Start(error) => Failure::Engine(error),
                 other => other,
@@ -81,12 +86,12 @@ fn policy(text: &str) -> Result<PullPolicy, Failure> {
 }
 
 impl CreateFlags {
-    /// Fetches the image where needed and makes the container.
-    pub(super) fn create(
+    /// The image, fetched where needed.
+    pub(super) fn image(
         &self,
         session: &Session,
-        spec: ContainerSpec,
-    ) -> Result<ContainerRecord, Failure> {
+        spec: &ContainerSpec,
+    ) -> Result<BaseImage, Failure> {
         if let Some(path) = &self.cidfile
             && path.exists()
         {
@@ -99,14 +104,26 @@ impl CreateFlags {
         let policy = policy(&self.pull)?;
         let ctx = session.engine().map_err(as_start)?;
         let progress = PullProgress::on_stderr(self.quiet);
-        let platform = spec.platform.clone();
-        let image = engine::images::base(ctx, &spec.image, policy, platform.as_deref(), &progress)
+        let platform = spec.platform.as_deref();
+        let image = engine::images::base(ctx, &spec.image, policy, platform, &progress)
             .map_err(|error| no_such_image(error, &spec.image, policy))?;
         progress.finish();
-        for line in engine::container::warnings::warnings(&spec) {
+        for line in engine::container::warnings::warnings(spec) {
             output::warn(line);
         }
-        let record = engine::container::create::create(ctx, spec, self.name.as_deref(), &image)
+        Ok(image)
+    }
+
+    /// Makes the container.
+    pub(super) fn create(
+        &self,
+        session: &Session,
+        id: Id,
+        spec: ContainerSpec,
+        image: &BaseImage,
+    ) -> Result<ContainerRecord, Failure> {
+        let ctx = session.engine().map_err(as_start)?;
+        let record = create::create_as(ctx, id, spec, self.name.as_deref(), image)
             .map_err(Failure::Start)?;
         if let Some(path) = &self.cidfile {
             write_id(path, record.id.as_str())?;

@@ -8,6 +8,7 @@ use crate::output;
 use crate::session::Session;
 use crate::verb::{Run, Verb, verb};
 use clap::Args;
+use engine::container::launch::Ahead;
 use engine::container::record::ContainerRecord;
 use engine::container::remove::{self, RemoveOptions};
 use engine::container::start::{self, StartOptions, Started};
@@ -70,9 +71,14 @@ impl Run for RunCommand {
         if !self.detach {
             interactive::check_terminal(spec.tty, streams.stdin)?;
         }
-        let record = self.making.create(session, spec)?;
+        let image = self.making.image(session, &spec)?;
+        // Its monitor gets ready while the container is made.
+        let ahead = Ahead::execute(session.engine()?).map_err(Failure::Start)?;
+        let id = ahead.id().clone();
+        let record = self.making.create(session, id, spec, &image)?;
+        drop(image);
         if self.detach {
-            started(session, &record, StartOptions::default())?;
+            started(session, &record, StartOptions::default(), ahead)?;
             output::line(&record.id)?;
             return Ok(0);
         }
@@ -83,7 +89,7 @@ impl Run for RunCommand {
             attach: streams,
             size: size(&record),
         };
-        let seat = started(session, &record, options)?;
+        let seat = started(session, &record, options, ahead)?;
         stay(session, &record, seat, keys, self.sig_proxy)
     }
 }
@@ -102,9 +108,10 @@ fn started(
     session: &Session,
     record: &ContainerRecord,
     options: StartOptions,
+    ahead: Ahead,
 ) -> Result<Started, Failure> {
     let ctx = session.engine()?;
-    start::start(ctx, record, options).map_err(|error| {
+    start::start_ahead(ctx, record, options, Some(ahead)).map_err(|error| {
         if record.spec.auto_remove {
             let _ = remove::remove(
                 ctx,

@@ -16,7 +16,11 @@ use model::mount::MountKind;
 use model::network::NetworkMode;
 use network::Attached;
 use network::dns::Responder;
-use runtime::{Cgroup, CopyUp, Netns, Overlay, Reaper, Request, Rootfs, Started, Stdio, UserSpec};
+use oci_spec::runtime::LinuxNamespaceType;
+use runtime::cgroup::Place;
+use runtime::{
+    Cgroup, CopyUp, Netns, Overlay, Pending, Reaper, Request, Rootfs, Started, Stdio, UserSpec,
+};
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -47,12 +51,33 @@ pub struct Born {
     pub network: Option<Attached>,
     /// The network namespace, when it is the container's own.
     pub netns: Option<OwnedFd>,
+    /// The mount namespace.
+    pub mounts: Option<OwnedFd>,
     /// Its name server, which answers from the container's first instruction on.
     pub dns: Option<Responder>,
 }
 
+/// What a start needs to know of the host: found out ahead, by a monitor that waits for its container to be made.
+#[derive(Debug, Clone)]
+pub struct Host {
+    hierarchies: runtime::Hierarchies,
+}
+
+impl Host {
+    pub fn look() -> Result<Self> {
+        Ok(Self {
+            hierarchies: runtime::cgroup::hierarchies()?,
+        })
+    }
+}
+
 /// Starts one run.
-pub fn start(ctx: &Context, container: &ContainerRecord, streams: Streams<'_>) -> Result<Born> {
+pub fn start(
+    ctx: &Context,
+    container: &ContainerRecord,
+    streams: Streams<'_>,
+    host: &Host,
+) -> Result<Born> {
     if let Some(runtime) = &container.runtime {
         return external::start(ctx, container, runtime, streams);
     }
@@ -61,7 +86,7 @@ pub fn start(ctx: &Context, container: &ContainerRecord, streams: Streams<'_>) -
     let built = spec::build(container, &facts)?;
     let trees = trees::make(container, &facts)?;
     let mut hooked = hooks::prepare(ctx, container, &built)?;
-    let cgroup = NewCgroup::make(ctx, container, &built)?;
+    let cgroup = NewCgroup::make(ctx, container, &built, host)?;
     let mut request = request(ctx, container, &built, cgroup.cgroup(), streams, &facts);
     request.launch.trees = &trees;
     let state = hooked.as_ref().map(|hooked| hooked.state.clone());
@@ -71,9 +96,7 @@ pub fn start(ctx: &Context, container: &ContainerRecord, streams: Streams<'_>) -
     let mut netns = None;
     let mut dns = None;
     if facts.network == Source::New {
-        let own = pending
-            .netns()
-            .map_err(Error::system("open the container's network namespace"))?;
+        let own = network_namespace(&request, &pending)?;
         let made = Attachment::make(ctx, container, own.as_fd())?;
         dns = crate::name_service::responder(ctx, container, own.as_fd(), made.attached())?;
         attachment = Some(made);
@@ -84,6 +107,8 @@ pub fn start(ctx: &Context, container: &ContainerRecord, streams: Streams<'_>) -
         container,
         attachment.as_ref().map(Attachment::attached),
     )?;
+    // Where the kernel gives it by the pidfd, which costs nothing.
+    let mounts = pending.mount_namespace().ok();
     let started = pending.start()?;
     if let Some(hooked) = &mut hooked
         && let Err(error) = hooked.started(started.pid)
@@ -96,12 +121,25 @@ pub fn start(ctx: &Context, container: &ContainerRecord, streams: Streams<'_>) -
     Ok(Born {
         started,
         hooked,
+        mounts,
         cgroup: cgroup.keep(),
         external: None,
         network: attachment.map(Attachment::keep),
         netns,
         dns,
     })
+}
+
+/// The container's network namespace. Making one takes as long as all of its mounts, so it is made here while init is at
+/// those; unless it has to belong to a user namespace, which only the clone can do.
+fn network_namespace(request: &Request<'_>, pending: &Pending) -> Result<OwnedFd> {
+    let failed = "make the container's network namespace";
+    if !matches!(request.netns, Netns::Deferred) {
+        return pending.netns().map_err(Error::system(failed));
+    }
+    let made = sys::namespace::new_network().map_err(Error::system(failed))?;
+    pending.give_netns(made.as_fd())?;
+    Ok(made)
 }
 
 /// A cgroup that goes again when the start fails.
@@ -112,11 +150,14 @@ impl NewCgroup {
         ctx: &Context,
         container: &ContainerRecord,
         built: &oci_spec::runtime::Spec,
+        host: &Host,
     ) -> Result<Self> {
         let resources = built.linux().as_ref().and_then(|l| l.resources().as_ref());
-        Ok(Self(Some(Cgroup::create(
-            &cgroup_parent(ctx, container),
-            container.id.as_str(),
+        let place = Place::below(&cgroup_parent(ctx, container), container.id.as_str())?;
+        let hierarchies = host.hierarchies.clone();
+        Ok(Self(Some(Cgroup::place_on(
+            hierarchies,
+            &place,
             resources,
         )?)))
     }
@@ -335,7 +376,11 @@ fn request<'a>(
             Streams::Terminal { rows, columns } => Stdio::Terminal { rows, columns },
         },
         cgroup: Some(cgroup),
-        netns: Netns::Spec,
+        netns: if facts.network == Source::New && !has_user_namespace(built) {
+            Netns::Deferred
+        } else {
+            Netns::Spec
+        },
         user: Some(UserSpec {
             user: container.process.user.clone(),
             add_groups: groups(container, facts),
@@ -356,6 +401,14 @@ pub(super) fn groups(container: &ContainerRecord, facts: &Facts) -> Vec<String> 
     let of_devices = facts.edits.additional_gids.iter().map(u32::to_string);
     let asked = container.spec.group_add.iter().cloned();
     asked.chain(of_devices).collect()
+}
+
+fn has_user_namespace(built: &oci_spec::runtime::Spec) -> bool {
+    let namespaces = built.linux().as_ref().and_then(|l| l.namespaces().as_ref());
+    namespaces
+        .into_iter()
+        .flatten()
+        .any(|namespace| namespace.typ() == LinuxNamespaceType::User)
 }
 
 /// Volumes that may still need the image's content.
@@ -398,14 +451,22 @@ pub fn write_files(
     write_file(ctx, container, "resolv.conf", &resolv.text)
 }
 
+/// Not truncated first: ext4 takes that for the start of a careful replacement, and closing would wait for the disk.
 fn write_file(ctx: &Context, container: &ContainerRecord, name: &str, text: &str) -> Result<()> {
     let path = ctx.layout.container(container.id.as_str()).join(name);
-    std::fs::write(&path, text).map_err(Error::file("write", &path))
+    let written = (|| {
+        let mut options = std::fs::OpenOptions::new();
+        let mut file = options.write(true).create(true).open(&path)?;
+        std::io::Write::write_all(&mut file, text.as_bytes())?;
+        if file.metadata()?.len() > text.len() as u64 {
+            file.set_len(text.len() as u64)?;
+        }
+        Ok(())
+    })();
+    written.map_err(Error::file("write", &path))
 }
 
-/// Gives back what a run used. Repeatable; goes on after an error.
-pub fn clean_up(ctx: &Context, cgroup: &Cgroup, attached: Option<&Attached>) -> Result<()> {
-    let network = attached.map_or(Ok(()), |a| crate::networks::detach(ctx, a));
-    let group = cgroup.remove().map_err(Error::from);
-    network.and(group)
+/// Gives back what a run used of its networks. Repeatable; goes on after an error.
+pub fn give_back_network(ctx: &Context, attached: &Attached) -> Result<()> {
+    crate::networks::detach(ctx, attached)
 }

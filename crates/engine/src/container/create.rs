@@ -29,6 +29,17 @@ pub struct BaseImage {
 /// Makes a container that can be started. Nothing stays behind when it fails.
 pub fn create(
     ctx: &Context,
+    spec: ContainerSpec,
+    name: Option<&str>,
+    image: &BaseImage,
+) -> Result<ContainerRecord> {
+    create_as(ctx, crate::random_id(), spec, name, image)
+}
+
+/// The same with an id chosen before, which nothing else has.
+pub fn create_as(
+    ctx: &Context,
+    id: Id,
     mut spec: ContainerSpec,
     name: Option<&str>,
     image: &BaseImage,
@@ -45,7 +56,6 @@ pub fn create(
     let from = volumes_from(ctx, &spec)?;
     let mounts = resolve::mounts(&spec, from, &image.config);
     check_mounts(&mounts)?;
-    let id = crate::random_id();
     // Held until it is seen: what says that a name without a container is not a dead one's.
     let _making = ContainerRecord::lock(ctx, id.as_str())?;
     let (name, reservation) = match name {

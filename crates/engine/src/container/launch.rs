@@ -7,6 +7,7 @@ use crate::channel::Channel;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::protocol::{Reply, Request, Streams};
+use model::id::Id;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -41,14 +42,41 @@ impl ClientEnds {
     }
 }
 
-/// Starts a monitor that starts the container. The channel stays open while the client is attached.
+/// A monitor for a container that is still being made. It gets ready meanwhile, and ends when it is dropped before the
+/// launch.
+#[derive(Debug)]
+pub struct Ahead {
+    id: Id,
+    channel: Channel,
+}
+
+impl Ahead {
+    /// Executes the monitor of a container with a new id.
+    pub fn execute(ctx: &Context) -> Result<Self> {
+        let id = crate::random_id();
+        let channel = execute(ctx, id.as_str(), &[])?;
+        Ok(Self { id, channel })
+    }
+
+    /// The id the container has to be made with.
+    pub fn id(&self) -> &Id {
+        &self.id
+    }
+}
+
+/// Lets the container's monitor start it: the one that waits, or a new one. The channel stays open while the client is
+/// attached.
 pub(crate) fn launch(
     ctx: &Context,
     container: &ContainerRecord,
     ends: &ClientEnds,
     size: Option<(u16, u16)>,
+    ahead: Option<Ahead>,
 ) -> Result<Channel> {
-    let channel = execute(ctx, container.id.as_str(), &[])?;
+    let channel = match ahead.filter(|ahead| ahead.id == container.id) {
+        Some(ahead) => ahead.channel,
+        None => execute(ctx, container.id.as_str(), &[])?,
+    };
     let request = Request::Launch {
         streams: ends.streams(),
         size,

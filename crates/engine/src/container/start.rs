@@ -1,7 +1,7 @@
 //! `start`, and the second half of `run`.
 
 use super::attach::{Attached, Pipes};
-use super::launch;
+use super::launch::{self, Ahead};
 use super::record::ContainerRecord;
 use super::state::State;
 use crate::context::Context;
@@ -28,6 +28,16 @@ pub enum Started {
 
 /// Starts a container that is not running and returns when its process executes.
 pub fn start(ctx: &Context, container: &ContainerRecord, options: StartOptions) -> Result<Started> {
+    start_ahead(ctx, container, options, None)
+}
+
+/// The same with a monitor that may be there already.
+pub fn start_ahead(
+    ctx: &Context,
+    container: &ContainerRecord,
+    options: StartOptions,
+    ahead: Option<Ahead>,
+) -> Result<Started> {
     match State::load(ctx, container.id.as_str())? {
         State::Paused { .. } => {
             return Err(Error::invalid(
@@ -49,7 +59,7 @@ pub fn start(ctx: &Context, container: &ContainerRecord, options: StartOptions) 
         State::Created | State::Exited(_) => {}
     }
     let pipes = Pipes::new(options.attach, container.spec.tty)?;
-    let channel = match launch::launch(ctx, container, &pipes.theirs, options.size) {
+    let channel = match launch::launch(ctx, container, &pipes.theirs, options.size, ahead) {
         Ok(channel) => channel,
         Err(error) => return started_by_another(ctx, container, options, error),
     };

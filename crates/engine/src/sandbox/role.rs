@@ -23,6 +23,7 @@ use sys::poll::{PollFd, PollFlags};
 
 /// The whole life of the role: `dockless sandbox <data root> <run root>`.
 pub fn role_main() -> ExitCode {
+    sys::signal::started_with_defaults();
     let (Ok(request), Ok(answer)) = (
         sys::inherited::take(REQUEST_FD),
         sys::inherited::take(ANSWER_FD),

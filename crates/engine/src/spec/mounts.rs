@@ -72,18 +72,6 @@ fn kernel(record: &ContainerRecord, facts: &Facts, security: &Security) -> Resul
                 "gid=5",
             ],
         )?,
-        make(
-            "sysfs",
-            "sysfs",
-            "/sys",
-            &["nosuid", "noexec", "nodev", sys],
-        )?,
-        make(
-            "cgroup",
-            "cgroup",
-            "/sys/fs/cgroup",
-            &[cgroup, "nosuid", "noexec", "nodev"],
-        )?,
     ];
     if facts.ipc == Source::Host {
         mounts.push(bind(
@@ -101,30 +89,41 @@ fn kernel(record: &ContainerRecord, facts: &Facts, security: &Security) -> Resul
                 .as_ref()
                 .is_none_or(|s| !s.starts_with("/dev") || s.exists())
         });
-        return Ok(mounts);
-    }
-    mounts.push(make(
-        "mqueue",
-        "mqueue",
-        "/dev/mqueue",
-        &["nosuid", "noexec", "nodev"],
-    )?);
-    let covered = record.mounts.iter().any(|m| m.mount.target == "/dev/shm");
-    if matches!(facts.ipc, Source::Process(_)) && !covered {
-        // The other container's: attached in place of this source.
-        let options = ["rbind", "rprivate", "nosuid", "noexec", "nodev"];
-        mounts.push(bind(Path::new("/dev/shm"), "/dev/shm", &options)?);
-        return Ok(mounts);
-    }
-    if spec.ipc_mode != model::container::NamespaceMode::None && !covered {
-        let size = format!("size={shm}");
+    } else {
         mounts.push(make(
-            "tmpfs",
-            "shm",
-            "/dev/shm",
-            &["nosuid", "noexec", "nodev", "mode=1777", &size],
+            "mqueue",
+            "mqueue",
+            "/dev/mqueue",
+            &["nosuid", "noexec", "nodev"],
         )?);
+        let covered = record.mounts.iter().any(|m| m.mount.target == "/dev/shm");
+        if matches!(facts.ipc, Source::Process(_)) && !covered {
+            // The other container's: attached in place of this source.
+            let options = ["rbind", "rprivate", "nosuid", "noexec", "nodev"];
+            mounts.push(bind(Path::new("/dev/shm"), "/dev/shm", &options)?);
+        } else if spec.ipc_mode != model::container::NamespaceMode::None && !covered {
+            let size = format!("size={shm}");
+            mounts.push(make(
+                "tmpfs",
+                "shm",
+                "/dev/shm",
+                &["nosuid", "noexec", "nodev", "mode=1777", &size],
+            )?);
+        }
     }
+    // Last: sysfs shows the network namespace it is mounted in, and that one is made while the others are mounted.
+    mounts.push(make(
+        "sysfs",
+        "sysfs",
+        "/sys",
+        &["nosuid", "noexec", "nodev", sys],
+    )?);
+    mounts.push(make(
+        "cgroup",
+        "cgroup",
+        "/sys/fs/cgroup",
+        &[cgroup, "nosuid", "noexec", "nodev"],
+    )?);
     Ok(mounts)
 }
 

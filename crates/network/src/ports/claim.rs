@@ -140,6 +140,26 @@ pub(super) fn claims_where(
     Ok(found)
 }
 
+/// Of outlines that were listed just now, those that `concern` us are read whole; the others are as they were.
+pub(super) fn whole(
+    layout: &Layout,
+    outlines: &[Claim],
+    concern: impl Fn(&Claim) -> bool,
+) -> Result<Vec<Claim>, Error> {
+    let mut found = Vec::new();
+    for outline in outlines {
+        if concern(outline) {
+            // One that vanished since was given up.
+            found.extend(record::read::<Claim>(
+                &directory(layout).join(outline.file_name()),
+            )?);
+        } else {
+            found.push(outline.clone());
+        }
+    }
+    Ok(found)
+}
+
 /// Whether the claim could meet what the bindings ask for.
 pub(super) fn could_meet(claim: &Claim, ports: &[PortBinding]) -> bool {
     ports.iter().any(|binding| {

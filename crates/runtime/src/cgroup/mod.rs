@@ -278,6 +278,10 @@ impl Cgroup {
         drop(self.anchor.take());
         let v1 = self.v1.iter().map(|group| &group.path);
         for path in self.v2.iter().map(|group| &group.path).chain(v1) {
+            // Nearly always it is empty by now and has no groups below.
+            if cgroupfs::remove(path, Duration::ZERO).is_ok() {
+                continue;
+            }
             let mut below: Vec<PathBuf> = child_groups(path);
             below.sort_by_key(|child| std::cmp::Reverse(child.components().count()));
             for directory in below.iter().chain([path]) {

@@ -70,6 +70,7 @@ pub(super) fn start(
         cgroup,
         external: Some(external),
         hooked: None,
+        mounts: None,
         network: network.attachment.map(Attachment::keep),
         netns: network.netns,
         dns: network.dns,
