@@ -23,7 +23,7 @@ pub(crate) fn mount(
         upper: upper.map(|upper| (upper.upper(), upper.work())),
         // No syncing here: the layer is synced once, when it is committed.
         volatile: true,
-            idmap: None,
+        idmap: None,
     };
     let mount =
         runtime::mount_detached(&overlay).map_err(|error| Cause::Overlay(Box::new(error)))?;

@@ -214,6 +214,7 @@ fn container(folder: &Folder) -> View {
         root: open_directory(&folder.path("root")).unwrap(),
         mounts: Vec::new(),
         below: Links::Followed,
+        ids: None,
     }
 }
 
