@@ -13,7 +13,7 @@ use crate::root::{Id, Root};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use runtime::cgroup::Place;
 use runtime::{
-    Cgroup, Entry, Gate, Keyring, Launch, Netns, Pending, Reaper, Request, Rootfs, Seccomp,
+    Cgroup, Entry, Gate, Keyring, Launch, Limits, Netns, Pending, Reaper, Request, Rootfs, Seccomp,
     Started, Stdio,
 };
 use state::record::Durability;
@@ -136,6 +136,18 @@ fn cgroups_path(spec: &Spec) -> Option<PathBuf> {
     spec.linux().as_ref()?.cgroups_path().clone()
 }
 
+/// With the right to raise limits, one that cannot be had ends the start. A confined runtime, without CAP_SYS_RESOURCE, passes
+/// on as much as it has: engines ask for more files than their own host gives as a matter of course.
+pub(crate) fn limits_by_our_rights() -> Limits {
+    let raises = sys::capability::number("CAP_SYS_RESOURCE")
+        .is_some_and(|bit| sys::capability::effective().contains(bit));
+    if raises {
+        Limits::Exact
+    } else {
+        Limits::WithinOurs
+    }
+}
+
 impl Made<'_> {
     fn spawn(&self, gate: Gate<'_>, state: Option<&runtime::hooks::State>) -> Result<Pending> {
         Ok(runtime::spawn(&Request {
@@ -154,7 +166,7 @@ impl Made<'_> {
                 pass_fds: self.wish.preserve_fds,
                 entry: self.wish.entry,
                 keyring: self.wish.keyring,
-                limits: runtime::Limits::Exact,
+                limits: limits_by_our_rights(),
                 state,
                 trees: &[],
             },

@@ -1,12 +1,12 @@
 //! `exec`: a further process in a container.
 
 use crate::container::Container;
-use crate::create::{send_terminal, write_pid_file};
+use crate::create::{limits_by_our_rights, send_terminal, write_pid_file};
 use crate::error::{Error, Result};
 use crate::hooks;
 use crate::state::Status;
 use oci_spec::runtime::Process;
-use runtime::{ExecRequest, Keyring, Limits, Seccomp, Started, Stdio};
+use runtime::{ExecRequest, Keyring, Seccomp, Started, Stdio};
 use std::os::fd::AsFd;
 use std::path::Path;
 
@@ -58,7 +58,7 @@ pub fn exec(container: &Container, wish: &Wish<'_>) -> Result<Started> {
             true => Keyring::Inherited,
             false => Keyring::New,
         },
-        limits: Limits::Exact,
+        limits: limits_by_our_rights(),
         linux,
         state: state.as_ref(),
     })?;

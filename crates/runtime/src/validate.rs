@@ -49,6 +49,10 @@ pub enum Error {
         "process.rlimits: the soft limit {soft} of {name} is higher than its hard limit {hard}"
     )]
     SoftLimit { name: String, soft: u64, hard: u64 },
+    #[error(
+        "process.rlimits: RLIMIT_NOFILE {hard} is above what this kernel allows to anybody ({most}: sysctl fs.nr_open)"
+    )]
+    OpenFiles { hard: u64, most: u64 },
     #[error("{property}: {value:?} is not a list of numbers and ranges (0-3,7)")]
     List {
         property: &'static str,

@@ -147,7 +147,11 @@ fn isolation_and_limits() {
     assert!(wrong("--uts container:x img").contains("invalid mode"));
     assert!(wrong("--memory lots img").contains("--memory"));
     assert!(wrong("--blkio-weight 5 img").contains("10 to 1000"));
-    assert!(wrong("--device vendor.com/gpu=0 img").contains("CDI"));
+    let cdi = &ok("--device vendor.com/gpu=0 img").device_requests[0];
+    assert_eq!(
+        (cdi.driver.as_str(), cdi.device_ids.as_slice()),
+        ("cdi", &["vendor.com/gpu=0".to_owned()][..])
+    );
 }
 
 #[test]

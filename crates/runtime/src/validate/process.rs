@@ -3,7 +3,7 @@
 //! Source: runtime-spec `config.md` "Process"; sched(7), ioprio_set(2), proc_pid_oom_score_adj(5).
 
 use super::{Error, absolute};
-use oci_spec::runtime::{LinuxSchedulerPolicy, Process, Scheduler};
+use oci_spec::runtime::{LinuxSchedulerPolicy, PosixRlimitType, Process, Scheduler};
 use sys::cpuset::Mask;
 
 /// The first thing that is wrong with a process, a container's first or a further one.
@@ -105,8 +105,22 @@ fn rlimits(process: &Process) -> Result<(), Error> {
                 hard: limit.hard(),
             });
         }
+        if limit.typ() == PosixRlimitType::RlimitNofile {
+            open_files(limit.hard())?;
+        }
     }
     Ok(())
+}
+
+/// No right lifts a limit above `fs.nr_open` (getrlimit(2)), so this one is not for the start to find out.
+fn open_files(hard: u64) -> Result<(), Error> {
+    let most = std::fs::read_to_string("/proc/sys/fs/nr_open")
+        .ok()
+        .and_then(|text| text.trim().parse().ok());
+    match most {
+        Some(most) if hard > most => Err(Error::OpenFiles { hard, most }),
+        _ => Ok(()),
+    }
 }
 
 fn list(property: &'static str, value: &Option<String>) -> Result<(), Error> {

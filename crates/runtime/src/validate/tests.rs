@@ -142,6 +142,19 @@ fn processes() {
 }
 
 #[test]
+fn more_files_than_the_kernel_gives_anybody() {
+    let told = refusal(
+        "/process/rlimits",
+        r#"[{"type":"RLIMIT_NOFILE","soft":1,"hard":18446744073709551615}]"#,
+    );
+    assert!(told.contains("sysctl fs.nr_open"), "{told}");
+    taken(
+        "/process/rlimits",
+        r#"[{"type":"RLIMIT_NOFILE","soft":1,"hard":1024}]"#,
+    );
+}
+
+#[test]
 fn schedulers() {
     let told = |value: &str| refusal("/process/scheduler", value);
     for (value, text) in [

@@ -203,7 +203,8 @@ fn proc_through_a_link_cve_2019_19921_cve_2023_28642() {
     layer_with(&world, "proc", "/tmp");
     let error = world.refused(&Wish::default());
     assert!(
-        chain(&error).starts_with("cannot make the mount point /proc"),
+        chain(&error)
+            .starts_with("cannot mount proc at /proc: it must be mounted on ordinary directory"),
         "{}",
         chain(&error)
     );
