@@ -69,13 +69,15 @@ pub(super) fn check(spec: &Spec) -> Result<(), Error> {
     };
     mappings(linux, &namespaces)?;
     time(linux, &namespaces)?;
-    for key in linux.sysctl().iter().flat_map(|map| map.keys()) {
+    for (key, value) in linux.sysctl().iter().flatten() {
         sysctl::check(key, &namespaces)?;
         let domainname = crate::init::sysctl_path(key) == "kernel/domainname";
-        if domainname && spec.domainname().is_some() {
+        // The same name twice is no contradiction.
+        let property = spec.domainname().as_ref();
+        if domainname && property.is_some_and(|property| property != value) {
             return Err(Error::Sysctl {
                 key: key.clone(),
-                problem: "is not allowed: the property domainname sets it",
+                problem: "is not allowed: the property domainname sets another",
             });
         }
     }

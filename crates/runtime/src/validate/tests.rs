@@ -297,6 +297,22 @@ fn sysctls_belong_to_namespaces() {
 }
 
 #[test]
+fn the_domain_name_is_one() {
+    let both = |sysctl: &str| {
+        validate(&spec(&format!(
+            r#"{{"ociVersion":"1.2.0","root":{{"path":"r"}},"domainname":"example.org",
+            "linux":{{"namespaces":[{{"type":"uts"}}],"sysctl":{{"kernel/domainname":"{sysctl}"}}}}}}"#
+        )))
+    };
+    both("example.org").unwrap();
+    let error = both("example.com").unwrap_err().to_string();
+    assert!(
+        error.ends_with("the property domainname sets another"),
+        "{error}"
+    );
+}
+
+#[test]
 fn the_rest_of_linux() {
     assert!(told("mount", r#""cgroupsPath":"/a/../../b""#).starts_with("linux.cgroupsPath: "));
     assert_eq!(
