@@ -4,7 +4,7 @@
 # in a folder of ours, never installed here. Sets kernel (the image), version (its release) and tree (where its lib/modules is).
 need_kernel() { # [VERSION]
   tree=/
-  kernel=$(ls -v /boot/vmlinuz-${1:+"$1"[.-]}*cloud* 2>/dev/null | tail -n 1)
+  kernel=$(ls -v /boot/vmlinuz-${1:+"$1"[.-]}*cloud* 2>/dev/null | tail -n 1 || true)
   if [ -z "$kernel" ]; then
     [ -n "${1-}" ] || die "no kernel in /boot" "apt-get install linux-image-cloud-amd64"
     tree=$vm_cache/linux-$1
