@@ -33,7 +33,7 @@ fn limits_reach_the_control_groups(host: &Host) {
         ["150000", "150000 100000"]
             .contains(&value("cpu", ["cpu.cfs_quota_us", "cpu.max"]).as_str())
     );
-    assert!(["512", "20"].contains(&value("cpu", ["cpu.shares", "cpu.weight"]).as_str()));
+    assert!(["512", "59"].contains(&value("cpu", ["cpu.shares", "cpu.weight"]).as_str()));
     assert_eq!(
         host.inspect(
             "cc",
