@@ -68,8 +68,23 @@ pub(crate) fn run(context: &Context<'_>, plan: Vec<Planned>) -> ! {
 
 fn build_and_execute(
     context: &Context<'_>,
-    mut plan: Vec<Planned>,
+    plan: Vec<Planned>,
 ) -> Result<std::convert::Infallible, InitError> {
+    let built = build(context, plan)?;
+    let (late_gate, starter) = wait_at_gate(context)?;
+    execute(context, &built, late_gate, starter.as_ref())
+}
+
+/// What is left of the building once the container's root is `/`.
+struct Built {
+    terminal: Option<sys::tty::Pty>,
+    cwd: std::path::PathBuf,
+    /// The runtime's executable.
+    own: Option<OwnedFd>,
+}
+
+/// Everything up to the entry into the container's root.
+fn build(context: &Context<'_>, mut plan: Vec<Planned>) -> Result<Built, InitError> {
     let request = context.request;
     // A session of its own: no signal of the caller's terminal reaches the container.
     rustix::process::setsid().because(|cause| InitError::Prepare { cause })?;
@@ -133,7 +148,15 @@ fn build_and_execute(
     .because(|cause| InitError::Pivot { cause })?;
     drop(root);
     root::set_propagation(request.spec)?;
+    Ok(Built { terminal, cwd, own })
+}
 
+/// Tells that the root is built and waits for the start, unless a filter's listener has to be there first: then the gate is given
+/// back, to be waited at later. The descriptor is the starter's connection, where it is not the creator that starts.
+fn wait_at_gate<'a>(
+    context: &Context<'a>,
+) -> Result<(Option<LateGate<'a>>, Option<OwnedFd>), InitError> {
+    let request = context.request;
     if matches!(request.launch.gate, Gate::Listener(_)) {
         // Engines tell a command that is missing by an error of `create`.
         program::foresee(request.spec.process().as_ref())?;
@@ -153,7 +176,17 @@ fn build_and_execute(
             }
         }
     };
+    Ok((late_gate, starter))
+}
 
+/// From the open gate to `execve`.
+fn execute(
+    context: &Context<'_>,
+    built: &Built,
+    late_gate: Option<LateGate<'_>>,
+    starter: Option<&OwnedFd>,
+) -> Result<std::convert::Infallible, InitError> {
+    let request = context.request;
     let process = request
         .spec
         .process()
@@ -169,19 +202,19 @@ fn build_and_execute(
         limits: request.launch.limits,
         user: request.user.as_ref(),
         stdio: request.stdio,
-        terminal: terminal.as_ref().map(|pty| pty.slave.as_fd()),
+        terminal: built.terminal.as_ref().map(|pty| pty.slave.as_fd()),
         reaper: request.reaper,
         hooks: hooks::for_start(request),
         filter: context.filter,
-        cwd: &cwd,
-        own: own.as_ref().map(AsFd::as_fd),
-        socket: starter.as_ref().unwrap_or(context.socket),
+        cwd: &built.cwd,
+        own: built.own.as_ref().map(AsFd::as_fd),
+        socket: starter.unwrap_or(context.socket),
         alone: &context.alone,
         pass_fds: request.launch.pass_fds,
         keyring: request.launch.keyring,
         late_gate,
     });
-    if let (Err(error), Some(starter)) = (&outcome, &starter) {
+    if let (Err(error), Some(starter)) = (&outcome, starter) {
         // It may have gone away; the exit code says the same in short.
         let _ = protocol::send_failed(starter, error);
     }
