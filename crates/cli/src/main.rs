@@ -3,6 +3,9 @@
 //! Internal roles (the monitor of a container, the sandbox of a build step), the OCI runtime command line and `--version`
 //! touch neither the command line parser nor the engine. Then exactly one command's parser is built; all of them only for help.
 
+// Tests are a program of their own, with the standard library's entry.
+#![cfg_attr(not(test), no_main)]
+
 mod args;
 mod argv;
 mod boot;
@@ -30,13 +33,19 @@ use failure::{Failure, Outcome};
 use globals::{Globals, Start};
 use session::{Program, Session};
 use std::ffi::OsString;
-use std::process::ExitCode;
 
 /// What `--version` and `docker version` say we are.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-fn main() -> ExitCode {
-    let mut argv = std::env::args_os();
+#[cfg(not(test))]
+sys::entry!(run);
+
+#[cfg_attr(
+    test,
+    allow(dead_code, reason = "the entry of the program, which tests have not")
+)]
+fn run(argv: Vec<OsString>) -> u8 {
+    let mut argv = argv.into_iter();
     let name = argv.next().unwrap_or_default();
     let args: Vec<OsString> = argv.collect();
     let first = args
@@ -90,10 +99,10 @@ fn seal_if_it_starts_processes(runtime: bool, args: &[OsString]) -> std::io::Res
 }
 
 /// The roles the engine starts by executing this binary again.
-fn internal_role(role: &str, args: &[OsString]) -> Option<ExitCode> {
+fn internal_role(role: &str, args: &[OsString]) -> Option<u8> {
     match role {
         engine::container::launch::ROLE => Some(monitor::role_main(args)),
-        engine::sandbox::ROLE => Some(engine::sandbox::role_main()),
+        engine::sandbox::ROLE => Some(engine::sandbox::role_main(args)),
         _ => None,
     }
 }
@@ -109,7 +118,7 @@ fn version_line(program: Program) -> String {
     }
 }
 
-fn command_line(program: Program, args: Vec<OsString>) -> ExitCode {
+fn command_line(program: Program, args: Vec<OsString>) -> u8 {
     let env = |name: &str| std::env::var_os(name);
     if program == Program::DockerCompose {
         let (globals, read) = match globals::read(&[], env) {
@@ -210,12 +219,12 @@ fn unknown(session: &Session, names: &[&str]) -> Failure {
 }
 
 /// Tells the failure, if there is one, and makes the exit code.
-fn finish(outcome: Outcome, session: &Session) -> ExitCode {
+fn finish(outcome: Outcome, session: &Session) -> u8 {
     match outcome {
-        Ok(code) => ExitCode::from(code),
+        Ok(code) => code,
         Err(failure) => {
             session.report(&failure);
-            ExitCode::from(failure.exit_code())
+            failure.exit_code()
         }
     }
 }

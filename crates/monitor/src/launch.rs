@@ -27,6 +27,7 @@ pub(crate) fn adopted(ctx: &Context, id: &str, command: &Channel) -> Option<Moni
 /// `None`: there is nothing to watch over, and the command knows why.
 pub(crate) fn launched(ctx: &Context, id: &str, command: Channel) -> Option<Monitor> {
     let itself = Itself::know();
+    engine::container::birth::rehearse(ctx);
     // Said when the container is made; until then the command may give it up.
     let request = receive(&command).ok()?;
     match itself.and_then(|itself| prepare_launch(ctx, id, itself)) {

@@ -30,27 +30,26 @@ use engine::Context;
 use engine::channel::Channel;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 /// The role's entry: `monitor <data root> <run root> <id> [adopt]`, the command's socket as descriptor 3.
-pub fn role_main(arguments: &[OsString]) -> ExitCode {
+pub fn role_main(arguments: &[OsString]) -> u8 {
     let [_role, data, run, id, rest @ ..] = arguments else {
-        return ExitCode::from(125);
+        return 125;
     };
     let Some(id) = id.to_str() else {
-        return ExitCode::from(125);
+        return 125;
     };
     sys::signal::started_with_defaults();
     let Ok(command) = sys::inherited::take(engine::container::launch::MONITOR_FD) else {
-        return ExitCode::from(125);
+        return 125;
     };
     // A monitor outlives terminals and shells; only its container's end, or SIGKILL, ends it.
     if sys::signal::Set::of(&[1, 2, 3, 13, 15]).block().is_err() {
-        return ExitCode::from(125);
+        return 125;
     }
     let ctx = match context(data.into(), run.into()) {
         Ok(ctx) => ctx,
-        Err(_) => return ExitCode::from(125),
+        Err(_) => return 125,
     };
     let adopting = rest.first().is_some_and(|word| word == "adopt");
     monitor::main(&ctx, id, Channel::from(command), adopting)

@@ -17,7 +17,6 @@ use engine::trash::Leftovers;
 use engine::{Error, Result, events};
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 /// One container's monitor.
@@ -72,18 +71,18 @@ pub(crate) enum Stage {
 }
 
 /// The monitor from its first to its last step.
-pub(crate) fn main(ctx: &Context, id: &str, command: Channel, adopting: bool) -> ExitCode {
+pub(crate) fn main(ctx: &Context, id: &str, command: Channel, adopting: bool) -> u8 {
     let monitor = if adopting {
         launch::adopted(ctx, id, &command)
     } else {
         launch::launched(ctx, id, command)
     };
     let Some(mut monitor) = monitor else {
-        return ExitCode::from(125);
+        return 125;
     };
     match monitor.run_loop() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::from(125),
+        Ok(()) => 0,
+        Err(_) => 125,
     }
 }
 

@@ -209,7 +209,7 @@ impl Monitor {
         let container = self.container.clone();
         if let Stage::Running(run) = &mut self.phase {
             run.open_dns(&self.ctx, &container);
-            engine::container::birth::write_files(&self.ctx, &container, run.network.as_ref())?;
+            engine::container::files::write(&self.ctx, &container, run.network.as_ref())?;
         }
         self.save_state()
     }

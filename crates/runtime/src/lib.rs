@@ -46,7 +46,7 @@ pub use request::{
     CopyUp, Entry, Gate, Keyring, Launch, Limits, Loopback, Netns, Overlay, Reaper, Request,
     Rootfs, Seccomp, Stdio, UserSpec,
 };
-pub use spawn::{Pending, Started, spawn};
+pub use spawn::{Pending, Started, rehearse, spawn};
 pub use sys::cgroupfs::Hierarchies;
 pub use sys::process::ExitStatus;
 pub use sys::userns::{IdMap, IdRange};

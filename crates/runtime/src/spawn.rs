@@ -5,7 +5,7 @@ use crate::hooks::{HookKind, State};
 use crate::init::mounts::{self, Planned};
 use crate::namespaces::{Namespaces, User};
 use crate::protocol::{self, FromInit};
-use crate::request::Request;
+use crate::request::{Netns, Request};
 use crate::seccomp::{Delivery, Filter};
 use crate::{handover, idmap, init, netdev};
 use oci_spec::runtime::Hooks;
@@ -56,6 +56,15 @@ pub struct Started {
     pub pidfd: OwnedFd,
     /// The master of the terminal, when one was asked for.
     pub terminal: Option<OwnedFd>,
+}
+
+/// Reads a spec as [`spawn`] does, to no other end than that the code for it is in memory when it is needed.
+pub fn rehearse(spec: &oci_spec::runtime::Spec) {
+    if let Ok(namespaces) = Namespaces::of(spec, Netns::Deferred) {
+        let _ = mounts::plan(spec, &namespaces);
+    }
+    let capabilities = spec.process().as_ref().map(crate::seccomp::effective_of);
+    let _ = crate::seccomp::default_program(&capabilities.unwrap_or_default());
 }
 
 /// Clones init and returns while it builds the container's root.

@@ -4,6 +4,7 @@
 //! /var/lib/dockless/            data root: survives reboot
 //!   images/                     a valid OCI image layout: oci-layout, index.json, blobs/sha256
 //!   layers/<chain-id>/          an unpacked layer and its record; immutable once there
+//!   mount-points/               the lowest layer of every container: where something is mounted in all of them
 //!   containers/<id>/            config.json, exit.json, upper/, work/, logs
 //!   names/<name>                symbolic link to a container's id: reserves its name
 //!   volumes/<name>/             record.json, _data/
@@ -29,6 +30,9 @@ use std::path::{Path, PathBuf};
 pub const DATA_ROOT: &str = "/var/lib/dockless";
 /// Where the run root is when nobody says otherwise.
 pub const RUN_ROOT: &str = "/run/dockless";
+
+/// Beside the directories for what the kernel shows. `.dockerenv` is what scripts tell a container by.
+const MOUNTED_FILES: [&str; 4] = ["etc/hostname", "etc/hosts", "etc/resolv.conf", ".dockerenv"];
 
 /// The two roots, and the paths below them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +60,7 @@ impl Layout {
 
     /// Makes the directories every command relies on (mode 0700: layers hold set-uid programs).
     pub fn prepare(&self) -> io::Result<()> {
-        if self.run_trash().is_dir() && self.trash().is_dir() {
+        if self.run_trash().is_dir() && self.mount_points().is_dir() {
             return Ok(());
         }
         let mut builder = DirBuilder::new();
@@ -78,10 +82,37 @@ impl Layout {
         ] {
             builder.create(dir)?;
         }
+        self.make_mount_points()?;
         for root in [&self.data, &self.run] {
             std::fs::set_permissions(root, Permissions::from_mode(0o711))?;
         }
         Ok(())
+    }
+
+    /// Made aside: seen only when all of it is there.
+    fn make_mount_points(&self) -> io::Result<()> {
+        let target = self.mount_points();
+        if target.is_dir() {
+            return Ok(());
+        }
+        let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+        let unique = format!("mount-points-{}-0-{}", std::process::id(), now.as_nanos());
+        let staging = self.trash().join(unique);
+        let made = ["", "dev", "etc", "proc", "sys"].map(|dir| staging.join(dir));
+        for dir in &made {
+            DirBuilder::new().create(dir)?;
+            // Whatever the umask: an image without /etc has it from here.
+            std::fs::set_permissions(dir, Permissions::from_mode(0o755))?;
+        }
+        for file in MOUNTED_FILES.map(|file| staging.join(file)) {
+            std::fs::File::create(&file)?;
+            std::fs::set_permissions(&file, Permissions::from_mode(0o644))?;
+        }
+        match std::fs::rename(&staging, &target) {
+            // Another process was faster.
+            Err(_) if target.is_dir() => std::fs::remove_dir_all(&staging),
+            other => other,
+        }
     }
 
     /// A word that tells this data root from others on the same host, for names the whole host sees
@@ -111,6 +142,11 @@ impl Layout {
 
     pub fn layers(&self) -> PathBuf {
         self.data.join("layers")
+    }
+
+    /// What images need not have for something to be mounted there, as Docker's init layer: the lowest layer of every container.
+    pub fn mount_points(&self) -> PathBuf {
+        self.data.join("mount-points")
     }
 
     pub fn containers(&self) -> PathBuf {

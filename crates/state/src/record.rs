@@ -67,30 +67,40 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
             });
         }
     };
+    parse(path, &bytes).map(Some)
+}
+
+/// The record that a document holds; `path` is where it is from.
+pub fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, Error> {
     let damaged = |source| Error::Parse {
         path: path.into(),
         source,
     };
-    let head: Head = serde_json::from_slice(&bytes).map_err(damaged)?;
+    let head: Head = serde_json::from_slice(bytes).map_err(damaged)?;
     if head.schema > SCHEMA {
         return Err(Error::Newer {
             path: path.into(),
             found: head.schema,
         });
     }
-    serde_json::from_slice(&bytes).map(Some).map_err(damaged)
+    serde_json::from_slice(bytes).map_err(damaged)
+}
+
+/// The document of a record.
+pub fn document<T: Serialize>(path: &Path, record: &T) -> Result<Vec<u8>, Error> {
+    let written = Written {
+        schema: SCHEMA,
+        record,
+    };
+    serde_json::to_vec(&written).map_err(|source| Error::Parse {
+        path: path.into(),
+        source,
+    })
 }
 
 /// Writes a record in one step.
 pub fn write<T: Serialize>(path: &Path, record: &T, durability: Durability) -> Result<(), Error> {
-    let bytes = serde_json::to_vec(&Written {
-        schema: SCHEMA,
-        record,
-    })
-    .map_err(|source| Error::Parse {
-        path: path.into(),
-        source,
-    })?;
+    let bytes = document(path, record)?;
     write_bytes(path, &bytes, durability).map_err(|source| Error::Write {
         path: path.into(),
         source,

@@ -10,6 +10,7 @@ pub mod command;
 pub mod conntrack;
 pub mod cpuset;
 pub mod disposition;
+pub mod entry;
 pub mod file;
 pub mod helper;
 pub mod inherited;

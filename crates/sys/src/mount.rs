@@ -308,6 +308,36 @@ pub fn move_over_root(root: BorrowedFd<'_>) -> io::Result<()> {
     Ok(rustix::process::chdir("/")?)
 }
 
+/// Mounts at a name in a directory by mount(2), whose one call does what takes fsopen(2) and its like seven. Where the kernel has
+/// nothing to explain, and for a name that nobody else can change. The directory becomes the working directory.
+pub fn mount_at(
+    directory: BorrowedFd<'_>,
+    name: &str,
+    kind: &str,
+    attributes: MountAttrFlags,
+    data: &str,
+) -> io::Result<()> {
+    use rustix::mount::MountFlags;
+    let mut flags = MountFlags::empty();
+    for (attribute, flag) in [
+        (MountAttrFlags::MOUNT_ATTR_RDONLY, MountFlags::RDONLY),
+        (MountAttrFlags::MOUNT_ATTR_NOSUID, MountFlags::NOSUID),
+        (MountAttrFlags::MOUNT_ATTR_NODEV, MountFlags::NODEV),
+        (MountAttrFlags::MOUNT_ATTR_NOEXEC, MountFlags::NOEXEC),
+    ] {
+        flags.set(flag, attributes.contains(attribute));
+    }
+    let data = std::ffi::CString::new(data)?;
+    rustix::process::fchdir(directory)?;
+    Ok(rustix::mount::mount(
+        kind,
+        name,
+        kind,
+        flags,
+        data.as_c_str(),
+    )?)
+}
+
 /// Mounts by mount(2), for kernels whose new calls lack something.
 pub fn mount_legacy(source: &str, target: &Path, kind: &str, data: &CStr) -> io::Result<()> {
     Ok(rustix::mount::mount(

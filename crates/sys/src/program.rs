@@ -3,7 +3,7 @@
 //! Source: execve(2), close_range(2), dup(2), keyctl(2), personality(2).
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 
 /// Replaces the program of this process; returns only the error.
 pub fn execve(
@@ -120,6 +120,12 @@ pub fn set_personality(persona: u64) -> io::Result<()> {
     } else {
         Ok(())
     }
+}
+
+/// Leaves a descriptor to [`close_all_but`], which closes all at once: for a process that is about to come there, and would else
+/// spend a system call on each.
+pub fn leave_open(fd: OwnedFd) {
+    let _ = fd.into_raw_fd();
 }
 
 /// Closes every descriptor from `first` on but those in `keep`, then goes on in `then` for ever.

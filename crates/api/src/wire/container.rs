@@ -5,6 +5,7 @@ use super::endpoint::{Joined, NetworkSettings, Published};
 use super::host_config::HostConfig;
 use super::state::State;
 use engine::Context;
+use engine::container::files;
 use engine::container::record::{ContainerRecord, MountRecord};
 use engine::container::state::State as EngineState;
 use model::mount::MountKind;
@@ -139,6 +140,8 @@ impl Container {
     ) -> Self {
         let dir = ctx.layout.container(container.id.as_str());
         let below = |name: &str| dir.join(name).display().to_string();
+        let run = ctx.layout.run_container(container.id.as_str());
+        let of_a_run = |name: &str| run.join(name).display().to_string();
         let mut words = container.process.args().into_iter();
         let last = match state {
             EngineState::Exited(last) => Some(last.restart_count),
@@ -159,9 +162,9 @@ impl Container {
             args: words.collect(),
             state: State::new(container, state),
             image: container.image.id.clone(),
-            resolv_conf_path: below("resolv.conf"),
-            hostname_path: below("hostname"),
-            hosts_path: below("hosts"),
+            resolv_conf_path: of_a_run(files::RESOLV_CONF),
+            hostname_path: of_a_run(files::HOSTNAME),
+            hosts_path: of_a_run(files::HOSTS),
             log_path: match container.spec.log.driver {
                 model::log::LogDriver::JsonFile => below("logs/current.log"),
                 _ => String::new(),

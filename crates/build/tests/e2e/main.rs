@@ -20,7 +20,10 @@ type Test = (&'static str, fn());
 
 fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
-        Some(engine::sandbox::ROLE) => return engine::sandbox::role_main(),
+        Some(engine::sandbox::ROLE) => {
+            let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+            return ExitCode::from(engine::sandbox::role_main(&arguments));
+        }
         Some(killed::ROLE) => return killed::slow_build(),
         _ => {}
     }

@@ -54,6 +54,8 @@ impl Run for RunCommand {
             )
             .code(125));
         }
+        // The monitor gets ready while the container is made; it ends when nothing comes of that.
+        let ahead = Ahead::execute(session.engine()?).map_err(Failure::Start)?;
         let keys = detach_keys(self.detach_keys.as_deref())?;
         let mut spec = self
             .container
@@ -72,8 +74,6 @@ impl Run for RunCommand {
             interactive::check_terminal(spec.tty, streams.stdin)?;
         }
         let image = self.making.image(session, &spec)?;
-        // Its monitor gets ready while the container is made.
-        let ahead = Ahead::execute(session.engine()?).map_err(Failure::Start)?;
         let id = ahead.id().clone();
         let record = self.making.create(session, id, spec, &image)?;
         drop(image);

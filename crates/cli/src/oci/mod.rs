@@ -20,7 +20,6 @@ use argv::{Flag, Given, switch, value};
 use bundle::{Container, Manager, Root};
 use log::{Format, Log};
 use std::ffi::OsString;
-use std::process::ExitCode;
 
 /// Names by which the binary is this command line.
 pub(crate) const NAMES: [&str; 3] = ["runc", "crun", "dockless-oci"];
@@ -113,13 +112,13 @@ fn usage(message: impl Into<String>) -> Failure {
 }
 
 /// `program` is the name to be told.
-pub(crate) fn main(program: &str, args: &[OsString]) -> ExitCode {
+pub(crate) fn main(program: &str, args: &[OsString]) -> u8 {
     let mut log = Log::default();
     match command(program, args, &mut log) {
-        Ok(code) => ExitCode::from(code),
+        Ok(code) => code,
         Err(failure) => {
             log.failure(&failure);
-            ExitCode::from(failure.exit_code())
+            failure.exit_code()
         }
     }
 }

@@ -4,6 +4,7 @@
 //! here; they meet at `Pending::start`. What was made is undone when a later step fails.
 
 use super::external::{self, External};
+use super::files::{self, Files};
 use super::hooks::{self, Hooked};
 use super::record::{ContainerRecord, Lifecycle};
 use super::state::State;
@@ -71,6 +72,11 @@ impl Host {
     }
 }
 
+/// What a monitor does while its container is being made.
+pub fn rehearse(ctx: &Context) {
+    super::rehearsal::play(ctx);
+}
+
 /// Starts one run.
 pub fn start(
     ctx: &Context,
@@ -85,6 +91,7 @@ pub fn start(
     make_bind_sources(container)?;
     let built = spec::build(container, &facts)?;
     let trees = trees::make(container, &facts)?;
+    let files = Files::make(ctx, container)?;
     let mut hooked = hooks::prepare(ctx, container, &built)?;
     let cgroup = NewCgroup::make(ctx, container, &built, host)?;
     let mut request = request(ctx, container, &built, cgroup.cgroup(), streams, &facts);
@@ -102,11 +109,8 @@ pub fn start(
         attachment = Some(made);
         netns = Some(own);
     }
-    write_files(
-        ctx,
-        container,
-        attachment.as_ref().map(Attachment::attached),
-    )?;
+    let attached = attachment.as_ref().map(Attachment::attached);
+    files::fill(ctx, container, attached, files)?;
     // Where the kernel gives it by the pidfd, which costs nothing.
     let mounts = pending.mount_namespace().ok();
     let started = pending.start()?;
@@ -250,14 +254,14 @@ pub(super) fn facts(
     container: &ContainerRecord,
     streams: Streams<'_>,
 ) -> Result<Facts> {
-    let dir = ctx.layout.container(container.id.as_str());
+    let dir = ctx.layout.run_container(container.id.as_str());
     let spec = &container.spec;
     // A container in another's network namespace shares that one's names too.
-    let (network, files) = match &spec.network_mode {
+    let (network, shared) = match &spec.network_mode {
         NetworkMode::Container(other) => {
             let other = names::resolve(ctx, other)?;
-            let shared = ctx.layout.container(other.id.as_str());
-            (Source::Process(running(ctx, &other)?), shared)
+            let theirs = ctx.layout.run_container(other.id.as_str());
+            (Source::Process(running(ctx, &other)?), theirs)
         }
         NetworkMode::Host => (Source::Host, dir.clone()),
         _ => (Source::New, dir.clone()),
@@ -270,9 +274,9 @@ pub(super) fn facts(
         );
     }
     Ok(Facts {
-        hostname_file: dir.join("hostname"),
-        hosts_file: files.join("hosts"),
-        resolv_file: files.join("resolv.conf"),
+        hostname_file: dir.join(files::HOSTNAME),
+        hosts_file: shared.join(files::HOSTS),
+        resolv_file: shared.join(files::RESOLV_CONF),
         volumes,
         network,
         pid: namespace(ctx, &spec.pid_mode)?,
@@ -336,11 +340,14 @@ pub(super) fn make_bind_sources(container: &ContainerRecord) -> Result<()> {
     Ok(())
 }
 
-/// The image's layers with the container's own above them.
-pub(super) fn overlay(ctx: &Context, container: &ContainerRecord) -> Overlay {
+/// The image's layers with the container's own above them, and below them all the places where something is mounted in every
+/// container: an image that lacks them needs none made at every start.
+pub(crate) fn overlay(ctx: &Context, container: &ContainerRecord) -> Overlay {
     let dir = ctx.layout.container(container.id.as_str());
+    let mut lower = container.image.layers.clone();
+    lower.push(ctx.layout.mount_points());
     Overlay {
-        lower: container.image.layers.clone(),
+        lower,
         upper: Some((dir.join("upper"), dir.join("work"))),
         volatile: container.spec.auto_remove,
         idmap: container.userns.map(|ids| ids.map()),
@@ -432,38 +439,6 @@ pub(super) fn copy_up(
             })
         })
         .collect()
-}
-
-/// `/etc/hostname`, `/etc/hosts`, `/etc/resolv.conf`: written in place, because they are bind-mounted.
-pub fn write_files(
-    ctx: &Context,
-    container: &ContainerRecord,
-    attached: Option<&Attached>,
-) -> Result<()> {
-    let hostname = format!("{}\n", container.hostname);
-    write_file(ctx, container, "hostname", &hostname)?;
-    if matches!(container.spec.network_mode, NetworkMode::Container(_)) {
-        return Ok(());
-    }
-    let hosts = crate::name_service::hosts_text(ctx, container, attached);
-    write_file(ctx, container, "hosts", &hosts)?;
-    let resolv = crate::name_service::resolv_conf(container, attached);
-    write_file(ctx, container, "resolv.conf", &resolv.text)
-}
-
-/// Not truncated first: ext4 takes that for the start of a careful replacement, and closing would wait for the disk.
-fn write_file(ctx: &Context, container: &ContainerRecord, name: &str, text: &str) -> Result<()> {
-    let path = ctx.layout.container(container.id.as_str()).join(name);
-    let written = (|| {
-        let mut options = std::fs::OpenOptions::new();
-        let mut file = options.write(true).create(true).open(&path)?;
-        std::io::Write::write_all(&mut file, text.as_bytes())?;
-        if file.metadata()?.len() > text.len() as u64 {
-            file.set_len(text.len() as u64)?;
-        }
-        Ok(())
-    })();
-    written.map_err(Error::file("write", &path))
 }
 
 /// Gives back what a run used of its networks. Repeatable; goes on after an error.

@@ -14,7 +14,7 @@ use model::id::Id;
 use model::mount::{Mount, MountKind};
 use model::network::NetworkMode;
 use std::fs::DirBuilder;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use sys::lock::FileLock;
 
 /// An image as a container is made from it.
@@ -344,9 +344,6 @@ impl Drop for NewVolumes<'_> {
     }
 }
 
-/// Mounted over the image's; filled at every start, and there from the beginning so that init finds them.
-const FILES: [&str; 3] = ["hostname", "hosts", "resolv.conf"];
-
 fn mark_static_addresses(ctx: &Context, spec: &ContainerSpec) -> Result<()> {
     let fixed =
         |e: &model::network::EndpointSettings| e.ipv4_address.is_some() || e.ipv6_address.is_some();
@@ -371,16 +368,6 @@ fn place(ctx: &Context, record: &ContainerRecord) -> Result<()> {
         make(&staging, 0o710)?;
         make(&staging.join("upper"), 0o755)?;
         make(&staging.join("work"), 0o700)?;
-        for name in FILES {
-            let path = staging.join(name);
-            let mut options = std::fs::OpenOptions::new();
-            options
-                .write(true)
-                .create_new(true)
-                .mode(0o644)
-                .open(&path)
-                .map_err(Error::file("create", &path))?;
-        }
         ::state::record::write(&staging.join("config.json"), record, record.durability())?;
         std::fs::rename(&staging, &target).map_err(Error::file("create", &target))
     })();

@@ -93,12 +93,10 @@ impl View {
 
     /// Mounts the layers, attached nowhere: the mount goes with the handle.
     fn stopped(ctx: &Context, container: &ContainerRecord) -> Result<Self> {
-        let dir = ctx.layout.container(container.id.as_str());
         let overlay = runtime::Overlay {
-            lower: container.image.layers.clone(),
-            upper: Some((dir.join("upper"), dir.join("work"))),
             volatile: false,
             idmap: None,
+            ..crate::container::birth::overlay(ctx, container)
         };
         let root = runtime::mount_detached(&overlay)?;
         let mut mounts = Vec::new();

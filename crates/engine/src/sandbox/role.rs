@@ -13,27 +13,27 @@ use model::network::EndpointSettings;
 use network::Attached;
 use oci_spec::runtime::LinuxResources;
 use runtime::{Cgroup, Netns, Overlay, Reaper, Request, Rootfs, Started, Stdio, UserSpec};
+use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
-use std::process::ExitCode;
 use sys::lock::FileLock;
 use sys::poll::{PollFd, PollFlags};
 
 /// The whole life of the role: `dockless sandbox <data root> <run root>`.
-pub fn role_main() -> ExitCode {
+pub fn role_main(arguments: &[OsString]) -> u8 {
     sys::signal::started_with_defaults();
     let (Ok(request), Ok(answer)) = (
         sys::inherited::take(REQUEST_FD),
         sys::inherited::take(ANSWER_FD),
     ) else {
-        return ExitCode::from(125);
+        return 125;
     };
-    let outcome = context().and_then(|ctx| live(&ctx, request, &answer));
+    let outcome = context(arguments).and_then(|ctx| live(&ctx, request, &answer));
     let message = match outcome {
         Ok(Some(code)) => Answer::Exited { code },
-        Ok(None) => return ExitCode::from(125), // the caller has gone
+        Ok(None) => return 125, // the caller has gone
         Err(error) => Answer::Failed {
             message: chain(&error),
             code: error.exit_code(),
@@ -41,13 +41,13 @@ pub fn role_main() -> ExitCode {
     };
     let bytes = serde_json::to_vec(&message).unwrap_or_default();
     match std::fs::File::from(answer).write_all(&bytes) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::from(125),
+        Ok(()) => 0,
+        Err(_) => 125,
     }
 }
 
-fn context() -> Result<Context> {
-    let mut arguments = std::env::args_os().skip(2).map(PathBuf::from);
+fn context(arguments: &[OsString]) -> Result<Context> {
+    let mut arguments = arguments.iter().skip(1).map(PathBuf::from);
     Context::open(&Options {
         data_root: arguments.next(),
         run_root: arguments.next(),

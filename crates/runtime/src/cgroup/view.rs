@@ -35,13 +35,13 @@ impl View<'_> {
         }
         let writable = self.flags - Flags::MOUNT_ATTR_RDONLY;
         let directory = mount::new_filesystem("tmpfs", &[("mode", Some("755"))], writable)?;
-        for hierarchy in &self.hierarchies.v1 {
+        let shown = || self.hierarchies.v1.iter().filter(|v1| self.shows(v1));
+        for hierarchy in shown() {
             make_directory(directory.as_fd(), hierarchy)?;
         }
         mount::attach(directory.as_fd(), target)?;
-        for hierarchy in &self.hierarchies.v1 {
-            let tree = self.v1(hierarchy)?;
-            mount::attach_at(tree.as_fd(), directory.as_fd(), &directory_name(hierarchy))?;
+        for hierarchy in shown() {
+            self.v1(hierarchy, directory.as_fd())?;
         }
         if self.hierarchies.v2.is_some() {
             let mode = rustix::fs::Mode::from_raw_mode(0o755);
@@ -54,24 +54,38 @@ impl View<'_> {
         Ok(())
     }
 
+    /// A hierarchy in which the container has no group shows the host's groups and nothing of the container. It is left out of
+    /// what can only be read, unless it is `cpuset`: Java believes no limit where that is missing.
+    fn shows(&self, hierarchy: &V1) -> bool {
+        let read_only = self.flags.contains(Flags::MOUNT_ATTR_RDONLY);
+        let known = |name: &String| name == "cpuset";
+        !(self.namespace && read_only && self.group.is_some())
+            || self.own_group(hierarchy).is_some()
+            || hierarchy.controllers.iter().any(known)
+    }
+
+    fn own_group(&self, hierarchy: &V1) -> Option<&super::V1Group> {
+        let own = |group: &&super::V1Group| group.controllers == hierarchy.controllers;
+        self.group?.v1.iter().find(own)
+    }
+
     /// A hierarchy; inside a cgroup namespace it shows the container's group as its root.
-    fn v1(&self, hierarchy: &V1) -> io::Result<OwnedFd> {
+    fn v1(&self, hierarchy: &V1, directory: BorrowedFd<'_>) -> io::Result<()> {
+        let name = directory_name(hierarchy);
         if !self.namespace {
-            let own = |group: &&super::V1Group| group.controllers == hierarchy.controllers;
-            let group = self.group.and_then(|group| group.v1.iter().find(own));
-            return self.bind(group.map_or(&hierarchy.mount, |group| &group.path));
+            let group = self.own_group(hierarchy);
+            let tree = self.bind(group.map_or(&hierarchy.mount, |group| &group.path))?;
+            return mount::attach_at(tree.as_fd(), directory, &name);
         }
-        let context = FsContext::open("cgroup")?;
-        for controller in &hierarchy.controllers {
-            match controller.split_once('=') {
-                Some((key, value)) => {
-                    context.set_flag("none")?;
-                    context.set(key, value)?;
-                }
-                None => context.set_flag(controller)?,
-            }
-        }
-        context.create(self.flags)
+        let options: Vec<String> = hierarchy
+            .controllers
+            .iter()
+            .map(|controller| match controller.contains('=') {
+                true => format!("none,{controller}"),
+                false => controller.clone(),
+            })
+            .collect();
+        mount::mount_at(directory, &name, "cgroup", self.flags, &options.join(","))
     }
 
     /// v2 beside v1.

@@ -18,45 +18,51 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use sys::mount::{Attributes, Flags, FsContext};
 use sys::path::Missing;
+use sys::program::leave_open;
 
+/// Makes the mount; a file system that was made new is given back. `later` are the mounts that come after it.
 pub(super) fn perform(
     root: BorrowedFd<'_>,
-    mount: &Planned,
+    mount: &mut Planned,
+    later: &[Planned],
     request: &Request<'_>,
-) -> Result<(), InitError> {
+) -> Result<Option<OwnedFd>, InitError> {
     if mount.options.action == Action::Remount {
-        return remount(root, mount);
+        return remount(root, mount).map(|()| None);
     }
     if let Some(link) = &mount.link {
-        return copy_link(root, mount, link);
+        return copy_link(root, mount, link).map(|()| None);
     }
     let made = match mount.kind.as_str() {
-        "bind" => return bind(root, mount),
-        "cgroup" | "cgroup2" => mount_cgroup(root, mount, request),
-        _ => mount_filesystem(root, mount),
+        "bind" => return bind(root, mount).map(|()| None),
+        "cgroup" | "cgroup2" => mount_cgroup(root, mount, request).map(|()| None),
+        _ => mount_filesystem(root, mount, later).map(Some),
     };
     match made {
         // Not ours to mount: the host's own, if it was handed over.
         Err(InitError::Mount { cause, .. })
             if mount.tree.is_some() && matches!(cause.0, 1 | 13) =>
         {
-            bind(root, mount)
+            bind(root, mount).map(|()| None)
         }
         other => other,
     }
 }
 
-fn bind(root: BorrowedFd<'_>, mount: &Planned) -> Result<(), InitError> {
-    let failed = |cause| mount.failed(Vec::new(), cause);
-    let Some(tree) = &mount.tree else {
-        return Err(failed(crate::Errno::NOENT));
+fn bind(root: BorrowedFd<'_>, mount: &mut Planned) -> Result<(), InitError> {
+    let Some(tree) = mount.tree.take() else {
+        return Err(mount.failed(Vec::new(), crate::Errno::NOENT));
     };
-    let missing = match FileType::from_raw_mode(rustix::fs::fstat(tree).because(failed)?.st_mode) {
+    let failed = |cause| mount.failed(Vec::new(), cause);
+    let missing = match FileType::from_raw_mode(rustix::fs::fstat(&tree).because(failed)?.st_mode) {
         FileType::Directory => Missing::Directory,
         _ => Missing::File,
     };
     let target = mount.target(root, missing)?;
-    sys::mount::attach(tree.as_fd(), target.as_fd()).because(failed)
+    sys::mount::attach(tree.as_fd(), target.as_fd()).because(failed)?;
+    leave_open(target);
+    leave_open(tree);
+    Ok(())
 }
 
 /// What is mounted there already, by the spec or by the root itself, gets other attributes and parameters.
@@ -93,10 +99,15 @@ fn copy_link(root: BorrowedFd<'_>, mount: &Planned, text: &Path) -> Result<(), I
     }
 }
 
-fn mount_filesystem(root: BorrowedFd<'_>, mount: &Planned) -> Result<(), InitError> {
+fn mount_filesystem(
+    root: BorrowedFd<'_>,
+    mount: &Planned,
+    later: &[Planned],
+) -> Result<OwnedFd, InitError> {
     let failed = |cause| mount.failed(Vec::new(), cause);
     let target = mount.target(root, Missing::Directory)?;
     let tree = make(mount)?;
+    make_mount_points(tree.as_fd(), mount, later);
     if mount.options.copy_up {
         copy_up::into_tmpfs(target.as_fd(), tree.as_fd(), mount.options.has("mode"))
             .because(failed)?;
@@ -107,7 +118,24 @@ fn mount_filesystem(root: BorrowedFd<'_>, mount: &Planned) -> Result<(), InitErr
     for change in mount.options.propagation_changes() {
         sys::mount::set_attributes(tree.as_fd(), change).because(failed)?;
     }
-    sys::mount::attach(tree.as_fd(), target.as_fd()).because(failed)
+    sys::mount::attach(tree.as_fd(), target.as_fd()).because(failed)?;
+    leave_open(target);
+    Ok(tree)
+}
+
+/// Directories for the file systems that will be mounted right below this one, while it is empty and nobody else's: found at once
+/// when their turn comes. What cannot be made here is made, or explained, then.
+fn make_mount_points(tree: BorrowedFd<'_>, mount: &Planned, later: &[Planned]) {
+    if mount.kind != "tmpfs" || mount.options.copy_up {
+        return;
+    }
+    let below = later
+        .iter()
+        .filter(|other| other.kind != "bind" && other.options.action == Action::Mount)
+        .filter(|other| other.target.parent() == Some(&mount.target));
+    for name in below.filter_map(|other| other.target.file_name()) {
+        let _ = rustix::fs::mkdirat(tree, name, rustix::fs::Mode::from_raw_mode(0o755));
+    }
 }
 
 /// The file system and a mount of it, attached nowhere yet.

@@ -229,21 +229,36 @@ fn is_bound(request: &Request<'_>) -> bool {
 
 /// Where a node goes: a directory beneath the root, and a name in it.
 struct Place<'a> {
-    parent: OwnedFd,
+    parent: Parent<'a>,
     name: &'a OsStr,
     path: &'a str,
 }
 
+enum Parent<'a> {
+    Dev(BorrowedFd<'a>),
+    Below(OwnedFd),
+}
+
+impl AsFd for Parent<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Dev(dev) => dev.as_fd(),
+            Self::Below(directory) => directory.as_fd(),
+        }
+    }
+}
+
 impl<'a> Place<'a> {
-    fn of(root: BorrowedFd<'_>, dev: BorrowedFd<'_>, path: &'a str) -> Result<Self, InitError> {
+    fn of(root: BorrowedFd<'_>, dev: BorrowedFd<'a>, path: &'a str) -> Result<Self, InitError> {
         let error = |cause| failed(path, cause);
         let full = Path::new(path);
         let name = full.file_name().ok_or_else(|| error(crate::Errno(22)))?;
         let parent_path = full.parent().unwrap_or(Path::new("/"));
         let parent = if parent_path == Path::new("/dev") {
-            rustix::io::fcntl_dupfd_cloexec(dev, 0).because(error)?
+            Parent::Dev(dev)
         } else {
-            sys::path::make_in_root(root, parent_path, Missing::Directory, 0o755).because(error)?
+            let made = sys::path::make_in_root(root, parent_path, Missing::Directory, 0o755);
+            Parent::Below(made.because(error)?)
         };
         Ok(Self { parent, name, path })
     }

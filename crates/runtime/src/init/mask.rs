@@ -10,6 +10,7 @@ use rustix::fs::{FileType, OFlags};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use sys::mount::{Attributes, Flags, Recursion};
+use sys::program::leave_open;
 
 pub(super) fn apply(root: BorrowedFd<'_>, spec: &Spec) -> Result<(), InitError> {
     let Some(linux) = spec.linux() else {
@@ -50,7 +51,10 @@ fn read_only(root: BorrowedFd<'_>, path: &str) -> Result<(), InitError> {
         },
     )
     .because(error)?;
-    sys::mount::attach(tree.as_fd(), target.as_fd()).because(error)
+    sys::mount::attach(tree.as_fd(), target.as_fd()).because(error)?;
+    leave_open(tree);
+    leave_open(target);
+    Ok(())
 }
 
 const ENODEV: i32 = 19;
@@ -77,7 +81,11 @@ impl Covers {
         } else {
             self.file()
         };
-        sys::mount::attach(cover.because(error)?.as_fd(), target.as_fd()).because(error)
+        let cover = cover.because(error)?;
+        sys::mount::attach(cover.as_fd(), target.as_fd()).because(error)?;
+        leave_open(cover);
+        leave_open(target);
+        Ok(())
     }
 
     fn file(&mut self) -> std::io::Result<OwnedFd> {

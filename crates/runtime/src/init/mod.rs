@@ -123,7 +123,7 @@ fn build(context: &Context<'_>, mut plan: Vec<Planned>) -> Result<Built, InitErr
     if request.launch.loopback == Loopback::Init && context.namespaces.new & flags::NEWNET != 0 {
         netdev::raise_loopback()?;
     }
-    mount_all(context, root.as_fd(), plan)?;
+    let proc = mount_all(context, root.as_fd(), plan)?;
     let terminal = device::populate(root.as_fd(), request, devices)?;
     if let Some(terminal) = &terminal {
         protocol::send_terminal(context.socket, terminal.master.as_fd())
@@ -131,7 +131,7 @@ fn build(context: &Context<'_>, mut plan: Vec<Planned>) -> Result<Built, InitErr
     }
     // All mounts are there, the old root still in sight. Before the sysctls: a hook may bring the device one of them is for.
     hooks::before_pivot(context)?;
-    write_to_proc(request)?;
+    write_to_proc(request, proc)?;
     // Made while the root is still writable, as Docker does for WORKDIR.
     let cwd = make_working_directory(request, root.as_fd())?;
     // Masks cover what proc and sysfs brought, so they come after all mounts.
@@ -297,25 +297,33 @@ pub(crate) fn join_mount(namespaces: &Namespaces) -> Result<(), InitError> {
 }
 
 /// Mounts in the order of the spec; a deferred network namespace is entered before sysfs, whose view of the network is fixed
-/// when it is mounted.
+/// when it is mounted. Gives back the procfs that was mounted at /proc.
 fn mount_all(
     context: &Context<'_>,
     root: std::os::fd::BorrowedFd<'_>,
-    plan: Vec<Planned>,
-) -> Result<(), InitError> {
+    mut plan: Vec<Planned>,
+) -> Result<Option<OwnedFd>, InitError> {
     let request = context.request;
     let mut netns_pending = matches!(request.netns, Netns::Deferred);
-    for mount in plan {
+    let mut proc = None;
+    let mut rest = plan.as_mut_slice();
+    while let Some((mount, later)) = rest.split_first_mut() {
         if netns_pending && mount.kind == "sysfs" {
             enter_deferred(context)?;
             netns_pending = false;
         }
-        attach::perform(root, &mount, request)?;
+        let made = attach::perform(root, mount, later, request)?;
+        match made {
+            Some(made) if mount.is_proc() => proc = Some(made),
+            Some(made) => sys::program::leave_open(made),
+            None => {}
+        }
+        rest = later;
     }
     if netns_pending {
         enter_deferred(context)?;
     }
-    Ok(())
+    Ok(proc)
 }
 
 fn enter_deferred(context: &Context<'_>) -> Result<(), InitError> {
@@ -341,9 +349,10 @@ fn await_start(context: &Context<'_>) -> Result<(), InitError> {
     }
 }
 
-/// Through a procfs of our own: what the container's root has at /proc may be anything.
+/// Through the procfs that we have mounted ourselves, by its handle: what the container's root has at /proc may be anything. Where
+/// there is none, or one that cannot be written, through another, attached nowhere; taking that apart waits for all processors.
 /// Before the masks: in a user namespace the kernel allows a procfs only to who sees one whole.
-fn write_to_proc(request: &Request<'_>) -> Result<(), InitError> {
+fn write_to_proc(request: &Request<'_>, mounted: Option<OwnedFd>) -> Result<(), InitError> {
     let linux = request.spec.linux().as_ref();
     let sysctls = linux.and_then(|linux| linux.sysctl().as_ref());
     let sysctls = sysctls.filter(|sysctls| !sysctls.is_empty());
@@ -353,9 +362,12 @@ fn write_to_proc(request: &Request<'_>) -> Result<(), InitError> {
         return Ok(());
     }
     // Who has no rights over the pid namespace cannot mount one; the host's is still in sight here.
-    let proc = sys::mount::new_filesystem("proc", &[], sys::mount::Flags::empty())
-        .or_else(|_| sys::path::open_proc())
-        .because(|cause| InitError::Prepare { cause })?;
+    let proc = match mounted {
+        Some(mounted) => mounted,
+        None => sys::mount::new_filesystem("proc", &[], sys::mount::Flags::empty())
+            .or_else(|_| sys::path::open_proc())
+            .because(|cause| InitError::Prepare { cause })?,
+    };
     if let Some(process) = process {
         identity::write_settings(process, proc.as_fd(), request.launch.limits)?;
     }

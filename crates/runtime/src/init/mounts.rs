@@ -233,6 +233,13 @@ impl Planned {
         taken && (self.kind == "bind" || self.stand_in.is_some())
     }
 
+    /// A whole procfs at its place that can be written.
+    pub(super) fn is_proc(&self) -> bool {
+        let options = &self.options;
+        let plain = options.data.is_empty() && !options.is_read_only();
+        plain && self.kind == "proc" && self.target == Path::new("/proc")
+    }
+
     pub(crate) fn take_tree(&mut self) -> Option<OwnedFd> {
         self.tree.take()
     }

@@ -41,7 +41,7 @@ pub(super) fn start(
     let mut facts = birth::facts(ctx, container, streams)?;
     birth::make_bind_sources(container)?;
     let network = Network::make(ctx, container, &mut facts)?;
-    birth::write_files(
+    super::files::write(
         ctx,
         container,
         network.attachment.as_ref().map(Attachment::attached),
