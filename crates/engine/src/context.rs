@@ -52,11 +52,13 @@ impl Context {
         layout
             .prepare()
             .map_err(Error::file("prepare the data root at", layout.data_root()))?;
-        Ok(Self {
+        let ctx = Self {
             layout,
             config,
             docker_config: options.docker_config.clone(),
-        })
+        };
+        crate::container::names::restore(&ctx)?;
+        Ok(ctx)
     }
 
     /// How registries are reached.

@@ -14,7 +14,7 @@ pub fn fresh(ctx: &Context, what: &str) -> PathBuf {
     ctx.layout.trash().join(unique(what))
 }
 
-fn unique(what: &str) -> String {
+pub(crate) fn unique(what: &str) -> String {
     static COUNTER: AtomicU32 = AtomicU32::new(0);
     let serial = COUNTER.fetch_add(1, Ordering::Relaxed);
     let stamp = crate::timestamp::Timestamp::now().0;

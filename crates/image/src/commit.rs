@@ -145,7 +145,7 @@ impl Store {
                 leave_dangling(index, target.clone());
             }
         })?;
-        self.read(&target, &config.platform(), target.digest.hex())
+        self.read(&target, &|| config.platform(), target.digest.hex())
     }
 
     /// Compresses the layers that are kept as plain tars. The image's names move to the new manifest; its
@@ -198,7 +198,7 @@ impl Store {
                 (entry.digest, entry.size) = (target.digest.clone(), target.size);
             }
         })?;
-        self.read(&target, &image.config.platform(), image.id.hex())
+        self.read(&target, &|| image.config.platform(), image.id.hex())
     }
 }
 

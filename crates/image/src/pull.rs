@@ -37,10 +37,8 @@ impl Store {
         platform: Option<&Platform>,
         progress: &dyn Progress,
     ) -> Result<Image, Error> {
-        let own = self.platform();
-        let platform = platform.unwrap_or(&own);
         if policy != PullPolicy::Always {
-            match self.find_for(wanted, platform) {
+            match self.find_as(wanted, platform) {
                 Err(Error::NoSuchImage(_)) if policy == PullPolicy::Missing => {}
                 // The name is here, for another platform.
                 Err(Error::NoPlatform { .. } | Error::Content(content::Error::Missing { .. }))
@@ -55,7 +53,7 @@ impl Store {
                 reference.familiar()
             ));
         }
-        Ok(self.pull(&reference, Some(platform), progress)?.image)
+        Ok(self.pull(&reference, platform, progress)?.image)
     }
 
     /// Fetches an image: from the first image directory that has the name, else from its registry.
@@ -189,7 +187,7 @@ impl Store {
     ) -> Result<Pulled, Error> {
         announce(reference, progress);
         let familiar = reference.familiar();
-        let image = store::read_image(layout, target, platform, &familiar)?;
+        let image = store::read_image(layout, target, &|| platform.clone(), &familiar)?;
         for digest in [&target.digest, &image.manifest_digest, &image.id] {
             self.content.put_as(digest, &layout.document(digest)?)?;
         }

@@ -125,15 +125,26 @@ impl Store {
     /// The image in the store by name, name and digest, id, or unique id prefix (with or without
     /// `sha256:`). Nothing is fetched.
     pub fn find(&self, wanted: &str) -> Result<Image, Error> {
-        self.find_for(wanted, &self.platform())
+        self.find_as(wanted, None)
     }
 
     /// The same for another platform than the store's own.
     pub fn find_for(&self, wanted: &str, platform: &Platform) -> Result<Image, Error> {
-        match self.find_target(wanted)? {
-            Some(target) => self.read(&target, platform, wanted),
-            None => Err(Error::NoSuchImage(wanted.into())),
-        }
+        self.find_as(wanted, Some(platform))
+    }
+
+    /// The same, for the store's own platform without one. That is found out only when there is a choice: the processor has to be
+    /// asked for all it can do.
+    pub(crate) fn find_as(
+        &self,
+        wanted: &str,
+        platform: Option<&Platform>,
+    ) -> Result<Image, Error> {
+        let Some(target) = self.find_target(wanted)? else {
+            return Err(Error::NoSuchImage(wanted.into()));
+        };
+        let platform = || platform.cloned().unwrap_or_else(|| self.platform());
+        self.read(&target, &platform, wanted)
     }
 
     /// The entry of the table of names that `wanted` stands for.
@@ -215,7 +226,7 @@ impl Store {
     pub(crate) fn read(
         &self,
         target: &Descriptor,
-        platform: &Platform,
+        platform: &dyn Fn() -> Platform,
         name: &str,
     ) -> Result<Image, Error> {
         let layout = self.content.layout();
@@ -276,7 +287,7 @@ pub(crate) fn names(entry: &Descriptor, wanted: &Reference) -> bool {
 pub(crate) fn read_image(
     layout: &ImageLayout,
     target: &Descriptor,
-    platform: &Platform,
+    platform: &dyn Fn() -> Platform,
     name: &str,
 ) -> Result<Image, Error> {
     let parse = |digest: &Digest| -> Result<Document, Error> {
@@ -289,7 +300,7 @@ pub(crate) fn read_image(
     let (digest, manifest) = match parse(&target.digest)? {
         Document::Manifest(manifest) => (target.digest.clone(), *manifest),
         Document::Index(index) => {
-            let chosen = choose(&index, platform, name)?;
+            let chosen = choose(&index, &platform(), name)?;
             match parse(&chosen.digest)? {
                 Document::Manifest(manifest) => (chosen.digest.clone(), *manifest),
                 Document::Index(_) => {

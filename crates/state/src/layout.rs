@@ -6,7 +6,6 @@
 //!   layers/<chain-id>/          an unpacked layer and its record; immutable once there
 //!   mount-points/               the lowest layer of every container: where something is mounted in all of them
 //!   containers/<id>/            config.json, exit.json, upper/, work/, logs
-//!   names/<name>                symbolic link to a container's id: reserves its name
 //!   volumes/<name>/             record.json, _data/
 //!   networks/<name>.json        network records
 //!   build/                      build cache records
@@ -16,6 +15,7 @@
 //! /run/dockless/                run root: gone at reboot
 //!   containers/<id>/            state.json, sockets, fifos
 //!   networks/<name>/            leases and names of the running endpoints
+//!   names/<name>                symbolic link to a container's id: reserves its name; made anew from the records at boot
 //!   locks/                      one file per object
 //!   trash/                      renamed here, deleted later
 //!   events                      the event log
@@ -58,9 +58,10 @@ impl Layout {
         }
     }
 
-    /// Makes the directories every command relies on (mode 0700: layers hold set-uid programs).
+    /// Makes the directories every command relies on (mode 0700: layers hold set-uid programs), but for that of the names, which
+    /// is there once it is whole.
     pub fn prepare(&self) -> io::Result<()> {
-        if self.run_trash().is_dir() && self.mount_points().is_dir() {
+        if self.names().is_dir() && self.mount_points().is_dir() {
             return Ok(());
         }
         let mut builder = DirBuilder::new();
@@ -69,7 +70,6 @@ impl Layout {
             self.images().join("blobs/sha256"),
             self.layers(),
             self.containers(),
-            self.names(),
             self.volumes(),
             self.networks(),
             self.build(),
@@ -77,7 +77,6 @@ impl Layout {
             self.run_networks(),
             self.locks(),
             self.trash(),
-            // The last one on its side: once it is there, all are.
             self.run_trash(),
         ] {
             builder.create(dir)?;
@@ -157,8 +156,9 @@ impl Layout {
         self.containers().join(id)
     }
 
+    /// On the side that dies with the boot, where making and removing a link costs a hundredth: the records have the names too.
     pub fn names(&self) -> PathBuf {
-        self.data.join("names")
+        self.run.join("names")
     }
 
     pub fn volumes(&self) -> PathBuf {

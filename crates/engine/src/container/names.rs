@@ -1,8 +1,12 @@
-//! Names: reserved by making a symbolic link `<data>/names/<name>` → id, which only one process can.
+//! Names: reserved by making a symbolic link `<run>/names/<name>` → id, which only one process can.
+//!
+//! The links die with the boot. The first command after it makes them again from the containers' records, in a directory that is
+//! seen when all are there.
 
 use super::record::ContainerRecord;
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::trash;
 use model::id::Id;
 use state::lookup::{Found, find};
 use std::io::ErrorKind;
@@ -16,6 +20,37 @@ pub fn is_valid(name: &str) -> bool {
         && name.len() > 1
         && name.len() <= 255
         && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+}
+
+/// Makes the links of all containers, where nobody has done so since the boot.
+pub(crate) fn restore(ctx: &Context) -> Result<()> {
+    let names = ctx.layout.names();
+    if names.is_dir() {
+        return Ok(());
+    }
+    let staging = ctx.layout.run_trash().join(trash::unique("names"));
+    std::fs::create_dir(&staging).map_err(Error::file("create", &staging))?;
+    for id in super::record::ids(ctx)? {
+        // A damaged record is told by whoever asks for that container.
+        let Ok(Some(container)) = ContainerRecord::load(ctx, &id) else {
+            continue;
+        };
+        let path = staging.join(&container.name);
+        match std::os::unix::fs::symlink(container.id.as_str(), &path) {
+            Err(e) if e.kind() != ErrorKind::AlreadyExists => {
+                return Err(Error::file("reserve", path)(e));
+            }
+            _ => {}
+        }
+    }
+    match std::fs::rename(&staging, &names) {
+        // Another command was faster.
+        Err(_) if names.is_dir() => {
+            let _ = std::fs::remove_dir_all(&staging);
+            Ok(())
+        }
+        other => other.map_err(Error::file("create", names)),
+    }
 }
 
 fn link(ctx: &Context, name: &str) -> PathBuf {
@@ -213,6 +248,23 @@ const RIGHT: [&str; 48] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixture::{container, context};
+    use model::container::ContainerSpec;
+
+    #[test]
+    fn names_outlive_the_run_root() {
+        let (_dir, ctx) = context();
+        let web = container(&ctx, "web", ContainerSpec::default());
+        std::fs::remove_dir_all(ctx.layout.run_root()).unwrap();
+        ctx.layout.prepare().unwrap();
+        assert_eq!(holder(&ctx, "web"), None);
+        restore(&ctx).unwrap();
+        assert_eq!(holder(&ctx, "web").as_deref(), Some(web.id.as_str()));
+        let other = reserve(&ctx, "other", &web.id).unwrap();
+        restore(&ctx).unwrap();
+        assert!(holder(&ctx, "other").is_some(), "made once");
+        drop(other);
+    }
 
     #[test]
     fn names_follow_dockers_rule() {

@@ -5,9 +5,7 @@
 //!   config.json     ContainerRecord, written at create, rewritten by rename, update, connect
 //!   exit.json       Lifecycle, written when a run ends
 //!   upper/ work/    the container's own overlay directories
-//!   hostname hosts resolv.conf
 //!   logs/           see `logs`
-//! <data>/names/<name>  symbolic link to the id; its making is what reserves the name
 //! ```
 
 use super::userns::UsernsRecord;

@@ -66,7 +66,7 @@ impl Store {
             let image = store::read_image(
                 self.content.layout(),
                 &target,
-                platform,
+                &|| platform.clone(),
                 target.digest.hex(),
             )?;
             let own = self.content.layout().clone();
