@@ -161,6 +161,7 @@ fn dispatch(session: &Session, words: &[OsString]) -> Outcome {
         _ => {}
     }
     if let Some((verb, used)) = catalog::find(&text) {
+        verb.begin(session, &words[used..]);
         let outcome = verb.execute(session, &words[used..]);
         if let Err(failure @ Failure::Usage { code, .. }) = &outcome {
             session.report(failure);

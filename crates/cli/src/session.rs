@@ -4,9 +4,10 @@ use crate::failure::{Failure, Outcome};
 use crate::globals::{Globals, Verbosity};
 use crate::output::{self, terminal};
 use anstyle::AnsiColor;
+use engine::container::launch::Ahead;
 use engine::context::{Context, Options};
-use std::cell::OnceCell;
-use std::path::PathBuf;
+use std::cell::{OnceCell, RefCell};
+use std::path::{Path, PathBuf};
 
 /// The name the binary was called by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +46,8 @@ pub(crate) struct Session {
     pub(crate) program: Program,
     pub(crate) globals: Globals,
     engine: OnceCell<Context>,
+    /// The monitor of a container that will be made.
+    ahead: RefCell<Option<Ahead>>,
 }
 
 impl Session {
@@ -53,6 +56,7 @@ impl Session {
             program,
             globals,
             engine: OnceCell::new(),
+            ahead: RefCell::new(None),
         }
     }
 
@@ -70,6 +74,25 @@ impl Session {
         };
         let opened = Context::open(&options)?;
         Ok(self.engine.get_or_init(|| opened))
+    }
+
+    /// Executes the monitor of a container to be made. On a host where nothing was ever made nothing is before the command line is
+    /// known to be right; what fails is tried, and told, by [`Session::monitor`].
+    pub(crate) fn begin_monitor(&self) {
+        let root = self.globals.data_root.as_deref();
+        if root.unwrap_or(Path::new(engine::context::DATA_ROOT)).is_dir()
+            && let Ok(engine) = self.engine()
+        {
+            *self.ahead.borrow_mut() = Ahead::execute(engine).ok();
+        }
+    }
+
+    /// The monitor that was executed before, or a new one.
+    pub(crate) fn monitor(&self) -> Result<Ahead, Failure> {
+        match self.ahead.borrow_mut().take() {
+            Some(ahead) => Ok(ahead),
+            None => Ahead::execute(self.engine()?).map_err(Failure::Start),
+        }
     }
 
     /// Docker's `config.json`: of `--config`, DOCKER_CONFIG, or the home directory. Only registry credentials are there.

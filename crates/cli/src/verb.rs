@@ -23,6 +23,8 @@ pub(crate) struct Verb {
     least: usize,
     most: Option<usize>,
     order: Flags,
+    /// What can go on while the flags are read.
+    early: Option<fn(&Session)>,
     parser: fn() -> Command,
     run: fn(&Session, &ArgMatches) -> Outcome,
 }
@@ -41,6 +43,7 @@ pub(crate) const fn verb<A: Run>(
         least: 0,
         most: Some(0),
         order: Flags::Anywhere,
+        early: None,
         parser: || A::augment_args(Command::new("")),
         run: |session, matches| {
             let args = A::from_arg_matches(matches).map_err(|error| clap_failure(&error))?;
@@ -78,6 +81,21 @@ impl Verb {
     pub(crate) const fn examples(mut self, examples: &'static str) -> Self {
         self.examples = examples;
         self
+    }
+
+    /// Done before the flags are read, and undone by itself when they turn out wrong.
+    pub(crate) const fn early(mut self, early: fn(&Session)) -> Self {
+        self.early = Some(early);
+        self
+    }
+
+    /// Begins what need not wait for the flags, unless only help is asked for.
+    pub(crate) fn begin(&self, session: &Session, args: &[OsString]) {
+        if let Some(early) = self.early
+            && !args.iter().any(|word| word == "--help")
+        {
+            early(session);
+        }
     }
 
     pub(crate) fn name(&self) -> &'static str {

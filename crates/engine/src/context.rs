@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::error::{Error, Result};
 use state::Layout;
+pub use state::layout::DATA_ROOT;
 use std::path::{Path, PathBuf};
 
 /// The data root and the configuration. Opened once per command; cheap.
@@ -43,7 +44,7 @@ impl Context {
         let data = options
             .data_root
             .clone()
-            .unwrap_or_else(|| state::layout::DATA_ROOT.into());
+            .unwrap_or_else(|| DATA_ROOT.into());
         let run = options
             .run_root
             .clone()

@@ -56,7 +56,8 @@ impl Store {
         }
         let mut result = Err(Error::NoSuchImage(entry.digest.to_string()));
         for platform in wanted {
-            result = crate::store::read_image(layout, entry, &|| platform.clone(), entry.digest.hex());
+            result =
+                crate::store::read_image(layout, entry, &|| platform.clone(), entry.digest.hex());
             if result.is_ok() {
                 break;
             }

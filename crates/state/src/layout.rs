@@ -4,7 +4,7 @@
 //! /var/lib/dockless/            data root: survives reboot
 //!   images/                     a valid OCI image layout: oci-layout, index.json, blobs/sha256
 //!   layers/<chain-id>/          an unpacked layer and its record; immutable once there
-//!   mount-points/               the lowest layer of every container: where something is mounted in all of them
+//!   mount-points/diff/          the lowest layer of every container: where something is mounted in all of them
 //!   containers/<id>/            config.json, exit.json, upper/, work/, logs
 //!   volumes/<name>/             record.json, _data/
 //!   networks/<name>.json        network records
@@ -90,20 +90,22 @@ impl Layout {
 
     /// Made aside: seen only when all of it is there.
     fn make_mount_points(&self) -> io::Result<()> {
-        let target = self.mount_points();
+        let target = self.data.join("mount-points");
         if target.is_dir() {
             return Ok(());
         }
         let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
         let unique = format!("mount-points-{}-0-{}", std::process::id(), now.as_nanos());
         let staging = self.trash().join(unique);
-        let made = ["", "dev", "etc", "proc", "sys"].map(|dir| staging.join(dir));
+        DirBuilder::new().mode(0o700).create(&staging)?;
+        let diff = staging.join("diff");
+        let made = ["", "dev", "etc", "proc", "sys"].map(|dir| diff.join(dir));
         for dir in &made {
             DirBuilder::new().create(dir)?;
             // Whatever the umask: an image without /etc has it from here.
             std::fs::set_permissions(dir, Permissions::from_mode(0o755))?;
         }
-        for file in MOUNTED_FILES.map(|file| staging.join(file)) {
+        for file in MOUNTED_FILES.map(|file| diff.join(file)) {
             std::fs::File::create(&file)?;
             std::fs::set_permissions(&file, Permissions::from_mode(0o644))?;
         }
@@ -145,7 +147,7 @@ impl Layout {
 
     /// What images need not have for something to be mounted there, as Docker's init layer: the lowest layer of every container.
     pub fn mount_points(&self) -> PathBuf {
-        self.data.join("mount-points")
+        self.data.join("mount-points/diff")
     }
 
     pub fn containers(&self) -> PathBuf {

@@ -22,6 +22,8 @@ pub(crate) const VERB: Verb = verb::<RunCommand>(
 )
 .at_least(1)
 .flags_first()
+// The monitor gets ready while the container is made; it ends when nothing comes of that.
+.early(Session::begin_monitor)
 .examples(
     "run --rm -it debian bash\nrun -d --name web -p 8080:80 nginx\nrun --rm -v \"$PWD\":/src -w /src python:3 python app.py\nrun -d --restart unless-stopped -m 512m --cpus 1.5 -v data:/var/lib/db -e PASSWORD=x postgres",
 );
@@ -54,8 +56,6 @@ impl Run for RunCommand {
             )
             .code(125));
         }
-        // The monitor gets ready while the container is made; it ends when nothing comes of that.
-        let ahead = Ahead::execute(session.engine()?).map_err(Failure::Start)?;
         let keys = detach_keys(self.detach_keys.as_deref())?;
         let mut spec = self
             .container
@@ -74,6 +74,7 @@ impl Run for RunCommand {
             interactive::check_terminal(spec.tty, streams.stdin)?;
         }
         let image = self.making.image(session, &spec)?;
+        let ahead = session.monitor()?;
         let id = ahead.id().clone();
         let record = self.making.create(session, id, spec, &image)?;
         drop(image);

@@ -9,7 +9,9 @@ use crate::error::{Error, Result};
 use crate::trash;
 use model::id::Id;
 use state::lookup::{Found, find};
+use std::fs::DirBuilder;
 use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use sys::lock::FileLock;
 
@@ -29,7 +31,10 @@ pub(crate) fn restore(ctx: &Context) -> Result<()> {
         return Ok(());
     }
     let staging = ctx.layout.run_trash().join(trash::unique("names"));
-    std::fs::create_dir(&staging).map_err(Error::file("create", &staging))?;
+    DirBuilder::new()
+        .mode(0o700)
+        .create(&staging)
+        .map_err(Error::file("create", &staging))?;
     for id in super::record::ids(ctx)? {
         // A damaged record is told by whoever asks for that container.
         let Ok(Some(container)) = ContainerRecord::load(ctx, &id) else {

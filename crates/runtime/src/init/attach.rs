@@ -60,7 +60,7 @@ fn bind(root: BorrowedFd<'_>, mount: &mut Planned) -> Result<(), InitError> {
     };
     let target = mount.target(root, missing)?;
     sys::mount::attach(tree.as_fd(), target.as_fd()).because(failed)?;
-    leave_open(target);
+    // Not so the target: one that was made here is open for writing, and a root with such a file cannot become read-only.
     leave_open(tree);
     Ok(())
 }
