@@ -80,7 +80,9 @@ impl Session {
     /// known to be right; what fails is tried, and told, by [`Session::monitor`].
     pub(crate) fn begin_monitor(&self) {
         let root = self.globals.data_root.as_deref();
-        if root.unwrap_or(Path::new(engine::context::DATA_ROOT)).is_dir()
+        if root
+            .unwrap_or(Path::new(engine::context::DATA_ROOT))
+            .is_dir()
             && let Ok(engine) = self.engine()
         {
             *self.ahead.borrow_mut() = Ahead::execute(engine).ok();

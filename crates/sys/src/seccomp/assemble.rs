@@ -31,24 +31,94 @@ pub(super) fn jump(code: u16, k: u32, jt: u8, jf: u8) -> Instruction {
 
 /// Binary search over the ranges; the number is in the accumulator.
 pub(super) fn tree(ranges: &[(u32, Decision)]) -> Vec<Instruction> {
-    match ranges {
-        [] => vec![ins(RET, Action::KillProcess.value())],
-        [(_, decision)] => leaf(decision),
-        _ => {
-            let middle = ranges.len() / 2;
-            let low = tree(&ranges[..middle]);
-            let high = tree(&ranges[middle..]);
-            let mut out = Vec::with_capacity(low.len() + high.len() + 2);
-            match u8::try_from(low.len()) {
-                Ok(over) => out.push(jump(JGE, ranges[middle].0, over, 0)),
-                // Conditional jumps reach 255 instructions; an unconditional one reaches on.
-                Err(_) => {
-                    out.extend([jump(JGE, ranges[middle].0, 0, 1), ins(JA, low.len() as u32)])
-                }
+    if ranges.is_empty() {
+        return vec![ins(RET, Action::KillProcess.value())];
+    }
+    if let Some(cluster) = Cluster::of(ranges) {
+        return cluster;
+    }
+    // More than one: a lone range is a cluster.
+    let (low, high) = ranges.split_at(ranges.len() / 2);
+    let first = high[0].0;
+    let (low, high) = (tree(low), tree(high));
+    // Conditional jumps reach 255 instructions; an unconditional one reaches on.
+    let mut out = match u8::try_from(low.len()) {
+        Ok(over) => vec![jump(JGE, first, over, 0)],
+        Err(_) => vec![jump(JGE, first, 0, 1), ins(JA, low.len() as u32)],
+    };
+    out.extend(low);
+    out.extend(high);
+    out
+}
+
+/// A search small enough for every branch to reach the end of it, where each decision stands once: ranges of the same decision
+/// lead to the same place. The kernel's work at loading grows with the number of instructions.
+#[derive(Default)]
+struct Cluster {
+    nodes: Vec<Instruction>,
+    /// Branches that lead to a decision: the node, whether its condition holds there, and which decision.
+    branches: Vec<(usize, bool, usize)>,
+    decisions: Vec<Vec<Instruction>>,
+}
+
+impl Cluster {
+    fn of(ranges: &[(u32, Decision)]) -> Option<Vec<Instruction>> {
+        let mut cluster = Self::default();
+        if let [(_, decision)] = ranges {
+            return Some(leaf(decision));
+        }
+        cluster.search(ranges);
+        let mut places = Vec::new();
+        let mut out = cluster.nodes;
+        for decision in cluster.decisions {
+            places.push(out.len());
+            out.extend(decision);
+        }
+        for (node, holds, decision) in cluster.branches {
+            let over = u8::try_from(places[decision] - node - 1).ok()?;
+            let branch = if holds {
+                &mut out[node].jt
+            } else {
+                &mut out[node].jf
+            };
+            *branch = over;
+        }
+        Some(out)
+    }
+
+    /// At least two ranges.
+    fn search(&mut self, ranges: &[(u32, Decision)]) {
+        let node = self.nodes.len();
+        let (low, high) = ranges.split_at(ranges.len() / 2);
+        self.nodes.push(jump(JGE, high[0].0, 0, 0));
+        self.branch(node, false, low);
+        self.branch(node, true, high);
+    }
+
+    fn branch(&mut self, node: usize, holds: bool, ranges: &[(u32, Decision)]) {
+        if let [(_, decision)] = ranges {
+            let decision = self.place(leaf(decision));
+            self.branches.push((node, holds, decision));
+            return;
+        }
+        // Halves are alike: where a subtree is too far away, the decisions behind it are too, and `of` gives up.
+        let over = (self.nodes.len() - node - 1).min(usize::from(u8::MAX)) as u8;
+        let branch = if holds {
+            &mut self.nodes[node].jt
+        } else {
+            &mut self.nodes[node].jf
+        };
+        *branch = over;
+        self.search(ranges);
+    }
+
+    fn place(&mut self, decision: Vec<Instruction>) -> usize {
+        match self.decisions.iter().position(|known| *known == decision) {
+            Some(known) => known,
+            None => {
+                self.decisions.push(decision);
+                self.decisions.len() - 1
             }
-            out.extend(low);
-            out.extend(high);
-            out
         }
     }
 }
