@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use testkit::{Host, eventually, kernel, scenarios};
 
-scenarios!(fifty_containers_started_eight_at_a_time);
+scenarios!(
+    fifty_containers_started_eight_at_a_time,
+    a_monitor_at_rest_holds_little_and_still_serves
+);
 
 fn fifty_containers_started_eight_at_a_time(host: &Host) {
     const ALL: usize = 50;
@@ -59,4 +62,26 @@ fn fifty_containers_started_eight_at_a_time(host: &Host) {
     });
     assert_eq!(host.docker("ps -aq").ok(), "");
     host.docker("network rm fleet").ok();
+}
+
+fn a_monitor_at_rest_holds_little_and_still_serves(host: &Host) {
+    host.docker("run -d --name quiet busybox sh -c 'read line </dev/null; sleep 1000'")
+        .ok();
+    let monitor = host.monitor_of("quiet");
+    let rests = || {
+        let own = kernel::memory(monitor, "Private_Dirty");
+        let file = kernel::memory(monitor, "Pss_File");
+        (own < 160 << 10 && file < 1 << 20).then_some(())
+    };
+    eventually("the monitor gives its memory back", rests);
+    host.docker("exec quiet sh -c 'echo said >/proc/1/fd/1'")
+        .ok();
+    eventually("what was written after it is in the log", || {
+        (host.docker("logs quiet").ok() == "said\n").then_some(())
+    });
+    host.docker("pause quiet").ok();
+    host.docker("unpause quiet").ok();
+    eventually("and gives it back again", rests);
+    host.docker("stop -t 0 quiet").ok();
+    assert!(!kernel::lives(monitor));
 }

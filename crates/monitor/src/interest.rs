@@ -55,16 +55,28 @@ impl<'a> Interest<'a> {
 
     /// Waits and says who is ready.
     pub(crate) fn wait(mut self) -> std::io::Result<Vec<Who>> {
-        let timeout = self.deadline.map(|at| {
+        let timeout = self.timeout();
+        sys::poll::wait(&mut self.fds, timeout)?;
+        Ok(self.ready())
+    }
+
+    /// The same, for a wait that may be a long one: memory is given back before.
+    pub(crate) fn rest(mut self) -> std::io::Result<Vec<Who>> {
+        let timeout = self.timeout();
+        sys::rest::wait(&mut self.fds, timeout)?;
+        Ok(self.ready())
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        self.deadline.map(|at| {
             // Rounded up, so that a deadline has passed when its round begins.
             at.saturating_duration_since(Instant::now()) + Duration::from_micros(100)
-        });
-        sys::poll::wait(&mut self.fds, timeout)?;
-        let ready = self
-            .fds
-            .iter()
-            .zip(&self.who)
-            .filter(|(fd, _)| !fd.revents().is_empty());
-        Ok(ready.map(|(_, who)| *who).collect())
+        })
+    }
+
+    fn ready(&self) -> Vec<Who> {
+        let each = self.fds.iter().zip(&self.who);
+        let ready = each.filter(|(fd, _)| !fd.revents().is_empty());
+        ready.map(|(_, who)| *who).collect()
     }
 }

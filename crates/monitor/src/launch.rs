@@ -11,11 +11,12 @@ use engine::{Context, Error, Result, events};
 use std::os::fd::OwnedFd;
 use sys::lock::FileLock;
 
-pub(crate) fn adopted(ctx: &Context, id: &str, command: &Channel) -> Option<Monitor> {
+#[inline(never)]
+pub(crate) fn adopted(ctx: &Context, id: &str, command: &Channel) -> Option<Box<Monitor>> {
     match crate::adopt::adopt(ctx, id) {
         Ok(monitor) => {
             let _ = command.send(&Reply::Done, &[]);
-            Some(monitor)
+            Some(Box::new(monitor))
         }
         Err(e) => {
             let _ = command.send(&failure(&e), &[]);
@@ -25,14 +26,18 @@ pub(crate) fn adopted(ctx: &Context, id: &str, command: &Channel) -> Option<Moni
 }
 
 /// `None`: there is nothing to watch over, and the command knows why.
-pub(crate) fn launched(ctx: &Context, id: &str, command: Channel) -> Option<Monitor> {
+#[inline(never)]
+pub(crate) fn launched(ctx: &Context, id: &str, command: Channel) -> Option<Box<Monitor>> {
     let itself = Itself::know();
     engine::container::birth::rehearse(ctx);
     // Said when the container is made; until then the command may give it up.
     let request = receive(&command).ok()?;
     match itself.and_then(|itself| prepare_launch(ctx, id, itself)) {
         // Held until it runs: of two commands that start it at once, the second finds it running.
-        Ok((mut monitor, _lock)) => monitor.launch(command, request).ok().map(|()| monitor),
+        Ok((monitor, _lock)) => {
+            let mut monitor = Box::new(monitor);
+            monitor.launch(command, request).ok().map(|()| monitor)
+        }
         Err(e) => {
             let _ = command.send(&failure(&e), &[]);
             None

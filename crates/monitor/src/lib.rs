@@ -23,6 +23,7 @@ mod launch;
 mod monitor;
 mod output;
 mod requests;
+mod rest;
 mod restart;
 mod run;
 

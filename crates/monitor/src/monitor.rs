@@ -3,7 +3,8 @@
 use crate::clients::Clients;
 use crate::interest::{Interest, Who};
 use crate::launch;
-use crate::output::{BUFFER, Output, Taken};
+use crate::output::{Buffer, Output, Taken};
+use crate::rest::Rest;
 use crate::restart::Attempts;
 use crate::run::Run;
 use engine::Context;
@@ -39,7 +40,7 @@ pub(crate) struct Monitor {
     pub(crate) addresses: Vec<(String, IpAddr)>,
     /// Clients (by id) that wait for the end of the run.
     pub(crate) waiting: Vec<u64>,
-    buffer: Vec<u8>,
+    buffer: Buffer,
     /// What is deleted when everybody has been answered.
     pub(crate) leftovers: Leftovers,
 }
@@ -77,6 +78,7 @@ pub(crate) fn main(ctx: &Context, id: &str, command: Channel, adopting: bool) ->
     } else {
         launch::launched(ctx, id, command)
     };
+    // On the heap: what was on the stack until here is given back when the monitor rests.
     let Some(mut monitor) = monitor else {
         return 125;
     };
@@ -114,7 +116,7 @@ impl Monitor {
             restarting: false,
             addresses: Vec::new(),
             waiting: Vec::new(),
-            buffer: vec![0; BUFFER],
+            buffer: Buffer::default(),
             leftovers: Leftovers::default(),
         })
     }
@@ -130,12 +132,22 @@ impl Monitor {
     }
 
     fn run_loop(&mut self) -> Result<()> {
+        let mut rest = Rest::new(Instant::now());
         while !self.is_done() {
-            for who in self
-                .interest()
-                .wait()
-                .map_err(Error::system("wait for the container"))?
-            {
+            let resting = rest.is_due(Instant::now());
+            if resting {
+                self.buffer.let_go();
+            }
+            let mut interest = self.interest();
+            interest.deadline(rest.due());
+            let happened = if resting {
+                interest.rest()
+            } else {
+                interest.wait()
+            };
+            let happened = happened.map_err(Error::system("wait for the container"))?;
+            rest.woken(Instant::now(), &happened);
+            for who in happened {
                 self.handle(who);
             }
             self.tick();
@@ -187,7 +199,7 @@ impl Monitor {
                 if let Stage::Running(run) = &mut self.phase
                     && let Some(health) = &mut run.health
                 {
-                    health.read_output(&mut self.buffer);
+                    health.read_output(self.buffer.get());
                 }
             }
         }
@@ -204,9 +216,9 @@ impl Monitor {
         let Stage::Running(run) = &mut self.phase else {
             return 0;
         };
-        match run.output.take(slot, &mut self.buffer) {
+        match run.output.take(slot, self.buffer.get()) {
             Taken::Bytes(stream, length) => {
-                let bytes = &self.buffer[..length];
+                let bytes = &self.buffer.get()[..length];
                 // A full disk loses the log, never the container.
                 let _ = self.log.write(stream, bytes);
                 self.clients.output(stream, bytes);
@@ -228,8 +240,8 @@ impl Monitor {
             client.input = None;
         }
         let Some(input) = &client.input else { return };
-        match rustix::io::read(input, &mut self.buffer) {
-            Ok(n) if n > 0 => run.output.feed(&self.buffer[..n]),
+        match rustix::io::read(input, self.buffer.get()) {
+            Ok(n) if n > 0 => run.output.feed(&self.buffer.get()[..n]),
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
             _ => {
                 client.input = None;
@@ -247,7 +259,7 @@ impl Monitor {
         let Some(health) = &mut run.health else {
             return;
         };
-        if let Some(status) = health.finish(&self.ctx, &self.container, &mut self.buffer) {
+        if let Some(status) = health.finish(&self.ctx, &self.container, self.buffer.get()) {
             self.health_changed(status);
         }
     }

@@ -13,8 +13,25 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-/// One buffer for all copying; a pipe gives at most what it holds.
-pub(crate) const BUFFER: usize = 64 * 1024;
+/// A pipe gives at most what it holds.
+const BUFFER: usize = 64 * 1024;
+
+/// One buffer for all copying, there while something is copied.
+#[derive(Debug, Default)]
+pub(crate) struct Buffer(Vec<u8>);
+
+impl Buffer {
+    pub(crate) fn get(&mut self) -> &mut [u8] {
+        if self.0.is_empty() {
+            self.0 = vec![0; BUFFER];
+        }
+        &mut self.0
+    }
+
+    pub(crate) fn let_go(&mut self) {
+        self.0 = Vec::new();
+    }
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct Output {

@@ -27,6 +27,7 @@ pub mod poll;
 pub mod proc_stat;
 pub mod process;
 pub mod program;
+pub mod rest;
 pub mod rlimit;
 pub mod role;
 pub mod sched;

@@ -10,6 +10,7 @@ use std::time::Duration;
 pub use rustix::event::{PollFd, PollFlags};
 
 /// Waits until something is ready or the time is over (`None`: no limit); interrupted calls count as nothing ready.
+#[inline]
 pub fn wait(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> io::Result<usize> {
     let timeout = timeout.map(|time| Timespec {
         tv_sec: time.as_secs().try_into().unwrap_or(i64::MAX),

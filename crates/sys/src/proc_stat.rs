@@ -61,7 +61,7 @@ impl Stat {
 }
 
 /// Bytes of a page, in which the kernel counts what is in memory.
-fn page_size() -> u64 {
+pub(crate) fn page_size() -> u64 {
     // SAFETY: sysconf takes an integer and touches no memory of ours.
     let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     u64::try_from(bytes).unwrap_or(4096)

@@ -93,6 +93,18 @@ pub fn status_field(pid: i32, field: &str) -> String {
     line.map(|l| l.trim().to_owned()).unwrap_or_default()
 }
 
+/// Bytes of a process's memory, by a field of smaps_rollup (`Private_Dirty`, `Pss`).
+pub fn memory(pid: i32, field: &str) -> u64 {
+    let path = format!("/proc/{pid}/smaps_rollup");
+    let text = std::fs::read_to_string(&path).unwrap_or_default();
+    let line = text
+        .lines()
+        .find(|line| line.split(':').next() == Some(field));
+    let number = line.and_then(|line| line.split_whitespace().nth(1));
+    let kilobytes: Option<u64> = number.and_then(|n| n.parse().ok());
+    kilobytes.unwrap_or_else(|| panic!("no {field} in {path}: {text}")) * 1024
+}
+
 /// The environment a process was started with.
 pub fn environment(pid: i32) -> BTreeMap<String, String> {
     let bytes = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();

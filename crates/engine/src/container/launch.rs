@@ -138,8 +138,9 @@ fn execute(ctx: &Context, id: &str, more: &[&str]) -> Result<Channel> {
     }
     let role = sys::role::Role {
         argv,
-        // Nothing of the caller's environment: it may hold secrets, and a monitor lives for months.
-        env: Vec::new(),
+        // Nothing of the caller's environment: it may hold secrets, and a monitor lives for months. glibc's malloc caches what
+        // is freed, which keeps whole pages from being given back while the monitor rests.
+        env: vec![c"GLIBC_TUNABLES=glibc.malloc.tcache_count=0".into()],
         fds: vec![(theirs.as_fd(), MONITOR_FD)],
         session: sys::role::Session::Own,
     };
