@@ -8,6 +8,15 @@
 use std::ffi::{CStr, OsString, c_char, c_int};
 use std::io::Write;
 use std::os::unix::ffi::OsStringExt;
+use std::sync::OnceLock;
+
+static ARGUMENTS: OnceLock<Vec<OsString>> = OnceLock::new();
+
+/// All of argv. Not every C library tells the standard library of it where that was not asked to start the program.
+pub fn arguments() -> Vec<OsString> {
+    let given = ARGUMENTS.get().cloned();
+    given.unwrap_or_else(|| std::env::args_os().collect())
+}
 
 /// Makes a `fn(Vec<OsString>) -> u8`, given all of argv, the program: its result is the exit code. In the root of a binary crate
 /// with `#![no_main]`.
@@ -43,7 +52,7 @@ pub unsafe fn run(
         return 125;
     }
     let count = usize::try_from(count).unwrap_or(0);
-    let argv = (0..count)
+    let argv: Vec<OsString> = (0..count)
         .map(|at| {
             // SAFETY: `at` is below `count`, and each pointer is to a string that ends in zero and lives as long as we do.
             let word = unsafe { CStr::from_ptr(*words.add(at)) };
@@ -52,6 +61,7 @@ pub unsafe fn run(
         .collect();
     // SAFETY: no other thread runs yet, and SIG_IGN is no handler that could run code.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+    let _ = ARGUMENTS.set(argv.clone());
     let code = main(argv);
     let _ = std::io::stdout().flush();
     c_int::from(code)

@@ -60,7 +60,8 @@ pub fn seal() -> io::Result<()> {
         return Ok(());
     }
     let sealed = sealed(&exe)?;
-    let argv = std::env::args_os()
+    let argv = crate::entry::arguments()
+        .into_iter()
         .map(|word| CString::new(word.into_encoded_bytes()))
         .collect::<Result<Vec<_>, _>>()?;
     let env = inherited_env();

@@ -2,7 +2,7 @@
 //! host (`--one NAME`), several beside each other, with a limit on its time. Prints libtest's lines, and counts what was skipped:
 //!
 //! ```text
-//! test counter::counts_visits ... ok
+//! test counter::counts_visits ... ok (12.3 s)
 //! test result: ok. 41 passed; 0 failed; 1 skipped
 //! ```
 //!
@@ -188,10 +188,15 @@ fn run_all(chosen: &[Scenario], options: &Options) -> Vec<(String, Verdict)> {
                         Verdict::Skipped(why) => format!("skipped: {why}"),
                     };
                     let name = scenario.full_name();
-                    say(&format!(
+                    let mut line = format!(
                         "test {name} ... {word} ({:.1} s)\n",
                         started.elapsed().as_secs_f32()
-                    ));
+                    );
+                    // At once: a run that is stopped has told what it found.
+                    if let Verdict::Failed(said) = &verdict {
+                        line.push_str(&format!("\n---- {name} ----\n{said}\n"));
+                    }
+                    say(&line);
                     done.lock().expect("no worker panics").push((name, verdict));
                 }
             });
@@ -259,9 +264,12 @@ fn run_apart(scenario: &Scenario, capture_off: bool) -> Verdict {
 fn report(done: &[(String, Verdict)]) -> ExitCode {
     let count = |is: fn(&Verdict) -> bool| done.iter().filter(|(_, v)| is(v)).count();
     let failed = count(|v| matches!(v, Verdict::Failed(_)));
+    if failed > 0 {
+        say("\nfailed:\n");
+    }
     for (name, verdict) in done {
-        if let Verdict::Failed(said) = verdict {
-            say(&format!("\n---- {name} ----\n{said}\n"));
+        if matches!(verdict, Verdict::Failed(_)) {
+            say(&format!("    {name}\n"));
         }
     }
     say(&format!(
