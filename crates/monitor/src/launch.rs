@@ -29,6 +29,9 @@ pub(crate) fn adopted(ctx: &Context, id: &str, command: &Channel) -> Option<Box<
 #[inline(never)]
 pub(crate) fn launched(ctx: &Context, id: &str, command: Channel) -> Option<Box<Monitor>> {
     let itself = Itself::know();
+    if let Ok(itself) = &itself {
+        itself.host.make_groups(ctx, id);
+    }
     engine::container::birth::rehearse(ctx);
     // Said when the container is made; until then the command may give it up.
     let request = receive(&command).ok()?;

@@ -48,7 +48,7 @@ pub(crate) struct Monitor {
 /// What a monitor knows before it hears of its container.
 pub(crate) struct Itself {
     own: ProcessRef,
-    host: Host,
+    pub(crate) host: Host,
 }
 
 impl Itself {

@@ -22,6 +22,7 @@ use runtime::cgroup::Place;
 use runtime::{
     Cgroup, CopyUp, Netns, Overlay, Pending, Reaper, Request, Rootfs, Started, Stdio, UserSpec,
 };
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -58,17 +59,28 @@ pub struct Born {
     pub dns: Option<Responder>,
 }
 
-/// What a start needs to know of the host: found out ahead, by a monitor that waits for its container to be made.
-#[derive(Debug, Clone)]
+/// What a start needs of the host: had ahead, by a monitor that waits for its container to be made.
+#[derive(Debug)]
 pub struct Host {
     hierarchies: runtime::Hierarchies,
+    /// The groups of most containers, without limits, until the first start takes them.
+    groups: RefCell<Option<NewCgroup>>,
 }
 
 impl Host {
     pub fn look() -> Result<Self> {
         Ok(Self {
             hierarchies: runtime::cgroup::hierarchies()?,
+            groups: RefCell::new(None),
         })
+    }
+
+    /// Makes the groups of a container to be. They go with this unless a start takes them; what fails here is tried, and told,
+    /// then.
+    pub fn make_groups(&self, ctx: &Context, id: &str) {
+        let place = Place::below(&default_parent(ctx), id);
+        let made = place.and_then(|place| Cgroup::place_on(self.hierarchies.clone(), &place, None));
+        *self.groups.borrow_mut() = made.ok().map(|group| NewCgroup(Some(group)));
     }
 }
 
@@ -85,6 +97,8 @@ pub fn start(
     host: &Host,
 ) -> Result<Born> {
     if let Some(runtime) = &container.runtime {
+        // It makes its own.
+        drop(host.groups.take());
         return external::start(ctx, container, runtime, streams);
     }
     let facts = facts(ctx, container, streams)?;
@@ -147,6 +161,7 @@ fn network_namespace(request: &Request<'_>, pending: &Pending) -> Result<OwnedFd
 }
 
 /// A cgroup that goes again when the start fails.
+#[derive(Debug)]
 struct NewCgroup(Option<Cgroup>);
 
 impl NewCgroup {
@@ -158,6 +173,13 @@ impl NewCgroup {
     ) -> Result<Self> {
         let resources = built.linux().as_ref().and_then(|l| l.resources().as_ref());
         let place = Place::below(&cgroup_parent(ctx, container), container.id.as_str())?;
+        if let Some(ready) = host.groups.take()
+            && let Some(fitted) = ready
+                .keep()
+                .refit(&place, resources.unwrap_or(&Default::default()))?
+        {
+            return Ok(Self(Some(fitted)));
+        }
         let hierarchies = host.hierarchies.clone();
         Ok(Self(Some(Cgroup::place_on(
             hierarchies,
