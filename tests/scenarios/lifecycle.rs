@@ -11,6 +11,7 @@ scenarios!(
     statistics_and_processes,
     events_tell_what_happened,
     several_at_once_and_one_wrong,
+    removing_by_force_whatever_it_does,
 );
 
 fn status(host: &Host, name: &str) -> String {
@@ -234,4 +235,49 @@ fn several_at_once_and_one_wrong(host: &Host) {
     );
     host.docker("rm -f aa nothing bb").run();
     assert_eq!(host.docker("ps -aq").ok(), "");
+}
+
+fn removing_by_force_whatever_it_does(host: &Host) {
+    let mut ids = Vec::new();
+    let mut run = |words: &str| ids.push(host.docker(&format!("run -d --name {words}")).ok());
+    let gone = |name: &str, pid: i32| {
+        assert!(!kernel::lives(pid), "{name}");
+        assert_eq!(host.docker(&format!("ps -aq -f name={name}")).ok(), "");
+    };
+    run("running -v /data busybox sleep 1000");
+    let pid = host.pid("running");
+    host.docker("rm -f running").ok();
+    gone("running", pid);
+    assert_eq!(host.docker("volume ls -q").ok().lines().count(), 1);
+    let what = "events --since 1h --until 0s --filter container=running --format {{.Action}}";
+    let all = host.docker(what).ok();
+    let end = all.rsplit("start\n").next();
+    assert_eq!(end, Some("kill\ndie\ndestroy"), "as Docker tells it");
+
+    run("volumes -v /data busybox sleep 1000");
+    host.docker("rm -f -v volumes").ok();
+    assert_eq!(host.docker("volume ls -q").ok().lines().count(), 1);
+
+    run("comes-back --restart always busybox sh -c 'exit 1'");
+    eventually("it waits for its next run", || {
+        (status(host, "comes-back") == "restarting").then_some(())
+    });
+    host.docker("rm -f comes-back").ok();
+    assert_eq!(host.docker("ps -aq").ok(), "");
+
+    run("orphan busybox sleep 1000");
+    let (pid, monitor) = (host.pid("orphan"), host.monitor_of("orphan"));
+    kernel::kill_9(monitor);
+    host.docker("rm -f orphan").ok();
+    gone("orphan", pid);
+
+    run("wanted-twice busybox sleep 1000");
+    let pid = host.pid("wanted-twice");
+    let calls = [(); 4].map(|()| host.docker("rm -f wanted-twice").start());
+    calls.into_iter().for_each(|call| drop(call.end()));
+    gone("wanted-twice", pid);
+    eventually("nobody stays, and nothing is left of the groups", || {
+        let left = ids.iter().flat_map(|id| kernel::cgroups_with(id));
+        (host.processes().is_empty() && left.count() == 0).then_some(())
+    });
 }

@@ -31,6 +31,19 @@ impl Streams {
     }
 }
 
+/// What comes after a stop.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum After {
+    /// It stays, or goes with `--rm`.
+    #[default]
+    AsMade,
+    /// It is started again: `--rm` does not remove it.
+    Start,
+    /// It goes, and its anonymous volumes when that is asked for.
+    Remove { volumes: bool },
+}
+
 /// Command to monitor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "kebab-case")]
@@ -55,8 +68,7 @@ pub enum Request {
     Stop {
         signal: Option<String>,
         timeout: Option<u64>,
-        /// It is started again after: `--rm` does not remove it.
-        restart: bool,
+        then: After,
     },
     /// Send a signal. `SIGKILL` and the stop signal keep the restart policy from acting.
     Kill {

@@ -7,6 +7,7 @@ use crate::container::record::ContainerRecord;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::timestamp::Timestamp;
+use crate::trash::Leftovers;
 use crate::{events, trash};
 use serde::{Deserialize, Serialize};
 use state::{Durability, record};
@@ -222,6 +223,16 @@ fn creations(ctx: &Context) -> PathBuf {
 
 /// Removes a volume that no container mounts.
 pub fn remove(ctx: &Context, name: &str, force: bool) -> Result<()> {
+    take_apart(ctx, name, force, &mut Leftovers::default())
+}
+
+/// The same; its files are deleted with the leftovers.
+pub(crate) fn take_apart(
+    ctx: &Context,
+    name: &str,
+    force: bool,
+    leftovers: &mut Leftovers,
+) -> Result<()> {
     // A container that is just being made has settled its volumes, but is not seen yet. Taken before the volume's
     // own lock, as who makes a container takes them.
     let _still = stillness(ctx)?;
@@ -241,7 +252,7 @@ pub fn remove(ctx: &Context, name: &str, force: bool) -> Result<()> {
             users,
         });
     }
-    trash::discard(ctx, &ctx.layout.volume(name))?;
+    leftovers.add(ctx, &ctx.layout.volume(name))?;
     let _ = std::fs::remove_file(&path);
     events::emit(
         ctx,

@@ -8,13 +8,19 @@ use crate::launch::chain;
 use crate::monitor::{Monitor, Stage};
 use crate::restart::{self, Ended};
 use engine::container::record::{ContainerRecord, Lifecycle};
-use engine::protocol::Reply;
+use engine::protocol::{After, Reply};
 use engine::timestamp::Timestamp;
 use engine::{Result, events};
 use std::time::{Duration, Instant};
 
 /// More than two pipes hold; only processes that outlived the first one could write more.
 const LEFT_OVER_MAX: usize = 1 << 20;
+
+/// What goes with a run.
+struct Removal {
+    /// The anonymous volumes too.
+    volumes: bool,
+}
 
 impl Monitor {
     /// The first process has ended.
@@ -25,7 +31,7 @@ impl Monitor {
         };
         let lasted = run.lasted();
         self.addresses = run.addresses();
-        let leftovers = self.removes_itself().then_some(&mut self.leftovers);
+        let leftovers = self.removal().map(|_| &mut self.leftovers);
         let over = run.end(&self.ctx, leftovers);
         let _ = self.log.finish();
         self.clients.run_over(over.exit_code);
@@ -49,7 +55,8 @@ impl Monitor {
         }
         let code = over.exit_code.to_string();
         events::emit_container(&self.ctx, "die", &self.container, &[("exitCode", code)]);
-        if self.stopped_by_user {
+        // As Docker: what is removed by force was killed, not stopped.
+        if self.stopped_by_user && !matches!(self.then, After::Remove { .. }) {
             events::emit_container(&self.ctx, "stop", &self.container, &[]);
         }
         self.remove_if_last();
@@ -130,7 +137,8 @@ impl Monitor {
     /// The end: the exit record, then nothing of the run is left.
     fn put_down(&mut self, lifecycle: &Lifecycle) {
         self.phase = Stage::Ended;
-        if self.removes_itself() {
+        self.listener = None;
+        if self.removal().is_some() {
             return;
         }
         let _ = lifecycle.save(&self.ctx, self.id(), self.lifecycle_durability());
@@ -139,22 +147,33 @@ impl Monitor {
         let _ = self.leftovers.add(&self.ctx, &dir);
     }
 
-    /// With `--rm`, unless a command is about to start it again.
-    fn removes_itself(&self) -> bool {
-        self.container.spec.auto_remove && !self.restarting
+    /// The container goes with its run when that was asked for, or with `--rm`, unless a command is about to start it again.
+    fn removal(&self) -> Option<Removal> {
+        let itself = self.container.spec.auto_remove;
+        let volumes = match self.then {
+            After::Start => return None,
+            After::Remove { volumes } => volumes || itself,
+            After::AsMade if itself => true,
+            After::AsMade => return None,
+        };
+        Some(Removal { volumes })
     }
 
     fn remove_if_last(&mut self) {
-        if !matches!(self.phase, Stage::Ended) || !self.removes_itself() {
+        let Some(removal) = self
+            .removal()
+            .filter(|_| matches!(self.phase, Stage::Ended))
+        else {
             return;
-        }
+        };
         let Ok(_lock) = ContainerRecord::lock(&self.ctx, self.id()) else {
             return;
         };
         // As it is by now: its name may have changed.
         if let Ok(Some(container)) = ContainerRecord::load(&self.ctx, self.id()) {
             let left = &mut self.leftovers;
-            let _ = engine::container::remove::take_apart(&self.ctx, &container, true, left);
+            let _ =
+                engine::container::remove::take_apart(&self.ctx, &container, removal.volumes, left);
         }
     }
 

@@ -13,7 +13,7 @@ use engine::container::birth::Host;
 use engine::container::record::ContainerRecord;
 use engine::container::state::{HealthStatus, ProcessRef};
 use engine::logs::{Settings, Writer};
-use engine::protocol::Reply;
+use engine::protocol::{After, Reply};
 use engine::trash::Leftovers;
 use engine::{Error, Result, events};
 use std::net::IpAddr;
@@ -26,7 +26,8 @@ pub(crate) struct Monitor {
     pub(crate) container: ContainerRecord,
     pub(crate) own: ProcessRef,
     pub(crate) host: Host,
-    pub(crate) listener: OwnedFd,
+    /// Gone at the end: whoever connects then hears at once that nobody is here.
+    pub(crate) listener: Option<OwnedFd>,
     pub(crate) clients: Clients,
     pub(crate) log: Writer,
     pub(crate) phase: Stage,
@@ -34,8 +35,8 @@ pub(crate) struct Monitor {
     pub(crate) restart_count: u32,
     /// Somebody asked for the end: the restart policy keeps still.
     pub(crate) stopped_by_user: bool,
-    /// The run that is being stopped is not the last: `--rm` keeps still.
-    pub(crate) restarting: bool,
+    /// What whoever stops the run wants to come after it.
+    pub(crate) then: After,
     /// The addresses of the last run, which the next one asks for again.
     pub(crate) addresses: Vec<(String, IpAddr)>,
     /// Clients (by id) that wait for the end of the run.
@@ -106,14 +107,14 @@ impl Monitor {
             own: itself.own,
             host: itself.host,
             container,
-            listener,
+            listener: Some(listener),
             clients: Clients::default(),
             log,
             phase: Stage::Ended,
             attempts: Attempts::default(),
             restart_count: 0,
             stopped_by_user: false,
-            restarting: false,
+            then: After::default(),
             addresses: Vec::new(),
             waiting: Vec::new(),
             buffer: Buffer::default(),
@@ -162,8 +163,8 @@ impl Monitor {
 
     fn interest(&self) -> Interest<'_> {
         let mut interest = Interest::default();
-        if !matches!(self.phase, Stage::Ended) {
-            interest.readable(self.listener.as_fd(), Who::Listener);
+        if let Some(listener) = &self.listener {
+            interest.readable(listener.as_fd(), Who::Listener);
         }
         let mut takes_input = false;
         match &self.phase {
@@ -294,7 +295,10 @@ impl Monitor {
     fn accept(&mut self) {
         // Mode 0600 keeps others out already, as long as nobody has bound the run root into a container of other users.
         let own = rustix::process::geteuid().as_raw();
-        while let Ok(Some(socket)) = sys::socket::accept(&self.listener) {
+        let Some(listener) = &self.listener else {
+            return;
+        };
+        while let Ok(Some(socket)) = sys::socket::accept(listener) {
             if sys::socket::peer_uid(&socket).is_ok_and(|uid| uid == own) {
                 self.clients.add(Channel::from(socket));
             }

@@ -3,7 +3,7 @@
 use crate::launch::chain;
 use crate::monitor::{Monitor, Stage};
 use engine::container::record::ContainerRecord;
-use engine::protocol::{Reply, Request};
+use engine::protocol::{After, Reply, Request};
 use engine::{Error, Result, events};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
@@ -66,8 +66,8 @@ impl Monitor {
             Request::Stop {
                 signal,
                 timeout,
-                restart,
-            } => match self.stop(signal.as_deref(), timeout, restart) {
+                then,
+            } => match self.stop(signal.as_deref(), timeout, then) {
                 Ok(true) => {
                     self.waiting.push(id);
                     return;
@@ -97,11 +97,14 @@ impl Monitor {
     }
 
     /// `true`: the answer comes when the run is over.
-    fn stop(&mut self, signal: Option<&str>, timeout: Option<u64>, restart: bool) -> Result<bool> {
+    fn stop(&mut self, signal: Option<&str>, timeout: Option<u64>, then: After) -> Result<bool> {
         let name = signal.unwrap_or(&self.container.stop_signal).to_owned();
         let signal = engine::container::kill::parse(&name)?;
         self.stopped_by_user = true;
-        self.restarting = restart;
+        // What is to be removed is removed, whoever else stops it.
+        if !matches!(self.then, After::Remove { .. }) {
+            self.then = then;
+        }
         let grace = timeout
             .or(self.container.spec.stop_timeout)
             .unwrap_or(GRACE);
@@ -139,7 +142,7 @@ impl Monitor {
                 );
                 Ok(signal)
             }
-            Stage::Waiting { .. } if ends => self.stop(None, None, false).map(|_| 0),
+            Stage::Waiting { .. } if ends => self.stop(None, None, After::AsMade).map(|_| 0),
             _ => Err(Error::NotRunning(self.container.name.clone())),
         }
     }

@@ -246,13 +246,14 @@ impl Run {
             // A frozen process takes no signal.
             let _ = self.thaw();
         }
-        let lost = self.external.is_none() && sys::disposition::is_lost(self.process.pid, signal);
-        self.signal(signal);
-        if signal != 9 {
-            // A signal the kernel drops, because the first process has no handler for it, is not worth waiting for.
-            let grace = if lost { Duration::ZERO } else { grace };
-            self.kill_at = Some(Instant::now() + grace);
+        if signal == 9 {
+            return self.signal(signal);
         }
+        // A signal the kernel drops, because the first process has no handler for it, is not worth waiting for.
+        let lost = self.external.is_none() && sys::disposition::is_lost(self.process.pid, signal);
+        let grace = if lost { Duration::ZERO } else { grace };
+        self.signal(signal);
+        self.kill_at = Some(Instant::now() + grace);
     }
 
     pub(crate) fn freeze(&mut self) -> Result<()> {

@@ -8,6 +8,7 @@ use crate::verb::{Run, Verb, verb};
 use clap::Args;
 use engine::container::names::resolve;
 use engine::container::remove::{RemoveOptions, remove};
+use std::collections::BTreeMap;
 
 pub(crate) const RM: Verb = verb::<Remove>(
     &["rm", "container rm", "container remove"],
@@ -51,29 +52,26 @@ impl Run for Remove {
             force: self.force,
             volumes: self.volumes,
         };
-        // With -f a container that is not there is told, and is no failure.
-        let (there, missing): (Vec<&String>, Vec<&String>) = match self.force {
-            true => self
-                .containers
-                .iter()
-                .partition(|name| exists(session, name)),
-            false => (self.containers.iter().collect(), Vec::new()),
-        };
-        for name in missing {
-            session.report(&engine::Error::NoSuchContainer(name.clone()).into());
+        let mut records = BTreeMap::new();
+        let mut names = Vec::new();
+        for name in &self.containers {
+            match super::find(session, name) {
+                // With -f a container that is not there is told, and is no failure.
+                Err(failure @ Failure::Engine(engine::Error::NoSuchContainer(_))) if self.force => {
+                    session.report(&failure);
+                    continue;
+                }
+                Ok(record) => drop(records.insert(name.as_str(), record)),
+                // Found out, and told, when it is its turn.
+                Err(_) => {}
+            }
+            names.push(name);
         }
-        session.each_at_once(&there, |ctx, name| {
-            Ok(remove(ctx, &resolve(ctx, name)?, options)?)
+        session.each_at_once(&names, |ctx, name| match records.get(name) {
+            Some(record) => Ok(remove(ctx, record, options)?),
+            None => Ok(remove(ctx, &resolve(ctx, name)?, options)?),
         })
     }
-}
-
-/// Any other trouble than its absence is found out, and told, when it is removed.
-fn exists(session: &Session, name: &str) -> bool {
-    !matches!(
-        super::find(session, name),
-        Err(Failure::Engine(engine::Error::NoSuchContainer(_)))
-    )
 }
 
 #[derive(Debug, Args)]

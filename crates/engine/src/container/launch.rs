@@ -172,12 +172,31 @@ pub(crate) fn ask(ctx: &Context, container: &ContainerRecord, request: &Request)
     }
 }
 
+/// Asks the monitor if it is there; `None` when it is not, or went before it answered.
+pub(crate) fn ask_if_there(
+    ctx: &Context,
+    container: &ContainerRecord,
+    request: &Request,
+) -> Result<Option<Reply>> {
+    let dir = ctx.layout.run_container(container.id.as_str());
+    let Ok(channel) = Channel::connect(&dir) else {
+        return Ok(None);
+    };
+    match say(&channel, request) {
+        Ok(Reply::Refused { message }) => Err(Error::Refused(message)),
+        other => Ok(other.ok()),
+    }
+}
+
 fn converse(ctx: &Context, container: &ContainerRecord, request: &Request) -> Result<Reply> {
-    let channel = connect(ctx, container)?;
+    say(&connect(ctx, container)?, request)
+}
+
+fn say(channel: &Channel, request: &Request) -> Result<Reply> {
     channel
         .send(request, &[])
         .map_err(Error::system("speak to the container's monitor"))?;
-    expect_reply(&channel)
+    expect_reply(channel)
 }
 
 /// A connection to the container's monitor, which is started anew when it was killed.
@@ -198,9 +217,12 @@ mod tests {
     use super::*;
     use crate::channel;
     use crate::container::record::Lifecycle;
+    use crate::container::remove::{RemoveOptions, remove, take_apart};
     use crate::container::state::{Phase, ProcessRef, RunState};
     use crate::container::stop::{StopOptions, stop};
     use crate::fixture::{container, context};
+    use crate::protocol::After;
+    use crate::trash::Leftovers;
     use model::container::ContainerSpec;
 
     fn as_if_running(ctx: &Context, id: &str) -> OwnedFd {
@@ -246,6 +268,57 @@ mod tests {
             });
             stop(&ctx, &web, &StopOptions::default()).unwrap();
         });
+    }
+
+    fn by_force() -> RemoveOptions {
+        RemoveOptions {
+            force: true,
+            volumes: true,
+        }
+    }
+
+    #[test]
+    fn one_that_runs_is_removed_by_its_monitor() {
+        let (_dir, ctx) = context();
+        let web = container(&ctx, "web", ContainerSpec::default());
+        let id = web.id.as_str();
+        let listener = as_if_running(&ctx, id);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                monitor(listener, |channel, request| {
+                    let Request::Stop { then, .. } = request else {
+                        panic!("{request:?}");
+                    };
+                    assert_eq!(then, After::Remove { volumes: true });
+                    let mut left = Leftovers::default();
+                    take_apart(&ctx, &web, true, &mut left).unwrap();
+                    channel.send(&Reply::Done, &[]).unwrap();
+                });
+            });
+            remove(&ctx, &web, by_force()).unwrap();
+        });
+        let lock = ctx.layout.lock("container", id);
+        assert!(!lock.exists(), "nothing is made of it again");
+    }
+
+    #[test]
+    fn what_a_monitor_leaves_undone_is_done_by_the_command() {
+        let (_dir, ctx) = context();
+        let web = container(&ctx, "web", ContainerSpec::default());
+        let id = web.id.as_str();
+        let listener = as_if_running(&ctx, id);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                monitor(listener, |channel, _| {
+                    // The container is dead, and the monitor killed before it could say so.
+                    std::fs::remove_dir_all(ctx.layout.run_container(id)).unwrap();
+                    drop(channel);
+                });
+            });
+            remove(&ctx, &web, by_force()).unwrap();
+        });
+        assert!(!ctx.layout.container(id).exists());
+        assert_eq!(crate::container::names::holder(&ctx, "web"), None);
     }
 
     #[test]

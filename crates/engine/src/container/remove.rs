@@ -1,11 +1,11 @@
 //! `rm`: out of sight by renames, deleted after.
 
-use super::names;
 use super::record::ContainerRecord;
 use super::state::State;
-use super::stop::{StopOptions, stop};
+use super::{launch, names};
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::protocol::{After, Request};
 use crate::trash::Leftovers;
 use crate::{events, volume};
 
@@ -17,13 +17,28 @@ pub struct RemoveOptions {
     pub volumes: bool,
 }
 
-/// Removes a container.
+/// Removes a container. Of one that runs, the monitor does it: it is the first to know that it has ended, and takes its groups,
+/// mounts and files apart when everybody has been answered.
 pub fn remove(ctx: &Context, container: &ContainerRecord, options: RemoveOptions) -> Result<()> {
     let id = container.id.as_str();
+    let removal = Request::Stop {
+        signal: Some("SIGKILL".into()),
+        timeout: Some(0),
+        then: After::Remove {
+            volumes: options.volumes,
+        },
+    };
     loop {
+        if options.force
+            && launch::ask_if_there(ctx, container, &removal)?.is_some()
+            && !ctx.layout.container(id).exists()
+        {
+            return Ok(());
+        }
         let lock = ContainerRecord::lock(ctx, id)?;
-        // With --rm the monitor may have removed it just now.
         let Some(fresh) = ContainerRecord::load(ctx, id)? else {
+            // A monitor has removed it just now, and its lock, which we made anew.
+            let _ = std::fs::remove_file(lock.path());
             return Ok(());
         };
         // A start holds the lock until the container runs: what does not run now does not while we hold it.
@@ -36,11 +51,11 @@ pub fn remove(ctx: &Context, container: &ContainerRecord, options: RemoveOptions
         if !options.force {
             return Err(Error::StillRunning { name: fresh.name });
         }
-        let at_once = StopOptions {
-            signal: Some("SIGKILL".into()),
-            timeout: Some(0),
-        };
-        stop(ctx, &fresh, &at_once)?;
+        // Its monitor was killed: a new one does it.
+        match launch::ask(ctx, &fresh, &removal) {
+            Ok(_) | Err(Error::NotRunning(_)) => {}
+            Err(e) => return Err(e),
+        }
     }
 }
 
@@ -59,16 +74,16 @@ pub fn take_apart(
     let _ = std::fs::remove_file(ctx.layout.lock("container", id));
     events::emit_container(ctx, "destroy", container, &[]);
     if volumes {
-        remove_anonymous_volumes(ctx, container);
+        remove_anonymous_volumes(ctx, container, leftovers);
     }
     Ok(())
 }
 
-fn remove_anonymous_volumes(ctx: &Context, container: &ContainerRecord) {
+fn remove_anonymous_volumes(ctx: &Context, container: &ContainerRecord, leftovers: &mut Leftovers) {
     for mount in container.mounts.iter().filter(|m| m.anonymous) {
         if let Some(name) = &mount.volume {
             // Another container may have taken it by --volumes-from; then it stays, as Docker leaves it.
-            let _ = volume::remove(ctx, name, true);
+            let _ = volume::take_apart(ctx, name, true, leftovers);
         }
     }
 }

@@ -7,7 +7,7 @@ use super::state::State;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::events;
-use crate::protocol::Request;
+use crate::protocol::{After, Request};
 
 #[derive(Debug, Clone, Default)]
 pub struct StopOptions {
@@ -19,15 +19,14 @@ pub struct StopOptions {
 
 /// Stops a container and returns when it has exited. One that does not run is stopped already.
 pub fn stop(ctx: &Context, container: &ContainerRecord, options: &StopOptions) -> Result<()> {
-    end(ctx, container, options, false)
+    end(ctx, container, options, After::AsMade)
 }
 
-/// `again`: it is started after, so `--rm` does not remove it.
 fn end(
     ctx: &Context,
     container: &ContainerRecord,
     options: &StopOptions,
-    again: bool,
+    then: After,
 ) -> Result<()> {
     let id = container.id.as_str();
     if let Some(signal) = &options.signal {
@@ -41,7 +40,7 @@ fn end(
     let request = Request::Stop {
         signal: options.signal.clone(),
         timeout: options.timeout,
-        restart: again,
+        then,
     };
     match launch::ask(ctx, container, &request) {
         // It ended by itself while we asked.
@@ -69,7 +68,7 @@ fn mark_stopped(ctx: &Context, container: &ContainerRecord) -> Result<()> {
 
 /// Stops and starts again, with the same network addresses where nobody else has taken them.
 pub fn restart(ctx: &Context, container: &ContainerRecord, options: &StopOptions) -> Result<()> {
-    end(ctx, container, options, true)?;
+    end(ctx, container, options, After::Start)?;
     start(ctx, container, StartOptions::default())?;
     events::emit_container(ctx, "restart", container, &[]);
     Ok(())
