@@ -6,6 +6,7 @@
 
 use crate::launch::chain;
 use crate::monitor::{Monitor, Stage};
+use crate::output::CHATTY;
 use crate::restart::{self, Ended};
 use engine::container::record::{ContainerRecord, Lifecycle};
 use engine::protocol::{After, Reply};
@@ -14,7 +15,7 @@ use engine::{Result, events};
 use std::time::{Duration, Instant};
 
 /// More than two pipes hold; only processes that outlived the first one could write more.
-const LEFT_OVER_MAX: usize = 1 << 20;
+const LEFT_OVER_MAX: usize = 3 * CHATTY;
 
 /// What goes with a run.
 struct Removal {
@@ -67,7 +68,7 @@ impl Monitor {
     fn take_left_over(&mut self) {
         let mut taken = 0;
         while taken < LEFT_OVER_MAX {
-            let length = self.copy_output(0) + self.copy_output(1);
+            let length = self.copy_once(0) + self.copy_once(1);
             if length == 0 {
                 return;
             }

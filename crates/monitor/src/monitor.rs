@@ -46,6 +46,9 @@ pub(crate) struct Monitor {
     pub(crate) leftovers: Leftovers,
 }
 
+/// Of one stream, before the others are looked at again.
+const TURN: usize = 1 << 20;
+
 /// What a monitor knows before it hears of its container.
 pub(crate) struct Itself {
     own: ProcessRef,
@@ -181,9 +184,7 @@ impl Monitor {
 
     fn handle(&mut self, who: Who) {
         match who {
-            Who::Output(slot) => {
-                self.copy_output(slot);
-            }
+            Who::Output(slot) => self.copy_output(slot),
             Who::Input => self.with_output(Output::push_input),
             Who::Process => self.run_over(),
             Who::Listener => self.accept(),
@@ -212,8 +213,19 @@ impl Monitor {
         }
     }
 
+    /// While the container writes on nobody asks the kernel whether it does, but everybody else has a turn now and then.
+    fn copy_output(&mut self, slot: usize) {
+        let mut taken = 0;
+        while taken < TURN && !self.clients.are_behind() {
+            match self.copy_once(slot) {
+                0 => return,
+                length => taken += length,
+            }
+        }
+    }
+
     /// One read from the container: to the log, and to whoever is attached.
-    pub(crate) fn copy_output(&mut self, slot: usize) -> usize {
+    pub(crate) fn copy_once(&mut self, slot: usize) -> usize {
         let Stage::Running(run) = &mut self.phase else {
             return 0;
         };

@@ -13,8 +13,10 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-/// A pipe gives at most what it holds.
+/// What a pipe holds as the kernel makes it.
 const BUFFER: usize = 64 * 1024;
+/// What the pipe of a container holds that writes faster than it is read: fewer changes from one process to the other.
+pub(crate) const CHATTY: usize = 1 << 20;
 
 /// One buffer for all copying, there while something is copied.
 #[derive(Debug, Default)]
@@ -42,6 +44,8 @@ pub(crate) struct Output {
     pending: Vec<u8>,
     close_when_written: bool,
     terminal: bool,
+    /// Its pipes were made as large as they get.
+    chatty: [bool; 2],
 }
 
 /// The container's own ends.
@@ -139,8 +143,14 @@ impl Output {
         } else {
             Stream::Stderr
         };
-        match rustix::io::read(fd, buffer) {
-            Ok(n) if n > 0 => Taken::Bytes(stream, n),
+        match rustix::io::read(fd, &mut *buffer) {
+            Ok(n) if n > 0 => {
+                if n == buffer.len() && !std::mem::replace(&mut self.chatty[slot], true) {
+                    // A limit of the host's may refuse it; then it stays as fast as it is.
+                    let _ = sys::pipe::grow(fd, CHATTY);
+                }
+                Taken::Bytes(stream, n)
+            }
             Err(Errno::AGAIN | Errno::INTR) => Taken::Nothing,
             // End of file, or EIO: nobody has the other side of the terminal open.
             _ => {
@@ -252,6 +262,23 @@ mod tests {
         rustix::io::write(&ends.stderr, b"err").unwrap();
         let ready = interest.wait().unwrap();
         assert_eq!(ready, [Who::Output(1)], "a closed stream wakes nobody up");
+    }
+
+    #[test]
+    fn the_pipe_of_one_that_writes_much_grows() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut output, ends) = Output::fifos(dir.path(), false).unwrap();
+        let size = || rustix::pipe::fcntl_getpipe_size(&ends.stdout).unwrap();
+        let mut buffer = Buffer::default();
+        let mut pass = |bytes: &[u8]| {
+            rustix::io::write(&ends.stdout, bytes).unwrap();
+            let taken = output.take(0, buffer.get());
+            assert!(matches!(taken, Taken::Bytes(Stream::Stdout, n) if n == bytes.len()));
+        };
+        pass(&[b'x'; BUFFER / 2]);
+        assert_eq!(size(), BUFFER);
+        pass(&[b'x'; BUFFER]);
+        assert_eq!(size(), CHATTY);
     }
 
     #[test]

@@ -168,6 +168,8 @@ impl Writer {
         }
         let older = |n: u32| PathBuf::from(format!("{}.{n}", self.path.display()));
         if self.settings.max_file > 1 {
+            // Not by a rename over it: ext4 would first write out the file that takes its place (auto_da_alloc).
+            let _ = std::fs::remove_file(older(self.settings.max_file - 1));
             for n in (1..self.settings.max_file - 1).rev() {
                 let _ = std::fs::rename(older(n), older(n + 1));
             }
