@@ -26,7 +26,9 @@ use crate::container::record::ContainerRecord;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use model::log::{LogConfig, LogDriver};
-use std::path::PathBuf;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 
 pub use reader::{Line, Query, Reader};
 pub use writer::Writer;
@@ -88,4 +90,9 @@ impl Settings {
 /// The directory of a container's log files.
 pub fn directory(ctx: &Context, container: &ContainerRecord) -> PathBuf {
     ctx.layout.container(container.id.as_str()).join("logs")
+}
+
+/// Nobody but root reads what containers say.
+fn make_directory(dir: &Path) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }

@@ -74,6 +74,8 @@ impl Reader {
             dir,
         };
         if query.follow {
+            // Its first line is to be seen at once, so it has to be there before.
+            let _ = super::make_directory(&reader.dir);
             reader.watch = Some(watch(&reader.dir, &ctx.layout.run_container(&reader.id))?);
         }
         reader.file = oldest(&reader.dir)?;

@@ -248,3 +248,14 @@ fn zeros_of_a_power_cut_are_cut_off() {
     assert_eq!(std::fs::metadata(&path).unwrap().len(), before);
     writer.repair().unwrap();
 }
+
+#[test]
+fn a_container_that_says_nothing_has_no_log_and_one_that_speaks_late_is_heard() {
+    let bench = bench(&[], LogDriver::Local);
+    let mut writer = bench.writer();
+    writer.repair().unwrap();
+    assert!(!directory(&bench.ctx, &bench.container).exists());
+    assert!(bench.lines(Query::default()).is_empty());
+    writer.write(Stream::Stdout, b"late\n").unwrap();
+    assert_eq!(bench.lines(Query::default()), ["late\n"]);
+}

@@ -4,9 +4,9 @@ use super::{Settings, Stream, frame, json};
 use crate::error::{Error, Result};
 use crate::timestamp::Timestamp;
 use model::log::LogDriver;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, IoSlice, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Docker cuts longer lines into parts of this size.
@@ -17,7 +17,7 @@ const JSON_LINE_MAX: usize = 16 * 1024;
 pub struct Writer {
     settings: Settings,
     path: PathBuf,
-    /// `None` with the driver `none`.
+    /// `None` with the driver `none`, and with `local` until there is something to write: many containers say nothing.
     file: Option<File>,
     written: u64,
     /// Unfinished lines, by stream (only `json-file` keeps lines whole).
@@ -34,15 +34,21 @@ impl Writer {
             written: 0,
             partial: Default::default(),
         };
-        if settings.driver != LogDriver::None {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(dir)
-                .map_err(Error::file("create", dir))?;
-            writer.reopen().map_err(Error::file("open", &writer.path))?;
+        let at_once = match settings.driver {
+            LogDriver::None => false,
+            // Log shippers look for it by its path.
+            LogDriver::JsonFile => true,
+            LogDriver::Local => writer.path.exists(),
+        };
+        if at_once {
+            writer.begin().map_err(Error::file("open", &writer.path))?;
         }
         Ok(writer)
+    }
+
+    fn begin(&mut self) -> io::Result<()> {
+        super::make_directory(self.path.parent().unwrap_or(Path::new("/")))?;
+        self.reopen()
     }
 
     fn reopen(&mut self) -> io::Result<()> {
@@ -79,7 +85,12 @@ impl Writer {
     pub fn write(&mut self, stream: Stream, bytes: &[u8]) -> io::Result<()> {
         match self.settings.driver {
             LogDriver::None => Ok(()),
-            LogDriver::Local => self.write_frame(stream, bytes),
+            LogDriver::Local => {
+                if self.file.is_none() {
+                    self.begin()?;
+                }
+                self.write_frame(stream, bytes)
+            }
             LogDriver::JsonFile => self.write_json(stream, bytes),
         }
     }
