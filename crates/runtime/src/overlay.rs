@@ -44,7 +44,6 @@ pub fn image_tree(layers: &[PathBuf], subpath: Option<&Path>) -> Result<OwnedFd,
     };
     match subpath {
         None => mount_detached(&overlay),
-        // Before Linux 6.15 only an attached mount can be cloned.
         Some(_) => Ok(aside(|| part(mount_attached(&overlay)?.as_fd(), subpath))?),
     }
 }
@@ -83,7 +82,7 @@ fn refused(cause: crate::Errno) -> InitError {
 pub(crate) fn detached(overlay: &Overlay) -> Result<OwnedFd, InitError> {
     let context = FsContext::open("overlay").because(refused)?;
     match configure(&context, overlay).and_then(|()| context.create(Flags::empty())) {
-        Err(e) if lacks_lowerdir_plus(&e) => aside(|| by_string(overlay, place(overlay)?)),
+        Err(e) if lacks_lowerdir_plus(&e) => aside(|| copy(&by_string(overlay, place(overlay)?)?)),
         other => other.because(|cause| failed(explain(&context, overlay), cause)),
     }
 }
@@ -229,16 +228,20 @@ fn escape(path: &Path) -> String {
     out
 }
 
-/// Makes a mount that must be attached to be made, in a mount namespace that ends with its thread, and detaches it from there.
+/// A copy of an attached mount, which stays attachable when the namespace ends.
+fn copy(attached: &OwnedFd) -> Result<OwnedFd, InitError> {
+    sys::mount::clone_tree(attached.as_fd(), c"", Recursion::None).because(refused)
+}
+
+/// Makes what only an attached mount can be made from, in a mount namespace that ends with its thread. What is made must be
+/// detached, by [`copy`] for one: before Linux 6.15 a detached mount cannot be cloned, so it is done once.
 fn aside(make: impl FnOnce() -> Result<OwnedFd, InitError> + Send) -> Result<OwnedFd, InitError> {
     let threads = sys::process::thread_count().because(refused)?;
     let made = std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
             sys::namespace::unshare(sys::namespace::flags::NEWNS).because(refused)?;
             sys::mount::set_root_propagation(Propagation::Private).because(refused)?;
-            let attached = make()?;
-            // A copy of the mount, which stays attachable when the namespace ends.
-            sys::mount::clone_tree(attached.as_fd(), c"", Recursion::None).because(refused)
+            make()
         });
         let gone = || failed(vec!["the thread for it ended".to_owned()], crate::Errno(11));
         thread.join().unwrap_or_else(|_| Err(gone()))
@@ -272,7 +275,7 @@ pub(crate) fn idmapped(overlay: &Overlay, userns: BorrowedFd<'_>) -> Result<Owne
         .and_then(|()| as_root_of(overlay, || context.create(Flags::empty()))?);
     match made {
         Ok(root) => Ok(root),
-        Err(e) if lacks_detached_layers(&e) => aside(|| mapped.mount_attached(overlay)),
+        Err(e) if lacks_detached_layers(&e) => aside(|| copy(&mapped.mount_attached(overlay)?)),
         Err(e) => Err(failed(explain(&context, overlay), e.into())),
     }
 }
@@ -286,9 +289,13 @@ fn as_root_of<T>(overlay: &Overlay, action: impl FnOnce() -> T) -> io::Result<T>
     sys::capability::with_fs_identity(uid, gid, action)
 }
 
-/// `lowerdir+` takes descriptors since Linux 6.13, of detached mounts since 6.15.
+/// Before Linux 6.13 fsconfig(2) calls a descriptor bad that was opened as a path only; then `lowerdir+` takes it, but not if it
+/// is on a detached mount, before 6.15.
 fn lacks_detached_layers(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(22)
+    matches!(
+        rustix::io::Errno::from_io_error(error),
+        Some(rustix::io::Errno::BADF | rustix::io::Errno::INVAL)
+    )
 }
 
 impl Mapped {
@@ -413,7 +420,7 @@ mod tests {
         };
         let userns = sys::userns::new(&map).unwrap();
         let mapped = Mapped::open(&overlay, userns.as_fd()).unwrap();
-        let root = aside(|| mapped.mount_attached(&overlay)).unwrap();
+        let root = aside(|| copy(&mapped.mount_attached(&overlay)?)).unwrap();
         let stat = rustix::fs::statat(&root, "old", rustix::fs::AtFlags::empty()).unwrap();
         assert_eq!((stat.st_uid, stat.st_gid), (400_000, 400_000));
         sys::capability::with_fs_identity(400_007, 400_000, || {
@@ -424,6 +431,15 @@ mod tests {
         assert_eq!(std::fs::metadata(dir.join("upper/new")).unwrap().uid(), 7);
         drop(root);
         std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    /// What Linux 6.1 and 6.12 answer to the better way, and 6.13.
+    #[test]
+    fn a_kernel_without_detached_layers_goes_the_other_way() {
+        for (number, other_way) in [(9, true), (22, true), (2, false), (1, false)] {
+            let answer = io::Error::from_raw_os_error(number);
+            assert_eq!(lacks_detached_layers(&answer), other_way, "{answer}");
+        }
     }
 
     #[test]
