@@ -246,12 +246,18 @@ fn program_of(id: u32) -> io::Result<OwnedFd> {
     bpf(BPF_PROG_GET_FD_BY_ID, &mut by_id).map(owned)
 }
 
-/// A device program that is attached to the group already, to be attached to another without loading it again.
-pub fn attached_device_program(group: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
-    match attached(group)?.first() {
-        Some(id) => program_of(*id).map(Some),
-        None => Ok(None),
+/// Attaches the device program that `keeper` has to another group, without loading it again; `false` where there is none to be had.
+pub fn attach_kept(keeper: BorrowedFd<'_>, group: BorrowedFd<'_>) -> io::Result<bool> {
+    let kept = attached(keeper).ok().and_then(|ids| ids.first().copied());
+    let Some((id, program)) = kept.and_then(|id| Some((id, program_of(id).ok()?))) else {
+        return Ok(false);
+    };
+    match attach(group, program.as_fd()) {
+        // The kernel refuses a program that is there already, as in a group that its container left behind.
+        Err(e) if e.raw_os_error() == Some(libc::EINVAL) && attached(group)?.contains(&id) => {}
+        done => done?,
     }
+    Ok(true)
 }
 
 #[cfg(test)]

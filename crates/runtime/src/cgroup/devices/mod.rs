@@ -63,8 +63,8 @@ pub(super) fn list_of_spec(resources: &LinuxResources) -> Result<Option<List>, E
 /// group, and attached from there to each container: microseconds in place of a verifier's run.
 fn attach_default(group: BorrowedFd<'_>, shared: &Path) -> std::io::Result<()> {
     let (keeper, _) = cgroupfs::make(shared)?;
-    if let Ok(Some(program)) = sys::bpf::attached_device_program(keeper.as_fd()) {
-        return sys::bpf::attach(group, program.as_fd());
+    if sys::bpf::attach_kept(keeper.as_fd(), group)? {
+        return Ok(());
     }
     let program = sys::bpf::load_device_program(&sys::bpf::device_program(&DEFAULT_RULES))?;
     sys::bpf::attach(keeper.as_fd(), program.as_fd())?;
@@ -127,4 +127,28 @@ fn write_v1(directory: &OwnedFd, path: &Path, rules: &[DeviceRule]) -> Result<()
     list.exceptions
         .iter()
         .try_for_each(|rule| write(exception, &rule.line()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A group that a killed container left behind has the program already.
+    #[test]
+    fn the_default_program_is_attached_once() {
+        let Some(mount) = crate::cgroup::hierarchies().unwrap().v2.clone() else {
+            return;
+        };
+        let parent = mount.join(format!("dockless-devices-{}", std::process::id()));
+        let (shared, path) = (parent.join(SHARED), parent.join("container"));
+        cgroupfs::make(&parent).unwrap();
+        let (group, _) = cgroupfs::make(&path).unwrap();
+        let outcome = [(); 3].map(|()| attach_default(group.as_fd(), &shared));
+        for directory in [&path, &shared, &parent] {
+            std::fs::remove_dir(directory).unwrap();
+        }
+        for attached in outcome {
+            attached.unwrap();
+        }
+    }
 }
