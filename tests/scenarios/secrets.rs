@@ -133,10 +133,9 @@ fn no_secret_is_seen_by_others(host: &Host) {
     assert!(told.is_empty(), "others can read the secret in {told:?}");
 }
 
+/// The standard library's search, which is optimised in every profile: all files of an image are looked through.
 fn has(bytes: &[u8], word: &str) -> bool {
-    bytes
-        .windows(word.len())
-        .any(|part| part == word.as_bytes())
+    String::from_utf8_lossy(bytes).contains(word)
 }
 
 /// Layers hold set-user-id programs, volumes data, records variables: none is to be reached by other users of the host.
