@@ -86,7 +86,10 @@ pub(crate) fn main(ctx: &Context, id: &str, command: Channel, adopting: bool) ->
     let Some(mut monitor) = monitor else {
         return 125;
     };
-    match monitor.run_loop() {
+    let looped = monitor.run_loop();
+    // What is left is deletion, after everybody has been answered: the next start comes first.
+    sys::sched::step_back();
+    match looped {
         Ok(()) => 0,
         Err(_) => 125,
     }
