@@ -26,6 +26,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The container's own ends of its streams.
 #[derive(Debug, Clone, Copy)]
@@ -62,7 +63,7 @@ pub struct Born {
 /// What a start needs of the host: had ahead, by a monitor that waits for its container to be made.
 #[derive(Debug)]
 pub struct Host {
-    hierarchies: runtime::Hierarchies,
+    hierarchies: Arc<runtime::Hierarchies>,
     /// The groups of most containers, without limits, until the first start takes them.
     groups: RefCell<Option<NewCgroup>>,
 }
@@ -70,7 +71,7 @@ pub struct Host {
 impl Host {
     pub fn look() -> Result<Self> {
         Ok(Self {
-            hierarchies: runtime::cgroup::hierarchies()?,
+            hierarchies: Arc::new(runtime::cgroup::hierarchies()?),
             groups: RefCell::new(None),
         })
     }

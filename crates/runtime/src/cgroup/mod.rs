@@ -37,6 +37,7 @@ use place::Origin;
 use std::cell::RefCell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use sys::cgroupfs::{self, Hierarchies};
 
@@ -66,7 +67,8 @@ pub(crate) struct V2Group {
 /// The groups of one container.
 #[derive(Debug)]
 pub struct Cgroup {
-    hierarchies: Hierarchies,
+    /// Shared: a monitor keeps them for its next run.
+    hierarchies: Arc<Hierarchies>,
     place: Place,
     v2: Option<V2Group>,
     v1: Vec<V1Group>,
@@ -96,7 +98,7 @@ impl Cgroup {
 
     /// The same on known hierarchies.
     pub fn place_on(
-        hierarchies: Hierarchies,
+        hierarchies: impl Into<Arc<Hierarchies>>,
         place: &Place,
         resources: Option<&LinuxResources>,
     ) -> Result<Self, Error> {
@@ -110,9 +112,9 @@ impl Cgroup {
         Ok(group)
     }
 
-    fn unmade(hierarchies: Hierarchies, place: Place) -> Self {
+    fn unmade(hierarchies: impl Into<Arc<Hierarchies>>, place: Place) -> Self {
         Self {
-            hierarchies,
+            hierarchies: hierarchies.into(),
             place,
             v2: None,
             v1: Vec::new(),

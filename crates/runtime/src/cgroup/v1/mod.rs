@@ -13,6 +13,7 @@ use super::{Cgroup, Error, Place, V1Group};
 use oci_spec::runtime::LinuxResources;
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::sync::Arc;
 use sys::cgroupfs::{self, Made};
 
 /// Made for every container: they count, and making them later would miss what was.
@@ -86,7 +87,8 @@ fn needed(group: &Cgroup, resources: &LinuxResources) -> Vec<&'static str> {
 }
 
 fn make_in(group: &mut Cgroup, wanted: &[&str]) -> Result<(), Error> {
-    for hierarchy in group.hierarchies.v1.clone() {
+    let hierarchies = Arc::clone(&group.hierarchies);
+    for hierarchy in &hierarchies.v1 {
         let has = |controller: &&str| hierarchy.controllers.iter().any(|c| c == controller);
         let known = group
             .v1
@@ -97,7 +99,7 @@ fn make_in(group: &mut Cgroup, wanted: &[&str]) -> Result<(), Error> {
         if known || !(all || wanted.iter().any(has)) {
             continue;
         }
-        let made = make_group(&hierarchy, &group.place)?;
+        let made = make_group(hierarchy, &group.place)?;
         group.v1.push(made);
     }
     Ok(())
