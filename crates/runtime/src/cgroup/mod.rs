@@ -144,29 +144,6 @@ impl Cgroup {
         Ok(())
     }
 
-    /// Gives groups that were made ahead the limits of the container they are for. `None`: they are not what it needs, and gone.
-    pub fn refit(
-        mut self,
-        place: &Place,
-        resources: &LinuxResources,
-    ) -> Result<Option<Self>, Error> {
-        if self.place != *place || devices::differs(resources) {
-            self.remove()?;
-            return Ok(None);
-        }
-        let fitted = limits::require(&self.hierarchies, resources)
-            .and_then(|()| v1::make_missing(&mut self, resources))
-            .and_then(|()| self.apply(resources));
-        match fitted {
-            Ok(()) => Ok(Some(self)),
-            Err(error) => {
-                // As in `place_on`.
-                let _ = self.remove();
-                Err(error)
-            }
-        }
-    }
-
     /// Hands over what holds the scope until init is in it.
     pub(crate) fn take_anchor(&self) -> Option<Anchor> {
         self.anchor.take()
@@ -210,6 +187,10 @@ impl Cgroup {
     /// The path below the hierarchies' roots, as it appears in /proc/PID/cgroup.
     pub fn path(&self) -> PathBuf {
         self.place.path().to_owned()
+    }
+
+    pub fn located(&self) -> &Place {
+        &self.place
     }
 
     pub fn hierarchies(&self) -> &Hierarchies {
