@@ -64,10 +64,15 @@ fn make_one(path: &Path, place: &Place) -> Result<Made, Error> {
     Ok(made)
 }
 
+/// Whether it was made for containers and nobody else.
+pub(super) fn is_marked(directory: &Path) -> bool {
+    cgroupfs::is_marked(directory, MARK)
+}
+
 /// Removes the marked groups above one that has gone, as far as they are empty.
 pub(super) fn remove(mount: &Path, group: &Path) {
     for directory in group.ancestors().skip(1) {
-        if directory == mount || !cgroupfs::is_marked(directory, MARK) {
+        if directory == mount || !is_marked(directory) {
             return;
         }
         // EBUSY: another container is in it.

@@ -6,6 +6,7 @@ use runtime::cgroup::{Cgroup, Error, OomEvent, OomWatch, Place};
 use std::path::PathBuf;
 
 crate::cases![
+    real_time_comes_down_from_parents_made_for_it,
     v1_files,
     updates_keep_the_rest,
     memory_and_swap_in_both_directions,
@@ -424,4 +425,36 @@ fn its_own_group_without_a_namespace() {
     if found.v2.is_some() && !found.v1.is_empty() {
         assert_eq!(ask("/sys/fs/cgroup/unified/cgroup.procs"), "1");
     }
+}
+
+/// Two containers in one new parent, whose real time is what they have together.
+fn real_time_comes_down_from_parents_made_for_it() {
+    let hierarchies = sys::cgroupfs::detect().unwrap();
+    let Some(cpu) = hierarchies.v1_with("cpu") else {
+        return;
+    };
+    if !cpu.mount.join("cpu.rt_runtime_us").exists() {
+        return;
+    }
+    let world = World::new();
+    let resources =
+        resources(serde_json::json!({"cpu": {"realtimeRuntime": 1000, "realtimePeriod": 100_000}}));
+    let parent = format!("{}-rt", world.parent);
+    let made = ["one", "two"].map(|name| {
+        let path = format!("{parent}/above/{name}");
+        let place = Place::of_spec(Some(path.as_ref()), "id").expect("a place");
+        Cgroup::place(&place, Some(&resources)).unwrap_or_else(|e| panic!("{}", chain(&e)))
+    });
+    let runtime = |below: &str| {
+        let group = cpu.mount.join(&parent).join(below);
+        text(group.join("cpu.rt_runtime_us")).trim().to_owned()
+    };
+    assert_eq!(runtime("above/one"), "1000");
+    // In the parents' own period, which is ten times as long.
+    assert_eq!(runtime("above"), "20000");
+    assert_eq!(runtime(""), "20000");
+    for group in made {
+        group.remove().unwrap();
+    }
+    assert!(!cpu.mount.join(&parent).exists());
 }

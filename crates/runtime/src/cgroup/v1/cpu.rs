@@ -1,6 +1,6 @@
 //! The cpu and cpuset controllers of v1.
 //!
-//! Source: kernel `scheduler/sched-bwc.rst`, `scheduler/sched-rt-group.rst`, `cgroup-v1/cpusets.rst`.
+//! Source: kernel `scheduler/sched-bwc.rst`, `cgroup-v1/cpusets.rst`.
 
 use super::limits::write;
 use crate::cgroup::{Cgroup, Error, V1Group};
@@ -13,7 +13,7 @@ pub(super) fn set(group: &Cgroup, cpu: &LinuxCpu) -> Result<Option<LinuxCpu>, Er
     let mut rest = cpu.clone();
     if let Some(v1) = group.v1_with("cpu") {
         set_bandwidth(v1, cpu)?;
-        set_real_time(v1, cpu)?;
+        super::real_time::set(v1, cpu)?;
         let numbers = [
             ("cpu.shares", nonzero(cpu.shares())),
             ("cpu.idle", cpu.idle()),
@@ -69,11 +69,4 @@ fn set_bandwidth(group: &V1Group, cpu: &LinuxCpu) -> Result<(), Error> {
         }
     }
     set_number(group, BURST, burst)
-}
-
-/// The kernel gives a group real time only from what its parent has and nobody else was given.
-fn set_real_time(group: &V1Group, cpu: &LinuxCpu) -> Result<(), Error> {
-    let runtime = cpu.realtime_runtime().filter(|runtime| *runtime != 0);
-    set_number(group, "cpu.rt_period_us", nonzero(cpu.realtime_period()))?;
-    set_number(group, "cpu.rt_runtime_us", runtime)
 }

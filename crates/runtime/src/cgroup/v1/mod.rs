@@ -6,6 +6,7 @@ mod block_io;
 mod cpu;
 mod limits;
 mod memory;
+mod real_time;
 
 pub(super) use limits::apply as apply_limits;
 
