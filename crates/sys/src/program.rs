@@ -93,6 +93,25 @@ pub fn dup_onto(fd: BorrowedFd<'_>, target: i32) -> io::Result<()> {
     }
 }
 
+/// The number of this process's session keyring, by which two processes can tell whether they share it; see keyctl(2).
+pub fn session_keyring() -> io::Result<i32> {
+    const KEYCTL_GET_KEYRING_ID: libc::c_int = 0;
+    const KEY_SPEC_SESSION_KEYRING: libc::c_int = -3;
+    // SAFETY: integers only; nothing is created.
+    let number = unsafe {
+        libc::syscall(
+            libc::SYS_keyctl,
+            KEYCTL_GET_KEYRING_ID,
+            KEY_SPEC_SESSION_KEYRING,
+            0,
+        )
+    };
+    match number {
+        -1 => Err(io::Error::last_os_error()),
+        number => Ok(number as i32),
+    }
+}
+
 /// A new anonymous session keyring, so that the keys of the host's session stay out of reach; see keyctl(2).
 pub fn join_new_session_keyring() -> io::Result<()> {
     const KEYCTL_JOIN_SESSION_KEYRING: libc::c_int = 1;

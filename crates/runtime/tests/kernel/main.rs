@@ -12,6 +12,7 @@ mod gate;
 mod hooks;
 mod hostile;
 mod isolation;
+mod launch;
 mod limits;
 mod mounts;
 mod netdev;
@@ -53,6 +54,7 @@ fn all() -> Vec<Case> {
         hooks::CASES,
         hostile::CASES,
         isolation::CASES,
+        launch::CASES,
         limits::CASES,
         mounts::CASES,
         netdev::CASES,

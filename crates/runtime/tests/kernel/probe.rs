@@ -97,6 +97,10 @@ pub(crate) fn run(args: &[String]) -> i32 {
             "{:o}",
             rustix::process::umask(Mode::empty()).bits()
         )),
+        "keyring" => match sys::program::session_keyring() {
+            Ok(number) => say(number),
+            Err(e) => say(format!("errno {}", e.raw_os_error().unwrap_or(-1))),
+        },
         "sigpipe" => say(ignored_signals()),
         other => {
             say(format!("unknown {other:?}"));

@@ -87,6 +87,8 @@ pub(crate) struct Wish<'a> {
     pub(crate) state: Option<State>,
     pub(crate) limits: runtime::Limits,
     pub(crate) gate: runtime::Gate<'a>,
+    pub(crate) entry: runtime::Entry,
+    pub(crate) keyring: runtime::Keyring,
     /// The last word about the spec.
     pub(crate) edit: Box<dyn Fn(&mut Spec) + 'a>,
 }
@@ -127,6 +129,8 @@ impl Default for Wish<'_> {
             state: None,
             limits: runtime::Limits::default(),
             gate: runtime::Gate::default(),
+            entry: runtime::Entry::default(),
+            keyring: runtime::Keyring::default(),
             edit: Box::new(|_| ()),
         }
     }
@@ -223,6 +227,8 @@ impl World {
                 state: wish.state.as_ref(),
                 limits: wish.limits,
                 gate: wish.gate,
+                entry: wish.entry,
+                keyring: wish.keyring,
                 ..runtime::Launch::default()
             },
         })?;
