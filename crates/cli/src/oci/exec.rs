@@ -195,15 +195,7 @@ fn add_capabilities(process: &mut Process, given: &Given) -> Result<(), Failure>
     sets.set_bounding(with(sets.bounding()));
     sets.set_effective(with(sets.effective()));
     sets.set_permitted(with(sets.permitted()));
-    // Ambient ones must be inheritable as well, which these are only where the container's are.
-    if sets
-        .inheritable()
-        .as_ref()
-        .is_some_and(|set| !set.is_empty())
-    {
-        sets.set_inheritable(with(sets.inheritable()));
-        sets.set_ambient(with(sets.ambient()));
-    }
+    // Not the inheritable ones, which a program of the image could take on (CVE-2022-29162), and without them no ambient ones.
     process.set_capabilities(Some(sets));
     Ok(())
 }

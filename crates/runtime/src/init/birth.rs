@@ -13,7 +13,8 @@ use crate::scheduling;
 use crate::seccomp::Filter;
 use crate::users::{self, Identity};
 use oci_spec::runtime::{Hooks, Linux, Process};
-use rustix::fs::{FileType, OFlags};
+use rustix::fs::{FileType, Gid, OFlags, Uid};
+use rustix::io::Errno;
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -162,7 +163,7 @@ fn connect_stdio(birth: &Birth<'_>, identity: &Identity) -> Result<(), InitError
     let error = |cause| InitError::Stdio { cause };
     if let Some(terminal) = birth.terminal {
         sys::tty::take_control(terminal).because(error)?;
-        give_to(terminal, identity.uid).because(error)?;
+        give_to(terminal, identity).because(error)?;
         for number in 0..3 {
             sys::program::dup_onto(terminal, number).because(error)?;
         }
@@ -182,30 +183,33 @@ fn connect_stdio(birth: &Birth<'_>, identity: &Identity) -> Result<(), InitError
     let moved = [stdin, stdout, stderr].map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 3));
     for (number, fd) in moved.into_iter().enumerate() {
         let fd = fd.because(error)?;
-        give_to(fd.as_fd(), identity.uid).because(error)?;
+        give_to(fd.as_fd(), identity).because(error)?;
         sys::program::dup_onto(fd.as_fd(), number as i32).because(error)?;
     }
     Ok(())
 }
 
 /// FIFOs and terminals only: files, devices and sockets are somebody else's.
-fn give_to(fd: BorrowedFd<'_>, uid: u32) -> std::io::Result<()> {
+fn give_to(fd: BorrowedFd<'_>, identity: &Identity) -> std::io::Result<()> {
     let stat = rustix::fs::fstat(fd)?;
-    let ours = match FileType::from_raw_mode(stat.st_mode) {
-        FileType::Fifo => true,
-        FileType::CharacterDevice => rustix::termios::isatty(fd),
-        _ => false,
+    let gid = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Fifo => Some(identity.gid),
+        // Its group says who may write to terminals: that of the devpts mount.
+        FileType::CharacterDevice if rustix::termios::isatty(fd) => None,
+        _ => return Ok(()),
     };
-    if ours && stat.st_uid != uid {
-        match rustix::fs::fchown(fd, Some(rustix::fs::Uid::from_raw(uid)), None) {
-            // A stream whose file system keeps no owners stays usable by descriptor.
-            Ok(())
-            | Err(rustix::io::Errno::PERM | rustix::io::Errno::INVAL | rustix::io::Errno::ROFS) => {
-            }
-            Err(e) => return Err(e.into()),
-        }
+    if stat.st_uid == identity.uid && gid.is_none_or(|gid| gid == stat.st_gid) {
+        return Ok(());
     }
-    Ok(())
+    match rustix::fs::fchown(
+        fd,
+        Some(Uid::from_raw(identity.uid)),
+        gid.map(Gid::from_raw),
+    ) {
+        // A stream whose file system keeps no owners stays usable by descriptor.
+        Ok(()) | Err(Errno::PERM | Errno::INVAL | Errno::ROFS) => Ok(()),
+        Err(e) => Err(e.into()),
+    }
 }
 
 /// Looked up without magic links, and checked afterwards: a working directory of `/proc/self/fd/7` once led to the host
