@@ -23,6 +23,7 @@ mod logs;
 mod mistakes;
 mod network;
 mod oci;
+mod oci_annotations;
 mod oci_callers;
 mod prune;
 mod restart;
@@ -48,6 +49,7 @@ fn main() -> std::process::ExitCode {
         images::ALL,
         oci_callers::ALL,
         oci::ALL,
+        oci_annotations::ALL,
         hostile::ALL,
         secrets::ALL,
         run::ALL,

@@ -34,7 +34,7 @@ impl<'a> Bench<'a> {
     }
 
     /// Writes `config.json`: this command, and what `change` makes of the rest.
-    fn configure(&self, args: &[&str], change: impl FnOnce(&mut Value)) {
+    pub(crate) fn configure(&self, args: &[&str], change: impl FnOnce(&mut Value)) {
         let mut config = config(args);
         change(&mut config);
         std::fs::write(self.bundle.join("config.json"), config.to_string()).expect("a file");
@@ -44,19 +44,26 @@ impl<'a> Bench<'a> {
         self.host.folder("containers")
     }
 
-    fn runc(&self, words: &str) -> Call {
+    pub(crate) fn runc(&self, words: &str) -> Call {
         let root = self.root();
         let line = format!("--root {} {words}", root.display());
         self.host.call("runc", &line).dir(&self.bundle)
     }
 
-    /// A call whose container keeps its streams: they are files, so that nobody waits for their end.
-    fn aside(&self, words: &str) -> Call {
-        let script = format!(
-            "{} --root {} {words} </dev/null >>out 2>err || {{ code=$?; cat err; exit $code; }}",
+    /// The same for a shell.
+    pub(crate) fn runc_line(&self, words: &str) -> String {
+        format!(
+            "{} --root {} {words}",
             self.host.program("runc").display(),
             self.root().display()
-        );
+        )
+    }
+
+    /// A call whose container keeps its streams: they are files, so that nobody waits for their end.
+    fn aside(&self, words: &str) -> Call {
+        let line = self.runc_line(words);
+        let script =
+            format!("{line} </dev/null >>out 2>err || {{ code=$?; cat err; exit $code; }}");
         Call::tool(Path::new("sh"), "-c")
             .arg(script)
             .dir(&self.bundle)

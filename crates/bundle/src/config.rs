@@ -3,6 +3,7 @@
 //! Source: runtime-spec `bundle.md`, `config.md` "Root", "Mounts".
 
 use crate::error::{Error, Result};
+use crate::groups;
 use oci_spec::runtime::Spec;
 use std::path::{Path, PathBuf};
 
@@ -38,7 +39,8 @@ impl Bundle {
         let (spec, mut warnings) = (parsed.value, parsed.warnings);
         runtime::validate(&spec)?;
         warnings.extend(runtime::validate::warnings(&spec));
-        let (spec, rootfs) = settle(spec, &directory, &path)?;
+        let (mut spec, rootfs) = settle(spec, &directory, &path)?;
+        groups::keep(&mut spec);
         if !rootfs.is_dir() {
             return Err(Error::NoRoot(rootfs));
         }

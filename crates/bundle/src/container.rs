@@ -1,6 +1,7 @@
 //! A container that was made: its directory, its record, and how the kernel says it is.
 
 use crate::error::{Error, Result};
+use crate::groups;
 use crate::record::{self, Record};
 use crate::state::{State, Status};
 use oci_spec::runtime::Spec;
@@ -103,10 +104,11 @@ impl Container {
     pub fn spec(&self) -> Result<Spec> {
         let path = self.directory.join(record::CONFIG);
         let text = std::fs::read(&path).map_err(Error::file("read", &path))?;
-        let parsed = oci::spec::parse(&text);
-        parsed
-            .map(|parsed| parsed.value)
-            .map_err(|source| Error::Config { path, source })
+        let mut spec = oci::spec::parse(&text)
+            .map_err(|source| Error::Config { path, source })?
+            .value;
+        groups::keep(&mut spec);
+        Ok(spec)
     }
 }
 

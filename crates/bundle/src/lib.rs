@@ -10,6 +10,7 @@ pub mod create;
 pub mod delete;
 mod error;
 pub mod exec;
+mod groups;
 mod hooks;
 pub mod kill;
 pub mod pause;

@@ -27,8 +27,7 @@ pub fn features() -> Features {
             "org.opencontainers.runc.checkpoint.enabled".to_owned(),
             "false".to_owned(),
         )])))
-        // No annotation changes what this runtime does.
-        .set_potentially_unsafe_config_annotations(Some(Vec::new()));
+        .set_potentially_unsafe_config_annotations(Some(words([crate::annotations::PREFIX])));
     features
 }
 

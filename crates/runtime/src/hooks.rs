@@ -4,10 +4,12 @@
 //! namespaces by the caller, the others by init. `Poststart` and `Poststop` belong to whoever starts and deletes: [`run`].
 //! Source: runtime-spec `config.md` "POSIX-platform Hooks", `runtime.md` "Lifecycle" and "State".
 
+use crate::annotations;
 use crate::error::Errno;
 use oci_spec::runtime::{ContainerState, Hook, Hooks};
 use serde::{Deserialize, Serialize};
 use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -114,6 +116,13 @@ pub enum Error {
         seconds: i64,
         said: String,
     },
+    #[error("cannot open {} for what the {kind} hooks write, which an annotation asks for", path.display())]
+    Output {
+        kind: HookKind,
+        path: PathBuf,
+        #[source]
+        cause: Errno,
+    },
     #[error("a string of the {kind} hook {} holds a zero byte", path.display())]
     ZeroByte { kind: HookKind, path: PathBuf },
     #[error("the container's state for its {kind} hooks is no JSON: {message}")]
@@ -130,14 +139,20 @@ fn quote(said: &str) -> String {
 
 /// Runs the hooks of one kind in their order, in the bundle; the first that fails ends it.
 pub fn run(kind: HookKind, hooks: &Hooks, state: &State) -> Result<(), Error> {
-    run_in(kind, hooks, state, &Surroundings::caller(state))
+    if kind.of(hooks).is_empty() {
+        return Ok(());
+    }
+    let surroundings = Surroundings::caller(state).with_outputs(kind, state)?;
+    run_in(kind, hooks, state, &surroundings)
 }
 
 /// The same for those whose failure stops nothing (`Poststop`): all run, and all that failed is told.
 pub fn run_all(kind: HookKind, hooks: &Hooks, state: &State) -> Vec<Error> {
-    let surroundings = Surroundings::caller(state);
-    let text = match describe(kind, state) {
-        Ok(text) => text,
+    let prepared = Surroundings::caller(state)
+        .with_outputs(kind, state)
+        .and_then(|surroundings| Ok((surroundings, describe(kind, state)?)));
+    let (surroundings, text) = match prepared {
+        Ok(prepared) => prepared,
         Err(error) => return vec![error],
     };
     kind.of(hooks)
@@ -151,6 +166,8 @@ pub fn run_all(kind: HookKind, hooks: &Hooks, state: &State) -> Vec<Error> {
 pub(crate) struct Surroundings {
     pub(crate) env: Vec<CString>,
     pub(crate) directory: Option<PathBuf>,
+    pub(crate) stdout: Option<OwnedFd>,
+    pub(crate) stderr: Option<OwnedFd>,
 }
 
 impl Surroundings {
@@ -160,7 +177,34 @@ impl Surroundings {
         Self {
             env: sys::role::inherited_env(),
             directory: bundle.is_absolute().then(|| bundle.clone()),
+            stdout: None,
+            stderr: None,
         }
+    }
+
+    /// With the files that annotations name for the output. Only for hooks of the runtime's own namespaces: in the container's the
+    /// names would be others, and an open file of the host's a way out.
+    fn with_outputs(mut self, kind: HookKind, state: &State) -> Result<Self, Error> {
+        let open = |name: &str| {
+            let path = annotations::text(state.annotations(), name).map(PathBuf::from);
+            path.map(|path| open_output(kind, path)).transpose()
+        };
+        self.stdout = open(annotations::HOOKS_STDOUT)?;
+        self.stderr = open(annotations::HOOKS_STDERR)?;
+        Ok(self)
+    }
+}
+
+fn open_output(kind: HookKind, path: PathBuf) -> Result<OwnedFd, Error> {
+    use rustix::fs::{Mode, OFlags};
+    let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::APPEND | OFlags::CLOEXEC;
+    match rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR) {
+        Ok(file) => Ok(file),
+        Err(e) => Err(Error::Output {
+            kind,
+            path,
+            cause: e.into(),
+        }),
     }
 }
 
@@ -220,6 +264,8 @@ fn run_one(
         directory: directory.as_deref(),
         input: state,
         timeout: limit(hook),
+        stdout: surroundings.stdout.as_ref().map(AsFd::as_fd),
+        stderr: surroundings.stderr.as_ref().map(AsFd::as_fd),
     })
     .map_err(|e| Error::Execute {
         kind,
@@ -348,6 +394,42 @@ mod tests {
             failure(missing).to_string(),
             "cannot execute the poststart hook /no/such"
         );
+    }
+
+    #[test]
+    fn annotations_say_where_the_output_goes() {
+        let directory = std::env::temp_dir().join(format!("hooks-{}", std::process::id()));
+        std::fs::create_dir(&directory).unwrap();
+        let (out, err) = (directory.join("out"), directory.join("err"));
+        let mut state = state();
+        let named =
+            |name: &str, path: &std::path::Path| (name.to_owned(), path.display().to_string());
+        state.set_annotations(Some(
+            [
+                named("run.oci.hooks.stdout", &out),
+                named("run.oci.hooks.stderr", &err),
+            ]
+            .into(),
+        ));
+        let list = hooks(vec![hook("echo 1; echo 2 >&2"), hook("echo 3; exit 1")]);
+        let error = run(HookKind::Poststart, &list, &state).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the poststart hook failed with exit code 1: /bin/sh"
+        );
+        let read = |path| std::fs::read_to_string(path).unwrap();
+        assert_eq!(
+            (read(&out).as_str(), read(&err).as_str()),
+            ("1\n3\n", "2\n")
+        );
+        state.set_annotations(Some([named("run.oci.hooks.stdout", &directory)].into()));
+        let error = run(HookKind::Poststart, &list, &state).unwrap_err();
+        assert!(matches!(error, Error::Output { .. }), "{error}");
+        assert!(
+            run(HookKind::Poststop, &list, &state).is_ok(),
+            "no hooks, no files"
+        );
+        std::fs::remove_dir_all(&directory).unwrap();
     }
 
     #[test]

@@ -13,6 +13,7 @@
 //! copy of the caller; a caller with threads starts a role of its own by `sys::role` first.
 //! Source: OCI runtime-spec; the order in init is argued step by step in `init`.
 
+pub mod annotations;
 pub mod cgroup;
 pub mod defaults;
 mod error;

@@ -146,6 +146,13 @@ pub(crate) fn check(profile: &LinuxSeccomp) -> Result<(), Error> {
     }
 }
 
+/// Whether a call of this name exists on any architecture we have a table of: profiles are written for several.
+pub(crate) fn is_known(syscall: &str) -> bool {
+    [Arch::X86_64, Arch::X32, Arch::I386, Arch::Aarch64]
+        .iter()
+        .any(|arch| arch.number(syscall).is_some())
+}
+
 /// Compiles a profile of the OCI spec.
 pub fn compile(profile: &LinuxSeccomp) -> Result<Program, Error> {
     check(profile)?;

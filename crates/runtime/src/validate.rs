@@ -105,6 +105,10 @@ pub enum Error {
     },
     #[error("linux.seccomp: {0}")]
     Seccomp(String),
+    #[error(
+        "linux.seccomp: {0:?} is no system call that this runtime knows, which the annotation run.oci.seccomp_fail_unknown_syscall makes an error"
+    )]
+    UnknownSyscall(String),
 }
 
 /// The first thing that is wrong.
@@ -121,7 +125,11 @@ pub fn validate(spec: &Spec) -> Result<(), Error> {
     if let Some(described) = spec.process() {
         process(described)?;
     }
-    linux::check(spec)
+    linux::check(spec)?;
+    if crate::annotations::refuses_unknown_syscalls(spec) {
+        linux::only_known_syscalls(spec)?;
+    }
+    Ok(())
 }
 
 /// What is worth a warning and no refusal.

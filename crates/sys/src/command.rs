@@ -26,6 +26,9 @@ pub struct Command<'a> {
     /// What it finds on its standard input; nothing to [`run_on`].
     pub input: &'a [u8],
     pub timeout: Option<Duration>,
+    /// Where [`run`] lets it write to, instead of keeping what it says; nothing to [`run_on`].
+    pub stdout: Option<BorrowedFd<'a>>,
+    pub stderr: Option<BorrowedFd<'a>>,
 }
 
 /// How it went.
@@ -53,12 +56,14 @@ pub fn run(command: &Command<'_>) -> io::Result<Ended> {
     let input = text(command.input)?;
     let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
     rustix::io::ioctl_fionbio(&reader, true)?;
+    let stdout = command.stdout.unwrap_or(writer.as_fd());
+    let stderr = command.stderr.unwrap_or(writer.as_fd());
     let child = vfork::start(&Birth {
         executable: Executable::Path(command.path),
         argv: command.argv,
         env: command.env,
         directory: command.directory,
-        fds: vec![(input.as_fd(), 0), (writer.as_fd(), 1), (writer.as_fd(), 2)],
+        fds: vec![(input.as_fd(), 0), (stdout, 1), (stderr, 2)],
         session: Session::Own,
     })?;
     drop(writer);
@@ -152,6 +157,8 @@ mod tests {
             directory: Some(c"/usr"),
             input,
             timeout,
+            stdout: None,
+            stderr: None,
         })
         .unwrap()
     }
@@ -223,6 +230,8 @@ mod tests {
             directory: None,
             input: b"",
             timeout: None,
+            stdout: None,
+            stderr: None,
         })
         .unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::ENOENT));

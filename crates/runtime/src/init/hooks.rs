@@ -80,6 +80,8 @@ pub(super) fn before_command(
             .filter_map(|variable| CString::new(variable.as_str()).ok())
             .collect(),
         directory: None,
+        stdout: None,
+        stderr: None,
     };
     Ok(hooks::run_in(
         HookKind::StartContainer,

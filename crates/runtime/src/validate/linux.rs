@@ -257,6 +257,23 @@ fn policies(linux: &Linux) -> Result<(), Error> {
     Ok(())
 }
 
+/// For profiles whose writer wants to hear of a misspelt name; left out, it would stay allowed or forbidden by the default.
+pub(super) fn only_known_syscalls(spec: &Spec) -> Result<(), Error> {
+    let profile = spec
+        .linux()
+        .as_ref()
+        .and_then(|linux| linux.seccomp().as_ref());
+    let rules = profile.and_then(|profile| profile.syscalls().as_deref());
+    let mut names = rules
+        .unwrap_or_default()
+        .iter()
+        .flat_map(|rule| rule.names());
+    match names.find(|name| !crate::seccomp::is_known(name)) {
+        Some(name) => Err(Error::UnknownSyscall(name.clone())),
+        None => Ok(()),
+    }
+}
+
 fn memory_policy(policy: &LinuxMemoryPolicy) -> Result<(), Error> {
     use MemoryPolicyModeType::{MpolDefault, MpolLocal, MpolPreferred};
     let mode = policy.mode();

@@ -366,6 +366,23 @@ fn the_rest_of_linux() {
 }
 
 #[test]
+fn unknown_system_calls_are_an_error_on_request() {
+    let asked = |value: &str, name: &str| {
+        validate(&spec(&format!(
+            r#"{{"ociVersion":"1.2.0","root":{{"path":"/"}},"annotations":{{"run.oci.seccomp_fail_unknown_syscall":"{value}"}},
+            "linux":{{"seccomp":{{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{{"names":["{name}"],"action":"SCMP_ACT_ERRNO"}}]}}}}}}"#
+        )))
+    };
+    assert_eq!(
+        asked("1", "raed").unwrap_err(),
+        Error::UnknownSyscall("raed".to_owned())
+    );
+    asked("0", "raed").unwrap();
+    // One that only another architecture has.
+    asked("1", "chown32").unwrap();
+}
+
+#[test]
 fn seccomp_profiles() {
     let profile = |rest: &str| {
         told(

@@ -158,6 +158,8 @@ impl External {
             directory: None,
             input: &[],
             timeout: Some(TIMEOUT),
+            stdout: None,
+            stderr: None,
         };
         let null = null().map_err(Error::system("open /dev/null"))?;
         let streams = streams.unwrap_or([null.as_fd(), null.as_fd(), null.as_fd()]);
