@@ -24,6 +24,7 @@ mod mistakes;
 mod network;
 mod oci;
 mod oci_annotations;
+mod oci_attached;
 mod oci_callers;
 mod prune;
 mod restart;
@@ -50,6 +51,7 @@ fn main() -> std::process::ExitCode {
         oci_callers::ALL,
         oci::ALL,
         oci_annotations::ALL,
+        oci_attached::ALL,
         hostile::ALL,
         secrets::ALL,
         run::ALL,

@@ -12,6 +12,7 @@ scenarios!(
     what_cannot_start_says_why_on_both_channels,
     run_passes_streams_descriptors_and_the_exit_code,
     a_further_process_is_described_by_flags_or_by_a_file,
+    a_further_process_has_a_right_more_and_nothing_to_pass_on,
     the_master_of_a_terminal_goes_to_the_console_socket,
     limits_are_changed_and_usage_is_told,
     hooks_are_told_the_state_at_every_turn,
@@ -40,7 +41,7 @@ impl<'a> Bench<'a> {
         std::fs::write(self.bundle.join("config.json"), config.to_string()).expect("a file");
     }
 
-    fn root(&self) -> PathBuf {
+    pub(crate) fn root(&self) -> PathBuf {
         self.host.folder("containers")
     }
 
@@ -60,7 +61,7 @@ impl<'a> Bench<'a> {
     }
 
     /// A call whose container keeps its streams: they are files, so that nobody waits for their end.
-    fn aside(&self, words: &str) -> Call {
+    pub(crate) fn aside(&self, words: &str) -> Call {
         let line = self.runc_line(words);
         let script =
             format!("{line} </dev/null >>out 2>err || {{ code=$?; cat err; exit $code; }}");
@@ -96,7 +97,7 @@ pub(crate) fn root_file_system(root: &Path) {
     std::fs::copy("/bin/busybox", root.join("bin/busybox")).expect("busybox-static");
     for name in [
         "sh", "cat", "echo", "sleep", "true", "id", "env", "ls", "tty", "stty", "pwd", "kill",
-        "readlink",
+        "readlink", "stat",
     ] {
         std::os::unix::fs::symlink("busybox", root.join("bin").join(name)).expect("a link");
     }
@@ -257,6 +258,11 @@ fn what_cannot_start_says_why_on_both_channels(host: &Host) {
 
 fn run_passes_streams_descriptors_and_the_exit_code(host: &Host) {
     let bench = Bench::new(host);
+    // A pipe is the process's own, so that it can be opened again by name.
+    bench.configure(&["stat", "-Lc", "%u:%g", "/proc/self/fd/1"], |config| {
+        config["process"]["user"] = json!({"uid": 7, "gid": 8});
+    });
+    assert_eq!(bench.runc("run owns-its-output").ok(), "7:8");
     bench.configure(&["sh", "-c", "cat; echo to-stderr >&2; exit 7"], |_| {});
     let said = bench.runc("run passes-on").stdin("from outside").fails(7);
     assert_eq!(
@@ -364,6 +370,30 @@ fn a_further_process_is_described_by_flags_or_by_a_file(host: &Host) {
     bench.runc("resume is-entered").fails(1);
     bench.runc("delete --force is-entered").ok();
     assert_eq!(kernel::cgroups_with("is-entered").len(), 0);
+}
+
+fn a_further_process_has_a_right_more_and_nothing_to_pass_on(host: &Host) {
+    let bench = Bench::new(host);
+    bench.configure(&["sleep", "1000"], |config| {
+        let sets = &mut config["process"]["capabilities"];
+        sets["inheritable"] = json!(["CAP_CHOWN"]);
+        sets["ambient"] = json!(["CAP_CHOWN"]);
+    });
+    bench.aside("run -d has-rights").ok();
+    let sets = |flags: &str| {
+        let words = format!("exec {flags} has-rights cat /proc/self/status");
+        let status = bench.runc(&words).ok();
+        ["CapInh", "CapAmb", "CapEff", "CapBnd"].map(|name| {
+            let line = status.lines().find(|line| line.starts_with(name));
+            let number = line.and_then(|line| line.split_whitespace().nth(1));
+            u64::from_str_radix(number.expect("a set"), 16).expect("a number")
+        })
+    };
+    // CAP_CHOWN is 0, CAP_KILL 5, CAP_SETGID 6, CAP_SETUID 7, CAP_SYSLOG 34.
+    assert_eq!(sets(""), [1, 1, 0xe1, 0xe1]);
+    let more = 0xe1 | 1 << 34;
+    assert_eq!(sets("--cap CAP_SYSLOG"), [1, 1, more, more]);
+    bench.runc("delete -f has-rights").ok();
 }
 
 fn the_master_of_a_terminal_goes_to_the_console_socket(host: &Host) {
@@ -518,6 +548,27 @@ fn hooks_are_told_the_state_at_every_turn(host: &Host) {
     assert!(seen.iter().all(|(_, state)| state["id"] == "is-hooked"));
     assert!(seen[0].1["pid"].as_i64().is_some_and(|pid| pid > 0));
 
+    // One that asks gets the same answer, whether it is created or run.
+    bench.configure(&["true"], |config| {
+        let ask = bench.runc_line("state is-asked");
+        let ask = format!("{ask} >> {}", bench.bundle.join("asked").display());
+        config["hooks"] =
+            json!({"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", ask]}]});
+    });
+    bench.runc("run is-asked").ok();
+    bench.aside("create is-asked").ok();
+    bench.runc("delete -f is-asked").ok();
+    let asked = std::fs::read_to_string(bench.bundle.join("asked")).expect("what state said");
+    let answers = serde_json::Deserializer::from_str(&asked).into_iter::<Value>();
+    let answers: Vec<Value> = answers.map(|answer| answer.expect("JSON")).collect();
+    assert_eq!(answers.len(), 2);
+    assert!(answers.iter().all(|state| state["status"] == "creating"));
+    assert!(
+        answers
+            .iter()
+            .all(|state| state["pid"].as_i64().is_some_and(|pid| pid > 0))
+    );
+
     // One that fails before the start leaves no container.
     bench.configure(&["true"], |config| {
         let failing =
@@ -582,7 +633,10 @@ fn it_is_called_by_every_name(host: &Host) {
             lines[0].contains(" version ") && lines[1].starts_with("commit: "),
             "{said}"
         );
-        assert!(lines[2].starts_with("spec: 1."), "{said}");
+        assert!(lines.iter().any(|l| l.starts_with("spec: 1.")), "{said}");
+        // What it can is told in crun's words where crun's callers look for them.
+        let told = lines.iter().any(|line| line.starts_with("+SYSTEMD "));
+        assert_eq!(told, name == "crun", "{said}");
     }
     let features: Value = serde_json::from_str(&host.call("crun", "features").ok()).expect("JSON");
     assert!(features["ociVersionMax"].is_string() && features["linux"]["namespaces"].is_array());
@@ -635,14 +689,11 @@ fn nothing_is_left_of_a_creator_that_was_killed(host: &Host) {
     let creator = bench.runc("create half-made").start();
     // The hook runs: everything before it is made.
     std::fs::read(&hold).expect("the hook's line");
-    bench
-        .runc("state half-made")
-        .fails(1)
-        .says(&["being created"]);
-    bench
-        .runc("delete --force half-made")
-        .fails(1)
-        .says(&["being created"]);
+    assert_eq!(bench.status("half-made"), "creating");
+    for verb in ["start", "delete --force", "kill", "pause"] {
+        let call = bench.runc(&format!("{verb} half-made"));
+        call.fails(1).says(&["being created"]);
+    }
     creator.kill_9();
     eventually("init has ended with its creator", || {
         let groups = kernel::cgroups_with("half-made");

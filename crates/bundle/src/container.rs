@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::groups;
-use crate::record::{self, Record};
+use crate::record::{self, Record, Stage};
 use crate::state::{State, Status};
 use oci_spec::runtime::Spec;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -18,21 +18,25 @@ pub struct Container {
 }
 
 impl Container {
+    /// Also one that is still being made, if there is something to tell of it.
     pub(crate) fn open(directory: PathBuf, id: &str) -> Result<Self> {
         let unknown = || Error::Unknown(id.to_owned());
         let Ok(handle) = sys::mount::open_root(&directory) else {
             return Err(unknown());
         };
-        match state::record::read::<Record>(&directory.join(record::FILE))? {
-            Some(record) => Ok(Self {
-                directory,
-                handle,
-                record,
-            }),
-            // Whoever makes it holds the lock; a directory without either was left by a maker that was killed.
-            None if is_being_made(&directory) => Err(Error::Creating(id.to_owned())),
-            None => Err(unknown()),
+        let read = || state::record::read::<Record>(&directory.join(record::FILE));
+        let is_made = |record: &Record| record.stage == Stage::Made;
+        let mut found = read()?;
+        if !found.as_ref().is_some_and(is_made) && !is_being_made(&directory) {
+            // Whoever makes it holds the lock: it was made in between, or its maker was killed and left it.
+            found = Some(read()?.filter(is_made).ok_or_else(unknown)?);
         }
+        let record = found.ok_or_else(|| Error::Creating(id.to_owned()))?;
+        Ok(Self {
+            directory,
+            handle,
+            record,
+        })
     }
 
     pub fn id(&self) -> &str {
@@ -56,13 +60,17 @@ impl Container {
         DirectoryLock::exclusive(&self.directory).map_err(|_| Error::Unknown(self.id().to_owned()))
     }
 
+    pub(crate) fn is_being_made(&self) -> bool {
+        self.record.stage == Stage::Creating
+    }
+
     pub(crate) fn cgroup(&self) -> Result<runtime::Cgroup> {
         let place = self.record.cgroup.place(self.id())?;
         Ok(runtime::Cgroup::open_at(&place)?)
     }
 
     /// A handle on the first process, if it lives.
-    pub(crate) fn process(&self) -> Option<OwnedFd> {
+    pub fn process(&self) -> Option<OwnedFd> {
         if !sys::process::is_running(self.record.pid, self.record.start_time) {
             return None;
         }
@@ -80,6 +88,9 @@ impl Container {
     }
 
     pub fn status(&self) -> Status {
+        if self.is_being_made() {
+            return Status::Creating;
+        }
         if !sys::process::is_running(self.record.pid, self.record.start_time) {
             return Status::Stopped;
         }

@@ -7,16 +7,19 @@ use crate::config::Bundle;
 use crate::container::Container;
 use crate::error::{Error, Result};
 use crate::hooks;
+use crate::notify::{self, Readiness};
 use crate::rdt::NewClass;
-use crate::record::{self, Group, Manager, Record};
+use crate::record::{self, Group, Manager, Record, Stage};
 use crate::root::{Id, Root};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use runtime::cgroup::Place;
+use runtime::hooks::HookKind;
 use runtime::{
     Cgroup, Entry, Gate, Keyring, Launch, Limits, Netns, Pending, Reaper, Request, Rootfs, Seccomp,
     Started, Stdio,
 };
 use state::record::Durability;
+use std::borrow::Cow;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -34,16 +37,18 @@ pub struct Wish<'a> {
     pub entry: Entry,
     pub keyring: Keyring,
     pub manager: Manager,
+    /// The socket at which the service we are told systemd that it is ready: see `notify`.
+    pub notify: Option<&'a Path>,
 }
 
 /// Makes the container; [`crate::start::start`] starts it, from any process.
 pub fn create(root: &Root, id: &Id, bundle: &Bundle, wish: &Wish<'_>) -> Result<Container> {
     make(root, id, bundle, wish, |made, state| {
-        let handle = sys::mount::open_root(&made.directory.path)
-            .map_err(Error::file("open", &made.directory.path))?;
+        let handle = made.directory.open()?;
         let gate = runtime::gate::listen(handle.as_fd())
             .map_err(Error::file("make a socket in", &made.directory.path))?;
         let mut pending = made.spawn(Gate::Listener(gate.as_fd()), state)?;
+        made.announce(&pending)?;
         pending.built()?;
         if let (Some(socket), Some(master)) = (wish.console_socket, pending.take_terminal()) {
             send_terminal(socket, &master)?;
@@ -59,12 +64,22 @@ pub fn create(root: &Root, id: &Id, bundle: &Bundle, wish: &Wish<'_>) -> Result<
 pub struct Running {
     pub container: Container,
     pub process: Started,
+    /// Where it will say that it is ready, if anybody wants to know.
+    pub readiness: Option<Readiness>,
 }
 
 /// Makes the container and starts it at once.
 pub fn run(root: &Root, id: &Id, bundle: &Bundle, wish: &Wish<'_>) -> Result<Running> {
+    let mut readiness = None;
     let (container, mut process) = make(root, id, bundle, wish, |made, state| {
-        let pending = made.spawn(Gate::Caller, state)?;
+        if let Some(socket) = wish.notify {
+            let handle = made.directory.open()?;
+            readiness = Readiness::listen(handle.as_fd(), socket)?;
+        }
+        let mut pending = made.spawn(Gate::Caller, state)?;
+        if made.announce(&pending)? {
+            pending.built()?;
+        }
         made.settle(&pending)?;
         Ok(pending.start()?)
     })?;
@@ -81,7 +96,11 @@ pub fn run(root: &Root, id: &Id, bundle: &Bundle, wish: &Wish<'_>) -> Result<Run
         let _ = crate::delete::delete(&container, crate::delete::Force::Yes);
         return Err(error);
     }
-    Ok(Running { container, process })
+    Ok(Running {
+        container,
+        process,
+        readiness,
+    })
 }
 
 /// What there is before init.
@@ -91,6 +110,8 @@ struct Made<'a> {
     class: NewClass,
     group: Group,
     bundle: &'a Bundle,
+    /// The bundle's, with what the wishes add.
+    spec: Cow<'a, Spec>,
     wish: &'a Wish<'a>,
 }
 
@@ -108,12 +129,17 @@ fn make(
     };
     let place = group.place(id.as_str())?;
     let directory = NewDirectory::make(root, id)?;
+    let mut spec = Cow::Borrowed(&bundle.spec);
+    if let Some(socket) = wish.notify {
+        notify::prepare(spec.to_mut(), &directory.path, socket)?;
+    }
     let made = Made {
         directory,
         cgroup: NewCgroup::make(&place, &bundle.spec)?,
         class: NewClass::make(&bundle.spec, id.as_str())?,
         group,
         bundle,
+        spec,
         wish,
     };
     let state = hooks::told(&bundle.spec, id.as_str(), &bundle.directory);
@@ -151,7 +177,7 @@ pub(crate) fn limits_by_our_rights() -> Limits {
 impl Made<'_> {
     fn spawn(&self, gate: Gate<'_>, state: Option<&runtime::hooks::State>) -> Result<Pending> {
         Ok(runtime::spawn(&Request {
-            spec: &self.bundle.spec,
+            spec: &self.spec,
             rootfs: Rootfs::Directory(self.bundle.rootfs.clone()),
             stdio: self.wish.stdio,
             cgroup: self.cgroup.0.as_ref(),
@@ -173,13 +199,37 @@ impl Made<'_> {
         })?)
     }
 
+    /// Writes down that the container is being made, for hooks that ask for its state while it is; whether there are any.
+    fn announce(&self, pending: &Pending) -> Result<bool> {
+        let wanted = self.bundle.spec.hooks().as_ref().is_some_and(|hooks| {
+            [
+                HookKind::Prestart,
+                HookKind::CreateRuntime,
+                HookKind::CreateContainer,
+            ]
+            .iter()
+            .any(|kind| !kind.of(hooks).is_empty())
+        });
+        if wanted {
+            self.write_record(pending, Stage::Creating)?;
+        }
+        Ok(wanted)
+    }
+
     /// Writes down what was made. The pid file comes last: who waits for it finds everything else.
     fn settle(&self, pending: &Pending) -> Result<()> {
-        let (path, bundle) = (&self.directory.path, self.bundle);
-        let start_time = pending.start_time()?;
         self.class.add(pending.pid())?;
-        let config = path.join(record::CONFIG);
-        std::fs::write(&config, &bundle.text).map_err(Error::file("write", &config))?;
+        let config = self.directory.path.join(record::CONFIG);
+        std::fs::write(&config, &self.bundle.text).map_err(Error::file("write", &config))?;
+        self.write_record(pending, Stage::Made)?;
+        if let Some(file) = self.wish.pid_file {
+            write_pid_file(file, pending.pid())?;
+        }
+        Ok(())
+    }
+
+    fn write_record(&self, pending: &Pending, stage: Stage) -> Result<()> {
+        let (path, bundle) = (&self.directory.path, self.bundle);
         let record = Record {
             oci_version: bundle.spec.version().clone(),
             id: self.directory.id.clone(),
@@ -188,19 +238,17 @@ impl Made<'_> {
             created: now(),
             owner: rustix::process::getuid().as_raw(),
             annotations: bundle.spec.annotations().clone().unwrap_or_default(),
+            stage,
             pid: pending.pid(),
-            start_time,
+            start_time: pending.start_time()?,
             cgroup: self.group.clone(),
             has_hooks: bundle.spec.hooks().is_some(),
             has_class: has_class(&bundle.spec),
             own_pid_namespace: has_own_pid_namespace(&bundle.spec),
             keeps_keyring: self.wish.keyring == Keyring::Inherited,
         };
-        state::record::write(&path.join(record::FILE), &record, Durability::Volatile)?;
-        if let Some(file) = self.wish.pid_file {
-            write_pid_file(file, pending.pid())?;
-        }
-        Ok(())
+        let file = path.join(record::FILE);
+        Ok(state::record::write(&file, &record, Durability::Volatile)?)
     }
 }
 
@@ -259,6 +307,10 @@ impl NewDirectory {
             kept: false,
             _lock: lock,
         })
+    }
+
+    fn open(&self) -> Result<OwnedFd> {
+        sys::mount::open_root(&self.path).map_err(Error::file("open", &self.path))
     }
 
     fn keep(mut self) -> PathBuf {

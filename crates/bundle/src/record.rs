@@ -3,7 +3,7 @@
 //! ```text
 //! <root>/            0700
 //!   <id>/            0700, made first and flocked: it reserves the id, and a verb that changes the container holds its lock
-//!     state.json     this record, written once, when the container's root is built
+//!     state.json     this record, written when the container's root is built; before that if hooks may ask for it
 //!     config.json    the specification it was made from, for exec and for its hooks
 //!     start          the socket of runtime::gate, there until the container is started
 //! ```
@@ -30,6 +30,7 @@ pub struct Record {
     /// The user who made it.
     pub owner: u32,
     pub annotations: HashMap<String, String>,
+    pub(crate) stage: Stage,
     pub pid: i32,
     /// Clock ticks after boot: the pid is believed only with it.
     pub start_time: u64,
@@ -41,6 +42,15 @@ pub struct Record {
     pub(crate) own_pid_namespace: bool,
     /// The command's keyring is the creator's.
     pub(crate) keeps_keyring: bool,
+}
+
+/// How far its making has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Stage {
+    /// Only its state may be asked for, and only as long as its maker holds the lock.
+    Creating,
+    Made,
 }
 
 /// Who keeps the control groups.

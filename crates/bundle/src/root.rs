@@ -71,7 +71,17 @@ impl Root {
             .map_err(Error::file("make the directory", &self.0))
     }
 
+    /// A container to do something with.
     pub fn find(&self, id: &str) -> Result<Container> {
+        let container = self.look_at(id)?;
+        match container.is_being_made() {
+            true => Err(Error::Creating(id.to_owned())),
+            false => Ok(container),
+        }
+    }
+
+    /// A container to tell the state of: one may be told of before it is made, to its hooks.
+    pub fn look_at(&self, id: &str) -> Result<Container> {
         let id = Id::parse(id)?;
         Container::open(self.0.join(id.as_str()), id.as_str())
     }

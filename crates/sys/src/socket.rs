@@ -116,6 +116,16 @@ pub fn listen(path: &Path, kind: SocketType) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
+/// A socket for datagrams from whoever may open its path by this mode.
+pub fn receiver(path: &Path, mode: u32) -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None)?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
+    // Set afterwards: what the umask took, bind(2) leaves out.
+    rustix::fs::chmod(path, rustix::fs::Mode::from_raw_mode(mode))?;
+    Ok(socket)
+}
+
 /// Connects to a listener's path.
 pub fn connect(path: &Path, kind: SocketType) -> io::Result<OwnedFd> {
     let socket = rustix::net::socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)?;

@@ -104,6 +104,7 @@ impl Run for Exec {
                 tty: true,
                 detach_keys: keys,
                 proxy: None,
+                aside: None,
             },
         )? {
             End::Exited(code) => Ok(code),

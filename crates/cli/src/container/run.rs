@@ -149,6 +149,7 @@ pub(super) fn stay(
         tty,
         detach_keys,
         proxy: (sig_proxy && !tty).then_some(&proxy),
+        aside: None,
     };
     match interactive::sit(Seat::at_container(attached), &sitting)? {
         End::Exited(code) => Ok(code),

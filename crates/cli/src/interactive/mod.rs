@@ -29,6 +29,16 @@ pub(crate) struct Sitting<'a> {
     pub(crate) detach_keys: Vec<u8>,
     /// Passes signals on (`--sig-proxy`, only without a terminal).
     pub(crate) proxy: Option<&'a Proxy<'a>>,
+    pub(crate) aside: Option<&'a Aside<'a>>,
+}
+
+/// Somebody else to listen to meanwhile: when there is something to read, and what to do then.
+pub(crate) struct Aside<'a>(pub(crate) BorrowedFd<'a>, pub(crate) &'a dyn Fn());
+
+impl std::fmt::Debug for Aside<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Aside")
+    }
 }
 
 /// Sends one signal, by name, to the container.
@@ -175,6 +185,7 @@ enum Source {
     Stderr,
     Channel,
     Signal,
+    Aside,
 }
 
 impl<'a> Sitter<'a> {
@@ -219,6 +230,9 @@ impl<'a> Sitter<'a> {
             if ready.contains(&Source::Stderr) {
                 copy_out(&mut self.seat.stderr, std::io::stderr().lock())?;
             }
+            if let (Some(aside), true) = (self.sitting.aside, ready.contains(&Source::Aside)) {
+                (aside.1)();
+            }
             if ready.contains(&Source::Signal) {
                 self.signal()?;
             }
@@ -260,6 +274,7 @@ impl<'a> Sitter<'a> {
                 .map(|fd| (Source::Stderr, fd.as_fd(), PollFlags::IN)),
             typing.then(|| (Source::Input, stdin.as_fd(), PollFlags::IN)),
             writing.map(|fd| (Source::ContainerInput, fd.as_fd(), PollFlags::OUT)),
+            (self.sitting.aside).map(|aside| (Source::Aside, aside.0, PollFlags::IN)),
         ]
         .into_iter()
         .flatten()

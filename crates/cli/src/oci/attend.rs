@@ -1,12 +1,13 @@
 //! Staying with a process until it ends: its terminal, if it has one, and our signals, which are its.
 
 use crate::failure::Failure;
-use crate::interactive::{self, End, Proxy, Seat, Sitting};
+use crate::interactive::{self, Aside, End, Proxy, Seat, Sitting};
+use bundle::Readiness;
 use engine::container::exec::ExecProcess;
 use runtime::Started;
 
-/// The exit code of the process.
-pub(super) fn attend(process: Started) -> Result<u8, Failure> {
+/// The exit code of the process. What it says of its readiness meanwhile is passed on.
+pub(super) fn attend(process: Started, readiness: Option<&Readiness>) -> Result<u8, Failure> {
     let pidfd = rustix::io::fcntl_dupfd_cloexec(&process.pidfd, 0)
         .map_err(|e| Failure::system("share the process's handle")(e.into()))?;
     let forward = |name: &str| {
@@ -24,10 +25,16 @@ pub(super) fn attend(process: Started) -> Result<u8, Failure> {
         },
         tty,
     )?;
+    let heard = || {
+        // systemd may have stopped listening; the container is none the worse for it.
+        let _ = readiness.map(Readiness::pass_on);
+    };
+    let aside = readiness.map(|readiness| Aside(readiness.fd(), &heard));
     let sitting = Sitting {
         tty,
         detach_keys: Vec::new(),
         proxy: Some(&Proxy(&forward)),
+        aside: aside.as_ref(),
     };
     match interactive::sit(seat, &sitting)? {
         End::Exited(code) => Ok(code),

@@ -15,7 +15,7 @@ pub(super) const STATE: Verb = Verb {
     words: usize::MAX,
     run: |call, given| {
         at_most(given, 1)?;
-        let state = object(&call.container(given)?.state());
+        let state = object(&call.root.look_at(super::id(given)?)?.state());
         output::line(pretty(&state))?;
         Ok(0)
     },

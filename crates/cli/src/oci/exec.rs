@@ -79,7 +79,7 @@ fn start(call: &Call<'_>, given: &Given) -> Outcome {
     if detached {
         return Ok(0);
     }
-    attend::attend(started)
+    attend::attend(started, None)
 }
 
 /// A terminal has somebody who holds its other end.

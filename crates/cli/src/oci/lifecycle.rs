@@ -7,10 +7,10 @@ use crate::failure::{Failure, Outcome, chain};
 use bundle::create::{Running, Wish};
 use bundle::delete::{Force, delete};
 use bundle::kill::{Whom, kill};
-use bundle::{Bundle, Error, Id};
+use bundle::{Bundle, Error, Id, Readiness};
 use runtime::{Entry, Keyring, Stdio};
 use std::ffi::OsString;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
 const CREATION: &[Flag] = &[
@@ -47,11 +47,7 @@ pub(super) const START: Verb = Verb {
     usage: "CONTAINER",
     flags: &[],
     words: usize::MAX,
-    run: |call, given| {
-        at_most(given, 1)?;
-        bundle::start::start(&call.container(given)?)?;
-        Ok(0)
-    },
+    run: start,
 };
 
 pub(super) const KILL: Verb = Verb {
@@ -103,6 +99,14 @@ struct Making {
     preserve_fds: u32,
     entry: Entry,
     keyring: Keyring,
+    notify: Option<PathBuf>,
+}
+
+/// The socket at which systemd waits for the service we are.
+fn notify_socket() -> Option<PathBuf> {
+    let path = PathBuf::from(std::env::var_os("NOTIFY_SOCKET")?);
+    // An abstract name, with `@`, has no place in the container's file system.
+    path.is_absolute().then_some(path)
 }
 
 fn making(call: &Call<'_>, given: &Given, detached: bool) -> Result<Making, Failure> {
@@ -136,6 +140,7 @@ fn making(call: &Call<'_>, given: &Given, detached: bool) -> Result<Making, Fail
             true => Keyring::Inherited,
             false => Keyring::New,
         },
+        notify: notify_socket(),
     })
 }
 
@@ -156,6 +161,7 @@ impl Making {
             entry: self.entry,
             keyring: self.keyring,
             manager: call.manager,
+            notify: self.notify.as_deref(),
         }
     }
 
@@ -182,21 +188,43 @@ fn create(call: &Call<'_>, given: &Given) -> Outcome {
     Ok(0)
 }
 
+fn start(call: &Call<'_>, given: &Given) -> Outcome {
+    at_most(given, 1)?;
+    let container = call.container(given)?;
+    let readiness = bundle::start::start(&container, notify_socket().as_deref())?;
+    if let (Some(readiness), Some(process)) = (readiness, container.process()) {
+        await_ready(&readiness, process.as_fd())?;
+    }
+    Ok(0)
+}
+
+fn await_ready(readiness: &Readiness, process: BorrowedFd<'_>) -> Result<(), Failure> {
+    let said = readiness.wait(process);
+    said.map_err(Failure::system("tell systemd that the container is ready"))
+}
+
 fn run(call: &Call<'_>, given: &Given) -> Outcome {
     let detached = given.is_on("detach");
     let making = making(call, given, detached)?;
     let streams = Streams::ours();
     let stdio = streams.stdio(making.size());
-    let Running { container, process } = bundle::create::run(
+    let Running {
+        container,
+        process,
+        readiness,
+    } = bundle::create::run(
         &call.root,
         &making.id,
         &making.bundle,
         &making.wish(call, stdio),
     )?;
     if detached {
+        if let Some(readiness) = readiness {
+            await_ready(&readiness, process.pidfd.as_fd())?;
+        }
         return Ok(0);
     }
-    let code = attend::attend(process);
+    let code = attend::attend(process, readiness.as_ref());
     if !given.is_on("keep") {
         removed(call, delete(&container, Force::Yes)?);
     }

@@ -27,6 +27,9 @@ pub(crate) const NAMES: [&str; 3] = ["runc", "crun", "dockless-oci"];
 /// Where containers are remembered unless `--root` says otherwise; the same under every name.
 const DEFAULT_ROOT: &str = "/run/dockless-oci";
 
+/// What this program was built with, in the words of crun, whose callers look for them.
+const ABILITIES: &str = "+SYSTEMD +SELINUX +APPARMOR +CAP +SECCOMP +EBPF";
+
 const GLOBALS: &[Flag] = &[
     value("root"),
     value("log"),
@@ -182,10 +185,16 @@ fn manager(globals: &Given) -> Result<Manager, Failure> {
 }
 
 fn version(program: &str) -> Outcome {
-    output::text(&format!(
-        "{program} version {VERSION}\ncommit: dockless-{VERSION}\nspec: {}\n",
-        bundle::SPEC_VERSION
-    ))?;
+    let mut lines = vec![
+        format!("{program} version {VERSION}"),
+        format!("commit: dockless-{VERSION}"),
+        format!("spec: {}", bundle::SPEC_VERSION),
+    ];
+    if program == "crun" {
+        lines.insert(2, format!("rundir: {DEFAULT_ROOT}"));
+        lines.push(ABILITIES.to_owned());
+    }
+    output::line(lines.join("\n"))?;
     Ok(0)
 }
 
