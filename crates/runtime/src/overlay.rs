@@ -289,12 +289,13 @@ fn as_root_of<T>(overlay: &Overlay, action: impl FnOnce() -> T) -> io::Result<T>
     sys::capability::with_fs_identity(uid, gid, action)
 }
 
-/// Before Linux 6.13 fsconfig(2) calls a descriptor bad that was opened as a path only; then `lowerdir+` takes it, but not if it
-/// is on a detached mount, before 6.15.
+/// Before Linux 6.5 an overlay takes no parameter by descriptor; before 6.13 fsconfig(2) calls one bad that was opened as a path
+/// only; then `lowerdir+` takes it, but before 6.15 not if it is on a detached mount.
 fn lacks_detached_layers(error: &io::Error) -> bool {
+    use rustix::io::Errno;
     matches!(
-        rustix::io::Errno::from_io_error(error),
-        Some(rustix::io::Errno::BADF | rustix::io::Errno::INVAL)
+        Errno::from_io_error(error),
+        Some(Errno::OPNOTSUPP | Errno::BADF | Errno::INVAL)
     )
 }
 
@@ -433,10 +434,10 @@ mod tests {
         std::fs::remove_dir_all(&dir).unwrap();
     }
 
-    /// What Linux 6.1 and 6.12 answer to the better way, and 6.13.
+    /// What Linux 6.1, 6.12 and 6.13 answer to the better way.
     #[test]
     fn a_kernel_without_detached_layers_goes_the_other_way() {
-        for (number, other_way) in [(9, true), (22, true), (2, false), (1, false)] {
+        for (number, other_way) in [(95, true), (9, true), (22, true), (2, false)] {
             let answer = io::Error::from_raw_os_error(number);
             assert_eq!(lacks_detached_layers(&answer), other_way, "{answer}");
         }
