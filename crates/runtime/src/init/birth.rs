@@ -50,8 +50,9 @@ pub(crate) fn execute(birth: &Birth<'_>) -> Result<Infallible, InitError> {
     if let Some(linux) = birth.linux {
         scheduling::adopt(linux)?;
     }
-    identity::set_limits(process, birth.limits)?;
     connect_stdio(birth, &identity)?;
+    // After the streams: a limit of open files may be below what we have open until they are all closed.
+    identity::set_limits(process, birth.limits)?;
     if birth.keyring == Keyring::New {
         // The keys of the host's session stay on the host. A kernel without keyrings, or a user out of quota, has none to leak.
         let _ = sys::program::join_new_session_keyring();
