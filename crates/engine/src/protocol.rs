@@ -31,9 +31,10 @@ impl Streams {
     }
 }
 
-/// What comes after a stop.
+/// What comes after a stop. A monitor lives on when the binary is replaced: one that knows no `remove` stops and answers, and the
+/// command removes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(into = "AfterStop", from = "AfterStop")]
 pub enum After {
     /// It stays, or goes with `--rm`.
     #[default]
@@ -42,6 +43,37 @@ pub enum After {
     Start,
     /// It goes, and its anonymous volumes when that is asked for.
     Remove { volumes: bool },
+}
+
+/// [`After`] as it is said.
+#[derive(Serialize, Deserialize)]
+struct AfterStop {
+    restart: bool,
+    /// And whether its anonymous volumes go too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    remove: Option<bool>,
+}
+
+impl From<After> for AfterStop {
+    fn from(after: After) -> Self {
+        Self {
+            restart: after == After::Start,
+            remove: match after {
+                After::Remove { volumes } => Some(volumes),
+                After::AsMade | After::Start => None,
+            },
+        }
+    }
+}
+
+impl From<AfterStop> for After {
+    fn from(said: AfterStop) -> Self {
+        match (said.remove, said.restart) {
+            (Some(volumes), _) => Self::Remove { volumes },
+            (None, true) => Self::Start,
+            (None, false) => Self::AsMade,
+        }
+    }
 }
 
 /// Command to monitor.
@@ -68,6 +100,7 @@ pub enum Request {
     Stop {
         signal: Option<String>,
         timeout: Option<u64>,
+        #[serde(flatten)]
         then: After,
     },
     /// Send a signal. `SIGKILL` and the stop signal keep the restart policy from acting.
@@ -108,4 +141,32 @@ pub enum Reply {
     Refused {
         message: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stop_is_understood_by_monitors_of_an_earlier_binary_and_by_later_ones() {
+        let stop = |then| Request::Stop {
+            signal: None,
+            timeout: Some(1),
+            then,
+        };
+        let said = |then| serde_json::to_string(&stop(then)).unwrap();
+        let plain = r#"{"request":"stop","signal":null,"timeout":1,"restart":false}"#;
+        assert_eq!(said(After::AsMade), plain);
+        let removal = said(After::Remove { volumes: true });
+        assert!(removal.contains(r#""restart":false"#), "{removal}");
+        for then in [
+            After::AsMade,
+            After::Start,
+            After::Remove { volumes: true },
+            After::Remove { volumes: false },
+        ] {
+            let heard: Request = serde_json::from_str(&said(then)).unwrap();
+            assert_eq!(heard, stop(then));
+        }
+    }
 }

@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn code_and_constants_go_and_come_back_as_they_were() {
         let segments = read_only_segments();
-        let code = segments_of as usize;
+        let code = segments_of as *const () as usize;
         assert!(segments.iter().any(|s| s.contains(&code)), "{segments:?}");
         assert!(segments.iter().any(|s| s.contains(&constants().start)));
         let sum = |bytes: &[u8]| bytes.iter().map(|b| usize::from(*b)).sum::<usize>();
