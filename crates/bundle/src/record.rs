@@ -6,6 +6,7 @@
 //!     state.json     this record, written when the container's root is built; before that if hooks may ask for it
 //!     config.json    the specification it was made from, for exec and for its hooks
 //!     start          the socket of runtime::gate, there until the container is started
+//!     notify/        shown to the container when its starter wants to hear that it is ready
 //! ```
 //! The record says who the container is. How it is, the kernel says: whether the process with this start time lives, whether its group
 //! is frozen, whether the gate is there.
