@@ -142,10 +142,14 @@ pub fn set_personality(persona: u64) -> io::Result<()> {
 }
 
 /// Leaves a descriptor to [`close_all_but`], which closes all at once: for a process that is about to come there, and would else
-/// spend a system call on each.
+/// spend a system call on each. Only so many: they count against the limit of open files.
 pub fn leave_open(fd: OwnedFd) {
-    let _ = fd.into_raw_fd();
+    if fd.as_raw_fd() < FEW {
+        let _ = fd.into_raw_fd();
+    }
 }
+
+const FEW: RawFd = 96;
 
 /// Closes every descriptor from `first` on but those in `keep`, then goes on in `then` for ever.
 ///
@@ -189,5 +193,30 @@ fn close_between(first: RawFd, last: RawFd) {
     for number in first..=last.min(65_535) {
         // SAFETY: as above.
         unsafe { libc::close(number) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn not_everything_is_left_open() {
+        let null = || {
+            rustix::fs::open(
+                "/dev/null",
+                rustix::fs::OFlags::PATH,
+                rustix::fs::Mode::empty(),
+            )
+            .unwrap()
+        };
+        let is_open =
+            |number: RawFd| std::fs::symlink_metadata(format!("/proc/self/fd/{number}")).is_ok();
+        let low = rustix::io::fcntl_dupfd_cloexec(null(), FEW - 20).unwrap();
+        let high = rustix::io::fcntl_dupfd_cloexec(null(), FEW + 100).unwrap();
+        let numbers = [low.as_raw_fd(), high.as_raw_fd()];
+        leave_open(low);
+        leave_open(high);
+        assert_eq!(numbers.map(is_open), [true, false]);
     }
 }
