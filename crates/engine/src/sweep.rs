@@ -68,8 +68,14 @@ pub fn sweep_held_run(ctx: &Context, id: &str, _held: &sys::lock::FileLock) -> R
     if !dir.exists() || alive || State::load(ctx, id)?.is_active() {
         return Ok(false);
     }
-    if let Some(attached) = run.as_ref().and_then(|r| r.network.as_ref()) {
-        let _ = crate::networks::detach(ctx, attached);
+    match &run {
+        Some(run) => {
+            if let Some(attached) = &run.network {
+                let _ = crate::networks::detach(ctx, attached);
+            }
+        }
+        // Killed before it wrote down what it had taken: all that has this id.
+        None => drop(network::sweep(&ctx.layout, &|other| other != id)),
     }
     // Without a state a monitor was killed in the middle of a start: whatever is in the group, nobody knows it.
     let parent = match run {

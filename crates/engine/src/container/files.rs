@@ -35,13 +35,16 @@ impl Files {
     pub(super) fn make(ctx: &Context, container: &ContainerRecord) -> Result<Self> {
         let dir = ctx.layout.run_container(container.id.as_str());
         let shared = matches!(container.spec.network_mode, NetworkMode::Container(_));
+        // Given to the container's root and not mapped: a file system in memory can be mapped from Linux 6.3 on only.
+        let owner = container.userns.and_then(|ids| ids.outside(0, 0));
         let names = if shared {
             None
         } else {
-            Some((Opened::make(&dir, HOSTS)?, Opened::make(&dir, RESOLV_CONF)?))
+            let hosts = Opened::make(&dir, HOSTS, owner)?;
+            Some((hosts, Opened::make(&dir, RESOLV_CONF, owner)?))
         };
         Ok(Self {
-            hostname: Opened::make(&dir, HOSTNAME)?,
+            hostname: Opened::make(&dir, HOSTNAME, owner)?,
             names,
         })
     }
@@ -62,7 +65,7 @@ impl Files {
 }
 
 impl Opened {
-    fn make(dir: &Path, name: &str) -> Result<Self> {
+    fn make(dir: &Path, name: &str, owner: Option<(u32, u32)>) -> Result<Self> {
         let path = dir.join(name);
         // Not truncated: a container that runs would see them empty for a moment.
         let options = std::fs::OpenOptions::new()
@@ -71,6 +74,10 @@ impl Opened {
             .truncate(false)
             .open(&path);
         let file = options.map_err(Error::file("create", &path))?;
+        if let Some((uid, gid)) = owner {
+            std::os::unix::fs::fchown(&file, Some(uid), Some(gid))
+                .map_err(Error::file("give to the container", &path))?;
+        }
         Ok(Self { file, path })
     }
 

@@ -17,7 +17,7 @@ pub(super) fn list(
     security: &Security,
 ) -> Result<Vec<Mount>> {
     let mut mounts = kernel(record, facts, security)?;
-    // What is the container's own belongs to its users also where those have other numbers on the host.
+    // Volumes belong to the container's users also where those have other numbers on the host.
     let idmap = record.userns.map(|_| "idmap");
     let mut own: Vec<(PathBuf, Mount)> = Vec::new();
     for (file, target) in [
@@ -27,9 +27,8 @@ pub(super) fn list(
     ] {
         let covered = record.mounts.iter().any(|m| m.mount.target == target);
         if !covered && !file.as_os_str().is_empty() {
-            let mut options = vec!["rbind", "rprivate"];
-            options.extend(idmap);
-            own.push((target.into(), bind(file, target, &options)?));
+            // Made for this container, they have its root for owner already.
+            own.push((target.into(), bind(file, target, &["rbind", "rprivate"])?));
         }
     }
     for mount in &record.mounts {
