@@ -32,7 +32,8 @@ pub const DATA_ROOT: &str = "/var/lib/dockless";
 pub const RUN_ROOT: &str = "/run/dockless";
 
 /// Beside the directories for what the kernel shows. `.dockerenv` is what scripts tell a container by.
-const MOUNTED_FILES: [&str; 4] = ["etc/hostname", "etc/hosts", "etc/resolv.conf", ".dockerenv"];
+const MOUNTED_FILES: [&str; 4] = ["etc/hostname", "etc/hosts", "etc/resolv.conf", LAST_MADE];
+const LAST_MADE: &str = ".dockerenv";
 
 /// The two roots, and the paths below them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +62,7 @@ impl Layout {
     /// Makes the directories every command relies on (mode 0700: layers hold set-uid programs), but for that of the names, which
     /// is there once it is whole.
     pub fn prepare(&self) -> io::Result<()> {
-        if self.names().is_dir() && self.mount_points().is_dir() {
+        if self.names().is_dir() && self.has_mount_points() {
             return Ok(());
         }
         let mut builder = DirBuilder::new();
@@ -88,32 +89,32 @@ impl Layout {
         Ok(())
     }
 
-    /// Made aside: seen only when all of it is there.
+    /// Whoever was killed in the middle is followed by another who goes on: the last file is there when all is.
     fn make_mount_points(&self) -> io::Result<()> {
-        let target = self.data.join("mount-points");
-        if target.is_dir() {
-            return Ok(());
-        }
-        let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
-        let unique = format!("mount-points-{}-0-{}", std::process::id(), now.as_nanos());
-        let staging = self.trash().join(unique);
-        DirBuilder::new().mode(0o700).create(&staging)?;
-        let diff = staging.join("diff");
-        let made = ["", "dev", "etc", "proc", "sys"].map(|dir| diff.join(dir));
-        for dir in &made {
-            DirBuilder::new().create(dir)?;
+        let diff = self.mount_points();
+        let mut builder = DirBuilder::new();
+        builder
+            .recursive(true)
+            .mode(0o700)
+            .create(self.data.join("mount-points"))?;
+        for dir in ["", "dev", "etc", "proc", "sys"].map(|dir| diff.join(dir)) {
+            builder.create(&dir)?;
             // Whatever the umask: an image without /etc has it from here.
             std::fs::set_permissions(dir, Permissions::from_mode(0o755))?;
         }
         for file in MOUNTED_FILES.map(|file| diff.join(file)) {
-            std::fs::File::create(&file)?;
+            std::fs::OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(&file)?;
             std::fs::set_permissions(&file, Permissions::from_mode(0o644))?;
         }
-        match std::fs::rename(&staging, &target) {
-            // Another process was faster.
-            Err(_) if target.is_dir() => std::fs::remove_dir_all(&staging),
-            other => other,
-        }
+        Ok(())
+    }
+
+    fn has_mount_points(&self) -> bool {
+        self.mount_points().join(LAST_MADE).exists()
     }
 
     /// A word that tells this data root from others on the same host, for names the whole host sees
