@@ -24,9 +24,16 @@ pub fn children(parent: &str) -> Vec<String> {
 
 /// Removes the empty group above the containers; one that is in use stays.
 pub fn remove_parent(parent: &str) {
-    for directory in parents(parent) {
+    let parents = parents(parent);
+    // Whoever starts one holds the shared group before anything is in it.
+    if !parents
+        .iter()
+        .all(|directory| super::devices::remove(directory))
+    {
+        return;
+    }
+    for directory in parents {
         // EBUSY is the answer for a group that is in use, ENOENT for one that is gone.
-        let _ = std::fs::remove_dir(directory.join(super::devices::SHARED));
         let _ = std::fs::remove_dir(directory);
     }
 }

@@ -282,6 +282,7 @@ impl Cgroup {
     pub fn remove(&self) -> Result<(), Error> {
         let mut first = None;
         drop(self.anchor.take());
+        self.v1_shared.iter().for_each(devices::let_go);
         let v1 = self.v1.iter().map(|group| &group.path);
         for path in self.v2.iter().map(|group| &group.path).chain(v1) {
             // Nearly always it is empty by now and has no groups below.

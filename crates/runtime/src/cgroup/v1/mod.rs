@@ -177,13 +177,8 @@ fn join_shared_devices(group: &mut Cgroup) -> Result<(), Error> {
         return Ok(());
     };
     let parent = hierarchy.mount.join(group.place.parent());
-    let shared = match super::devices::shared_v1(&parent) {
-        Err(Error::Make { source, .. }) if source.raw_os_error() == Some(2) => {
-            super::parents::make(&hierarchy.mount, &group.place, |_, _| Ok(()))?;
-            super::devices::shared_v1(&parent)?
-        }
-        other => other?,
-    };
+    let make_parent = || super::parents::make(&hierarchy.mount, &group.place, |_, _| Ok(()));
+    let shared = super::devices::hold_v1(&parent, make_parent)?;
     group.v1_shared.push(shared);
     Ok(())
 }
