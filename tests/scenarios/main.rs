@@ -26,6 +26,7 @@ mod oci;
 mod oci_annotations;
 mod oci_attached;
 mod oci_callers;
+mod oci_exec;
 mod prune;
 mod restart;
 mod run;
@@ -52,6 +53,7 @@ fn main() -> std::process::ExitCode {
         oci::ALL,
         oci_annotations::ALL,
         oci_attached::ALL,
+        oci_exec::ALL,
         hostile::ALL,
         secrets::ALL,
         run::ALL,
