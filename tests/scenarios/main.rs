@@ -27,6 +27,7 @@ mod oci_annotations;
 mod oci_attached;
 mod oci_callers;
 mod oci_exec;
+mod projects;
 mod prune;
 mod restart;
 mod run;
@@ -38,6 +39,7 @@ mod wordpress;
 fn main() -> std::process::ExitCode {
     // The longest first, so that they do not run alone at the end.
     testkit::main(&[
+        projects::ALL,
         vote::ALL,
         wordpress::ALL,
         counter::ALL,
