@@ -25,5 +25,6 @@ pub mod placement;
 pub mod plan;
 pub mod preflight;
 pub mod progress;
+pub mod rollback;
 pub mod spec;
 pub mod up;

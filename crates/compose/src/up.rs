@@ -11,7 +11,7 @@ use crate::placement::Node;
 use crate::plan::Plan;
 use crate::plan::up::{self as planner, ImageState, Input, Options};
 use crate::spec::{self, ServiceSpec, Surroundings};
-use crate::{build, files, preflight};
+use crate::{build, files, labels, preflight, rollback};
 use compose_file::{Diagnostic, Project, Service};
 use engine::Context;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +32,8 @@ pub enum Error {
     Engine(#[from] engine::Error),
     #[error(transparent)]
     Failed(#[from] Failed),
+    #[error(transparent)]
+    Roll(Box<rollback::Error>),
     #[error(transparent)]
     Wait(#[from] condition::Error),
     #[error("cannot lock project {project}")]
@@ -74,7 +76,12 @@ pub fn specs(
     for service in services {
         let hash = compose_file::hash(project, service, &HostFiles);
         match spec::convert(project, service, hash, around) {
-            Ok(spec) => drop(specs.insert(service.name.clone(), spec)),
+            Ok(mut spec) => {
+                let fixed = compose_file::fixed_hash(project, service, &HostFiles);
+                let labels = &mut spec.spec.labels;
+                labels.insert(labels::FIXED_HASH.to_owned(), fixed);
+                specs.insert(service.name.clone(), spec);
+            }
             Err(wrong) => errors.extend(wrong),
         }
     }
@@ -119,7 +126,7 @@ pub fn preview(ctx: &Context, project: &Project, request: &Request) -> Result<Pl
     Ok(plan)
 }
 
-fn make(
+pub(crate) fn make(
     project: &Project,
     observed: &Observed,
     specs: &BTreeMap<String, ServiceSpec>,
@@ -194,7 +201,9 @@ pub fn up(
     let plan = make(project, &observed, &specs, &images, &request.options);
     tell(&plan);
     let _hold = ctx.images()?.hold().map_err(engine::Error::from)?;
-    execute::execute(run, &plan)?;
+    if let Err(failed) = execute::execute(run, &plan) {
+        return Err(rollback::react(run, project, request, &plan, failed));
+    }
     sweep(ctx, &project.name)?;
     Ok(plan)
 }

@@ -6,8 +6,10 @@
 //! leaves either the old container or one that the next `up` finds by its labels and gives its name.
 
 mod cause;
+mod live;
 mod order;
 mod resources;
+mod rolling;
 mod service;
 
 use super::{Action, Plan, StepId};
@@ -37,6 +39,8 @@ pub struct Options {
     /// Seconds before a container that is replaced is killed, instead of its own grace time.
     pub timeout: Option<u64>,
     pub separator: Separator,
+    /// To an earlier version: `rollback_config` holds instead of `update_config`.
+    pub going_back: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -91,7 +95,7 @@ pub fn plan(input: Input<'_>) -> Plan {
     planner.orphans();
     planner.free_ports_first();
     super::hooks::insert(&mut planner.plan, input.project);
-    planner.plan
+    planner.finished()
 }
 
 /// Only what must be made before a container can be: networks and volumes that are not there.
@@ -168,6 +172,19 @@ impl<'a> Planner<'a> {
             touched: BTreeSet::new(),
             pending: BTreeSet::new(),
         }
+    }
+
+    /// What is changed while it runs is not unchanged.
+    fn finished(self) -> Plan {
+        let mut plan = self.plan;
+        let (steps, unchanged) = (&plan.steps, &mut plan.unchanged);
+        let changed = |name: &str| {
+            let on =
+                |s: &super::Step| matches!(&s.action, Action::Change(c) if c.container() == name);
+            steps.iter().any(on)
+        };
+        unchanged.retain(|name| !changed(name));
+        plan
     }
 
     /// Containers of services that the file no longer has.

@@ -1,8 +1,9 @@
 //! The containers of one service: which stay, which are replaced, which come and which go.
 
+use super::cause::Divergence;
 use super::{ImageState, Planner, resource};
 use crate::observe::{Container, Status};
-use crate::plan::{Action, NewContainer, Pending, Step, StepId};
+use crate::plan::{Action, NewContainer, Pending, Shift, Step, StepId};
 use crate::spec::ServiceSpec;
 use crate::{labels, names, placement};
 use compose_file::Service;
@@ -28,7 +29,9 @@ impl<'a> Planner<'a> {
         let mut numbers: BTreeSet<u32> = BTreeSet::new();
         let mut kept = 0;
         let mut removed = Vec::new();
-        for (container, cause) in sorted {
+        let rules = self.rules(service);
+        let mut rolled: Vec<(&Container, String)> = Vec::new();
+        for (container, divergence) in sorted {
             if kept == wanted || numbers.contains(&container.number) {
                 let why = if kept == wanted {
                     format!("scaled to {wanted}")
@@ -40,11 +43,21 @@ impl<'a> Planner<'a> {
             }
             kept += 1;
             numbers.insert(container.number);
-            self.keep(service, spec, container, cause);
+            match divergence {
+                Some(Divergence::Replace(cause)) if rules.is_some() => {
+                    rolled.push((container, cause));
+                }
+                other => self.keep(service, spec, container, other),
+            }
         }
-        for (container, why) in removed {
-            self.discard(container, &why);
+        let left: Vec<StepId> = removed
+            .into_iter()
+            .map(|(container, why)| self.discard(container, &why))
+            .collect();
+        if let Some(rules) = rules {
+            self.roll(service, spec, rules, &rolled);
         }
+        self.names_free_first(&left);
         let mut number = 0;
         while kept < wanted {
             number += 1;
@@ -99,19 +112,19 @@ impl<'a> Planner<'a> {
         &self,
         service: &Service,
         spec: &ServiceSpec,
-    ) -> Vec<(&'a Container, Option<String>)> {
+    ) -> Vec<(&'a Container, Option<Divergence>)> {
         let observed = self.input.observed;
-        let mut all: Vec<(&Container, Option<String>)> = observed
+        let mut all: Vec<(&Container, Option<Divergence>)> = observed
             .containers
             .iter()
             .filter(|c| c.service == service.name && !c.oneoff)
-            .map(|c| (c, self.cause(service, spec, c)))
+            .map(|c| (c, self.divergence(service, spec, c)))
             .collect();
         // By its own name before a successor that never got it; what is up to date before what is not; low numbers.
-        all.sort_by_key(|(c, cause)| {
+        all.sort_by_key(|(c, divergence)| {
             (
                 c.name != self.name(service, c.number),
-                cause.is_some(),
+                divergence.is_some(),
                 c.number,
                 c.name.clone(),
             )
@@ -134,31 +147,34 @@ impl<'a> Planner<'a> {
         service: &Service,
         spec: &ServiceSpec,
         container: &'a Container,
-        cause: Option<String>,
+        divergence: Option<Divergence>,
     ) {
         let name = self.name(service, container.number);
-        if let Some(cause) = cause {
-            self.replace(service, spec, container, &name, &cause);
-            return;
-        }
-        let mut before = Vec::new();
+        let mut before = match divergence {
+            Some(Divergence::Replace(cause)) => {
+                return self.replace(service, spec, container, &name, &cause);
+            }
+            Some(Divergence::Change(changes, cause)) => self.change(container, changes, &cause),
+            None => Vec::new(),
+        };
+        self.stays(container);
         if container.name != name && is_temporary(&container.name, &name) {
             let action = Action::RenameContainer {
                 from: container.name.clone(),
                 to: name.clone(),
             };
             let resource = resource(&service.name, container.number);
-            before.push(self.plan.add(
-                Vec::new(),
+            before = vec![self.plan.add(
+                before,
                 resource,
                 action,
                 "left over from an interrupted run",
-            ));
+            )];
         }
-        let name = if before.is_empty() {
-            container.name.clone()
-        } else {
+        let name = if is_temporary(&container.name, &name) {
             name
+        } else {
+            container.name.clone()
         };
         self.made
             .entry(service.name.clone())
@@ -233,17 +249,7 @@ impl<'a> Planner<'a> {
         self.replaced.insert(service.name.clone());
         let resource = resource(&service.name, old.number);
         let temporary = names::temporary(&old.id, name);
-        let mut new = self.new_container(service, spec, old.number, &temporary, name);
-        new.spec
-            .labels
-            .insert(labels::REPLACE.to_owned(), old.name.clone());
-        if !self.input.options.renew_anonymous_volumes {
-            let of_image = match self.input.images.get(&service.name) {
-                Some(ImageState::Present { volumes, .. }) => volumes.as_slice(),
-                _ => &[],
-            };
-            carry_over(&mut new.spec.mounts, of_image, &old.anonymous_volumes);
-        }
+        let new = self.replacement(service, spec, old, &temporary, name);
         let needs = self.needed_to_create(service, spec);
         let create = self.plan.add(
             needs,
@@ -268,6 +274,61 @@ impl<'a> Planner<'a> {
             .or_default()
             .push(ready);
         self.start(service, old.number, name, vec![ready], cause);
+    }
+
+    /// The container that is to take another's place, with what nobody named of the old one's volumes.
+    pub(super) fn replacement(
+        &self,
+        service: &Service,
+        spec: &ServiceSpec,
+        old: &Container,
+        temporary: &str,
+        name: &str,
+    ) -> NewContainer {
+        let mut new = self.new_container(service, spec, old.number, temporary, name);
+        new.spec
+            .labels
+            .insert(labels::REPLACE.to_owned(), old.name.clone());
+        if !self.input.options.renew_anonymous_volumes {
+            let of_image = match self.input.images.get(&service.name) {
+                Some(ImageState::Present { volumes, .. }) => volumes.as_slice(),
+                _ => &[],
+            };
+            carry_over(&mut new.spec.mounts, of_image, &old.anonymous_volumes);
+        }
+        new
+    }
+
+    /// One that an interrupted update had taken out of the balance is let in again.
+    fn stays(&mut self, container: &Container) {
+        if container.withdrawn {
+            let action = Action::Shift(Shift::Readmit {
+                container: container.name.clone(),
+            });
+            let resource = resource(&container.service, container.number);
+            self.plan.add(
+                Vec::new(),
+                resource,
+                action,
+                "left over from an interrupted run",
+            );
+        }
+    }
+
+    /// A container left over by an interrupted run may have the name that a successor is made under.
+    fn names_free_first(&mut self, removals: &[StepId]) {
+        let mut waits = Vec::new();
+        for removal in removals {
+            let gone = self.plan.steps[removal - 1].action.object();
+            let made =
+                self.plan.steps.iter().filter(
+                    |s| matches!(&s.action, Action::CreateContainer(new) if new.name == gone),
+                );
+            waits.extend(made.map(|step| (step.id, *removal)));
+        }
+        for (step, removal) in waits {
+            self.plan.also_needs(step, removal);
+        }
     }
 
     pub(super) fn fresh(&mut self, service: &Service, spec: &ServiceSpec, number: u32) {
@@ -320,7 +381,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    pub(super) fn discard(&mut self, container: &Container, cause: &str) {
+    pub(super) fn discard(&mut self, container: &Container, cause: &str) -> StepId {
         let needs = match container.status.is_active() {
             true => vec![self.stop(container, Vec::new(), cause)],
             false => Vec::new(),
@@ -335,7 +396,7 @@ impl<'a> Planner<'a> {
             resource(&container.service, container.number),
             action,
             cause,
-        );
+        )
     }
 }
 

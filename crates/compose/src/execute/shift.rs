@@ -1,0 +1,79 @@
+//! The steps of a rolling update: waiting, watching, and who gets new connections.
+
+use super::{Cause, Run};
+use crate::condition::{self, Goal};
+use crate::plan::Shift;
+use engine::container::record::ContainerRecord;
+use engine::{container::names, networks};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// How often connections are counted. Twice nobody in a row is nobody: the kernel enters a connection a moment after it has
+/// decided where it leads.
+const LOOK: Duration = Duration::from_millis(50);
+
+pub(super) fn carry_out(run: Run<'_>, shift: &Shift) -> Result<(), Cause> {
+    match shift {
+        Shift::Ready { container } => ready(run, container, Goal::Ready, None),
+        Shift::Watch { container, period } => ready(run, container, Goal::Lasting, Some(*period)),
+        Shift::Withdraw { container } => with(run, container, networks::withdraw),
+        Shift::Readmit { container } => with(run, container, networks::readmit),
+        Shift::Drain { container, at_most } => drain(run, container, *at_most),
+        Shift::Delay { period } => delay(run, *period),
+    }
+}
+
+fn ready(run: Run<'_>, name: &str, goal: Goal, period: Option<Duration>) -> Result<(), Cause> {
+    match condition::wait(run.ctx, name, goal, period, run.interrupted) {
+        Ok(()) => Ok(()),
+        // It has lasted as long as it was to be watched.
+        Err(condition::Error::TimedOut { .. }) if goal == Goal::Lasting => Ok(()),
+        Err(condition::Error::Interrupted) => Err(Cause::Interrupted),
+        Err(error) => Err(Cause::NotReady(Box::new(error))),
+    }
+}
+
+fn with(
+    run: Run<'_>,
+    name: &str,
+    act: fn(&engine::Context, &ContainerRecord) -> engine::Result<()>,
+) -> Result<(), Cause> {
+    let done = names::resolve(run.ctx, name).and_then(|container| act(run.ctx, &container));
+    done.map_err(super::worker::cause(
+        "direct the traffic of",
+        "container",
+        name,
+    ))
+}
+
+fn drain(run: Run<'_>, name: &str, at_most: Duration) -> Result<(), Cause> {
+    let failed = || super::worker::cause("count the connections of", "container", name);
+    let container = names::resolve(run.ctx, name).map_err(failed())?;
+    let begin = Instant::now();
+    let mut quiet = 0;
+    while quiet < 2 && begin.elapsed() < at_most {
+        interrupted(run)?;
+        match networks::open_connections(run.ctx, &container).map_err(failed())? {
+            0 => quiet += 1,
+            _ => quiet = 0,
+        }
+        std::thread::sleep(LOOK);
+    }
+    Ok(())
+}
+
+fn delay(run: Run<'_>, period: Duration) -> Result<(), Cause> {
+    let begin = Instant::now();
+    while let Some(left) = period.checked_sub(begin.elapsed()) {
+        interrupted(run)?;
+        std::thread::sleep(left.min(Duration::from_millis(200)));
+    }
+    Ok(())
+}
+
+fn interrupted(run: Run<'_>) -> Result<(), Cause> {
+    match run.interrupted.load(Ordering::Relaxed) {
+        true => Err(Cause::Interrupted),
+        false => Ok(()),
+    }
+}
