@@ -28,6 +28,7 @@ mod oci_attached;
 mod oci_callers;
 mod prune;
 mod restart;
+mod rolling;
 mod run;
 mod secrets;
 mod volumes;
@@ -39,6 +40,7 @@ fn main() -> std::process::ExitCode {
     testkit::main(&[
         vote::ALL,
         wordpress::ALL,
+        rolling::ALL,
         counter::ALL,
         fleet::ALL,
         crash::ALL,

@@ -18,11 +18,16 @@ const CTA_TUPLE_REPLY: u16 = 2;
 const CTA_PROTOINFO: u16 = 4;
 const CTA_PROTOINFO_TCP: u16 = 1;
 const CTA_PROTOINFO_TCP_STATE: u16 = 1;
+const CTA_PROTOINFO_TCP_FLAGS_REPLY: u16 = 5;
+/// `IP_CT_TCP_FLAG_CLOSE_INIT`: this side closed first.
+const CLOSED_FIRST: u8 = 0x04;
 const CTA_ZONE: u16 = 18;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 /// `enum tcp_conntrack`: from `SYN_SENT` to `CLOSE_WAIT` bytes may still come; after it the rest is acknowledgement.
 const OPEN: std::ops::RangeInclusive<u8> = 1..=5;
+/// One side has closed, and the other has acknowledged it.
+const CLOSE_WAIT: u8 = 5;
 
 /// One direction of a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,23 +143,28 @@ fn parse(payload: &[u8]) -> Option<Flow> {
 /// Where an open TCP connection leads; `None` for anything else.
 fn open_connection(payload: &[u8]) -> Option<IpAddr> {
     const GENERIC_LEN: usize = 4;
-    let (mut reply, mut state) = (None, 0);
+    let (mut reply, mut open) = (None, false);
     for (kind, value) in Attributes(payload.get(GENERIC_LEN..)?) {
         match kind {
             CTA_TUPLE_REPLY => reply = tuple(value, TCP),
-            CTA_PROTOINFO => state = tcp_state(value).unwrap_or(0),
+            CTA_PROTOINFO => open = is_open(value).unwrap_or(false),
             _ => {}
         }
     }
-    reply
-        .filter(|_| OPEN.contains(&state))
-        .map(|reply| reply.source)
+    reply.filter(|_| open).map(|reply| reply.source)
 }
 
-fn tcp_state(protocol: &[u8]) -> Option<u8> {
+/// Whether whom the connection leads to may still have something to say: not when it has closed first and was understood.
+fn is_open(protocol: &[u8]) -> Option<bool> {
     let (_, tcp) = Attributes(protocol).find(|(kind, _)| *kind == CTA_PROTOINFO_TCP)?;
-    let (_, state) = Attributes(tcp).find(|(kind, _)| *kind == CTA_PROTOINFO_TCP_STATE)?;
-    state.first().copied()
+    let first = |wanted: u16| {
+        let found = Attributes(tcp).find(|(kind, _)| *kind == wanted);
+        found.and_then(|(_, value)| value.first().copied())
+    };
+    let state = first(CTA_PROTOINFO_TCP_STATE)?;
+    let flags = first(CTA_PROTOINFO_TCP_FLAGS_REPLY).unwrap_or(0);
+    let is_over = state == CLOSE_WAIT && flags & CLOSED_FIRST != 0;
+    Some(OPEN.contains(&state) && !is_over)
 }
 
 /// `CTA_TUPLE_IP` and `CTA_TUPLE_PROTO`; `None` for what is of another protocol.
@@ -217,11 +227,21 @@ mod tests {
             open_connection(&[2, 0, 0, 0, 8, 0, 4, 0x80, 0, 0, 0, 0]),
             None
         );
-        assert_eq!(tcp_state(&[8, 0, 1, 0x80, 4, 0, 1, 0]), None);
-        assert_eq!(
-            tcp_state(&[12, 0, 1, 0x80, 5, 0, 1, 0, 3, 0, 0, 0]),
-            Some(3)
-        );
-        assert_eq!(address(&[1, 2, 3]), None);
+    }
+
+    #[test]
+    fn a_connection_is_over_when_the_server_has_closed_it() {
+        // CTA_PROTOINFO_TCP { STATE, FLAGS_REPLY }.
+        let info = |state: u8, flags: u8| {
+            let tcp = [5, 0, 1, 0, state, 0, 0, 0, 6, 0, 5, 0, flags, 0xff, 0, 0];
+            [&[20, 0, 1, 0x80][..], &tcp].concat()
+        };
+        for (state, flags, open) in [(3, 0, true), (4, 4, true), (5, 4, false), (5, 3, true)] {
+            assert_eq!(is_open(&info(state, flags)), Some(open), "{state} {flags}");
+        }
+        for state in [0, 6, 7, 8] {
+            assert_eq!(is_open(&info(state, 0)), Some(false), "{state}");
+        }
+        assert_eq!(is_open(&[8, 0, 1, 0x80, 4, 0, 1, 0]), None);
     }
 }
