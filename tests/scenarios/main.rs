@@ -11,6 +11,7 @@ mod counter;
 mod crash;
 mod exec;
 mod fleet;
+mod generations;
 mod health;
 mod hostile;
 mod images;
@@ -41,6 +42,7 @@ fn main() -> std::process::ExitCode {
         vote::ALL,
         wordpress::ALL,
         rolling::ALL,
+        generations::ALL,
         counter::ALL,
         fleet::ALL,
         crash::ALL,

@@ -16,6 +16,7 @@ mod change;
 pub mod condition;
 pub mod execute;
 pub mod files;
+pub mod generation;
 pub mod images;
 pub mod labels;
 pub mod names;

@@ -5,11 +5,12 @@
 use crate::condition::{self, Goal};
 use crate::execute::{self, Failed, Run};
 use crate::files::HostFiles;
+use crate::generation::{self, Occasion, Restored};
 use crate::images;
 use crate::observe::{self, Observed};
 use crate::placement::Node;
 use crate::plan::Plan;
-use crate::plan::up::{self as planner, ImageState, Input, Options};
+use crate::plan::up::{self as planner, ImageState, Input, Options, Start};
 use crate::spec::{self, ServiceSpec, Surroundings};
 use crate::{build, files, labels, preflight, rollback};
 use compose_file::{Diagnostic, Project, Service};
@@ -35,6 +36,8 @@ pub enum Error {
     #[error(transparent)]
     Roll(Box<rollback::Error>),
     #[error(transparent)]
+    Generation(#[from] generation::Error),
+    #[error(transparent)]
     Wait(#[from] condition::Error),
     #[error("cannot lock project {project}")]
     Lock {
@@ -48,6 +51,8 @@ pub enum Error {
 pub struct Request {
     pub options: Options,
     pub images: images::Options,
+    /// What is said of the generation that comes of it; `None`: `up`.
+    pub origin: Option<String>,
 }
 
 /// Waits until no other command works on the project.
@@ -200,11 +205,65 @@ pub fn up(
     let images = images::ensure(ctx, project, &services, request.images, build, run.progress)?;
     let plan = make(project, &observed, &specs, &images, &request.options);
     tell(&plan);
+    finish(run, project, request, plan)
+}
+
+/// Brings the project back to a generation, on the images it had.
+pub fn restore(
+    run: Run<'_>,
+    restored: &Restored,
+    request: &Request,
+    tell: &mut dyn FnMut(&Plan),
+) -> Result<Plan, Error> {
+    let _lock = lock(run.ctx, &restored.project.name)?;
+    let images = images::kept(run.ctx, restored, Some(run.progress))?;
+    let plan = restoring(run.ctx, restored, request, &images)?;
+    tell(&plan);
+    finish(run, &restored.project, request, plan)
+}
+
+/// What [`restore`] would do, with nothing done.
+pub fn preview_restore(
+    ctx: &Context,
+    restored: &Restored,
+    request: &Request,
+) -> Result<Plan, Error> {
+    let images = images::kept(ctx, restored, None)?;
+    restoring(ctx, restored, request, &images)
+}
+
+fn restoring(
+    ctx: &Context,
+    restored: &Restored,
+    request: &Request,
+    images: &BTreeMap<String, ImageState>,
+) -> Result<Plan, Error> {
+    let project = &restored.project;
+    let services = planner::selected(project, &request.options);
+    let specs = specs(ctx, project, &services, &request.options)?;
+    let observed = Observed::read(ctx, &project.name)?;
+    refuse(preflight::externals(project, &services, &observed))?;
+    let plan = make(project, &observed, &specs, images, &request.options);
+    refuse(preflight::obstacles(ctx, project, &observed, &specs, &plan))?;
+    Ok(plan)
+}
+
+/// Carries the plan out; what then runs is kept as a generation.
+fn finish(run: Run<'_>, project: &Project, request: &Request, plan: Plan) -> Result<Plan, Error> {
+    let ctx = run.ctx;
     let _hold = ctx.images()?.hold().map_err(engine::Error::from)?;
     if let Err(failed) = execute::execute(run, &plan) {
         return Err(rollback::react(run, project, request, &plan, failed));
     }
     sweep(ctx, &project.name)?;
+    if request.options.start == Start::Yes {
+        let services = planner::selected(project, &request.options);
+        let occasion = Occasion {
+            origin: request.origin.as_deref().unwrap_or("up"),
+            services: services.iter().map(|s| s.name.as_str()).collect(),
+        };
+        generation::keep(ctx, project, &occasion)?;
+    }
     Ok(plan)
 }
 

@@ -41,6 +41,8 @@ pub struct Options {
     pub separator: Separator,
     /// To an earlier version: `rollback_config` holds instead of `update_config`.
     pub going_back: bool,
+    /// Services that the project had and has no more: their containers go, whatever is said about orphans.
+    pub retired: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -189,7 +191,14 @@ impl<'a> Planner<'a> {
 
     /// Containers of services that the file no longer has.
     fn orphans(&mut self) {
-        let orphans: Vec<&Container> = orphans(self.input.project, self.input.observed);
+        let options = self.input.options;
+        let (retired, orphans): (Vec<&Container>, Vec<&Container>) =
+            orphans(self.input.project, self.input.observed)
+                .into_iter()
+                .partition(|c| options.retired.contains(&c.service));
+        for container in retired {
+            self.discard(container, "no such service in that version");
+        }
         if orphans.is_empty() {
             return;
         }
