@@ -149,6 +149,9 @@ fn no_request_fails_while_replicas_are_replaced_and_a_broken_version_is_taken_ba
             );
             project.compose("up -d").ok();
         }
+        project.compose("rollback").ok();
+        assert_eq!(levels(host, &project), vec![(UPDATES - 1).to_string(); 3]);
+        project.compose("up -d").ok();
     });
     clients.noticed_nothing();
     assert!(ids(&project).is_disjoint(&first), "all are new");

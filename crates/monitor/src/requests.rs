@@ -173,10 +173,11 @@ impl Monitor {
         let missing = || Error::NoSuchContainer(self.container.name.clone());
         let fresh = ContainerRecord::load(&self.ctx, self.id())?.ok_or_else(missing)?;
         let before = std::mem::replace(&mut self.container, fresh);
-        let followed = self.follow();
+        let limits = before.spec.resources != self.container.spec.resources;
+        let followed = self.follow(limits);
         if followed.is_err() {
             self.container = before;
-            let _ = self.follow();
+            let _ = self.follow(limits);
         }
         if matches!(self.phase, Stage::Running(_)) {
             self.save_state()?;
@@ -184,15 +185,17 @@ impl Monitor {
         followed
     }
 
-    fn follow(&mut self) -> Result<()> {
+    fn follow(&mut self, limits: bool) -> Result<()> {
         let Stage::Running(run) = &mut self.phase else {
             return Ok(());
         };
         if let Some(attached) = &mut run.network {
             engine::networks::follow(&self.ctx, &self.container, attached)?;
         }
-        run.cgroup
-            .update(&engine::spec::linux_resources(&self.container.spec, &[])?)?;
+        if limits {
+            run.cgroup
+                .update(&engine::spec::linux_resources(&self.container.spec, &[])?)?;
+        }
         Ok(())
     }
 

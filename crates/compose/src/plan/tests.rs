@@ -515,7 +515,7 @@ fn a_port_that_moves_is_given_up_first() {
     let stop = plan
         .steps
         .iter()
-        .find(|s| s.resource == "service:a:1" && s.action.operation() == "StopContainer")
+        .find(|s| s.resource == "service:a:1" && s.action.operation() == "UpdateContainer")
         .unwrap();
     let start = plan
         .steps

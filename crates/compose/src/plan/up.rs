@@ -15,7 +15,7 @@ mod service;
 use super::{Action, Plan, StepId};
 use crate::names::Separator;
 use crate::observe::{Container, Observed};
-use crate::placement::Node;
+use crate::placement::{Capacity, Node};
 use crate::spec::ServiceSpec;
 use compose_file::{Project, Service};
 use std::collections::{BTreeMap, BTreeSet};
@@ -156,9 +156,13 @@ struct Planner<'a> {
     replaced: BTreeSet<String>,
     /// The step that stops a container, by the container's name.
     stopped: BTreeMap<String, StepId>,
+    /// The step that gives a running container other ports, by the container's name.
+    rebound: BTreeMap<String, StepId>,
     /// Containers that a changed network is taken from: stopped by the step, to be started again.
     touched: BTreeSet<String>,
     pending: BTreeSet<String>,
+    /// What is not reserved yet.
+    free: Option<Capacity>,
 }
 
 impl<'a> Planner<'a> {
@@ -171,8 +175,10 @@ impl<'a> Planner<'a> {
             made: BTreeMap::new(),
             replaced: BTreeSet::new(),
             stopped: BTreeMap::new(),
+            rebound: BTreeMap::new(),
             touched: BTreeSet::new(),
             pending: BTreeSet::new(),
+            free: input.node.capacity,
         }
     }
 

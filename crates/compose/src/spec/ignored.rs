@@ -78,7 +78,7 @@ fn service_keys(service: &Service) -> Keys {
 
 fn deploy_keys(deploy: &Deploy) -> Keys {
     let reservations = &deploy.resources.reservations;
-    let said: [(bool, &str, &'static str); 5] = [
+    let said: [(bool, &str, &'static str); 4] = [
         (
             deploy.endpoint_mode == Some(EndpointMode::Vip),
             "endpoint_mode",
@@ -91,11 +91,6 @@ fn deploy_keys(deploy: &Deploy) -> Keys {
             ),
             "mode",
             "jobs run as services; use restart_policy.condition: none",
-        ),
-        (
-            reservations.nano_cpus.is_some(),
-            "resources.reservations.cpus",
-            "on one host nothing is reserved; use limits or cpu_shares",
         ),
         (
             !reservations.generic_resources.is_empty(),

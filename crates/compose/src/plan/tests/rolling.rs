@@ -196,6 +196,27 @@ fn a_limit_that_goes_and_a_newer_image_need_a_new_container() {
 }
 
 #[test]
+fn two_services_that_swap_their_ports_are_both_replaced() {
+    let (mut a, mut b) = (service("a"), service("b"));
+    a.ports = published("80:80");
+    b.ports = published("81:80");
+    let mut world = World::new(vec![a, b]).carried_out();
+    world.service("a").ports = published("81:80");
+    world.service("b").ports = published("80:80");
+    let plan = world.plan();
+    let of = |service: &str, operation: &str| {
+        let is = |s: &&crate::plan::Step| {
+            s.resource == format!("service:{service}:1") && s.action.operation() == operation
+        };
+        plan.steps.iter().find(is).unwrap().clone()
+    };
+    for (one, other) in [("a", "b"), ("b", "a")] {
+        let stop = of(other, "StopContainer").id;
+        assert!(of(one, "StartContainer").needs.contains(&stop), "{plan}");
+    }
+}
+
+#[test]
 fn networks_are_joined_before_others_are_left() {
     let mut world = World::new(vec![service("web")]);
     for key in ["front", "back"] {

@@ -35,6 +35,7 @@ impl Planner<'_> {
             && same_image
             && !donor
             && container.config_hash != spec.hash
+            && !self.wants_a_port_of_others(&service.name, spec)
             && let Some((changes, why)) = live::changes(container, spec)
         {
             return Some(Divergence::Change(changes, why));

@@ -3,6 +3,7 @@
 //! That nothing else differs is known from the hash of everything else ([`labels::FIXED_HASH`]), not from the two
 //! specifications: they do not hold the contents of configs and secrets.
 
+use super::order::share_a_port;
 use super::{Planner, resource};
 use crate::change;
 use crate::labels;
@@ -98,6 +99,15 @@ fn networks(container: &Container, new: &ContainerSpec) -> Option<Vec<LiveChange
 }
 
 impl Planner<'_> {
+    /// Whether another service has a port now that this one wants. Then it is replaced: two that swap their ports must both have
+    /// stopped before either starts.
+    pub(super) fn wants_a_port_of_others(&self, service: &str, spec: &ServiceSpec) -> bool {
+        let others = self.input.observed.containers.iter();
+        others
+            .filter(|other| other.service != service)
+            .any(|other| share_a_port(&other.spec.ports, &spec.spec.ports))
+    }
+
     /// One after the other; gives the last step.
     pub(super) fn change(
         &mut self,
@@ -111,11 +121,16 @@ impl Planner<'_> {
             if let LiveChange::Connect { endpoint, .. } = &change {
                 needs.extend(self.resources.get(&endpoint.network));
             }
+            let rebinds =
+                matches!(&change, LiveChange::Update { changes, .. } if changes.ports.is_some());
             let resource = resource(&container.service, container.number);
-            last.push(
-                self.plan
-                    .add(needs, resource, Action::Change(change), cause),
-            );
+            let step = self
+                .plan
+                .add(needs, resource, Action::Change(change), cause);
+            if rebinds {
+                self.rebound.insert(container.name.clone(), step);
+            }
+            last.push(step);
         }
         last
     }

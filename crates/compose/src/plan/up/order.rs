@@ -198,6 +198,7 @@ impl Planner<'_> {
             given_up.extend(
                 self.stopped
                     .get(&container.name)
+                    .or(self.rebound.get(&container.name))
                     .map(|step| (*step, container)),
             );
         }
@@ -225,7 +226,7 @@ impl Planner<'_> {
     }
 }
 
-fn share_a_port(a: &[model::port::PortBinding], b: &[model::port::PortBinding]) -> bool {
+pub(super) fn share_a_port(a: &[model::port::PortBinding], b: &[model::port::PortBinding]) -> bool {
     a.iter().any(|x| {
         matches!(x.host_port, HostPort::Exact(_))
             && b.iter()

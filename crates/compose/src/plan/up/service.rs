@@ -92,19 +92,27 @@ impl<'a> Planner<'a> {
             .as_ref()
             .and_then(|d| d.placement.max_replicas_per_node)
             .filter(|most| *most > 0);
-        match most {
+        let mut pending = |why| {
+            self.plan.pending.push(Pending {
+                service: service.name.clone(),
+                why,
+            });
+        };
+        let wanted = match most {
             Some(most) if wanted > most => {
-                let why = format!(
+                pending(format!(
                     "{most} of {wanted} replicas run: placement.max_replicas_per_node is {most} and there is one node"
-                );
-                self.plan.pending.push(Pending {
-                    service: service.name.clone(),
-                    why,
-                });
+                ));
                 most
             }
             _ => wanted,
-        }
+        };
+        let Some(free) = &mut self.free else {
+            return wanted;
+        };
+        let (fit, why) = free.reserve(service, wanted);
+        why.into_iter().for_each(pending);
+        fit
     }
 
     /// The containers of a service with the cause to replace each: those to keep first.
