@@ -222,6 +222,18 @@ fn events_tell_what_happened(host: &Host) {
         since.stdout.contains("die") && !since.stdout.contains("create"),
         "{since}"
     );
+
+    host.docker("run -d --name ended busybox sleep 1000").ok();
+    let ends = |words: &str, expected: &str| {
+        host.docker(&format!("{words} ended")).ok();
+        let what = "events --since 1h --until 0s --filter container=ended --format {{.Action}}";
+        let all = host.docker(what).ok();
+        let end = all.rsplit("start\n").next();
+        assert_eq!(end, Some(expected), "{words}, as Docker tells it");
+    };
+    ends("kill", "kill\ndie");
+    host.docker("start ended").ok();
+    ends("stop", "kill\ndie\nstop");
 }
 
 fn several_at_once_and_one_wrong(host: &Host) {

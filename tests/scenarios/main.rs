@@ -27,6 +27,8 @@ mod oci;
 mod oci_annotations;
 mod oci_attached;
 mod oci_callers;
+mod oci_exec;
+mod projects;
 mod prune;
 mod restart;
 mod rolling;
@@ -39,6 +41,7 @@ mod wordpress;
 fn main() -> std::process::ExitCode {
     // The longest first, so that they do not run alone at the end.
     testkit::main(&[
+        projects::ALL,
         vote::ALL,
         wordpress::ALL,
         rolling::ALL,
@@ -56,6 +59,7 @@ fn main() -> std::process::ExitCode {
         oci::ALL,
         oci_annotations::ALL,
         oci_attached::ALL,
+        oci_exec::ALL,
         hostile::ALL,
         secrets::ALL,
         run::ALL,

@@ -73,7 +73,7 @@ impl Capacity {
         let system = rustix::system::sysinfo();
         Self {
             nano_cpus: cpus as u64 * 1_000_000_000,
-            memory: u64::from(system.totalram) * u64::from(system.mem_unit),
+            memory: system.totalram * u64::from(system.mem_unit),
         }
     }
 

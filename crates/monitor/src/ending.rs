@@ -5,7 +5,7 @@
 //! keeps what it still has to read, and its streams end with the run, as in Docker.
 
 use crate::launch::chain;
-use crate::monitor::{Monitor, Stage};
+use crate::monitor::{Asked, Monitor, Stage};
 use crate::output::CHATTY;
 use crate::restart::{self, Ended};
 use engine::container::record::{ContainerRecord, Lifecycle};
@@ -48,7 +48,7 @@ impl Monitor {
         let ended = Ended {
             exit_code: over.exit_code,
             lasted,
-            stopped_by_user: self.stopped_by_user,
+            stopped_by_user: self.asked != Asked::Nothing,
             now: Instant::now(),
         };
         match restart::decide(&self.container.spec.restart, &mut self.attempts, ended) {
@@ -57,8 +57,8 @@ impl Monitor {
         }
         let code = over.exit_code.to_string();
         events::emit_container(&self.ctx, "die", &self.container, &[("exitCode", code)]);
-        // As Docker: what is removed by force was killed, not stopped.
-        if self.stopped_by_user && !matches!(self.then, After::Remove { .. }) {
+        // As Docker: what is killed or removed by force was not stopped.
+        if self.asked == Asked::Stop && !matches!(self.then, After::Remove { .. }) {
             events::emit_container(&self.ctx, "stop", &self.container, &[]);
         }
         self.remove_if_last();
@@ -81,7 +81,7 @@ impl Monitor {
         Lifecycle {
             finished_at: Some(Timestamp::now()),
             restart_count: self.restart_count,
-            stopped_by_user: self.stopped_by_user,
+            stopped_by_user: self.asked != Asked::Nothing,
             addresses: self.addresses.clone(),
             ..Default::default()
         }

@@ -33,8 +33,7 @@ pub(crate) struct Monitor {
     pub(crate) phase: Stage,
     pub(crate) attempts: Attempts,
     pub(crate) restart_count: u32,
-    /// Somebody asked for the end: the restart policy keeps still.
-    pub(crate) stopped_by_user: bool,
+    pub(crate) asked: Asked,
     /// What whoever stops the run wants to come after it.
     pub(crate) then: After,
     /// The addresses of the last run, which the next one asks for again.
@@ -44,6 +43,15 @@ pub(crate) struct Monitor {
     buffer: Buffer,
     /// What is deleted when everybody has been answered.
     pub(crate) leftovers: Leftovers,
+}
+
+/// Whether somebody asked for the end: then the restart policy keeps still.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    Nothing,
+    /// `kill` with a signal that ends it.
+    Kill,
+    Stop,
 }
 
 /// Of one stream, before the others are looked at again.
@@ -119,7 +127,7 @@ impl Monitor {
             phase: Stage::Ended,
             attempts: Attempts::default(),
             restart_count: 0,
-            stopped_by_user: false,
+            asked: Asked::Nothing,
             then: After::default(),
             addresses: Vec::new(),
             waiting: Vec::new(),

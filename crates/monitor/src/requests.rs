@@ -1,7 +1,7 @@
 //! What commands ask of the monitor while the container runs.
 
 use crate::launch::chain;
-use crate::monitor::{Monitor, Stage};
+use crate::monitor::{Asked, Monitor, Stage};
 use engine::container::record::ContainerRecord;
 use engine::protocol::{After, Reply, Request};
 use engine::{Error, Result, events};
@@ -100,7 +100,7 @@ impl Monitor {
     fn stop(&mut self, signal: Option<&str>, timeout: Option<u64>, then: After) -> Result<bool> {
         let name = signal.unwrap_or(&self.container.stop_signal).to_owned();
         let signal = engine::container::kill::parse(&name)?;
-        self.stopped_by_user = true;
+        self.asked = Asked::Stop;
         // What is to be removed is removed, whoever else stops it.
         if !matches!(self.then, After::Remove { .. }) {
             self.then = then;
@@ -132,7 +132,9 @@ impl Monitor {
         match &mut self.phase {
             Stage::Running(run) => {
                 // As Docker: a kill by hand keeps the restart policy from acting.
-                self.stopped_by_user |= ends;
+                if ends && self.asked == Asked::Nothing {
+                    self.asked = Asked::Kill;
+                }
                 run.signal(signal);
                 events::emit_container(
                     &self.ctx,

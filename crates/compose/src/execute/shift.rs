@@ -23,6 +23,18 @@ pub(super) fn carry_out(run: Run<'_>, shift: &Shift) -> Result<(), Cause> {
     }
 }
 
+/// What goes on, and what is said when it is done.
+pub(super) fn words(shift: &Shift) -> (&'static str, &'static str) {
+    match shift {
+        Shift::Ready { .. } => ("Waiting", "Ready"),
+        Shift::Watch { .. } => ("Watching", "Stable"),
+        Shift::Drain { .. } => ("Draining", "Drained"),
+        Shift::Withdraw { .. } => ("Draining", "Draining"),
+        Shift::Readmit { .. } => ("Readmitting", "Running"),
+        Shift::Delay { .. } => ("Waiting", "Waiting"),
+    }
+}
+
 fn ready(run: Run<'_>, name: &str, goal: Goal, period: Option<Duration>) -> Result<(), Cause> {
     match condition::wait(run.ctx, name, goal, period, run.interrupted) {
         Ok(()) => Ok(()),

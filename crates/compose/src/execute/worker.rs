@@ -3,7 +3,7 @@
 use super::{Cause, Run};
 use crate::condition::{self, Goal};
 use crate::files;
-use crate::plan::{Action, NewContainer, Plan, Shift, Step, print};
+use crate::plan::{Action, NewContainer, Plan, Step, print};
 use crate::progress::{Event, State};
 use compose_file::project::{Condition, Hook};
 use engine::container::create::BaseImage;
@@ -105,18 +105,12 @@ impl<'a> Worker<'a> {
             } => (container(name), "Running hook", "Hook finished"),
             Action::Change(change) => (container(change.container()), "Updating", "Updated"),
             Action::Shift(shift) => {
-                let (working, done) = match shift {
-                    Shift::Ready { .. } => ("Waiting", "Ready"),
-                    Shift::Watch { .. } => ("Watching", "Stable"),
-                    Shift::Drain { .. } => ("Draining", "Drained"),
-                    Shift::Withdraw { .. } => ("Draining", "Draining"),
-                    Shift::Readmit { .. } => ("Readmitting", "Running"),
-                    Shift::Delay { .. } => ("Waiting", "Waiting"),
+                let (working, done) = super::shift::words(shift);
+                let of = match shift.container() {
+                    "" => of_service(&step.resource),
+                    name => container(name),
                 };
-                match shift {
-                    Shift::Delay { .. } => (of_service(&step.resource), working, done),
-                    other => (container(other.container()), working, done),
-                }
+                (of, working, done)
             }
             Action::RemoveImage { reference } => {
                 (format!("Image {reference}"), "Removing", "Removed")

@@ -6,11 +6,13 @@
 //! leaves either the old container or one that the next `up` finds by its labels and gives its name.
 
 mod cause;
+mod keep;
 mod live;
 mod order;
 mod resources;
 mod rolling;
 mod service;
+mod successor;
 
 use super::{Action, Plan, StepId};
 use crate::names::Separator;

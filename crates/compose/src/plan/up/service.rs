@@ -1,15 +1,14 @@
 //! The containers of one service: which stay, which are replaced, which come and which go.
 
 use super::cause::Divergence;
-use super::{ImageState, Planner, resource};
-use crate::observe::{Container, Status};
-use crate::plan::{Action, NewContainer, Pending, Shift, Step, StepId};
+use super::{Planner, resource};
+use crate::observe::Container;
+use crate::plan::{Action, Pending, StepId};
 use crate::spec::ServiceSpec;
-use crate::{labels, names, placement};
+use crate::{names, placement};
 use compose_file::Service;
 use compose_file::project::DeployMode;
-use model::mount::MountKind;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 impl<'a> Planner<'a> {
     pub(super) fn service(&mut self, service: &'a Service) {
@@ -149,103 +148,6 @@ impl<'a> Planner<'a> {
         )
     }
 
-    /// A container that stays, as it is or by its successor.
-    pub(super) fn keep(
-        &mut self,
-        service: &Service,
-        spec: &ServiceSpec,
-        container: &'a Container,
-        divergence: Option<Divergence>,
-    ) {
-        let name = self.name(service, container.number);
-        let mut before = match divergence {
-            Some(Divergence::Replace(cause)) => {
-                return self.replace(service, spec, container, &name, &cause);
-            }
-            Some(Divergence::Change(changes, cause)) => self.change(container, changes, &cause),
-            None => Vec::new(),
-        };
-        self.stays(container);
-        if container.name != name && is_temporary(&container.name, &name) {
-            let action = Action::RenameContainer {
-                from: container.name.clone(),
-                to: name.clone(),
-            };
-            let resource = resource(&service.name, container.number);
-            before = vec![self.plan.add(
-                before,
-                resource,
-                action,
-                "left over from an interrupted run",
-            )];
-        }
-        let name = if is_temporary(&container.name, &name) {
-            name
-        } else {
-            container.name.clone()
-        };
-        self.made
-            .entry(service.name.clone())
-            .or_default()
-            .extend(&before);
-        let restarts = service
-            .depends_on
-            .iter()
-            .find(|(d, how)| how.restart && self.restarted(d))
-            .map(|(d, _)| d.clone());
-        match (container.status, restarts) {
-            (Status::Running | Status::Restarting, None)
-                if !self.touched.contains(&container.name) =>
-            {
-                self.plan.unchanged.push(name);
-            }
-            (Status::Running | Status::Restarting | Status::Paused, Some(dependency)) => {
-                let cause = format!("service {dependency} is replaced");
-                let stop = self.stop(container, before, &cause);
-                // The one it leans on goes away only after it has stopped.
-                for step in self.stops_of(&dependency) {
-                    self.plan.also_needs(step, stop);
-                }
-                self.start(service, container.number, &name, vec![stop], &cause);
-            }
-            (Status::Paused, None) => {
-                let resource = resource(&service.name, container.number);
-                let step = self.plan.add(
-                    before,
-                    resource,
-                    Action::UnpauseContainer { name },
-                    "paused",
-                );
-                self.ready
-                    .entry(service.name.clone())
-                    .or_default()
-                    .push(step);
-            }
-            (status, _) => {
-                before.extend(self.stopped.get(&container.name));
-                before.extend(self.network_steps(spec));
-                let cause = match status {
-                    Status::Created => "created, not started".to_owned(),
-                    Status::Exited(code) => format!("exited ({code})"),
-                    _ => "network changed".to_owned(),
-                };
-                self.start(service, container.number, &name, before, &cause);
-            }
-        }
-    }
-
-    pub(super) fn restarted(&self, service: &str) -> bool {
-        self.replaced.contains(service)
-    }
-
-    pub(super) fn stops_of(&self, service: &str) -> Vec<StepId> {
-        let prefix = format!("service:{service}:");
-        let stops = |s: &&Step| {
-            matches!(s.action, Action::StopContainer { .. }) && s.resource.starts_with(&prefix)
-        };
-        self.plan.steps.iter().filter(stops).map(|s| s.id).collect()
-    }
-
     pub(super) fn replace(
         &mut self,
         service: &Service,
@@ -284,45 +186,6 @@ impl<'a> Planner<'a> {
         self.start(service, old.number, name, vec![ready], cause);
     }
 
-    /// The container that is to take another's place, with what nobody named of the old one's volumes.
-    pub(super) fn replacement(
-        &self,
-        service: &Service,
-        spec: &ServiceSpec,
-        old: &Container,
-        temporary: &str,
-        name: &str,
-    ) -> NewContainer {
-        let mut new = self.new_container(service, spec, old.number, temporary, name);
-        new.spec
-            .labels
-            .insert(labels::REPLACE.to_owned(), old.name.clone());
-        if !self.input.options.renew_anonymous_volumes {
-            let of_image = match self.input.images.get(&service.name) {
-                Some(ImageState::Present { volumes, .. }) => volumes.as_slice(),
-                _ => &[],
-            };
-            carry_over(&mut new.spec.mounts, of_image, &old.anonymous_volumes);
-        }
-        new
-    }
-
-    /// One that an interrupted update had taken out of the balance is let in again.
-    fn stays(&mut self, container: &Container) {
-        if container.withdrawn {
-            let action = Action::Shift(Shift::Readmit {
-                container: container.name.clone(),
-            });
-            let resource = resource(&container.service, container.number);
-            self.plan.add(
-                Vec::new(),
-                resource,
-                action,
-                "left over from an interrupted run",
-            );
-        }
-    }
-
     /// A container left over by an interrupted run may have the name that a successor is made under.
     fn names_free_first(&mut self, removals: &[StepId]) {
         let mut waits = Vec::new();
@@ -357,38 +220,6 @@ impl<'a> Planner<'a> {
         self.start(service, number, &name, vec![create], cause);
     }
 
-    pub(super) fn new_container(
-        &self,
-        service: &Service,
-        spec: &ServiceSpec,
-        number: u32,
-        name: &str,
-        final_name: &str,
-    ) -> NewContainer {
-        let image_id = match self.input.images.get(&service.name) {
-            Some(ImageState::Present { id, .. }) => Some(id.clone()),
-            _ => None,
-        };
-        let mut container = spec.spec.clone();
-        container
-            .labels
-            .insert(labels::NUMBER.to_owned(), number.to_string());
-        if let Some(id) = &image_id {
-            container
-                .labels
-                .insert(labels::IMAGE.to_owned(), id.clone());
-        }
-        NewContainer {
-            service: service.name.clone(),
-            number,
-            name: name.to_owned(),
-            final_name: final_name.to_owned(),
-            spec: container,
-            files: spec.files.clone(),
-            image_id,
-        }
-    }
-
     pub(super) fn discard(&mut self, container: &Container, cause: &str) -> StepId {
         let needs = match container.status.is_active() {
             true => vec![self.stop(container, Vec::new(), cause)],
@@ -406,47 +237,4 @@ impl<'a> Planner<'a> {
             cause,
         )
     }
-}
-
-/// Mounts the volumes nobody named of the old container at the same places of the new one, where file or image still
-/// want one.
-fn carry_over(
-    mounts: &mut Vec<model::mount::Mount>,
-    of_image: &[String],
-    volumes: &[(String, String)],
-) {
-    let clean = |path: &str| path.trim_end_matches('/').to_owned();
-    for (target, volume) in volumes {
-        let kind = |name: &String| MountKind::Volume {
-            name: Some(name.clone()),
-            no_copy: true,
-            subpath: None,
-            driver: None,
-            driver_opts: BTreeMap::new(),
-            labels: BTreeMap::new(),
-        };
-        match mounts
-            .iter_mut()
-            .find(|m| clean(&m.target) == clean(target))
-        {
-            Some(mount) => {
-                if matches!(mount.kind, MountKind::Volume { name: None, .. }) {
-                    mount.kind = kind(volume);
-                }
-            }
-            None if of_image.iter().any(|wanted| clean(wanted) == clean(target)) => {
-                mounts.push(model::mount::Mount {
-                    kind: kind(volume),
-                    target: target.clone(),
-                    read_only: false,
-                });
-            }
-            None => {}
-        }
-    }
-}
-
-fn is_temporary(name: &str, of: &str) -> bool {
-    name.split_once('_')
-        .is_some_and(|(id, rest)| rest == of && id.len() == 12)
 }
