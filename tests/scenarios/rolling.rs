@@ -10,6 +10,7 @@ use testkit::{Host, Project, eventually, eventually_within, kernel, requires, sc
 
 scenarios!(
     no_request_fails_while_replicas_are_replaced_and_a_broken_version_is_taken_back,
+    a_killed_update_is_finished_by_the_next,
     a_slow_answer_ends_before_its_replica_does,
     an_update_that_fails_pauses_unless_told_otherwise,
     what_can_change_live_keeps_its_process,
@@ -171,6 +172,32 @@ fn no_request_fails_while_replicas_are_replaced_and_a_broken_version_is_taken_ba
     clients.noticed_nothing();
     assert_eq!(ids(&project), good, "none was touched");
     assert_eq!(names(&project), three("roll"), "and nothing is left over");
+    assert_eq!(project.compose("up -d --plan").run().code, 0);
+    project.compose("down").ok();
+}
+
+fn a_killed_update_is_finished_by_the_next(host: &Host) {
+    requires!(host.has_image("nginx:alpine"), "image nginx:alpine");
+    let yaml = WEB.replace("8080:80", "8084:80");
+    let project = host.compose_file("killed", &yaml);
+    project.compose("up -d --wait").ok();
+    eventually("the port answers", || request(8084, "/").ok());
+    let clients = Clients::during(8084, || {
+        for level in 1..=3 {
+            let level = format!("LEVEL: \"{level}\"");
+            project.write("docker-compose.yml", &yaml.replace("LEVEL: \"0\"", &level));
+            let before = ids(&project);
+            let update = project.compose("up -d").start();
+            eventually("the update is under way", || {
+                (ids(&project) != before).then_some(())
+            });
+            update.kill_9();
+            project.compose("up -d").ok();
+            assert_eq!(names(&project), three("killed"), "nothing is left over");
+        }
+        assert_eq!(levels(host, &project), ["3", "3", "3"]);
+    });
+    clients.noticed_nothing();
     assert_eq!(project.compose("up -d --plan").run().code, 0);
     project.compose("down").ok();
 }

@@ -86,6 +86,18 @@ fn stop_first_waits_for_the_new_one_before_the_next_goes() {
 }
 
 #[test]
+fn when_all_go_at_once_nobody_waits_for_connections_that_go_on_coming() {
+    let text = short(&changed(UpdateConfig {
+        parallelism: Some(0),
+        ..Default::default()
+    }));
+    assert!(
+        !text.contains("Withdraw") && !text.contains("Drain"),
+        "{text}"
+    );
+}
+
+#[test]
 fn what_cannot_run_beside_itself_stops_first() {
     let mut world = changed(UpdateConfig {
         order: Some(UpdateOrder::StartFirst),

@@ -24,6 +24,8 @@ struct Slot<'s, 'c> {
     cause: &'s str,
     /// Steps of the batch before.
     after: &'s [StepId],
+    /// Somebody else is there for new connections when the old one goes.
+    relieved: bool,
 }
 
 /// The steps by which a slot is finished.
@@ -79,9 +81,13 @@ impl<'a> Planner<'a> {
             tolerated: rules.tolerated(changed.len()),
             reaction: self.reaction(rules, first),
         });
+        let size = rules.batch(changed.len());
+        let active = self.input.observed.of_service(&service.name);
+        let active = active.filter(|c| c.status.is_active()).count();
+        let relieved = rules.order == UpdateOrder::StartFirst || active > size;
         let begin = self.plan.steps.len();
         let mut after: Vec<StepId> = Vec::new();
-        for batch in changed.chunks(rules.batch(changed.len())) {
+        for batch in changed.chunks(size) {
             let mut lasts = Vec::new();
             for (old, cause) in batch {
                 let slot = Slot {
@@ -90,6 +96,7 @@ impl<'a> Planner<'a> {
                     old,
                     cause,
                     after: &after,
+                    relieved,
                 };
                 let finished = match rules.order {
                     UpdateOrder::StartFirst => self.start_first(&slot),
@@ -203,7 +210,7 @@ impl<'a> Planner<'a> {
         let resource = resource(&old.service, old.number);
         let mut needs = needs;
         if old.status.is_active() {
-            if !old.spec.ports.is_empty() {
+            if slot.relieved && !old.spec.ports.is_empty() {
                 let container = || old.name.clone();
                 let withdraw = Shift::Withdraw {
                     container: container(),
