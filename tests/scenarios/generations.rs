@@ -91,7 +91,10 @@ fn rollback_restores_configuration_contents_replicas_and_services(host: &Host) {
     let plan = again.compose("up -d --plan").env("TOKEN", "t1").run();
     assert_eq!(plan.code, 0, "{plan}");
 
-    again.compose("rollback 2").ok();
+    again.write("docker-compose.yml", "services: [");
+    again.compose("rollback 2").fails(1);
+    again.compose("-p back rollback 2").ok();
+    again.write("docker-compose.yml", YAML);
     assert_eq!(seen(host, &again), all("two", "second\n", "t2"));
     assert_eq!(ids(&again, "web").len(), 3);
     for level in ["three", "four", "five"] {

@@ -236,11 +236,15 @@ fn an_update_that_fails_pauses_unless_told_otherwise(host: &Host) {
     let before = ids(&project);
     let broken = yaml.replace(
         "command: sleep 1000",
-        "command: [sh, -c, 'sleep 1; exit 3']",
+        "command: [sh, -c, 'sleep 1; echo no database >&2; exit 3']",
     );
     project.write("docker-compose.yml", &broken);
     let failed = project.compose("up -d").fails(1);
-    failed.says(&["exited (3)", "update of service web paused"]);
+    failed.says(&[
+        "exited (3)",
+        "| no database",
+        "update of service web paused",
+    ]);
     let running = ids(&project);
     assert!(before.intersection(&running).count() >= 2, "{running:?}");
 
@@ -258,6 +262,16 @@ fn an_update_that_fails_pauses_unless_told_otherwise(host: &Host) {
     project.compose("down").ok();
 }
 
+/// Files of both roots, elements of the packet filter, processes.
+fn everything(host: &Host) -> (Vec<BTreeSet<String>>, Vec<String>, Vec<i32>) {
+    let roots = [host.data_root(), host.run_root()];
+    (
+        roots.map(|root| kernel::files_below(&root)).to_vec(),
+        kernel::nft_elements(),
+        host.processes(),
+    )
+}
+
 fn what_can_change_live_keeps_its_process(host: &Host) {
     let yaml = "services:\n  web:\n    image: busybox\n    command: nc -ll -p 80 -e echo hello\n    stop_grace_period: 0s\n    \
         networks: [default]\nnetworks:\n  default: {}\n  extra: {}\n";
@@ -270,8 +284,10 @@ fn what_can_change_live_keeps_its_process(host: &Host) {
         "    networks: [default, extra]\n    ports: ['8082:80', '8083:80']\n    mem_limit: 64m\n    restart: always\n    labels: {tier: front}",
     );
     project.write("docker-compose.yml", &changed);
+    let before = everything(host);
     let plan = project.compose("up -d --plan").run();
     assert_eq!(plan.code, 2, "{plan}");
+    assert_eq!(everything(host), before, "a plan changes nothing");
     plan.says(&[
         "UpdateContainer live-web-1",
         "ConnectNetwork live-web-1 to live_extra",

@@ -64,8 +64,12 @@ pub enum Cause {
     },
     #[error("dependency failed to start: {0}")]
     Dependency(Box<condition::Error>),
-    #[error("its new container does not come up: {0}")]
-    NotReady(Box<condition::Error>),
+    #[error("its new container does not come up: {error}{last_words}")]
+    NotReady {
+        error: Box<condition::Error>,
+        /// What it wrote last, each line on one of its own.
+        last_words: String,
+    },
     #[error("interrupted")]
     Interrupted,
     #[error("cannot write the files of container {container}")]

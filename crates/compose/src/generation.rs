@@ -97,12 +97,15 @@ fn place(ctx: &Context, project: &str, number: u32) -> PathBuf {
     directory(ctx, project).join(number.to_string())
 }
 
-/// The generations of a project, oldest first.
+/// The generations of a project, oldest first. One that cannot be read (damaged, or of a newer version) is none to go back to.
 pub fn list(ctx: &Context, project: &str) -> Result<Vec<Generation>, Error> {
     let mut found = Vec::new();
     for number in numbers(&directory(ctx, project))? {
         let path = place(ctx, project, number).join("generation.json");
-        found.extend(record::read::<Generation>(&path)?);
+        match record::read::<Generation>(&path) {
+            Err(state::Error::Parse { .. } | state::Error::Newer { .. }) => {}
+            other => found.extend(other?),
+        }
     }
     Ok(found)
 }
@@ -142,3 +145,6 @@ pub fn images(ctx: &Context) -> Result<BTreeMap<String, String>, Error> {
     }
     Ok(needed)
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,3 +29,11 @@ pub mod progress;
 pub mod rollback;
 pub mod spec;
 pub mod up;
+
+/// An error and its causes in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", chain(source)),
+        None => error.to_string(),
+    }
+}

@@ -122,7 +122,11 @@ pub fn obstacles(
                 own,
             ) {
                 let hint = "stop what holds it, or publish another host port";
-                errors.push(project.error_at(&path, chain(&error)).with_hint(hint));
+                errors.push(
+                    project
+                        .error_at(&path, crate::chain(&error))
+                        .with_hint(hint),
+                );
             }
         }
         claimed.extend(spec.spec.ports.iter().map(|port| (name, port)));
@@ -170,13 +174,6 @@ fn sources_missing(
         }
     }
     errors
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(source) => format!("{error}: {}", chain(source)),
-        None => error.to_string(),
-    }
 }
 
 /// The ports that the plan frees: of containers that it stops, and those that a running one gives up.

@@ -262,7 +262,12 @@ fn finish(run: Run<'_>, project: &Project, request: &Request, plan: Plan) -> Res
             origin: request.origin.as_deref().unwrap_or("up"),
             services: services.iter().map(|s| s.name.as_str()).collect(),
         };
-        generation::keep(ctx, project, &occasion)?;
+        // Everything runs: that it cannot be gone back to is no failure of this command.
+        if let Err(error) = generation::keep(ctx, project, &occasion) {
+            let why = crate::chain(&error);
+            run.progress
+                .warning(&format!("this version is not kept for `rollback`: {why}"));
+        }
     }
     Ok(plan)
 }

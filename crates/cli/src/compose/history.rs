@@ -73,9 +73,19 @@ struct Update {
     service: Vec<String>,
 }
 
+/// A version that ran can be gone back to whatever the file says now: with `-p` the file is not even read.
+fn name(call: &Call<'_>) -> Result<String, Failure> {
+    let variable = || std::env::var("COMPOSE_PROJECT_NAME").ok();
+    let given = call.globals.project_name.clone().or_else(variable);
+    match given.filter(|name| !name.is_empty()) {
+        Some(name) => Ok(name),
+        None => Ok(call.target(&[])?.name),
+    }
+}
+
 impl Run for History {
     fn run(self, call: &Call<'_>) -> Outcome {
-        let name = call.target(&[])?.name;
+        let name = name(call)?;
         let all = generation::list(call.ctx()?, &name).map_err(failed)?;
         if self.quiet {
             return all
@@ -133,7 +143,7 @@ fn row(generation: &Generation) -> Vec<String> {
 impl Run for Rollback {
     fn run(self, call: &Call<'_>) -> Outcome {
         let ctx = call.ctx()?;
-        let name = call.target(&[])?.name;
+        let name = name(call)?;
         let all = generation::list(ctx, &name).map_err(failed)?;
         let target = chosen(&name, &all, self.generation)?;
         let restored = generation::restore(ctx, &name, target).map_err(failed)?;

@@ -4,13 +4,18 @@ use super::{Cause, Run};
 use crate::condition::{self, Goal};
 use crate::plan::Shift;
 use engine::container::record::ContainerRecord;
+use engine::logs::{Query, Reader};
 use engine::{container::names, networks};
+use std::fmt::Write;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// How often connections are counted. Twice nobody in a row is nobody: the kernel enters a connection a moment after it has
 /// decided where it leads.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// So many lines of its log are told of a container that does not come up.
+const WORDS: usize = 5;
 
 pub(super) fn carry_out(run: Run<'_>, shift: &Shift) -> Result<(), Cause> {
     match shift {
@@ -41,8 +46,32 @@ fn ready(run: Run<'_>, name: &str, goal: Goal, period: Option<Duration>) -> Resu
         // It has lasted as long as it was to be watched.
         Err(condition::Error::TimedOut { .. }) if goal == Goal::Lasting => Ok(()),
         Err(condition::Error::Interrupted) => Err(Cause::Interrupted),
-        Err(error) => Err(Cause::NotReady(Box::new(error))),
+        Err(error) => Err(Cause::NotReady {
+            error: Box::new(error),
+            last_words: last_words(run, name),
+        }),
     }
+}
+
+/// The container may be gone before anybody can ask for its logs.
+fn last_words(run: Run<'_>, name: &str) -> String {
+    let query = Query {
+        tail: Some(WORDS),
+        ..Query::default()
+    };
+    let reader = names::resolve(run.ctx, name).and_then(|c| Reader::open(run.ctx, &c, query));
+    let Ok(mut reader) = reader else {
+        return String::new();
+    };
+    let mut text = String::new();
+    while let Ok(Some(line)) = reader.next_line() {
+        let _ = write!(
+            text,
+            "\n    | {}",
+            String::from_utf8_lossy(&line.bytes).trim_end()
+        );
+    }
+    text
 }
 
 fn with(

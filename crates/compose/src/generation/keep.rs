@@ -35,7 +35,9 @@ pub(crate) fn keep(ctx: &Context, project: &Project, occasion: &Occasion<'_>) ->
         digests.insert(name.clone(), digest(&bytes));
     }
     let generation = Generation {
-        number: last.map_or(1, |last| last.number + 1),
+        number: numbers(&directory(ctx, &project.name))?
+            .last()
+            .map_or(1, |last| last + 1),
         created: Timestamp::now(),
         origin: occasion.origin.to_owned(),
         services: running(ctx, project)?,
@@ -81,7 +83,7 @@ fn model(
         return Ok(text);
     };
     let path = super::place(ctx, name, last.number).join("model.json");
-    let before = std::fs::read(&path).map_err(failed("read", &path))?;
+    let before = std::fs::read(&path).unwrap_or_default();
     let parsed = (
         serde_json::from_str(&text),
         serde_json::from_slice::<Value>(&before),
