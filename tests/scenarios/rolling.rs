@@ -10,6 +10,7 @@ use testkit::{Host, Project, eventually, eventually_within, kernel, requires, sc
 
 scenarios!(
     no_request_fails_while_replicas_are_replaced_and_a_broken_version_is_taken_back,
+    who_has_no_health_check_gets_requests_once_he_listens,
     a_killed_update_is_finished_by_the_next,
     a_slow_answer_ends_before_its_replica_does,
     an_update_that_fails_pauses_unless_told_otherwise,
@@ -172,6 +173,31 @@ fn no_request_fails_while_replicas_are_replaced_and_a_broken_version_is_taken_ba
     clients.noticed_nothing();
     assert_eq!(ids(&project), good, "none was touched");
     assert_eq!(names(&project), three("roll"), "and nothing is left over");
+    assert_eq!(project.compose("up -d --plan").run().code, 0);
+    project.compose("down").ok();
+}
+
+fn who_has_no_health_check_gets_requests_once_he_listens(host: &Host) {
+    requires!(host.has_image("nginx:alpine"), "image nginx:alpine");
+    let yaml = "services:\n  web:\n    image: nginx:alpine\n    environment: {LEVEL: '0'}\n    ports: ['8085:80']\n    \
+        stop_grace_period: 5s\n    command: [sh, -c, 'sleep 0.7; exec nginx -g \"daemon off;\"']\n    deploy:\n      replicas: 2\n      \
+        update_config: {order: start-first, parallelism: 2, monitor: 0s}\n";
+    let project = host.compose_file("unchecked", yaml);
+    project.compose("up -d").ok();
+    eventually("the port answers", || request(8085, "/").ok());
+    // The other one may take a moment longer.
+    eventually("both answer", || {
+        (0..16).all(|_| request(8085, "/").is_ok()).then_some(())
+    });
+    let clients = Clients::during(8085, || {
+        for level in 1..=3 {
+            let level = format!("LEVEL: '{level}'");
+            project.write("docker-compose.yml", &yaml.replace("LEVEL: '0'", &level));
+            project.compose("up -d").ok();
+        }
+    });
+    clients.noticed_nothing();
+    assert_eq!(levels(host, &project), ["3", "3"]);
     assert_eq!(project.compose("up -d --plan").run().code, 0);
     project.compose("down").ok();
 }

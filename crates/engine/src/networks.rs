@@ -7,7 +7,7 @@ mod traffic;
 pub use connect::{connect, disconnect};
 pub(crate) use endpoint::{attach, detach};
 pub use endpoint::{bindings, follow, join, leave, share_group};
-pub use traffic::{open_connections, readmit, withdraw, withdrawn};
+pub use traffic::{addresses, open_connections, readmit, withdraw, withdrawn};
 
 use crate::container::names;
 use crate::container::record::ContainerRecord;

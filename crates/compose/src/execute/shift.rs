@@ -7,6 +7,7 @@ use engine::container::record::ContainerRecord;
 use engine::logs::{Query, Reader};
 use engine::{container::names, networks};
 use std::fmt::Write;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -14,12 +15,18 @@ use std::time::{Duration, Instant};
 /// decided where it leads.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// How long a container that nobody checks is given to listen.
+const LISTENING: Duration = Duration::from_secs(10);
+
 /// So many lines of its log are told of a container that does not come up.
 const WORDS: usize = 5;
 
 pub(super) fn carry_out(run: Run<'_>, shift: &Shift) -> Result<(), Cause> {
     match shift {
-        Shift::Ready { container } => ready(run, container, Goal::Ready, None),
+        Shift::Ready { container, listens } => {
+            ready(run, container, Goal::Ready, None)?;
+            listening(run, container, listens)
+        }
         Shift::Watch { container, period } => ready(run, container, Goal::Lasting, Some(*period)),
         Shift::Withdraw { container } => with(run, container, networks::withdraw),
         Shift::Readmit { container } => with(run, container, networks::readmit),
@@ -51,6 +58,28 @@ fn ready(run: Run<'_>, name: &str, goal: Goal, period: Option<Duration>) -> Resu
             last_words: last_words(run, name),
         }),
     }
+}
+
+/// Waits until something answers on the ports, or it is clear that nothing does soon.
+fn listening(run: Run<'_>, name: &str, ports: &[u16]) -> Result<(), Cause> {
+    let failed = super::worker::cause("find the address of", "container", name);
+    let addresses = names::resolve(run.ctx, name)
+        .and_then(|container| networks::addresses(run.ctx, &container))
+        .map_err(failed)?;
+    let begin = Instant::now();
+    let open = |port: u16| {
+        let mut targets = addresses.iter().map(|ip| SocketAddr::from((*ip, port)));
+        targets.any(|to| TcpStream::connect_timeout(&to, LOOK).is_ok())
+    };
+    for port in ports {
+        while !addresses.is_empty() && !open(*port) && begin.elapsed() < LISTENING {
+            interrupted(run)?;
+            // One that has ended meanwhile will never listen.
+            ready(run, name, Goal::Ready, None)?;
+            std::thread::sleep(LOOK);
+        }
+    }
+    Ok(())
 }
 
 /// The container may be gone before anybody can ask for its logs.

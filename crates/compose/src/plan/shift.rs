@@ -7,8 +7,12 @@ use std::time::Duration;
 /// One thing to do with a replica that comes or goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Shift {
-    /// Wait until it runs, or is healthy where something checks its health. That it ends or is unhealthy fails.
-    Ready { container: String },
+    /// Wait until it runs, or is healthy where something checks its health. That it ends or is unhealthy fails. Until it listens
+    /// on these TCP ports is waited a while, and no longer: nobody has said that it must.
+    Ready {
+        container: String,
+        listens: Vec<u16>,
+    },
     /// Watch for so long that it goes on running and is not unhealthy.
     Watch { container: String, period: Duration },
     /// Published ports lead new connections to the other replicas.
@@ -28,7 +32,7 @@ impl Shift {
     /// The container's name; empty for a delay.
     pub fn container(&self) -> &str {
         match self {
-            Self::Ready { container }
+            Self::Ready { container, .. }
             | Self::Watch { container, .. }
             | Self::Withdraw { container }
             | Self::Readmit { container }
@@ -68,6 +72,9 @@ impl Shift {
 
     pub(crate) fn json(&self) -> Value {
         match self {
+            Self::Ready { container, listens } => {
+                json!({"container": container, "listens": listens})
+            }
             Self::Watch { container, period } => {
                 json!({"container": container, "seconds": period.as_secs_f64()})
             }

@@ -24,13 +24,18 @@ pub fn withdrawn(ctx: &Context) -> Result<BTreeSet<String>> {
 
 /// How many TCP connections from other machines and networks lead to the container now.
 pub fn open_connections(ctx: &Context, container: &ContainerRecord) -> Result<usize> {
-    let state = State::load(ctx, container.id.as_str())?;
-    let attached = state.run().and_then(|run| run.network.as_ref());
-    let endpoints = attached.into_iter().flat_map(|a| &a.endpoints);
-    let assigned = endpoints.flat_map(|e| [e.ipv4, e.ipv6].into_iter().flatten());
-    let addresses: Vec<IpAddr> = assigned.map(|assigned| assigned.address).collect();
+    let addresses = addresses(ctx, container)?;
     if addresses.is_empty() {
         return Ok(0);
     }
     Ok(network::open_connections(&ctx.layout, &addresses)?)
+}
+
+/// The addresses it has now.
+pub fn addresses(ctx: &Context, container: &ContainerRecord) -> Result<Vec<IpAddr>> {
+    let state = State::load(ctx, container.id.as_str())?;
+    let attached = state.run().and_then(|run| run.network.as_ref());
+    let endpoints = attached.into_iter().flat_map(|a| &a.endpoints);
+    let assigned = endpoints.flat_map(|e| [e.ipv4, e.ipv6].into_iter().flatten());
+    Ok(assigned.map(|assigned| assigned.address).collect())
 }

@@ -12,6 +12,14 @@ fn changed(config: UpdateConfig) -> World {
     let mut web = service("web");
     web.ports = published("8080:80");
     web.stop_grace_period = Some(Duration::from_secs(20));
+    web.healthcheck = Some(model::health::Healthcheck {
+        test: model::health::HealthTest::Shell("true".into()),
+        interval: None,
+        timeout: None,
+        start_period: None,
+        start_interval: None,
+        retries: None,
+    });
     web.deploy = Some(Deploy {
         replicas: Some(3),
         update_config: Some(config),
@@ -63,6 +71,34 @@ fn start_first_makes_the_new_one_ready_before_the_old_one_is_taken_out() {
     assert!(earlier.spec.spec.env.is_empty(), "as it was");
     assert_eq!(earlier.image_id, "one");
     assert_eq!(plan.to_json()["rolls"][0]["parallelism"], 2);
+}
+
+#[test]
+fn what_nobody_checks_gets_its_ports_when_it_is_ready() {
+    let mut world = changed(UpdateConfig {
+        order: Some(UpdateOrder::StartFirst),
+        ..Default::default()
+    });
+    world.service("web").healthcheck = None;
+    let mut world = world.carried_out();
+    let environment = &mut world.service("web").environment;
+    environment.insert("LEVEL".into(), Some("3".into()));
+    let text = short(&world);
+    let swing = "[2] -> #3 service:web:1, AwaitReady 010101010101_shop-web-1\n\
+         [3] -> #4 service:web:1, UpdateContainer 010101010101_shop-web-1\n\
+         [4] -> #5 service:web:1, WithdrawContainer shop-web-1\n";
+    assert!(text.contains(swing), "{text}");
+    let plan = world.plan();
+    let Action::CreateContainer(new) = &plan.steps[0].action else {
+        panic!("{plan}");
+    };
+    assert!(new.spec.ports.is_empty());
+    // Killed before that, it is told from one that is as the file wants it.
+    let mut world = world.carried_out();
+    world.container("shop-web-2").spec.ports.clear();
+    let text = world.text();
+    let publish = "[] -> #1 service:web:2, UpdateContainer shop-web-2, changed without a new container (ports)";
+    assert!(text.starts_with(publish), "{text}");
 }
 
 #[test]

@@ -34,7 +34,7 @@ impl Planner<'_> {
         if !forced
             && same_image
             && !donor
-            && container.config_hash != spec.hash
+            && (container.config_hash != spec.hash || container.spec.ports != spec.spec.ports)
             && !self.wants_a_port_of_others(&service.name, spec)
             && let Some((changes, why)) = live::changes(container, spec)
         {
@@ -73,6 +73,9 @@ impl Planner<'_> {
         }
         if container.config_hash == spec.hash && moved(&container.spec, &spec.spec) {
             return Some("a network or volume has another name".to_owned());
+        }
+        if container.spec.ports != spec.spec.ports {
+            return Some("its ports are not published yet".to_owned());
         }
         match self.input.images.get(&service.name) {
             Some(ImageState::Present { id, .. }) if *id != container.image_id => {

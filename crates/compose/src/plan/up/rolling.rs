@@ -4,13 +4,14 @@ use super::{Planner, Start, resource};
 use crate::observe::Container;
 use crate::plan::roll::{Earlier, Reaction, Roll, Rules};
 use crate::plan::shift::Shift;
-use crate::plan::{Action, StepId};
+use crate::plan::{Action, LiveChange, StepId};
 use crate::spec::ServiceSpec;
 use crate::{change, labels, names};
 use compose_file::Service;
 use compose_file::project::{FailureAction, UpdateOrder};
+use engine::container::update::Changes;
 use model::container::ContainerSpec;
-use model::port::HostPort;
+use model::port::{HostPort, Protocol};
 use std::time::Duration;
 
 /// Docker's grace time.
@@ -132,13 +133,32 @@ impl<'a> Planner<'a> {
         } = *slot;
         let resource = resource(&service.name, old.number);
         let (create, temporary, name) = self.successor(slot);
+        let late = publishes_late(service, slot.spec);
+        if late && let Action::CreateContainer(new) = &mut self.plan.steps[create - 1].action {
+            new.spec.ports.clear();
+        }
         let start = self.begin(service, old.number, &temporary, vec![create], cause);
         let ready = Action::Shift(Shift::Ready {
             container: temporary.clone(),
+            listens: if late {
+                tcp_ports(slot.spec)
+            } else {
+                Vec::new()
+            },
         });
-        let ready = self
+        let mut ready = self
             .plan
             .add(start.into_iter().collect(), resource.clone(), ready, cause);
+        if late {
+            let publish = Action::Change(LiveChange::Update {
+                container: temporary.clone(),
+                changes: Box::new(Changes {
+                    ports: Some(slot.spec.spec.ports.clone()),
+                    ..Changes::default()
+                }),
+            });
+            ready = self.plan.add(vec![ready], resource.clone(), publish, cause);
+        }
         let gone = self.take_out(slot, vec![ready]);
         let rename = Action::RenameContainer {
             from: temporary,
@@ -177,7 +197,10 @@ impl<'a> Planner<'a> {
             .or_default()
             .push(renamed);
         let start = self.begin(service, old.number, &name, vec![renamed], cause);
-        let ready = Action::Shift(Shift::Ready { container: name });
+        let ready = Action::Shift(Shift::Ready {
+            container: name,
+            listens: Vec::new(),
+        });
         let ready = self
             .plan
             .add(start.into_iter().collect(), resource, ready, cause);
@@ -206,11 +229,21 @@ impl<'a> Planner<'a> {
 
     /// New connections elsewhere, those that are there to their end, then it stops and goes.
     fn take_out(&mut self, slot: &Slot<'_, 'a>, needs: Vec<StepId>) -> StepId {
-        let (old, cause) = (slot.old, slot.cause);
+        self.retire(slot.old, slot.relieved, needs, slot.cause)
+    }
+
+    /// The same for any container; `relieved`: somebody else is there for new connections.
+    pub(super) fn retire(
+        &mut self,
+        old: &Container,
+        relieved: bool,
+        needs: Vec<StepId>,
+        cause: &str,
+    ) -> StepId {
         let resource = resource(&old.service, old.number);
         let mut needs = needs;
         if old.status.is_active() {
-            if slot.relieved && !old.spec.ports.is_empty() {
+            if relieved && !old.spec.ports.is_empty() {
                 let container = || old.name.clone();
                 let withdraw = Shift::Withdraw {
                     container: container(),
@@ -288,6 +321,17 @@ impl<'a> Planner<'a> {
             }
         }
     }
+}
+
+/// Where nothing checks its health, a container gets its ports once it is ready. One that is checked joins the balance by itself.
+fn publishes_late(service: &Service, spec: &ServiceSpec) -> bool {
+    service.healthcheck.is_none() && !spec.spec.ports.is_empty()
+}
+
+fn tcp_ports(spec: &ServiceSpec) -> Vec<u16> {
+    let ports = spec.spec.ports.iter();
+    let tcp = ports.filter(|port| port.protocol == Protocol::Tcp);
+    tcp.map(|port| port.container_port).collect()
 }
 
 /// Why two containers of this kind cannot run beside each other.

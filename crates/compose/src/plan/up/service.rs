@@ -51,7 +51,10 @@ impl<'a> Planner<'a> {
         }
         let left: Vec<StepId> = removed
             .into_iter()
-            .map(|(container, why)| self.discard(container, &why))
+            .map(|(container, why)| match rules {
+                Some(_) => self.retire(container, kept > 0, Vec::new(), &why),
+                None => self.discard(container, &why),
+            })
             .collect();
         if let Some(rules) = rules {
             self.roll(service, spec, rules, &rolled);
