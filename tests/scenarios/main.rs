@@ -11,6 +11,7 @@ mod counter;
 mod crash;
 mod exec;
 mod fleet;
+mod generations;
 mod health;
 mod hostile;
 mod images;
@@ -30,6 +31,7 @@ mod oci_exec;
 mod projects;
 mod prune;
 mod restart;
+mod rolling;
 mod run;
 mod secrets;
 mod volumes;
@@ -42,6 +44,8 @@ fn main() -> std::process::ExitCode {
         projects::ALL,
         vote::ALL,
         wordpress::ALL,
+        rolling::ALL,
+        generations::ALL,
         counter::ALL,
         fleet::ALL,
         crash::ALL,

@@ -20,12 +20,55 @@ const IGNORED: [&str; 8] = [
     "develop",
     "attach",
 ];
+/// Keys that a container can be changed in while it runs.
+const LIVE: [&str; 17] = [
+    "ports",
+    "labels",
+    "networks",
+    "restart",
+    "stop_grace_period",
+    "cpus",
+    "cpu_shares",
+    "cpu_period",
+    "cpu_quota",
+    "cpu_rt_period",
+    "cpu_rt_runtime",
+    "cpuset",
+    "mem_limit",
+    "mem_reservation",
+    "memswap_limit",
+    "mem_swappiness",
+    "pids_limit",
+];
 /// Keys of `deploy` that do.
 const DEPLOYED: [&str; 2] = ["resources", "restart_policy"];
 
 /// 64 hexadecimal digits, the same for the same containers. `files` gives the contents of configs and secrets;
 /// one that cannot be read counts by its path.
 pub fn hash(project: &Project, service: &Service, files: &dyn Files) -> String {
+    hash_of(project, service, files, |_| {})
+}
+
+/// As [`hash`], of everything that cannot be changed while a container runs.
+pub fn fixed_hash(project: &Project, service: &Service, files: &dyn Files) -> String {
+    hash_of(project, service, files, |map| {
+        map.retain(|key, _| !LIVE.contains(&key.as_str()));
+        // Of what is deployed, only devices are there from the beginning.
+        let devices = map
+            .get("deploy")
+            .and_then(|deploy| deploy.pointer("/resources/reservations/devices"))
+            .cloned();
+        map.shift_remove("deploy");
+        map.extend(devices.map(|devices| ("deploy".to_owned(), devices)));
+    })
+}
+
+fn hash_of(
+    project: &Project,
+    service: &Service,
+    files: &dyn Files,
+    reduce: impl Fn(&mut serde_json::Map<String, serde_json::Value>),
+) -> String {
     let mut value = emit::service_value(service, false);
     if let Some(map) = value.as_object_mut() {
         map.retain(|key, _| !IGNORED.contains(&key.as_str()));
@@ -38,6 +81,7 @@ pub fn hash(project: &Project, service: &Service, files: &dyn Files) -> String {
                 map.shift_remove("deploy");
             }
         }
+        reduce(map);
     }
     let mut hasher = Sha256::new();
     hasher.update(value.to_string());

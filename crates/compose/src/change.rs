@@ -92,7 +92,7 @@ pub(crate) fn differences(old: &ContainerSpec, new: &ContainerSpec) -> Vec<Strin
 }
 
 /// Names a volume nobody named by nothing: a successor carries it over under the name it was given.
-fn forget_anonymous(mounts: &mut [Mount]) {
+pub(crate) fn forget_anonymous(mounts: &mut [Mount]) {
     for mount in mounts {
         if let MountKind::Volume { name, no_copy, .. } = &mut mount.kind
             && name

@@ -3,7 +3,7 @@
 //! The texts are docker/compose's, which scripts look for.
 
 use engine::container::names;
-use engine::container::record::ContainerRecord;
+use engine::container::record::{ContainerRecord, Lifecycle};
 use engine::container::state::{HealthStatus, State};
 use engine::watch::{self, Watch};
 use engine::{Context, Error as EngineError};
@@ -17,6 +17,10 @@ pub enum Goal {
     CompletedSuccessfully,
     /// Healthy, or running where nothing checks its health (`up --wait`).
     Up,
+    /// The same, in its first run: one that was restarted has failed.
+    Ready,
+    /// To go on in its first run without becoming unhealthy: never met, waited for as long as the time is.
+    Lasting,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +29,8 @@ pub enum Error {
     Unhealthy { container: String, output: String },
     #[error("container {container} exited ({code})")]
     Exited { container: String, code: u8 },
+    #[error("container {container} exited ({code}) and is restarted")]
+    Restarted { container: String, code: u8 },
     #[error("container {container} has no healthcheck configured")]
     NoHealthcheck { container: String },
     #[error("service {service:?} didn't complete successfully: exit {code}")]
@@ -121,9 +127,20 @@ fn judge(ctx: &Context, record: &ContainerRecord, goal: Goal) -> Result<Option<(
             container,
             code: last.exit_code,
         }),
-        (Goal::Up, State::Running { .. }) if !checked => Ok(Some(())),
+        (Goal::Ready | Goal::Lasting, State::Restarting { last, .. }) => Err(Error::Restarted {
+            container,
+            code: last.exit_code,
+        }),
+        (Goal::Ready | Goal::Lasting, State::Running { run, .. }) if run.restart_count > 0 => {
+            let last = Lifecycle::load(ctx, record.id.as_str())?;
+            let code = last.map_or(0, |last| last.exit_code);
+            Err(Error::Restarted { container, code })
+        }
+        (Goal::Up | Goal::Ready, State::Running { .. }) if !checked => Ok(Some(())),
         (_, State::Running { health, .. } | State::Paused { health, .. }) => match health {
-            Some(health) if health.status == HealthStatus::Healthy => Ok(Some(())),
+            Some(health) if health.status == HealthStatus::Healthy && goal != Goal::Lasting => {
+                Ok(Some(()))
+            }
             Some(health) if health.status == HealthStatus::Unhealthy => {
                 let output = health
                     .log

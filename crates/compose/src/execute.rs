@@ -1,19 +1,22 @@
 //! Carries a plan out, step beside step as far as their needs allow. It decides nothing.
 //!
 //! One thread for each step that is under way, at most [`Run::parallel`] of them at work; waiting for a condition does
-//! not count, so that a slow health check holds up nobody else. After the first error no further step is begun;
-//! those under way are finished, and every error is returned.
+//! not count, so that a slow health check holds up nobody else. After the first error no further step is begun, but for
+//! those of rolling updates ([`graph`]); those under way are finished, and every error is returned.
 
+mod change;
+mod graph;
 mod hook;
+mod shift;
 mod worker;
 
-use crate::plan::{Action, Plan, Step};
+use crate::plan::{Plan, RollId};
 use crate::progress::{Event, Progress, State};
 use crate::{condition, files};
 use engine::Context;
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use graph::Graph;
+use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
 use worker::Worker;
 
 /// How many steps work at once unless said otherwise.
@@ -45,6 +48,8 @@ impl std::fmt::Debug for Run<'_> {
 pub struct StepError {
     /// `service web`, `network default`.
     pub resource: String,
+    /// The roll of the plan that it was part of.
+    pub roll: Option<RollId>,
     pub source: Cause,
 }
 
@@ -59,6 +64,12 @@ pub enum Cause {
     },
     #[error("dependency failed to start: {0}")]
     Dependency(Box<condition::Error>),
+    #[error("its new container does not come up: {error}{last_words}")]
+    NotReady {
+        error: Box<condition::Error>,
+        /// What it wrote last, each line on one of its own.
+        last_words: String,
+    },
     #[error("interrupted")]
     Interrupted,
     #[error("cannot write the files of container {container}")]
@@ -90,6 +101,10 @@ impl Cause {
 pub struct Failed {
     /// Empty: interrupted.
     pub errors: Vec<StepError>,
+    /// Rolls of the plan that were given up half-way: what is to be done about it is said there.
+    pub halted: BTreeSet<RollId>,
+    /// Things that were not touched, since something they needed has failed: `service:web:1`.
+    pub kept_back: BTreeSet<String>,
 }
 
 /// Carries the plan out.
@@ -102,12 +117,9 @@ pub fn execute(run: Run<'_>, plan: &Plan) -> Result<(), Failed> {
         });
     }
     let worker = Worker::new(run, plan);
-    let graph = Graph {
-        state: Mutex::new(Pending::new(plan)),
-        changed: Condvar::new(),
-    };
+    let graph = Graph::new(plan);
     std::thread::scope(|scope| {
-        while let Some(step) = graph.next(plan, run) {
+        while let Some(step) = graph.next(run.parallel, run.interrupted) {
             let (graph, worker) = (&graph, &worker);
             scope.spawn(move || {
                 let outcome = worker.carry_out(step);
@@ -115,100 +127,16 @@ pub fn execute(run: Run<'_>, plan: &Plan) -> Result<(), Failed> {
             });
         }
     });
-    let pending = graph
-        .state
-        .into_inner()
-        .unwrap_or_else(PoisonError::into_inner);
-    match pending.errors.is_empty() && pending.left.is_empty() {
-        true => Ok(()),
-        false => Err(Failed {
-            errors: pending.errors,
-        }),
+    let outcome = graph.into_outcome();
+    if outcome.errors.is_empty() && outcome.left.is_empty() {
+        return Ok(());
     }
-}
-
-struct Graph {
-    state: Mutex<Pending>,
-    changed: Condvar,
-}
-
-struct Pending {
-    /// Steps not begun, with what they still need.
-    left: BTreeMap<usize, BTreeSet<usize>>,
-    working: usize,
-    waiting: usize,
-    errors: Vec<StepError>,
-}
-
-impl Pending {
-    fn new(plan: &Plan) -> Self {
-        let left = plan
-            .steps
-            .iter()
-            .map(|step| (step.id, step.needs.iter().copied().collect()))
-            .collect();
-        Self {
-            left,
-            working: 0,
-            waiting: 0,
-            errors: Vec::new(),
-        }
-    }
-}
-
-fn is_waiting(step: &Step) -> bool {
-    matches!(step.action, Action::Await { .. })
-}
-
-impl Graph {
-    /// The next step that may begin; `None` when all is done or nothing more is to be begun.
-    fn next<'p>(&self, plan: &'p Plan, run: Run<'_>) -> Option<&'p Step> {
-        let mut pending = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            let over = !pending.errors.is_empty() || run.interrupted.load(Ordering::Relaxed);
-            let full = pending.working >= run.parallel.max(1);
-            let ready = |(id, needs): (&usize, &BTreeSet<usize>)| {
-                let step = &plan.steps[id - 1];
-                (needs.is_empty() && (is_waiting(step) || !full)).then_some(step)
-            };
-            if let Some(step) = pending.left.iter().find_map(ready).filter(|_| !over) {
-                pending.left.remove(&step.id);
-                if is_waiting(step) {
-                    pending.waiting += 1;
-                } else {
-                    pending.working += 1;
-                }
-                return Some(step);
-            }
-            if pending.working + pending.waiting == 0 {
-                return None;
-            }
-            pending = self
-                .changed
-                .wait(pending)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    fn finished(&self, step: &Step, outcome: Result<(), Cause>) {
-        let mut pending = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if is_waiting(step) {
-            pending.waiting -= 1;
-        } else {
-            pending.working -= 1;
-        }
-        match outcome {
-            Ok(()) => pending
-                .left
-                .values_mut()
-                .for_each(|needs| _ = needs.remove(&step.id)),
-            Err(source) => pending.errors.push(StepError {
-                resource: subject(&step.resource),
-                source,
-            }),
-        }
-        self.changed.notify_all();
-    }
+    let resource = |id: &usize| plan.steps[id - 1].resource.clone();
+    Err(Failed {
+        errors: outcome.errors,
+        halted: outcome.halted,
+        kept_back: outcome.kept_back.iter().map(resource).collect(),
+    })
 }
 
 /// `service:web:1` as a person says it: `service web`.

@@ -10,6 +10,7 @@ mod pull;
 pub use decide::{Build, Decision, Options, decide};
 pub use pull::pull;
 
+use crate::generation::Restored;
 use crate::plan::up::ImageState;
 use crate::progress::{Progress, Silent};
 use compose_file::project::PullPolicy as FilePolicy;
@@ -113,6 +114,47 @@ pub fn ensure(
         states.insert(service.name.clone(), present(&image));
     }
     Ok(states)
+}
+
+/// The images of a generation, each the very one that ran; one that is gone is fetched by its digest, unless nobody is there to be
+/// told.
+pub fn kept(
+    ctx: &Context,
+    restored: &Restored,
+    progress: Option<&dyn Progress>,
+) -> Result<BTreeMap<String, ImageState>, Error> {
+    let store = ctx.images()?;
+    let (mut states, mut gone) = (BTreeMap::new(), Vec::new());
+    for (name, kept) in &restored.generation.services {
+        let Some(service) = restored.project.service(name) else {
+            continue;
+        };
+        let found = store.find(&kept.image_id).or_else(|missing| {
+            let (Some(digest), Some(progress)) = (&kept.digest, progress) else {
+                return Err(missing);
+            };
+            progress.warning(&format!("image {} is fetched again", kept.image));
+            let by_digest = format!("{}@{digest}", kept.image);
+            store.ensure(&by_digest, PullPolicy::Missing, None, &image::Silent)
+        });
+        match found {
+            Ok(image) if image.id.to_string() == kept.image_id => {
+                states.insert(name.clone(), present(&image));
+            }
+            _ => gone.push(at(
+                &restored.project,
+                service,
+                format!(
+                    "image {} ({}) of generation {} is not in the store any more",
+                    kept.image, kept.image_id, restored.generation.number
+                ),
+            )),
+        }
+    }
+    match gone.is_empty() {
+        true => Ok(states),
+        false => Err(Error::Unavailable(gone)),
+    }
 }
 
 fn present(image: &image::Image) -> ImageState {

@@ -15,6 +15,8 @@ pub const NUMBER: &str = "com.docker.compose.container-number";
 pub const ONEOFF: &str = "com.docker.compose.oneoff";
 pub const SLUG: &str = "com.docker.compose.slug";
 pub const CONFIG_HASH: &str = "com.docker.compose.config-hash";
+/// Of what cannot be changed in a container that runs; ours alone.
+pub const FIXED_HASH: &str = "com.docker.compose.fixed-hash";
 /// The id of the image.
 pub const IMAGE: &str = "com.docker.compose.image";
 /// `db:service_healthy:false,cache:service_started:true`: service, condition, restart.

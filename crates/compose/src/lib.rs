@@ -16,6 +16,7 @@ mod change;
 pub mod condition;
 pub mod execute;
 pub mod files;
+pub mod generation;
 pub mod images;
 pub mod labels;
 pub mod names;
@@ -25,5 +26,14 @@ pub mod placement;
 pub mod plan;
 pub mod preflight;
 pub mod progress;
+pub mod rollback;
 pub mod spec;
 pub mod up;
+
+/// An error and its causes in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", chain(source)),
+        None => error.to_string(),
+    }
+}

@@ -45,6 +45,8 @@ pub struct Container {
     pub anonymous_volumes: Vec<(String, String)>,
     /// Every volume it mounts, by name.
     pub volumes: Vec<String>,
+    /// New connections do not come to it: an update was about to take it out.
+    pub withdrawn: bool,
     /// The name of the container it was made to replace.
     pub replaces: Option<String>,
 }
@@ -85,6 +87,10 @@ impl Observed {
                 anonymous: volume.anonymous,
             };
             observed.volumes.insert(volume.name.clone(), found);
+        }
+        let withdrawn = engine::networks::withdrawn(ctx)?;
+        for container in &mut observed.containers {
+            container.withdrawn = withdrawn.contains(&container.id);
         }
         let volumes = &observed.volumes;
         for container in &mut observed.containers {
@@ -176,6 +182,7 @@ impl From<&Listed> for Container {
                 .iter()
                 .filter_map(|m| m.volume.clone())
                 .collect(),
+            withdrawn: false,
             replaces: record.labels.get(labels::REPLACE).cloned(),
             spec: record.spec.clone(),
         }

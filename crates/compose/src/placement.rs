@@ -1,6 +1,7 @@
-//! Placement constraints, asked of the one node there is.
+//! Placement constraints and reservations, asked of the one node there is.
 //!
-//! Source: SwarmKit `manager/constraint` (`node.role == manager`, `!=`, keys without case).
+//! Source: SwarmKit `manager/constraint` (`node.role == manager`, `!=`, keys without case), `manager/scheduler/filter.go`
+//! (`ResourceFilter`).
 
 use compose_file::Service;
 use std::collections::BTreeMap;
@@ -15,6 +16,16 @@ pub struct Node {
     /// As Docker names it (`x86_64`, `aarch64`).
     pub arch: String,
     pub labels: BTreeMap<String, String>,
+    /// What there is to be reserved; `None`: not known, so nothing is refused.
+    pub capacity: Option<Capacity>,
+}
+
+/// Processors and memory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Capacity {
+    pub nano_cpus: u64,
+    /// Bytes.
+    pub memory: u64,
 }
 
 impl Node {
@@ -32,6 +43,7 @@ impl Node {
             os: "linux".to_owned(),
             arch: text(name.machine()),
             labels: BTreeMap::new(),
+            capacity: Some(Capacity::local()),
         }
     }
 
@@ -52,6 +64,51 @@ impl Node {
                     .map_or("", String::as_str)
             }
         })
+    }
+}
+
+impl Capacity {
+    fn local() -> Self {
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        let system = rustix::system::sysinfo();
+        Self {
+            nano_cpus: cpus as u64 * 1_000_000_000,
+            memory: system.totalram * u64::from(system.mem_unit),
+        }
+    }
+
+    /// How many of so many replicas find room for what each reserves, and why not more. What they take is taken from here.
+    pub(crate) fn reserve(&mut self, service: &Service, wanted: u32) -> (u32, Option<String>) {
+        let Some(deploy) = &service.deploy else {
+            return (wanted, None);
+        };
+        let each = &deploy.resources.reservations;
+        let (cpus, memory) = (each.nano_cpus.unwrap_or(0), each.memory.unwrap_or(0));
+        let times = |free: u64, each: u64| free.checked_div(each).unwrap_or(u64::MAX);
+        let (by_cpus, by_memory) = (times(self.nano_cpus, cpus), times(self.memory, memory));
+        let room = u32::try_from(by_cpus.min(by_memory)).unwrap_or(u32::MAX);
+        let fit = wanted.min(room);
+        let why = (fit < wanted).then(|| {
+            let what = if by_cpus < by_memory {
+                let in_cpus = |nano: u64| nano as f64 / 1e9;
+                format!(
+                    "{} CPUs of the {} that are free",
+                    in_cpus(cpus),
+                    in_cpus(self.nano_cpus)
+                )
+            } else {
+                let mib = |bytes: u64| bytes >> 20;
+                format!(
+                    "{} MiB of memory of the {} that are free",
+                    mib(memory),
+                    mib(self.memory)
+                )
+            };
+            format!("{fit} of {wanted} replicas run: each reserves {what} on this node")
+        });
+        self.nano_cpus -= cpus * u64::from(fit);
+        self.memory -= memory * u64::from(fit);
+        (fit, why)
     }
 }
 
@@ -129,6 +186,34 @@ mod tests {
         ] {
             assert_eq!(asked(met), None, "{met}");
         }
+    }
+
+    #[test]
+    fn what_is_reserved_must_be_there() {
+        use compose_file::project::Deploy;
+        let mut deploy = Deploy::default();
+        deploy.resources.reservations.memory = Some(300 << 20);
+        deploy.resources.reservations.nano_cpus = Some(500_000_000);
+        let service = Service {
+            deploy: Some(deploy),
+            ..Default::default()
+        };
+        let mut free = Capacity {
+            nano_cpus: 2_000_000_000,
+            memory: 1 << 30,
+        };
+        assert_eq!(free.reserve(&service, 2), (2, None));
+        let (fit, why) = free.reserve(&service, 2);
+        assert_eq!(fit, 1);
+        assert_eq!(
+            why.unwrap(),
+            "1 of 2 replicas run: each reserves 300 MiB of memory of the 424 that are free on this node"
+        );
+        assert_eq!(free.reserve(&Service::default(), 9), (9, None));
+        let mut none = Capacity::default();
+        let (fit, why) = none.reserve(&service, 1);
+        assert_eq!(fit, 0);
+        assert!(why.unwrap().contains("300 MiB"));
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //! that are taken. Every error carries its place in the file, and all are told together.
 
 use crate::labels;
-use crate::observe::{Container, Observed};
-use crate::plan::{Action, Plan};
+use crate::observe::Observed;
+use crate::plan::{Action, LiveChange, Plan};
 use crate::spec::ServiceSpec;
 use compose_file::{Diagnostic, Project, Service};
 use engine::Context;
@@ -78,6 +78,9 @@ pub fn obstacles(
         .iter()
         .filter_map(|step| match &step.action {
             Action::StartContainer { service, .. } => Some(service.as_str()),
+            Action::Change(LiveChange::Update { changes, .. }) if changes.ports.is_some() => {
+                step.resource.split(':').nth(1)
+            }
             _ => None,
         })
         .collect();
@@ -107,10 +110,7 @@ pub fn obstacles(
                 );
                 continue;
             }
-            if leaving
-                .iter()
-                .any(|c| c.spec.ports.iter().any(|held| collide(held, port)))
-            {
+            if leaving.iter().any(|held| collide(held, port)) {
                 continue;
             }
             let own = observed.of_service(name).next().map(|c| c.id.as_str());
@@ -122,7 +122,11 @@ pub fn obstacles(
                 own,
             ) {
                 let hint = "stop what holds it, or publish another host port";
-                errors.push(project.error_at(&path, chain(&error)).with_hint(hint));
+                errors.push(
+                    project
+                        .error_at(&path, crate::chain(&error))
+                        .with_hint(hint),
+                );
             }
         }
         claimed.extend(spec.spec.ports.iter().map(|port| (name, port)));
@@ -172,21 +176,23 @@ fn sources_missing(
     errors
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(source) => format!("{error}: {}", chain(source)),
-        None => error.to_string(),
+/// The ports that the plan frees: of containers that it stops, and those that a running one gives up.
+fn leaving(plan: &Plan, observed: &Observed) -> Vec<PortBinding> {
+    let mut ports = Vec::new();
+    for step in &plan.steps {
+        let (name, kept): (&str, &[PortBinding]) = match &step.action {
+            Action::StopContainer { name, .. } => (name, &[]),
+            Action::Change(LiveChange::Update { container, changes }) => match &changes.ports {
+                Some(kept) => (container, kept),
+                None => continue,
+            },
+            _ => continue,
+        };
+        let held = observed.containers.iter().find(|c| c.name == name);
+        let held = held.into_iter().flat_map(|c| &c.spec.ports);
+        ports.extend(held.filter(|port| !kept.contains(port)).copied());
     }
-}
-
-/// The containers that the plan stops.
-fn leaving<'a>(plan: &Plan, observed: &'a Observed) -> Vec<&'a Container> {
-    let stops = |c: &&Container| {
-        plan.steps
-            .iter()
-            .any(|s| matches!(&s.action, Action::StopContainer { name, .. } if *name == c.name))
-    };
-    observed.containers.iter().filter(stops).collect()
+    ports
 }
 
 fn collide(a: &PortBinding, b: &PortBinding) -> bool {

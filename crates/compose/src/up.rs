@@ -5,13 +5,14 @@
 use crate::condition::{self, Goal};
 use crate::execute::{self, Failed, Run};
 use crate::files::HostFiles;
+use crate::generation::{self, Occasion, Restored};
 use crate::images;
 use crate::observe::{self, Observed};
 use crate::placement::Node;
 use crate::plan::Plan;
-use crate::plan::up::{self as planner, ImageState, Input, Options};
+use crate::plan::up::{self as planner, ImageState, Input, Options, Start};
 use crate::spec::{self, ServiceSpec, Surroundings};
-use crate::{build, files, preflight};
+use crate::{build, files, labels, preflight, rollback};
 use compose_file::{Diagnostic, Project, Service};
 use engine::Context;
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +34,10 @@ pub enum Error {
     #[error(transparent)]
     Failed(#[from] Failed),
     #[error(transparent)]
+    Roll(Box<rollback::Error>),
+    #[error(transparent)]
+    Generation(#[from] generation::Error),
+    #[error(transparent)]
     Wait(#[from] condition::Error),
     #[error("cannot lock project {project}")]
     Lock {
@@ -46,6 +51,8 @@ pub enum Error {
 pub struct Request {
     pub options: Options,
     pub images: images::Options,
+    /// What is said of the generation that comes of it; `None`: `up`.
+    pub origin: Option<String>,
 }
 
 /// Waits until no other command works on the project.
@@ -74,7 +81,12 @@ pub fn specs(
     for service in services {
         let hash = compose_file::hash(project, service, &HostFiles);
         match spec::convert(project, service, hash, around) {
-            Ok(spec) => drop(specs.insert(service.name.clone(), spec)),
+            Ok(mut spec) => {
+                let fixed = compose_file::fixed_hash(project, service, &HostFiles);
+                let labels = &mut spec.spec.labels;
+                labels.insert(labels::FIXED_HASH.to_owned(), fixed);
+                specs.insert(service.name.clone(), spec);
+            }
             Err(wrong) => errors.extend(wrong),
         }
     }
@@ -119,7 +131,7 @@ pub fn preview(ctx: &Context, project: &Project, request: &Request) -> Result<Pl
     Ok(plan)
 }
 
-fn make(
+pub(crate) fn make(
     project: &Project,
     observed: &Observed,
     specs: &BTreeMap<String, ServiceSpec>,
@@ -193,9 +205,70 @@ pub fn up(
     let images = images::ensure(ctx, project, &services, request.images, build, run.progress)?;
     let plan = make(project, &observed, &specs, &images, &request.options);
     tell(&plan);
+    finish(run, project, request, plan)
+}
+
+/// Brings the project back to a generation, on the images it had.
+pub fn restore(
+    run: Run<'_>,
+    restored: &Restored,
+    request: &Request,
+    tell: &mut dyn FnMut(&Plan),
+) -> Result<Plan, Error> {
+    let _lock = lock(run.ctx, &restored.project.name)?;
+    let images = images::kept(run.ctx, restored, Some(run.progress))?;
+    let plan = restoring(run.ctx, restored, request, &images)?;
+    tell(&plan);
+    finish(run, &restored.project, request, plan)
+}
+
+/// What [`restore`] would do, with nothing done.
+pub fn preview_restore(
+    ctx: &Context,
+    restored: &Restored,
+    request: &Request,
+) -> Result<Plan, Error> {
+    let images = images::kept(ctx, restored, None)?;
+    restoring(ctx, restored, request, &images)
+}
+
+fn restoring(
+    ctx: &Context,
+    restored: &Restored,
+    request: &Request,
+    images: &BTreeMap<String, ImageState>,
+) -> Result<Plan, Error> {
+    let project = &restored.project;
+    let services = planner::selected(project, &request.options);
+    let specs = specs(ctx, project, &services, &request.options)?;
+    let observed = Observed::read(ctx, &project.name)?;
+    refuse(preflight::externals(project, &services, &observed))?;
+    let plan = make(project, &observed, &specs, images, &request.options);
+    refuse(preflight::obstacles(ctx, project, &observed, &specs, &plan))?;
+    Ok(plan)
+}
+
+/// Carries the plan out; what then runs is kept as a generation.
+fn finish(run: Run<'_>, project: &Project, request: &Request, plan: Plan) -> Result<Plan, Error> {
+    let ctx = run.ctx;
     let _hold = ctx.images()?.hold().map_err(engine::Error::from)?;
-    execute::execute(run, &plan)?;
+    if let Err(failed) = execute::execute(run, &plan) {
+        return Err(rollback::react(run, project, request, &plan, failed));
+    }
     sweep(ctx, &project.name)?;
+    if request.options.start == Start::Yes {
+        let services = planner::selected(project, &request.options);
+        let occasion = Occasion {
+            origin: request.origin.as_deref().unwrap_or("up"),
+            services: services.iter().map(|s| s.name.as_str()).collect(),
+        };
+        // Everything runs: that it cannot be gone back to is no failure of this command.
+        if let Err(error) = generation::keep(ctx, project, &occasion) {
+            let why = crate::chain(&error);
+            run.progress
+                .warning(&format!("this version is not kept for `rollback`: {why}"));
+        }
+    }
     Ok(plan)
 }
 

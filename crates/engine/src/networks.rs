@@ -2,10 +2,12 @@
 
 mod connect;
 mod endpoint;
+mod traffic;
 
 pub use connect::{connect, disconnect};
 pub(crate) use endpoint::{attach, detach};
-pub use endpoint::{bindings, join, leave, share_group};
+pub use endpoint::{bindings, follow, join, leave, share_group};
+pub use traffic::{addresses, open_connections, readmit, withdraw, withdrawn};
 
 use crate::container::names;
 use crate::container::record::ContainerRecord;

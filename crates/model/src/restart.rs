@@ -10,11 +10,11 @@ use std::time::Duration;
 #[serde(default)]
 pub struct RestartPolicy {
     pub condition: RestartCondition,
-    /// Only for `on-failure`: `None` or 0 means without end.
+    /// `None` or 0 means without end.
     pub max_attempts: Option<u32>,
     /// A fixed delay between attempts (Swarm's `delay`); `None`: Docker's back-off from 100 ms, doubling.
     pub delay: Option<Duration>,
-    /// How long a run must last to count as a success (Swarm's `window`); `None`: 10 s.
+    /// Only attempts within so long count (Swarm's `window`); `None`: all do.
     pub window: Option<Duration>,
 }
 

@@ -49,6 +49,7 @@ impl Monitor {
             exit_code: over.exit_code,
             lasted,
             stopped_by_user: self.asked != Asked::Nothing,
+            now: Instant::now(),
         };
         match restart::decide(&self.container.spec.restart, &mut self.attempts, ended) {
             Some(delay) => self.wait_for_restart(delay, &lifecycle),
@@ -110,6 +111,7 @@ impl Monitor {
             exit_code: 125,
             lasted: Duration::ZERO,
             stopped_by_user: false,
+            now: Instant::now(),
         };
         let failed = Lifecycle {
             exit_code: 125,

@@ -170,11 +170,31 @@ impl Monitor {
         Ok(())
     }
 
-    /// Takes the record as it is now, and the limits it names.
+    /// Takes the record as it is now, and the name, ports and limits it says. What cannot be had changes nothing.
     fn reload(&mut self) -> Result<()> {
         let missing = || Error::NoSuchContainer(self.container.name.clone());
-        self.container = ContainerRecord::load(&self.ctx, self.id())?.ok_or_else(missing)?;
-        if let Stage::Running(run) = &mut self.phase {
+        let fresh = ContainerRecord::load(&self.ctx, self.id())?.ok_or_else(missing)?;
+        let before = std::mem::replace(&mut self.container, fresh);
+        let limits = before.spec.resources != self.container.spec.resources;
+        let followed = self.follow(limits);
+        if followed.is_err() {
+            self.container = before;
+            let _ = self.follow(limits);
+        }
+        if matches!(self.phase, Stage::Running(_)) {
+            self.save_state()?;
+        }
+        followed
+    }
+
+    fn follow(&mut self, limits: bool) -> Result<()> {
+        let Stage::Running(run) = &mut self.phase else {
+            return Ok(());
+        };
+        if let Some(attached) = &mut run.network {
+            engine::networks::follow(&self.ctx, &self.container, attached)?;
+        }
+        if limits {
             run.cgroup
                 .update(&engine::spec::linux_resources(&self.container.spec, &[])?)?;
         }

@@ -1,21 +1,24 @@
 //! The restart policy: a pure decision.
 //!
-//! Source: Docker CLI reference (`--restart`), moby `restartmanager`; Swarm's `restart_policy` for delay,
-//! max_attempts and window.
+//! Source: Docker CLI reference (`--restart`), moby `restartmanager`; Swarm's `restart_policy` for delay, max_attempts and window,
+//! SwarmKit `manager/orchestrator/restart/restart.go`.
 
 use model::restart::{RestartCondition, RestartPolicy};
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(60);
-/// A run of this length counts as a success, unless the policy's window says otherwise.
+/// After a run of this length the delay begins anew.
 const SUCCESS_AFTER: Duration = Duration::from_secs(10);
 
 /// What is remembered between runs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Attempts {
-    /// Restarts since the container last ran for long enough.
-    in_a_row: u32,
+    /// All restarts by the policy.
+    total: u32,
+    /// When the last ones were, as far as a window asks for them.
+    recent: VecDeque<Instant>,
     last_delay: Option<Duration>,
 }
 
@@ -25,6 +28,8 @@ pub(crate) struct Ended {
     pub(crate) exit_code: u8,
     pub(crate) lasted: Duration,
     pub(crate) stopped_by_user: bool,
+    /// When it is asked.
+    pub(crate) now: Instant,
 }
 
 /// How long to wait before the next run; `None`: it stays down.
@@ -33,30 +38,42 @@ pub(crate) fn decide(
     attempts: &mut Attempts,
     ended: Ended,
 ) -> Option<Duration> {
-    if ended.lasted >= policy.window.unwrap_or(SUCCESS_AFTER) {
-        *attempts = Attempts::default();
+    if ended.lasted >= SUCCESS_AFTER {
+        attempts.last_delay = None;
     }
     let wanted = match policy.condition {
         RestartCondition::No => false,
         RestartCondition::Always | RestartCondition::UnlessStopped => true,
         RestartCondition::OnFailure => ended.exit_code != 0,
     };
-    if !wanted || ended.stopped_by_user {
-        return None;
-    }
-    if policy
-        .max_attempts
-        .is_some_and(|max| max > 0 && attempts.in_a_row >= max)
-    {
+    if !wanted || ended.stopped_by_user || attempts.are_used_up(policy, ended.now) {
         return None;
     }
     let doubled = attempts
         .last_delay
         .map_or(FIRST_DELAY, |d| (d * 2).min(LONGEST_DELAY));
     let delay = policy.delay.unwrap_or(doubled);
-    attempts.in_a_row += 1;
     attempts.last_delay = Some(delay);
+    attempts.total = attempts.total.saturating_add(1);
+    if policy.window.is_some() && policy.max_attempts.is_some() {
+        attempts.recent.push_back(ended.now);
+    }
     Some(delay)
+}
+
+impl Attempts {
+    /// Without a window every restart counts, else those within it.
+    fn are_used_up(&mut self, policy: &RestartPolicy, now: Instant) -> bool {
+        let Some(most) = policy.max_attempts.filter(|most| *most > 0) else {
+            return false;
+        };
+        let Some(window) = policy.window.filter(|window| !window.is_zero()) else {
+            return self.total >= most;
+        };
+        self.recent
+            .retain(|at| now.saturating_duration_since(*at) < window);
+        self.recent.len() >= most as usize
+    }
 }
 
 #[cfg(test)]
@@ -68,6 +85,7 @@ mod tests {
             exit_code: 1,
             lasted: Duration::ZERO,
             stopped_by_user: false,
+            now: Instant::now(),
         }
     }
 
@@ -139,5 +157,33 @@ mod tests {
         let mut attempts = Attempts::default();
         assert_eq!(decide(&policy, &mut attempts, failed()), Some(fixed));
         assert_eq!(decide(&policy, &mut attempts, failed()), Some(fixed));
+    }
+
+    #[test]
+    fn attempts_count_for_ever_or_within_the_window() {
+        let limited = RestartPolicy {
+            max_attempts: Some(2),
+            ..policy(RestartCondition::Always)
+        };
+        let after = |seconds| Ended {
+            lasted: Duration::from_secs(60),
+            now: Instant::now() + Duration::from_secs(seconds),
+            ..failed()
+        };
+        let mut attempts = Attempts::default();
+        let mut decided = |policy: &RestartPolicy, seconds| {
+            decide(policy, &mut attempts, after(seconds)).is_some()
+        };
+        assert!(decided(&limited, 0) && decided(&limited, 60));
+        assert!(!decided(&limited, 120), "however long it ran");
+        let windowed = RestartPolicy {
+            window: Some(Duration::from_secs(100)),
+            ..limited
+        };
+        let mut attempts = Attempts::default();
+        let mut decided = |seconds| decide(&windowed, &mut attempts, after(seconds)).is_some();
+        assert!(decided(0) && decided(60));
+        assert!(!decided(90), "two within 100 seconds");
+        assert!(decided(110), "the first one is past");
     }
 }

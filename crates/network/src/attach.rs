@@ -11,9 +11,13 @@
 
 mod live;
 mod plan;
+mod rebind;
+mod rename;
 mod undo;
 
 pub use live::{connect, disconnect};
+pub use rebind::rebind;
+pub use rename::rename;
 
 use crate::lease::Wish;
 use crate::ports::{self, PublishedPort, Target};
@@ -41,6 +45,8 @@ pub struct AttachRequest<'a> {
     pub ports: &'a [PortBinding],
     /// Containers of one group publish one port together: the replicas of a service.
     pub share_group: Option<&'a str>,
+    /// It is to serve only from [`crate::set_serving`] on, as long as others of its group do: its health is not known yet.
+    pub serves_later: bool,
     /// Static addresses of containers that do not run now: (network name, address).
     pub reserved: &'a [(String, IpAddr)],
     /// Addresses it had before, to have them again where possible: (network name, address).
@@ -194,7 +200,7 @@ pub fn attach(
         bindings: bindings(request.ports, &request.endpoints),
         ports: Vec::new(),
     };
-    attached.ports = publish(layout, &attached)?;
+    attached.ports = publish(layout, &attached, !request.serves_later)?;
     undo.published(!attached.ports.is_empty());
     register(layout, &attached, &attached.endpoints, &mut undo)?;
     let hairpin = !attached.ports.is_empty();
@@ -306,7 +312,11 @@ fn bindings(
 }
 
 /// Publishes what is asked on the endpoint that is the way out; nothing when all networks are internal, as Docker.
-fn publish(layout: &Layout, attached: &Attached) -> Result<Vec<PublishedPort>, Error> {
+fn publish(
+    layout: &Layout,
+    attached: &Attached,
+    serving: bool,
+) -> Result<Vec<PublishedPort>, Error> {
     let Some(endpoint) = primary(&attached.endpoints).filter(|_| !attached.bindings.is_empty())
     else {
         return Ok(Vec::new());
@@ -318,7 +328,7 @@ fn publish(layout: &Layout, attached: &Attached) -> Result<Vec<PublishedPort>, E
         v4: endpoint.ipv4.and_then(|assigned| v4(assigned.address)),
         v6: endpoint.ipv6.and_then(|assigned| v6(assigned.address)),
     };
-    ports::publish(layout, &attached.bindings, &target).map_err(|source| Error::Ports {
+    ports::publish(layout, &attached.bindings, &target, serving).map_err(|source| Error::Ports {
         container: attached.container_name.clone(),
         source,
     })

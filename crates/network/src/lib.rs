@@ -32,7 +32,7 @@ mod testing;
 
 pub use attach::{
     Assigned, AttachRequest, Attached, Endpoint, Error as AttachError, attach, connect, detach,
-    disconnect,
+    disconnect, rebind, rename,
 };
 pub use bridge::Error as BridgeError;
 pub use diagnose::{Finding, diagnose};
@@ -40,7 +40,10 @@ pub use endpoint::{NameEntry, names};
 pub use firewall::{Error as FirewallError, reload};
 pub use lease::{Error as LeaseError, Lease, list as leases};
 pub use pool::PoolError;
-pub use ports::{Error as PortError, PublishedPort, check_ports, set_serving};
+pub use ports::{
+    Error as PortError, PublishedPort, check_ports, open_connections, readmit, set_serving,
+    withdraw, withdrawn,
+};
 pub use record::{Driver, NetworkRecord, Pool};
 pub use registry::{Error, create, find, list, remove};
 pub use resolv::{ResolvConf, ResolvRequest, hosts_file, resolv_conf};

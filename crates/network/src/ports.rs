@@ -15,6 +15,7 @@ mod flows;
 pub(crate) mod holder;
 pub(crate) mod projection;
 mod resolve;
+mod serving;
 
 use crate::firewall::{self, Firewall};
 pub(crate) use claim::{Claim, claims, forget_all};
@@ -22,6 +23,8 @@ use claim::{claims_where, could_meet, names};
 use model::port::{PortBinding, Protocol};
 use projection::Projection;
 use serde::{Deserialize, Serialize};
+pub(crate) use serving::rename;
+pub use serving::{open_connections, readmit, set_serving, withdraw, withdrawn};
 use state::{Layout, record};
 use std::collections::HashSet;
 use std::io;
@@ -124,11 +127,13 @@ pub fn check_ports(
     resolve::resolve(ports, &target, &claims).map(drop)
 }
 
-/// Publishes ports of a container; its earlier ones, if any, are given up. On an error nothing is changed.
+/// Publishes ports of a container; its earlier ones, if any, are given up, and it serves as before. One that had none serves
+/// at once if `serving`. On an error nothing is changed.
 pub(crate) fn publish(
     layout: &Layout,
     ports: &[PortBinding],
     target: &Target<'_>,
+    serving: bool,
 ) -> Result<Vec<PublishedPort>, Error> {
     let firewall = Firewall::open(layout)?;
     let concern = |claim: &Claim| claim.container == target.container || could_meet(claim, ports);
@@ -138,7 +143,12 @@ pub(crate) fn publish(
         .filter(|c| c.container != target.container)
         .cloned()
         .collect();
-    let new = resolve::resolve(ports, target, &others)?;
+    let mut new = resolve::resolve(ports, target, &others)?;
+    let earlier = before.iter().find(|c| c.container == target.container);
+    for claim in &mut new {
+        claim.serving = earlier.map_or(serving, |earlier| earlier.serving);
+        claim.leaving = earlier.is_some_and(|earlier| earlier.leaving);
+    }
     let mut after = others;
     after.extend(new.iter().cloned());
     for claim in &new {
@@ -179,32 +189,6 @@ pub(crate) fn unpublish(layout: &Layout, gone: impl Fn(&str) -> bool) -> Result<
         claim::remove(layout, claim)?;
     }
     Ok(leaving.len())
-}
-
-/// Lets a replica out of, or back into, the balance of the ports it shares: an unhealthy one gets no new connections as long
-/// as another serves. Connections it has stay. Of no effect on ports it has alone.
-pub fn set_serving(layout: &Layout, container: &str, serving: bool) -> Result<(), Error> {
-    let is_due = |claim: &Claim| claim.container == container && claim.serving != serving;
-    if !claims(layout)?.iter().any(is_due) {
-        return Ok(());
-    }
-    let firewall = Firewall::open(layout)?;
-    let before = claims(layout)?;
-    let turned = |claim: &Claim| {
-        if is_due(claim) {
-            Claim {
-                serving,
-                ..claim.clone()
-            }
-        } else {
-            claim.clone()
-        }
-    };
-    let after: Vec<Claim> = before.iter().map(turned).collect();
-    for claim in after.iter().filter(|claim| claim.container == container) {
-        claim::write(layout, claim)?;
-    }
-    change(layout, &firewall, &before, &after)
 }
 
 /// Moves the kernel's maps from one set of claims to another, touching only what differs. When they turn out not to be

@@ -10,6 +10,7 @@
 //!   networks/<name>.json        network records
 //!   build/                      build cache records
 //!   compose/<project>/<hash>    contents of configs and secrets
+//!   generations/<project>/<n>/  what a project was: its model, images and contents
 //!   static-addresses            empty file: some container asked for an address by number
 //!   trash/                      renamed here, deleted later
 //! /run/dockless/                run root: gone at reboot
@@ -179,6 +180,11 @@ impl Layout {
     /// Contents of configs and secrets, by project.
     pub fn compose(&self) -> PathBuf {
         self.data.join("compose")
+    }
+
+    /// What projects were, by project and number.
+    pub fn generations(&self) -> PathBuf {
+        self.data.join("generations")
     }
 
     /// There once any container asked for an address by number: without it nobody looks for reserved ones.

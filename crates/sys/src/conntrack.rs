@@ -1,4 +1,4 @@
-//! Connection tracking: the UDP flows the kernel remembers, and forgetting single ones.
+//! Connection tracking: the UDP flows the kernel remembers, and forgetting single ones; the TCP connections that are open.
 //!
 //! A rewritten destination is decided once for a flow. Where the rules have changed since, a client that keeps its port would
 //! go on to be sent to the old place as long as it talks. Which flows are meant is decided elsewhere.
@@ -15,8 +15,19 @@ const IPCTNL_MSG_CT_GET: u16 = NFNL_SUBSYS_CTNETLINK << 8 | 1;
 const IPCTNL_MSG_CT_DELETE: u16 = NFNL_SUBSYS_CTNETLINK << 8 | 2;
 const CTA_TUPLE_ORIG: u16 = 1;
 const CTA_TUPLE_REPLY: u16 = 2;
+const CTA_PROTOINFO: u16 = 4;
+const CTA_PROTOINFO_TCP: u16 = 1;
+const CTA_PROTOINFO_TCP_STATE: u16 = 1;
+const CTA_PROTOINFO_TCP_FLAGS_REPLY: u16 = 5;
+/// `IP_CT_TCP_FLAG_CLOSE_INIT`: this side closed first.
+const CLOSED_FIRST: u8 = 0x04;
 const CTA_ZONE: u16 = 18;
+const TCP: u8 = 6;
 const UDP: u8 = 17;
+/// `enum tcp_conntrack`: from `SYN_SENT` to `CLOSE_WAIT` bytes may still come; after it the rest is acknowledgement.
+const OPEN: std::ops::RangeInclusive<u8> = 1..=5;
+/// One side has closed, and the other has acknowledged it.
+const CLOSE_WAIT: u8 = 5;
 
 /// One direction of a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +82,20 @@ impl<'a> Conntrack<'a> {
         Ok(flows)
     }
 
+    /// How many TCP connections to these addresses are open, by where they really lead.
+    pub fn open_connections(&self, to: &[IpAddr]) -> Result<usize, Error> {
+        let mut count = 0;
+        let mut datagram = Datagram::default();
+        let flags = NLM_F_REQUEST | NLM_F_DUMP;
+        let label = "list the tracked connections";
+        Writer::new(&mut datagram).foreign(IPCTNL_MSG_CT_GET, flags, 0, label, |_| {});
+        self.channel.dump(&datagram, |message| {
+            let leads_to = open_connection(message.payload);
+            count += usize::from(leads_to.is_some_and(|address| to.contains(&address)));
+        })?;
+        Ok(count)
+    }
+
     /// Forgets one flow; its next packet is judged anew. One that ended meanwhile is as good.
     pub fn forget(&self, flow: &Flow) -> Result<(), Error> {
         const NLA_F_NESTED: u16 = 0x8000;
@@ -98,10 +123,10 @@ fn parse(payload: &[u8]) -> Option<Flow> {
     for (kind, value) in Attributes(payload.get(GENERIC_LEN..)?) {
         match kind {
             CTA_TUPLE_ORIG => {
-                original = tuple(value);
+                original = tuple(value, UDP);
                 tuple_bytes = value.to_vec();
             }
-            CTA_TUPLE_REPLY => reply = tuple(value),
+            CTA_TUPLE_REPLY => reply = tuple(value, UDP),
             CTA_ZONE => zone = Some(value.to_vec()),
             _ => {}
         }
@@ -115,8 +140,35 @@ fn parse(payload: &[u8]) -> Option<Flow> {
     })
 }
 
-/// `CTA_TUPLE_IP` and `CTA_TUPLE_PROTO`; `None` for what is no UDP.
-fn tuple(bytes: &[u8]) -> Option<Tuple> {
+/// Where an open TCP connection leads; `None` for anything else.
+fn open_connection(payload: &[u8]) -> Option<IpAddr> {
+    const GENERIC_LEN: usize = 4;
+    let (mut reply, mut open) = (None, false);
+    for (kind, value) in Attributes(payload.get(GENERIC_LEN..)?) {
+        match kind {
+            CTA_TUPLE_REPLY => reply = tuple(value, TCP),
+            CTA_PROTOINFO => open = is_open(value).unwrap_or(false),
+            _ => {}
+        }
+    }
+    reply.filter(|_| open).map(|reply| reply.source)
+}
+
+/// Whether whom the connection leads to may still have something to say: not when it has closed first and was understood.
+fn is_open(protocol: &[u8]) -> Option<bool> {
+    let (_, tcp) = Attributes(protocol).find(|(kind, _)| *kind == CTA_PROTOINFO_TCP)?;
+    let first = |wanted: u16| {
+        let found = Attributes(tcp).find(|(kind, _)| *kind == wanted);
+        found.and_then(|(_, value)| value.first().copied())
+    };
+    let state = first(CTA_PROTOINFO_TCP_STATE)?;
+    let flags = first(CTA_PROTOINFO_TCP_FLAGS_REPLY).unwrap_or(0);
+    let is_over = state == CLOSE_WAIT && flags & CLOSED_FIRST != 0;
+    Some(OPEN.contains(&state) && !is_over)
+}
+
+/// `CTA_TUPLE_IP` and `CTA_TUPLE_PROTO`; `None` for what is of another protocol.
+fn tuple(bytes: &[u8], wanted: u8) -> Option<Tuple> {
     let (mut addresses, mut ports) = ([None; 2], [None; 2]);
     let mut protocol = 0;
     for (kind, nest) in Attributes(bytes) {
@@ -139,7 +191,7 @@ fn tuple(bytes: &[u8]) -> Option<Tuple> {
             }
         }
     }
-    (protocol == UDP).then_some(())?;
+    (protocol == wanted).then_some(())?;
     Some(Tuple {
         source: addresses[0]?,
         source_port: ports[0]?,
@@ -169,7 +221,27 @@ mod tests {
         assert_eq!(parse(&[]), None);
         assert_eq!(parse(&[2, 0, 0, 0]), None);
         assert_eq!(parse(&[2, 0, 0, 0, 8, 0, 1, 0x80, 0, 0, 0, 0]), None);
-        assert_eq!(tuple(&[0xff; 9]), None);
-        assert_eq!(address(&[1, 2, 3]), None);
+        assert_eq!(tuple(&[0xff; 9], UDP), None);
+        assert_eq!(open_connection(&[]), None);
+        assert_eq!(
+            open_connection(&[2, 0, 0, 0, 8, 0, 4, 0x80, 0, 0, 0, 0]),
+            None
+        );
+    }
+
+    #[test]
+    fn a_connection_is_over_when_the_server_has_closed_it() {
+        // CTA_PROTOINFO_TCP { STATE, FLAGS_REPLY }.
+        let info = |state: u8, flags: u8| {
+            let tcp = [5, 0, 1, 0, state, 0, 0, 0, 6, 0, 5, 0, flags, 0xff, 0, 0];
+            [&[20, 0, 1, 0x80][..], &tcp].concat()
+        };
+        for (state, flags, open) in [(3, 0, true), (4, 4, true), (5, 4, false), (5, 3, true)] {
+            assert_eq!(is_open(&info(state, flags)), Some(open), "{state} {flags}");
+        }
+        for state in [0, 6, 7, 8] {
+            assert_eq!(is_open(&info(state, 0)), Some(false), "{state}");
+        }
+        assert_eq!(is_open(&[8, 0, 1, 0x80, 4, 0, 1, 0]), None);
     }
 }

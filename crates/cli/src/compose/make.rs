@@ -109,7 +109,11 @@ impl MakeFlags {
             pull: self.pull.as_deref().map(images::pull_policy).transpose()?,
             quiet: self.quiet_pull,
         };
-        Ok(Request { options, images })
+        Ok(Request {
+            options,
+            images,
+            origin: None,
+        })
     }
 }
 
@@ -161,6 +165,19 @@ impl Call<'_> {
     }
 }
 
+/// What a plan has to say before it is carried out.
+pub(super) fn announce(display: &Display, plan: &Plan) {
+    for warning in &plan.warnings {
+        display.warning(warning);
+    }
+    for pending in &plan.pending {
+        display.warning(&format!(
+            "service {} is pending: {}",
+            pending.service, pending.why
+        ));
+    }
+}
+
 /// Brings the project to what the file says.
 pub(super) fn bring_up(
     run: execute::Run<'_>,
@@ -171,17 +188,7 @@ pub(super) fn bring_up(
 ) -> Result<(), Failure> {
     let output = images::build_output(make.quiet_build);
     let settings = images::settings(&output);
-    let mut tell = |plan: &Plan| {
-        for warning in &plan.warnings {
-            display.warning(warning);
-        }
-        for pending in &plan.pending {
-            display.warning(&format!(
-                "service {} is pending: {}",
-                pending.service, pending.why
-            ));
-        }
-    };
+    let mut tell = |plan: &Plan| announce(display, plan);
     display
         .during(|| compose::up::up(run, project, request, &settings, &mut tell))
         .map(drop)

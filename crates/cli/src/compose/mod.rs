@@ -10,6 +10,7 @@ mod display;
 mod down;
 mod events;
 mod globals;
+mod history;
 mod images;
 mod lifecycle;
 mod listing;
@@ -54,6 +55,7 @@ fn verbs() -> impl Iterator<Item = &'static Verb> {
         images::VERBS,
         config::VERBS,
         scale::VERBS,
+        history::VERBS,
         VERBS,
     ]
     .into_iter()
@@ -101,8 +103,8 @@ pub(crate) fn main(session: &Session, args: Vec<OsString>) -> Outcome {
 
 /// Commands that change something and have no plan to print: `--dry-run` must not let them.
 fn acts_without_a_plan(name: &str) -> bool {
-    const ACTING: [&str; 10] = [
-        "attach", "build", "cp", "create", "exec", "pull", "push", "rm", "run", "scale",
+    const ACTING: [&str; 11] = [
+        "attach", "build", "cp", "create", "exec", "pull", "push", "rm", "run", "scale", "update",
     ];
     ACTING.contains(&name)
 }

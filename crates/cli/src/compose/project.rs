@@ -193,7 +193,29 @@ pub(crate) fn up_failure(error: compose::up::Error) -> Failure {
     match error {
         Error::Engine(error) => error.into(),
         Error::Failed(failed) => steps_failure(failed),
+        Error::Roll(error) => roll_failure(*error),
         other => failed(other),
+    }
+}
+
+/// What failed of a rolling update, then what was done about it.
+fn roll_failure(error: compose::rollback::Error) -> Failure {
+    use compose::rollback::Outcome;
+    let said = crate::failure::chain(&error);
+    let hint = match error.outcome {
+        Outcome::Paused => Some(
+            "correct it and run `up -d` again, or go back to the version before with `rollback`",
+        ),
+        Outcome::RolledBack => None,
+        Outcome::NotRolledBack(_) => Some("run `up -d` with a version that is known to work"),
+    };
+    let failure = match steps_failure(error.failed) {
+        Failure::Said { message, .. } => Failure::said(format!("{message}\n{said}")),
+        other => other,
+    };
+    match hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
     }
 }
 

@@ -27,7 +27,7 @@ pub(crate) const VERBS: &[Verb] = &[
     archive::LOAD,
 ];
 
-/// Every container with its image and layers: what removal leaves alone.
+/// Every container with its image and layers, and what Compose projects may go back to: what removal leaves alone.
 pub(crate) fn in_use(session: &Session) -> Result<Vec<InUse>, Failure> {
     let ctx = session.engine()?;
     let mut users = Vec::new();
@@ -47,7 +47,23 @@ pub(crate) fn in_use(session: &Session) -> Result<Vec<InUse>, Failure> {
             });
         }
     }
+    let store = ctx.images()?;
+    for (id, user) in compose::generation::images(ctx).map_err(kept_failure)? {
+        // One that is gone already keeps nothing.
+        if let Ok(image) = store.find(&id) {
+            users.push(InUse {
+                image: image.id,
+                layers: image.chain,
+                container: user,
+                running: false,
+            });
+        }
+    }
     Ok(users)
+}
+
+fn kept_failure(error: compose::generation::Error) -> Failure {
+    Failure::said(crate::failure::chain(&error))
 }
 
 /// `…/layers/<chain id>/diff` → the chain id.

@@ -20,6 +20,8 @@ pub(super) struct Worker<'a> {
     run: Run<'a>,
     images: Mutex<BTreeMap<String, Arc<BaseImage>>>,
     replacing: BTreeSet<String>,
+    /// Temporary names and those that follow.
+    renamed: BTreeMap<String, String>,
 }
 
 impl<'a> Worker<'a> {
@@ -28,6 +30,7 @@ impl<'a> Worker<'a> {
             run,
             images: Mutex::default(),
             replacing: replaced(plan),
+            renamed: renamed(plan),
         }
     }
 
@@ -56,7 +59,10 @@ impl<'a> Worker<'a> {
 
     /// What a step is called, while it goes on and after.
     fn words(&self, step: &Step) -> (String, &'static str, &'static str) {
-        let container = |name: &str| format!("Container {name}");
+        let container = |name: &str| {
+            let name = self.renamed.get(name).map_or(name, String::as_str);
+            format!("Container {name}")
+        };
         match &step.action {
             Action::CreateNetwork { spec } => {
                 (format!("Network {}", spec.name), "Creating", "Created")
@@ -97,6 +103,15 @@ impl<'a> Worker<'a> {
             Action::RunHook {
                 container: name, ..
             } => (container(name), "Running hook", "Hook finished"),
+            Action::Change(change) => (container(change.container()), "Updating", "Updated"),
+            Action::Shift(shift) => {
+                let (working, done) = super::shift::words(shift);
+                let of = match shift.container() {
+                    "" => of_service(&step.resource),
+                    name => container(name),
+                };
+                (of, working, done)
+            }
             Action::RemoveImage { reference } => {
                 (format!("Image {reference}"), "Removing", "Removed")
             }
@@ -164,6 +179,8 @@ impl<'a> Worker<'a> {
                 required,
             } => self.wait(containers, *condition, *required),
             Action::RunHook { container, hook } => self.run_hook(container, hook),
+            Action::Shift(shift) => super::shift::carry_out(self.run, shift),
+            Action::Change(change) => super::change::carry_out(self.run, change),
             Action::RemoveImage { reference } => {
                 crate::images::remove(ctx, reference).map_err(cause("remove", "image", reference))
             }
@@ -280,6 +297,22 @@ impl<'a> Worker<'a> {
     }
 }
 
+/// `service:web:` as the progress names it.
+fn of_service(resource: &str) -> String {
+    let name = resource.split(':').nth(1).unwrap_or_default();
+    format!("Service {name}")
+}
+
+fn renamed(plan: &Plan) -> BTreeMap<String, String> {
+    let names = plan.steps.iter().filter_map(|step| match &step.action {
+        Action::CreateContainer(new) if new.name != new.final_name => {
+            Some((new.name.clone(), new.final_name.clone()))
+        }
+        _ => None,
+    });
+    names.collect()
+}
+
 /// The names that successors take over: their creation is told as a replacement.
 fn replaced(plan: &Plan) -> BTreeSet<String> {
     let names = plan.steps.iter().filter_map(|step| match &step.action {
@@ -296,7 +329,11 @@ fn remove_network(ctx: &Context, name: &str) -> Result<(), Cause> {
     }
 }
 
-fn cause(verb: &'static str, kind: &str, name: &str) -> impl FnOnce(engine::Error) -> Cause {
+pub(super) fn cause(
+    verb: &'static str,
+    kind: &str,
+    name: &str,
+) -> impl FnOnce(engine::Error) -> Cause {
     let what = format!("{kind} {name}");
     move |source| Cause::Engine {
         verb,

@@ -74,7 +74,9 @@ fn chain(
             hook: hook.clone(),
         };
         let resource = plan.steps[of - 1].resource.clone();
+        let roll = plan.steps[of - 1].roll;
         let step = plan.add(needs, resource, action, cause);
+        plan.steps[step - 1].roll = roll;
         needs = vec![step];
         last = Some(step);
     }

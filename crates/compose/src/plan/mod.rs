@@ -7,7 +7,10 @@
 pub mod down;
 pub mod hooks;
 pub mod lifecycle;
+pub mod live;
 pub mod print;
+pub mod roll;
+pub mod shift;
 pub mod up;
 
 #[cfg(test)]
@@ -16,8 +19,11 @@ mod tests;
 use crate::spec::Material;
 use compose_file::project::{Condition, Hook};
 use engine::volume::VolumeSpec;
+pub use live::LiveChange;
 use model::container::ContainerSpec;
 use model::network::NetworkSpec;
+pub use roll::{Reaction, Roll, RollId};
+pub use shift::Shift;
 
 /// A number by which steps name each other; steps are numbered from 1 in the order of the plan.
 pub type StepId = usize;
@@ -26,6 +32,8 @@ pub type StepId = usize;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Plan {
     pub steps: Vec<Step>,
+    /// Services that are replaced some containers at a time: what their steps have in common.
+    pub rolls: Vec<Roll>,
     /// Containers that are as the file wants them.
     pub unchanged: Vec<String>,
     /// Services that cannot run here.
@@ -46,6 +54,10 @@ pub struct Step {
     pub id: StepId,
     /// Steps that must have succeeded before.
     pub needs: Vec<StepId>,
+    /// Steps that must be over before, however they ended.
+    pub after: Vec<StepId>,
+    /// The roll it is part of: what comes of its failure is said there.
+    pub roll: Option<RollId>,
     /// `service:web:1`, `network:default`, `volume:data`.
     pub resource: String,
     pub action: Action,
@@ -109,6 +121,10 @@ pub enum Action {
     RemoveImage {
         reference: String,
     },
+    /// Of a rolling update.
+    Shift(Shift),
+    /// Without a new container.
+    Change(LiveChange),
     /// A command of `post_start` or `pre_stop`, in the container.
     RunHook {
         container: String,
@@ -150,6 +166,8 @@ impl Plan {
         self.steps.push(Step {
             id,
             needs,
+            after: Vec::new(),
+            roll: None,
             resource,
             action,
             cause: cause.into(),
@@ -193,6 +211,8 @@ impl Action {
             | Self::UnpauseContainer { name } => name,
             Self::Await { containers, .. } => containers.first().map_or("", String::as_str),
             Self::RemoveImage { reference } => reference,
+            Self::Shift(shift) => shift.container(),
+            Self::Change(change) => change.container(),
             Self::RunHook { container, .. } => container,
         }
     }
@@ -216,6 +236,8 @@ impl Action {
             Self::Await { .. } => "WaitForDependency",
             Self::RemoveImage { .. } => "RemoveImage",
             Self::RunHook { .. } => "RunHook",
+            Self::Shift(shift) => shift.operation(),
+            Self::Change(change) => change.operation(),
         }
     }
 }

@@ -6,14 +6,17 @@
 //! [2] -> #3 service:web:1, StartContainer shop-web-1, no existing container
 //! ```
 
-use super::{Action, Plan, Step};
+use super::{Action, Plan, Roll, Step};
 use compose_file::project::Condition;
 use serde_json::{Value, json};
 use std::fmt::{self, Write};
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let needs: Vec<String> = self.needs.iter().map(ToString::to_string).collect();
+        // With a tilde: it may also have failed.
+        let needs = self.needs.iter().map(ToString::to_string);
+        let after = self.after.iter().map(|id| format!("~{id}"));
+        let needs: Vec<String> = needs.chain(after).collect();
         write!(
             f,
             "[{}] -> #{} {}, {}",
@@ -26,6 +29,8 @@ impl fmt::Display for Step {
             Action::Await { condition, .. } => {
                 write!(f, " {}", crate::spec::condition_word(*condition))?;
             }
+            Action::Shift(shift) => write!(f, " {}", shift.words())?,
+            Action::Change(change) => write!(f, " {}", change.words())?,
             action => write!(f, " {}", action.object())?,
         }
         write!(f, ", {}", self.cause)
@@ -38,6 +43,9 @@ impl fmt::Display for Plan {
         let mut text = String::new();
         for step in &self.steps {
             let _ = writeln!(text, "{step}");
+        }
+        for roll in &self.rolls {
+            let _ = writeln!(text, "{roll}");
         }
         for pending in &self.pending {
             let _ = writeln!(
@@ -62,6 +70,7 @@ impl Plan {
         json!({
             "changes": !self.steps.is_empty(),
             "steps": self.steps.iter().map(step).collect::<Vec<_>>(),
+            "rolls": self.rolls.iter().map(Roll::json).collect::<Vec<_>>(),
             "unchanged": self.unchanged,
             "pending": self.pending.iter().map(|p| json!({"service": p.service, "why": p.why})).collect::<Vec<_>>(),
             "warnings": self.warnings,
@@ -95,10 +104,14 @@ fn step(step: &Step) -> Value {
             json!({ "container": container, "command": hook.command })
         }
         Action::RemoveImage { reference } => json!({"image": reference}),
+        Action::Shift(shift) => shift.json(),
+        Action::Change(change) => change.json(),
     };
     json!({
         "id": step.id,
         "needs": step.needs,
+        "after": step.after,
+        "roll": step.roll,
         "resource": step.resource,
         "operation": step.action.operation(),
         "object": object,

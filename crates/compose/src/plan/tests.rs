@@ -1,5 +1,7 @@
 //! Plans as text: what a user of `up --plan` sees is what is tested.
 
+mod rolling;
+
 use super::lifecycle;
 use super::up::{ImageState, Input, Options, Recreate, Start, plan};
 use super::{Plan, down};
@@ -83,16 +85,11 @@ impl World {
             separator: Separator::Hyphen,
         };
         let convert = |s: &Service| {
-            (
-                s.name.clone(),
-                convert(
-                    &self.project,
-                    s,
-                    compose_file::hash(&self.project, s, &files),
-                    around,
-                )
-                .unwrap(),
-            )
+            let hash = compose_file::hash(&self.project, s, &files);
+            let mut spec = convert(&self.project, s, hash, around).unwrap();
+            let fixed = compose_file::fixed_hash(&self.project, s, &files);
+            spec.spec.labels.insert(labels::FIXED_HASH.into(), fixed);
+            (s.name.clone(), spec)
         };
         self.project.services.iter().map(convert).collect()
     }
@@ -199,6 +196,7 @@ fn container(service: &Service, spec: &ServiceSpec, number: u32) -> Container {
         spec: spec.spec.clone(),
         anonymous_volumes: vec![],
         volumes: vec![],
+        withdrawn: false,
         replaces: None,
     }
 }
@@ -517,7 +515,7 @@ fn a_port_that_moves_is_given_up_first() {
     let stop = plan
         .steps
         .iter()
-        .find(|s| s.resource == "service:a:1" && s.action.operation() == "StopContainer")
+        .find(|s| s.resource == "service:a:1" && s.action.operation() == "UpdateContainer")
         .unwrap();
     let start = plan
         .steps

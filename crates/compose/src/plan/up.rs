@@ -6,14 +6,18 @@
 //! leaves either the old container or one that the next `up` finds by its labels and gives its name.
 
 mod cause;
+mod keep;
+mod live;
 mod order;
 mod resources;
+mod rolling;
 mod service;
+mod successor;
 
 use super::{Action, Plan, StepId};
 use crate::names::Separator;
 use crate::observe::{Container, Observed};
-use crate::placement::Node;
+use crate::placement::{Capacity, Node};
 use crate::spec::ServiceSpec;
 use compose_file::{Project, Service};
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,6 +41,10 @@ pub struct Options {
     /// Seconds before a container that is replaced is killed, instead of its own grace time.
     pub timeout: Option<u64>,
     pub separator: Separator,
+    /// To an earlier version: `rollback_config` holds instead of `update_config`.
+    pub going_back: bool,
+    /// Services that the project had and has no more: their containers go, whatever is said about orphans.
+    pub retired: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -91,7 +99,7 @@ pub fn plan(input: Input<'_>) -> Plan {
     planner.orphans();
     planner.free_ports_first();
     super::hooks::insert(&mut planner.plan, input.project);
-    planner.plan
+    planner.finished()
 }
 
 /// Only what must be made before a container can be: networks and volumes that are not there.
@@ -150,9 +158,13 @@ struct Planner<'a> {
     replaced: BTreeSet<String>,
     /// The step that stops a container, by the container's name.
     stopped: BTreeMap<String, StepId>,
+    /// The step that gives a running container other ports, by the container's name.
+    rebound: BTreeMap<String, StepId>,
     /// Containers that a changed network is taken from: stopped by the step, to be started again.
     touched: BTreeSet<String>,
     pending: BTreeSet<String>,
+    /// What is not reserved yet.
+    free: Option<Capacity>,
 }
 
 impl<'a> Planner<'a> {
@@ -165,14 +177,36 @@ impl<'a> Planner<'a> {
             made: BTreeMap::new(),
             replaced: BTreeSet::new(),
             stopped: BTreeMap::new(),
+            rebound: BTreeMap::new(),
             touched: BTreeSet::new(),
             pending: BTreeSet::new(),
+            free: input.node.capacity,
         }
+    }
+
+    /// What is changed while it runs is not unchanged.
+    fn finished(self) -> Plan {
+        let mut plan = self.plan;
+        let (steps, unchanged) = (&plan.steps, &mut plan.unchanged);
+        let changed = |name: &str| {
+            let on =
+                |s: &super::Step| matches!(&s.action, Action::Change(c) if c.container() == name);
+            steps.iter().any(on)
+        };
+        unchanged.retain(|name| !changed(name));
+        plan
     }
 
     /// Containers of services that the file no longer has.
     fn orphans(&mut self) {
-        let orphans: Vec<&Container> = orphans(self.input.project, self.input.observed);
+        let options = self.input.options;
+        let (retired, orphans): (Vec<&Container>, Vec<&Container>) =
+            orphans(self.input.project, self.input.observed)
+                .into_iter()
+                .partition(|c| options.retired.contains(&c.service));
+        for container in retired {
+            self.discard(container, "no such service in that version");
+        }
         if orphans.is_empty() {
             return;
         }

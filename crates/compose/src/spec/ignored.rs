@@ -77,15 +77,8 @@ fn service_keys(service: &Service) -> Keys {
 }
 
 fn deploy_keys(deploy: &Deploy) -> Keys {
-    const UPDATES: &str = "a change replaces all containers of the service at once, stopping each before its successor starts";
     let reservations = &deploy.resources.reservations;
-    let said: [(bool, &str, &'static str); 7] = [
-        (deploy.update_config.is_some(), "update_config", UPDATES),
-        (
-            deploy.rollback_config.is_some(),
-            "rollback_config",
-            "there is no rollback yet",
-        ),
+    let said: [(bool, &str, &'static str); 4] = [
         (
             deploy.endpoint_mode == Some(EndpointMode::Vip),
             "endpoint_mode",
@@ -98,11 +91,6 @@ fn deploy_keys(deploy: &Deploy) -> Keys {
             ),
             "mode",
             "jobs run as services; use restart_policy.condition: none",
-        ),
-        (
-            reservations.nano_cpus.is_some(),
-            "resources.reservations.cpus",
-            "on one host nothing is reserved; use limits or cpu_shares",
         ),
         (
             !reservations.generic_resources.is_empty(),

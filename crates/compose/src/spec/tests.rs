@@ -267,7 +267,7 @@ fn keys_without_effect_are_told() {
     let mut web = web();
     web.cpu_percent = Some(5.0);
     web.deploy = Some(Deploy {
-        update_config: Some(Default::default()),
+        endpoint_mode: Some(compose_file::project::EndpointMode::Vip),
         ..Default::default()
     });
     let project = project(vec![web]);
@@ -279,7 +279,7 @@ fn keys_without_effect_are_told() {
         told,
         [
             "services.web.cpu_percent",
-            "services.web.deploy.update_config"
+            "services.web.deploy.endpoint_mode"
         ]
     );
 }

@@ -1,10 +1,13 @@
 //! `rename`.
 
+use super::launch;
 use super::names;
 use super::record::ContainerRecord;
+use super::state::State;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::events;
+use crate::protocol::Request;
 
 /// Gives a container another name. The new one is reserved before the record says so, the old one is released
 /// after; killed in between, the record decides and the sweep removes the other.
@@ -16,7 +19,7 @@ pub fn rename(ctx: &Context, container: &ContainerRecord, new: &str) -> Result<(
             new,
         ));
     }
-    let _lock = ContainerRecord::lock(ctx, container.id.as_str())?;
+    let lock = ContainerRecord::lock(ctx, container.id.as_str())?;
     let before = ContainerRecord::load(ctx, container.id.as_str())?
         .ok_or_else(|| Error::NoSuchContainer(container.name.clone()))?;
     let reservation = names::reserve(ctx, new, &container.id)?;
@@ -28,6 +31,11 @@ pub fn rename(ctx: &Context, container: &ContainerRecord, new: &str) -> Result<(
     renamed.save(ctx)?;
     reservation.keep();
     names::release(ctx, &old, container.id.as_str());
+    drop(lock);
+    // Its networks know it by name. A monitor that does not hear of it reads the record when it next needs it.
+    if State::load(ctx, container.id.as_str())?.process().is_some() {
+        let _ = launch::ask(ctx, &renamed, &Request::Reload);
+    }
     events::emit_container(ctx, "rename", &renamed, &[("oldName", format!("/{old}"))]);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `update`: limits and restart policy of an existing container, live where it runs.
+//! `update`: limits, restart policy, published ports and labels of an existing container, live where it runs.
 
 use super::launch;
 use super::record::ContainerRecord;
@@ -8,13 +8,20 @@ use crate::error::{Error, Result};
 use crate::events;
 use crate::protocol::Request;
 use model::limits::Resources;
+use model::port::PortBinding;
 use model::restart::{RestartCondition, RestartPolicy};
+use std::collections::BTreeMap;
 
 /// What is to change; what is `None` stays.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Changes {
     pub resources: Resources,
     pub restart: Option<RestartPolicy>,
+    /// All of them: others are given up.
+    pub ports: Option<Vec<PortBinding>>,
+    /// All that the user gave; those of the image stay.
+    pub labels: Option<BTreeMap<String, String>>,
+    pub stop_timeout: Option<u64>,
 }
 
 pub fn update(ctx: &Context, container: &ContainerRecord, changes: &Changes) -> Result<()> {
@@ -32,6 +39,13 @@ pub fn update(ctx: &Context, container: &ContainerRecord, changes: &Changes) -> 
         }
         changed.spec.restart = restart.clone();
     }
+    if let Some(ports) = &changes.ports {
+        changed.spec.ports.clone_from(ports);
+    }
+    if let Some(labels) = &changes.labels {
+        relabel(&mut changed, labels);
+    }
+    changed.spec.stop_timeout = changes.stop_timeout.or(changed.spec.stop_timeout);
     crate::spec::check(&changed.spec)?;
     changed.save(ctx)?;
     drop(lock);
@@ -43,6 +57,19 @@ pub fn update(ctx: &Context, container: &ContainerRecord, changes: &Changes) -> 
     }
     events::emit_container(ctx, "update", &changed, &[]);
     Ok(())
+}
+
+fn relabel(container: &mut ContainerRecord, labels: &BTreeMap<String, String>) {
+    let given = std::mem::replace(&mut container.spec.labels, labels.clone());
+    container.labels.retain(|key, _| !given.contains_key(key));
+    container.labels.extend(labels.clone());
+}
+
+/// What limits become by an update.
+pub fn merged(have: &Resources, new: &Resources) -> Resources {
+    let mut have = have.clone();
+    merge(&mut have, new);
+    have
 }
 
 fn merge(have: &mut Resources, new: &Resources) {

@@ -62,6 +62,7 @@ pub(crate) fn attach(
         endpoints: endpoints(ctx, &container.spec)?,
         ports: &bindings,
         share_group: group.as_deref(),
+        serves_later: group.is_some() && container.healthcheck.is_some(),
         reserved: &static_addresses(ctx, container)?,
         previous,
     };
@@ -113,6 +114,20 @@ pub fn join(
     };
     network::connect(&ctx.layout, netns, attached, (&record, &endpoint), &[])?;
     Ok(())
+}
+
+/// Brings what is attached to the name and the published ports that the record says.
+pub fn follow(ctx: &Context, container: &ContainerRecord, attached: &mut Attached) -> Result<()> {
+    if attached.container_name != container.name {
+        network::rename(&ctx.layout, attached, &container.name)?;
+    }
+    let networks = endpoints(ctx, &container.spec)?;
+    Ok(network::rebind(
+        &ctx.layout,
+        attached,
+        &bindings(container),
+        &networks,
+    )?)
 }
 
 /// A running container leaves one network.

@@ -168,7 +168,7 @@ fn republish(layout: &Layout, before: &Attached, after: &mut Attached) -> Result
     if after.bindings.is_empty() || id(before) == id(after) {
         return Ok(());
     }
-    after.ports = publish(layout, after)?;
+    after.ports = publish(layout, after, true)?;
     if after.ports.is_empty() {
         ports::unpublish(layout, |container| container == after.container_id).map_err(
             |source| Error::Ports {

@@ -31,6 +31,9 @@ pub(crate) struct Claim {
     pub(crate) since: u64,
     /// Whether new connections may come here while other members of the group serve.
     pub(crate) serving: bool,
+    /// On its way out: nothing new comes here as long as there is any other member, serving or not.
+    #[serde(default)]
+    pub(crate) leaving: bool,
 }
 
 impl Claim {
@@ -82,6 +85,7 @@ fn outline(name: &str) -> Option<Claim> {
         v6: None,
         since: 0,
         serving: true,
+        leaving: false,
     })
 }
 

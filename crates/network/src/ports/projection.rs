@@ -49,10 +49,9 @@ impl Projection {
                 .push(claim);
         }
         for mut members in services.into_values() {
-            // When nobody serves, a doubtful answer is better than none.
-            if members.iter().any(|member| member.serving) {
-                members.retain(|member| member.serving);
-            }
+            // When nobody serves, a doubtful answer is better than none; one that leaves is the last resort.
+            let best = members.iter().map(|member| rank(member)).min();
+            members.retain(|member| Some(rank(member)) == best);
             members.sort_by(|a, b| (a.since, &a.container).cmp(&(b.since, &b.container)));
             projection.add_service(&members);
         }
@@ -194,6 +193,15 @@ impl Projection {
     }
 }
 
+/// Members of the lowest rank share the port.
+fn rank(claim: &Claim) -> u8 {
+    match (claim.leaving, claim.serving) {
+        (false, true) => 0,
+        (false, false) => 1,
+        (true, _) => 2,
+    }
+}
+
 fn target(claim: &Claim, v4: bool) -> Option<IpAddr> {
     if v4 {
         claim.v4.map(IpAddr::V4)
@@ -278,6 +286,7 @@ mod tests {
             v6: None,
             since,
             serving: true,
+            leaving: false,
         }
     }
 

@@ -94,6 +94,7 @@ fn claim(
         v6: target.v6,
         since,
         serving: true,
+        leaving: false,
     }
 }
 

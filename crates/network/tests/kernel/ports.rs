@@ -178,6 +178,81 @@ fn replicas_share_a_port_and_each_gets_its_part() {
 }
 
 #[test]
+fn one_that_is_withdrawn_keeps_its_connections_and_gets_no_new_ones() {
+    let world = World::new();
+    let net = world.network("n", |_| {});
+    let replica = |name: &str| {
+        world
+            .container_with(name, &[&net], &[tcp(5001, 80)], Some("vote"))
+            .unwrap()
+    };
+    let a = replica("a");
+    let inside = a
+        .space
+        .run(|| std::net::TcpListener::bind("0.0.0.0:80").unwrap());
+    let client = std::net::TcpStream::connect(local(5001)).unwrap();
+    let (server, _) = inside.accept().unwrap();
+    let address = a.ip();
+    let open = || network::open_connections(&world.layout, &[address]).unwrap();
+    assert_eq!(open(), 1);
+    network::withdraw(&world.layout, &a.id).unwrap();
+    assert!(
+        std::net::TcpStream::connect(local(5001)).is_ok(),
+        "alone it is better than nobody"
+    );
+    let b = replica("b");
+    b.space.serve("0.0.0.0:80", "b");
+    network::set_serving(&world.layout, &b.id, false).unwrap();
+    network::set_serving(&world.layout, &a.id, true).unwrap();
+    for _ in 0..8 {
+        assert!(ask(local(5001)).is_some_and(|text| text.starts_with('b')));
+    }
+    assert!(network::withdrawn(&world.layout).unwrap().contains(&a.id));
+    // The server's end is the end; the client may take its time.
+    drop(server);
+    let _ = inside.set_nonblocking(true);
+    while let Ok((other, _)) = inside.accept() {
+        drop(other);
+    }
+    eventually("nothing leads there", || open() == 0);
+    drop(client);
+    network::readmit(&world.layout, &a.id).unwrap();
+    assert!(network::withdrawn(&world.layout).unwrap().is_empty());
+}
+
+#[test]
+fn ports_change_while_the_container_runs() {
+    let world = World::new();
+    let net = world.network("n", |_| {});
+    let mut a = world.container_with("a", &[&net], &[], None).unwrap();
+    a.space.serve("0.0.0.0:80", "a");
+    let networks = [(net.clone(), Default::default())];
+    let mut rebind = |ports: &[PortBinding]| {
+        network::rebind(&world.layout, &mut a.attached, ports, &networks).map(drop)
+    };
+    rebind(&[tcp(5002, 80), tcp(5003, 80)]).unwrap();
+    eventually("both lead there", || {
+        ask(local(5002)).is_some() && ask(local(5003)).is_some()
+    });
+    let taken = std::net::TcpListener::bind("0.0.0.0:5004").unwrap();
+    assert!(rebind(&[tcp(5004, 80)]).is_err());
+    assert!(ask(local(5002)).is_some(), "then nothing has changed");
+    drop(taken);
+    rebind(&[tcp(5003, 80)]).unwrap();
+    assert_eq!(ask(local(5002)), None);
+    assert!(ask(local(5003)).is_some());
+    rebind(&[]).unwrap();
+    assert_eq!(ask(local(5003)), None);
+    network::rename(&world.layout, &mut a.attached, "anna").unwrap();
+    let names = network::names(&world.layout, "n");
+    assert!(
+        names
+            .iter()
+            .any(|entry| entry.names.contains(&"anna".to_owned()))
+    );
+}
+
+#[test]
 fn a_port_of_a_process_on_the_host_is_refused_by_name() {
     let world = World::new();
     let net = world.network("n", |_| {});

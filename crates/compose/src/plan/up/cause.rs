@@ -1,29 +1,65 @@
-//! Why a container must be replaced.
+//! Why a container must be replaced, or changed.
 
-use super::{ImageState, Planner, Recreate};
+use super::{ImageState, Planner, Recreate, live};
 use crate::change;
 use crate::observe::Container;
+use crate::plan::LiveChange;
 use crate::spec::ServiceSpec;
 use compose_file::Service;
 use compose_file::project::{NamespaceRef, NetworkModeRef, VolumesFromSource};
 use model::mount::MountKind;
 use std::collections::BTreeSet;
 
+/// How a container is not as the file wants it.
+pub(super) enum Divergence {
+    /// And why it must be replaced.
+    Replace(String),
+    /// What can be changed while it runs, and why.
+    Change(Vec<LiveChange>, String),
+}
+
 impl Planner<'_> {
+    /// How a container differs from what the file wants; `None`: it does not.
+    pub(super) fn divergence(
+        &self,
+        service: &Service,
+        spec: &ServiceSpec,
+        container: &Container,
+    ) -> Option<Divergence> {
+        let cause = self.cause(service, spec, container)?;
+        let forced = self.recreate(service) == Recreate::Always;
+        let same_image = matches!(self.input.images.get(&service.name),
+            Some(ImageState::Present { id, .. }) if *id == container.image_id);
+        let donor = donors(service).any(|donor| self.replaced.contains(donor));
+        if !forced
+            && same_image
+            && !donor
+            && (container.config_hash != spec.hash || container.spec.ports != spec.spec.ports)
+            && !self.wants_a_port_of_others(&service.name, spec)
+            && let Some((changes, why)) = live::changes(container, spec)
+        {
+            return Some(Divergence::Change(changes, why));
+        }
+        Some(Divergence::Replace(cause))
+    }
+
+    fn recreate(&self, service: &Service) -> Recreate {
+        let options = self.input.options;
+        if options.services.is_empty() || options.services.contains(&service.name) {
+            options.recreate
+        } else {
+            options.recreate_dependencies
+        }
+    }
+
     /// Why a container must be replaced.
-    pub(super) fn cause(
+    fn cause(
         &self,
         service: &Service,
         spec: &ServiceSpec,
         container: &Container,
     ) -> Option<String> {
-        let options = self.input.options;
-        let named = options.services.is_empty() || options.services.contains(&service.name);
-        match if named {
-            options.recreate
-        } else {
-            options.recreate_dependencies
-        } {
+        match self.recreate(service) {
             Recreate::Never => return None,
             Recreate::Always => return Some("force recreate".to_owned()),
             Recreate::Diverged => {}
@@ -37,6 +73,9 @@ impl Planner<'_> {
         }
         if container.config_hash == spec.hash && moved(&container.spec, &spec.spec) {
             return Some("a network or volume has another name".to_owned());
+        }
+        if container.spec.ports != spec.spec.ports {
+            return Some("its ports are not published yet".to_owned());
         }
         match self.input.images.get(&service.name) {
             Some(ImageState::Present { id, .. }) if *id != container.image_id => {

@@ -42,7 +42,7 @@ impl Planner<'_> {
             .collect()
     }
 
-    /// Starts a container once everything it depends on is as it wants it.
+    /// Starts a container once everything it depends on is as it wants it; who needs the service may start after it.
     pub(super) fn start(
         &mut self,
         service: &Service,
@@ -51,8 +51,24 @@ impl Planner<'_> {
         needs: Vec<StepId>,
         cause: &str,
     ) {
+        let step = self.begin(service, number, name, needs, cause);
+        self.ready
+            .entry(service.name.clone())
+            .or_default()
+            .extend(step);
+    }
+
+    /// The step that starts a container, if it is to be started.
+    pub(super) fn begin(
+        &mut self,
+        service: &Service,
+        number: u32,
+        name: &str,
+        needs: Vec<StepId>,
+        cause: &str,
+    ) -> Option<StepId> {
         if self.input.options.start == Start::No {
-            return;
+            return None;
         }
         let mut needs = needs;
         let already = self.plan.steps.len();
@@ -73,13 +89,8 @@ impl Planner<'_> {
             name: name.to_owned(),
             service: service.name.clone(),
         };
-        let step = self
-            .plan
-            .add(needs, resource(&service.name, number), action, cause);
-        self.ready
-            .entry(service.name.clone())
-            .or_default()
-            .push(step);
+        let resource = resource(&service.name, number);
+        Some(self.plan.add(needs, resource, action, cause))
     }
 
     pub(super) fn is_selected(&self, service: &str) -> bool {
@@ -132,10 +143,15 @@ impl Planner<'_> {
             .iter()
             .filter(|s| s.resource.starts_with(&prefix))
         {
-            if let Action::StartContainer { name, .. } | Action::UnpauseContainer { name } =
-                &step.action
-            {
-                names.insert(name.clone());
+            match &step.action {
+                Action::StartContainer { name, .. } | Action::UnpauseContainer { name } => {
+                    names.insert(name.clone());
+                }
+                // Started before it had its name.
+                Action::RenameContainer { from, to } if names.remove(from) => {
+                    names.insert(to.clone());
+                }
+                _ => {}
             }
         }
         let existing = self
@@ -182,6 +198,7 @@ impl Planner<'_> {
             given_up.extend(
                 self.stopped
                     .get(&container.name)
+                    .or(self.rebound.get(&container.name))
                     .map(|step| (*step, container)),
             );
         }
@@ -209,7 +226,7 @@ impl Planner<'_> {
     }
 }
 
-fn share_a_port(a: &[model::port::PortBinding], b: &[model::port::PortBinding]) -> bool {
+pub(super) fn share_a_port(a: &[model::port::PortBinding], b: &[model::port::PortBinding]) -> bool {
     a.iter().any(|x| {
         matches!(x.host_port, HostPort::Exact(_))
             && b.iter()

@@ -1,14 +1,14 @@
 //! The containers of one service: which stay, which are replaced, which come and which go.
 
-use super::{ImageState, Planner, resource};
-use crate::observe::{Container, Status};
-use crate::plan::{Action, NewContainer, Pending, Step, StepId};
+use super::cause::Divergence;
+use super::{Planner, resource};
+use crate::observe::Container;
+use crate::plan::{Action, Pending, StepId};
 use crate::spec::ServiceSpec;
-use crate::{labels, names, placement};
+use crate::{names, placement};
 use compose_file::Service;
 use compose_file::project::DeployMode;
-use model::mount::MountKind;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 impl<'a> Planner<'a> {
     pub(super) fn service(&mut self, service: &'a Service) {
@@ -28,7 +28,9 @@ impl<'a> Planner<'a> {
         let mut numbers: BTreeSet<u32> = BTreeSet::new();
         let mut kept = 0;
         let mut removed = Vec::new();
-        for (container, cause) in sorted {
+        let rules = self.rules(service);
+        let mut rolled: Vec<(&Container, String)> = Vec::new();
+        for (container, divergence) in sorted {
             if kept == wanted || numbers.contains(&container.number) {
                 let why = if kept == wanted {
                     format!("scaled to {wanted}")
@@ -40,11 +42,24 @@ impl<'a> Planner<'a> {
             }
             kept += 1;
             numbers.insert(container.number);
-            self.keep(service, spec, container, cause);
+            match divergence {
+                Some(Divergence::Replace(cause)) if rules.is_some() => {
+                    rolled.push((container, cause));
+                }
+                other => self.keep(service, spec, container, other),
+            }
         }
-        for (container, why) in removed {
-            self.discard(container, &why);
+        let left: Vec<StepId> = removed
+            .into_iter()
+            .map(|(container, why)| match rules {
+                Some(_) => self.retire(container, kept > 0, Vec::new(), &why),
+                None => self.discard(container, &why),
+            })
+            .collect();
+        if let Some(rules) = rules {
+            self.roll(service, spec, rules, &rolled);
         }
+        self.names_free_first(&left);
         let mut number = 0;
         while kept < wanted {
             number += 1;
@@ -79,19 +94,27 @@ impl<'a> Planner<'a> {
             .as_ref()
             .and_then(|d| d.placement.max_replicas_per_node)
             .filter(|most| *most > 0);
-        match most {
+        let mut pending = |why| {
+            self.plan.pending.push(Pending {
+                service: service.name.clone(),
+                why,
+            });
+        };
+        let wanted = match most {
             Some(most) if wanted > most => {
-                let why = format!(
+                pending(format!(
                     "{most} of {wanted} replicas run: placement.max_replicas_per_node is {most} and there is one node"
-                );
-                self.plan.pending.push(Pending {
-                    service: service.name.clone(),
-                    why,
-                });
+                ));
                 most
             }
             _ => wanted,
-        }
+        };
+        let Some(free) = &mut self.free else {
+            return wanted;
+        };
+        let (fit, why) = free.reserve(service, wanted);
+        why.into_iter().for_each(pending);
+        fit
     }
 
     /// The containers of a service with the cause to replace each: those to keep first.
@@ -99,19 +122,19 @@ impl<'a> Planner<'a> {
         &self,
         service: &Service,
         spec: &ServiceSpec,
-    ) -> Vec<(&'a Container, Option<String>)> {
+    ) -> Vec<(&'a Container, Option<Divergence>)> {
         let observed = self.input.observed;
-        let mut all: Vec<(&Container, Option<String>)> = observed
+        let mut all: Vec<(&Container, Option<Divergence>)> = observed
             .containers
             .iter()
             .filter(|c| c.service == service.name && !c.oneoff)
-            .map(|c| (c, self.cause(service, spec, c)))
+            .map(|c| (c, self.divergence(service, spec, c)))
             .collect();
         // By its own name before a successor that never got it; what is up to date before what is not; low numbers.
-        all.sort_by_key(|(c, cause)| {
+        all.sort_by_key(|(c, divergence)| {
             (
                 c.name != self.name(service, c.number),
-                cause.is_some(),
+                divergence.is_some(),
                 c.number,
                 c.name.clone(),
             )
@@ -128,100 +151,6 @@ impl<'a> Planner<'a> {
         )
     }
 
-    /// A container that stays, as it is or by its successor.
-    pub(super) fn keep(
-        &mut self,
-        service: &Service,
-        spec: &ServiceSpec,
-        container: &'a Container,
-        cause: Option<String>,
-    ) {
-        let name = self.name(service, container.number);
-        if let Some(cause) = cause {
-            self.replace(service, spec, container, &name, &cause);
-            return;
-        }
-        let mut before = Vec::new();
-        if container.name != name && is_temporary(&container.name, &name) {
-            let action = Action::RenameContainer {
-                from: container.name.clone(),
-                to: name.clone(),
-            };
-            let resource = resource(&service.name, container.number);
-            before.push(self.plan.add(
-                Vec::new(),
-                resource,
-                action,
-                "left over from an interrupted run",
-            ));
-        }
-        let name = if before.is_empty() {
-            container.name.clone()
-        } else {
-            name
-        };
-        self.made
-            .entry(service.name.clone())
-            .or_default()
-            .extend(&before);
-        let restarts = service
-            .depends_on
-            .iter()
-            .find(|(d, how)| how.restart && self.restarted(d))
-            .map(|(d, _)| d.clone());
-        match (container.status, restarts) {
-            (Status::Running | Status::Restarting, None)
-                if !self.touched.contains(&container.name) =>
-            {
-                self.plan.unchanged.push(name);
-            }
-            (Status::Running | Status::Restarting | Status::Paused, Some(dependency)) => {
-                let cause = format!("service {dependency} is replaced");
-                let stop = self.stop(container, before, &cause);
-                // The one it leans on goes away only after it has stopped.
-                for step in self.stops_of(&dependency) {
-                    self.plan.also_needs(step, stop);
-                }
-                self.start(service, container.number, &name, vec![stop], &cause);
-            }
-            (Status::Paused, None) => {
-                let resource = resource(&service.name, container.number);
-                let step = self.plan.add(
-                    before,
-                    resource,
-                    Action::UnpauseContainer { name },
-                    "paused",
-                );
-                self.ready
-                    .entry(service.name.clone())
-                    .or_default()
-                    .push(step);
-            }
-            (status, _) => {
-                before.extend(self.stopped.get(&container.name));
-                before.extend(self.network_steps(spec));
-                let cause = match status {
-                    Status::Created => "created, not started".to_owned(),
-                    Status::Exited(code) => format!("exited ({code})"),
-                    _ => "network changed".to_owned(),
-                };
-                self.start(service, container.number, &name, before, &cause);
-            }
-        }
-    }
-
-    pub(super) fn restarted(&self, service: &str) -> bool {
-        self.replaced.contains(service)
-    }
-
-    pub(super) fn stops_of(&self, service: &str) -> Vec<StepId> {
-        let prefix = format!("service:{service}:");
-        let stops = |s: &&Step| {
-            matches!(s.action, Action::StopContainer { .. }) && s.resource.starts_with(&prefix)
-        };
-        self.plan.steps.iter().filter(stops).map(|s| s.id).collect()
-    }
-
     pub(super) fn replace(
         &mut self,
         service: &Service,
@@ -233,17 +162,7 @@ impl<'a> Planner<'a> {
         self.replaced.insert(service.name.clone());
         let resource = resource(&service.name, old.number);
         let temporary = names::temporary(&old.id, name);
-        let mut new = self.new_container(service, spec, old.number, &temporary, name);
-        new.spec
-            .labels
-            .insert(labels::REPLACE.to_owned(), old.name.clone());
-        if !self.input.options.renew_anonymous_volumes {
-            let of_image = match self.input.images.get(&service.name) {
-                Some(ImageState::Present { volumes, .. }) => volumes.as_slice(),
-                _ => &[],
-            };
-            carry_over(&mut new.spec.mounts, of_image, &old.anonymous_volumes);
-        }
+        let new = self.replacement(service, spec, old, &temporary, name);
         let needs = self.needed_to_create(service, spec);
         let create = self.plan.add(
             needs,
@@ -270,6 +189,22 @@ impl<'a> Planner<'a> {
         self.start(service, old.number, name, vec![ready], cause);
     }
 
+    /// A container left over by an interrupted run may have the name that a successor is made under.
+    fn names_free_first(&mut self, removals: &[StepId]) {
+        let mut waits = Vec::new();
+        for removal in removals {
+            let gone = self.plan.steps[removal - 1].action.object();
+            let made =
+                self.plan.steps.iter().filter(
+                    |s| matches!(&s.action, Action::CreateContainer(new) if new.name == gone),
+                );
+            waits.extend(made.map(|step| (step.id, *removal)));
+        }
+        for (step, removal) in waits {
+            self.plan.also_needs(step, removal);
+        }
+    }
+
     pub(super) fn fresh(&mut self, service: &Service, spec: &ServiceSpec, number: u32) {
         let name = self.name(service, number);
         let new = self.new_container(service, spec, number, &name, &name);
@@ -288,39 +223,7 @@ impl<'a> Planner<'a> {
         self.start(service, number, &name, vec![create], cause);
     }
 
-    pub(super) fn new_container(
-        &self,
-        service: &Service,
-        spec: &ServiceSpec,
-        number: u32,
-        name: &str,
-        final_name: &str,
-    ) -> NewContainer {
-        let image_id = match self.input.images.get(&service.name) {
-            Some(ImageState::Present { id, .. }) => Some(id.clone()),
-            _ => None,
-        };
-        let mut container = spec.spec.clone();
-        container
-            .labels
-            .insert(labels::NUMBER.to_owned(), number.to_string());
-        if let Some(id) = &image_id {
-            container
-                .labels
-                .insert(labels::IMAGE.to_owned(), id.clone());
-        }
-        NewContainer {
-            service: service.name.clone(),
-            number,
-            name: name.to_owned(),
-            final_name: final_name.to_owned(),
-            spec: container,
-            files: spec.files.clone(),
-            image_id,
-        }
-    }
-
-    pub(super) fn discard(&mut self, container: &Container, cause: &str) {
+    pub(super) fn discard(&mut self, container: &Container, cause: &str) -> StepId {
         let needs = match container.status.is_active() {
             true => vec![self.stop(container, Vec::new(), cause)],
             false => Vec::new(),
@@ -335,49 +238,6 @@ impl<'a> Planner<'a> {
             resource(&container.service, container.number),
             action,
             cause,
-        );
+        )
     }
-}
-
-/// Mounts the volumes nobody named of the old container at the same places of the new one, where file or image still
-/// want one.
-fn carry_over(
-    mounts: &mut Vec<model::mount::Mount>,
-    of_image: &[String],
-    volumes: &[(String, String)],
-) {
-    let clean = |path: &str| path.trim_end_matches('/').to_owned();
-    for (target, volume) in volumes {
-        let kind = |name: &String| MountKind::Volume {
-            name: Some(name.clone()),
-            no_copy: true,
-            subpath: None,
-            driver: None,
-            driver_opts: BTreeMap::new(),
-            labels: BTreeMap::new(),
-        };
-        match mounts
-            .iter_mut()
-            .find(|m| clean(&m.target) == clean(target))
-        {
-            Some(mount) => {
-                if matches!(mount.kind, MountKind::Volume { name: None, .. }) {
-                    mount.kind = kind(volume);
-                }
-            }
-            None if of_image.iter().any(|wanted| clean(wanted) == clean(target)) => {
-                mounts.push(model::mount::Mount {
-                    kind: kind(volume),
-                    target: target.clone(),
-                    read_only: false,
-                });
-            }
-            None => {}
-        }
-    }
-}
-
-fn is_temporary(name: &str, of: &str) -> bool {
-    name.split_once('_')
-        .is_some_and(|(id, rest)| rest == of && id.len() == 12)
 }

@@ -1,0 +1,32 @@
+//! Another name for a container that runs: who asks for the new one finds it, and nobody by the old one.
+
+use super::{Attached, Error};
+use crate::{endpoint, ports};
+use state::Layout;
+
+/// Gives the container its new name in all its networks, and on its ports; `attached` is brought up to date.
+pub fn rename(layout: &Layout, attached: &mut Attached, name: &str) -> Result<(), Error> {
+    let failed = |source| Error::Names {
+        container: name.into(),
+        source,
+    };
+    let old = std::mem::replace(&mut attached.container_name, name.into());
+    for endpoint in &mut attached.endpoints {
+        for known in endpoint.dns_names.iter_mut().filter(|known| **known == old) {
+            name.clone_into(known);
+        }
+        let assigned = [endpoint.ipv4, endpoint.ipv6].into_iter().flatten();
+        let entry = endpoint::NameEntry {
+            container: attached.container_id.clone(),
+            container_name: name.into(),
+            names: endpoint.dns_names.clone(),
+            addresses: assigned.map(|assigned| assigned.address).collect(),
+        };
+        endpoint::register(layout, &endpoint.network, &endpoint.endpoint_id, &entry)
+            .map_err(failed)?;
+    }
+    ports::rename(layout, &attached.container_id, name).map_err(|source| Error::Ports {
+        container: name.into(),
+        source,
+    })
+}

@@ -1,0 +1,69 @@
+//! Which replicas of a group get new connections: the healthy ones, and not those that are about to go.
+//!
+//! What is connected stays connected whatever is said here, since the kernel remembers where a connection leads; so a replica is
+//! taken out of the balance first ([`withdraw`]), and may stop when nothing leads to it any more ([`open_connections`]).
+
+use super::claim::{self, Claim, claims};
+use super::{Error, change};
+use crate::firewall::Firewall;
+use state::Layout;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use sys::conntrack::Conntrack;
+
+/// Lets a replica out of, or back into, the balance of the ports it shares: an unhealthy one gets no new connections as long
+/// as another serves. Connections it has stay. Of no effect on ports it has alone.
+pub fn set_serving(layout: &Layout, container: &str, serving: bool) -> Result<(), Error> {
+    turn(layout, container, |claim| claim.serving = serving)
+}
+
+/// Takes a replica out of the balance for good: whatever its health, nothing new comes here as long as there is another.
+pub fn withdraw(layout: &Layout, container: &str) -> Result<(), Error> {
+    turn(layout, container, |claim| claim.leaving = true)
+}
+
+/// The opposite of [`withdraw`], for one that stays after all.
+pub fn readmit(layout: &Layout, container: &str) -> Result<(), Error> {
+    turn(layout, container, |claim| claim.leaving = false)
+}
+
+/// The containers that were withdrawn and are still there.
+pub fn withdrawn(layout: &Layout) -> Result<BTreeSet<String>, Error> {
+    let leaving = claims(layout)?.into_iter().filter(|claim| claim.leaving);
+    Ok(leaving.map(|claim| claim.container).collect())
+}
+
+/// How many TCP connections lead to these addresses, as far as the kernel tracks them.
+pub fn open_connections(layout: &Layout, addresses: &[IpAddr]) -> Result<usize, Error> {
+    let firewall = Firewall::open(layout)?;
+    Conntrack::over(firewall.socket())
+        .open_connections(addresses)
+        .map_err(|source| Error::Flows { source })
+}
+
+/// Claims say by name who holds them.
+pub(crate) fn rename(layout: &Layout, container: &str, name: &str) -> Result<(), Error> {
+    turn(layout, container, |claim| {
+        name.clone_into(&mut claim.container_name)
+    })
+}
+
+fn turn(layout: &Layout, container: &str, edit: impl Fn(&mut Claim)) -> Result<(), Error> {
+    let turned = |claim: &Claim| {
+        let mut after = claim.clone();
+        if claim.container == container {
+            edit(&mut after);
+        }
+        after
+    };
+    if claims(layout)?.iter().all(|claim| turned(claim) == *claim) {
+        return Ok(());
+    }
+    let firewall = Firewall::open(layout)?;
+    let before = claims(layout)?;
+    let after: Vec<Claim> = before.iter().map(turned).collect();
+    for claim in after.iter().filter(|claim| claim.container == container) {
+        claim::write(layout, claim)?;
+    }
+    change(layout, &firewall, &before, &after)
+}
