@@ -9,6 +9,7 @@ use crate::failure::{Failure, Outcome};
 use clap::Args;
 use compose::build::Settings;
 use compose::plan::up::{Options, selected};
+use compose_file::project::PullPolicy as FilePolicy;
 use compose_file::{Project, Service};
 use image::PullPolicy;
 use std::collections::BTreeMap;
@@ -179,19 +180,14 @@ struct Pull {
 
 impl Run for Pull {
     fn run(self, call: &Call<'_>) -> Outcome {
-        let policy = self
-            .policy
-            .as_deref()
-            .map(pull_policy)
-            .transpose()?
-            .unwrap_or(PullPolicy::Always);
+        let asked = self.policy.as_deref().map(pull_policy).transpose()?;
         let project = call.load(&self.service)?;
         let services = chosen(&project, &self.service, self.include_deps)?;
         let wanted: Vec<(&Service, PullPolicy)> = services
             .into_iter()
             // What has no name but the one it is built under is nowhere to be had.
             .filter(|s| s.image.is_some() && !(self.ignore_buildable && s.build.is_some()))
-            .map(|s| (s, policy))
+            .filter_map(|s| Some((s, wanted_policy(s, asked)?)))
             .collect();
         let display = Display::new(&call.globals, self.quiet);
         match compose::images::pull(call.ctx()?, &project, &wanted, &display) {
@@ -199,6 +195,15 @@ impl Run for Pull {
             other => other.map_err(failed)?,
         }
         Ok(0)
+    }
+}
+
+/// How `pull` goes about a service's image; `None`: not at all.
+fn wanted_policy(service: &Service, asked: Option<PullPolicy>) -> Option<PullPolicy> {
+    match service.pull_policy {
+        Some(FilePolicy::Never | FilePolicy::Build) => None,
+        Some(FilePolicy::Missing) => Some(asked.unwrap_or(PullPolicy::Missing)),
+        _ => Some(asked.unwrap_or(PullPolicy::Always)),
     }
 }
 
@@ -220,7 +225,8 @@ impl Run for Push {
     fn run(self, call: &Call<'_>) -> Outcome {
         let project = call.load(&self.service)?;
         let mut services = chosen(&project, &self.service, self.include_deps)?;
-        services.retain(|service| service.build.is_some());
+        // Only what is built here and has a name of its own is ours to push.
+        services.retain(|service| service.build.is_some() && service.image.is_some());
         push(
             call,
             &project,
@@ -243,10 +249,13 @@ fn push(
         if quiet {
             words.push("-q".into());
         }
-        words.push(service.image_name(&project.name).into());
-        match delegate(call, "push", words) {
-            Err(failure) if ignore => call.warn(&failure.chain()),
-            other => drop(other?),
+        let tags = service.build.iter().flat_map(|build| build.tags.clone());
+        for name in std::iter::once(service.image_name(&project.name)).chain(tags) {
+            let words = words.iter().cloned().chain([name.into()]).collect();
+            match delegate(call, "push", words) {
+                Err(failure) if ignore => call.warn(&failure.chain()),
+                other => drop(other?),
+            }
         }
     }
     Ok(0)

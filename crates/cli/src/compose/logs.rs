@@ -59,6 +59,9 @@ fn time(flag: &str, text: Option<&str>) -> Result<Option<Timestamp>, Failure> {
 
 impl Run for Logs {
     fn run(self, call: &Call<'_>) -> Outcome {
+        if self.index.is_some() && self.service.len() != 1 {
+            return Err(usage("--index requires one service to be selected"));
+        }
         let tail = match self.tail.as_str() {
             "all" | "" => None,
             text => text

@@ -8,8 +8,8 @@ use super::{Call, images};
 use crate::failure::Failure;
 use clap::Args;
 use compose::execute::{self, PARALLEL};
-use compose::plan::Plan;
 use compose::plan::up::{Options, Recreate};
+use compose::plan::{Plan, lifecycle};
 use compose::progress::Progress;
 use compose::spec;
 use compose::up::Request;
@@ -122,6 +122,20 @@ impl Call<'_> {
 
     pub(crate) fn parallel(&self) -> usize {
         self.globals.parallel.unwrap_or(PARALLEL)
+    }
+
+    /// Stops and removes the containers of services that the file does not have.
+    pub(crate) fn remove_orphans(&self, project: &Project) -> Result<(), Failure> {
+        let _lock =
+            compose::up::lock(self.ctx()?, &project.name).map_err(super::project::up_failure)?;
+        let all = compose::observe::containers(self.ctx()?, &project.name)?;
+        let known = |name: &str| {
+            project.service(name).is_some()
+                || project.disabled_services.iter().any(|s| s.name == name)
+        };
+        let orphans: Vec<_> = all.iter().filter(|c| !known(&c.service)).collect();
+        self.carry_out(&lifecycle::stop(&orphans, None))?;
+        self.carry_out(&lifecycle::remove(&orphans, false))
     }
 
     /// Carries a plan out with its progress shown.

@@ -5,6 +5,7 @@
 
 mod attached;
 mod config;
+mod copy;
 mod delegated;
 mod display;
 mod down;
@@ -17,11 +18,14 @@ mod logs;
 mod make;
 mod printer;
 mod project;
+mod ps;
 mod run;
 mod scale;
 mod stay;
+mod top;
 mod up;
 mod verb;
+mod wait;
 
 use crate::argv;
 use crate::failure::{Failure, Outcome};
@@ -46,7 +50,11 @@ fn verbs() -> impl Iterator<Item = &'static Verb> {
         up::VERBS,
         down::VERBS,
         lifecycle::VERBS,
+        wait::VERBS,
+        ps::VERBS,
         listing::VERBS,
+        top::VERBS,
+        copy::VERBS,
         logs::VERBS,
         events::VERBS,
         run::VERBS,
@@ -203,6 +211,7 @@ mod tests {
             "up", "down", "ps", "logs", "exec", "run", "build", "pull", "push", "create", "start",
             "stop", "restart", "kill", "rm", "pause", "unpause", "top", "port", "images", "config",
             "events", "ls", "version", "scale", "cp", "wait", "stats", "volumes", "attach",
+            "commit", "export",
         ] {
             assert!(find(wanted).is_some(), "{wanted}");
         }
