@@ -6,6 +6,7 @@
 
 mod boot;
 mod build;
+mod commands;
 mod compose;
 mod counter;
 mod crash;
@@ -30,6 +31,7 @@ mod prune;
 mod restart;
 mod run;
 mod secrets;
+mod stack;
 mod volumes;
 mod vote;
 mod wordpress;
@@ -46,6 +48,8 @@ fn main() -> std::process::ExitCode {
         health::ALL,
         network::ALL,
         compose::ALL,
+        commands::ALL,
+        stack::ALL,
         build::ALL,
         images::ALL,
         oci_callers::ALL,

@@ -14,16 +14,16 @@ use compose::progress::{Event, Progress, State};
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use unicode_width::UnicodeWidthStr;
 
-/// Tells how things come along, on standard error.
-#[derive(Debug)]
+/// Tells how things come along, on standard error. A clone draws the same lines.
+#[derive(Debug, Clone)]
 pub(crate) struct Display {
     mode: Mode,
     colour: bool,
-    lines: Mutex<Lines>,
+    lines: Arc<Mutex<Lines>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +39,8 @@ struct Lines {
     all: Vec<Line>,
     /// How many lines of the terminal are ours.
     drawn: usize,
+    /// Below everything: which keys there are.
+    menu: Option<String>,
 }
 
 #[derive(Debug)]
@@ -65,7 +67,7 @@ impl Display {
         Self {
             mode,
             colour,
-            lines: Mutex::default(),
+            lines: Arc::default(),
         }
     }
 
@@ -76,8 +78,27 @@ impl Display {
     /// Leaves what is drawn as it stands; what comes next begins below it.
     pub(crate) fn finish(&self) {
         let mut lines = self.lock();
+        let mut out = String::new();
+        if lines.menu.is_some() && lines.drawn > 0 {
+            // It stays the last line.
+            erase(&mut out, 1);
+        }
         lines.all.clear();
-        lines.drawn = 0;
+        lines.drawn = self.draw(&lines, &mut out);
+        say(&out);
+    }
+
+    /// Shows a line below everything, or takes it away.
+    pub(crate) fn set_menu(&self, menu: Option<String>) {
+        if self.mode != Mode::Live {
+            return;
+        }
+        let mut lines = self.lock();
+        let mut out = String::new();
+        erase(&mut out, lines.drawn);
+        lines.menu = menu;
+        lines.drawn = self.draw(&lines, &mut out);
+        say(&out);
     }
 
     /// Writes a line above what is drawn.
@@ -131,6 +152,17 @@ impl Display {
 
     /// Draws all lines and gives their number.
     fn draw(&self, lines: &Lines, out: &mut String) -> usize {
+        let drawn = self.draw_things(lines, out);
+        match &lines.menu {
+            Some(menu) => {
+                let _ = writeln!(out, "{menu}");
+                drawn + 1
+            }
+            None => drawn,
+        }
+    }
+
+    fn draw_things(&self, lines: &Lines, out: &mut String) -> usize {
         if lines.all.is_empty() {
             return 0;
         }
@@ -282,5 +314,29 @@ mod tests {
         assert!(lines.enter(event("Started", State::Done)));
         assert_eq!(lines.all.len(), 1);
         assert!(lines.all[0].took.is_some());
+    }
+
+    #[test]
+    fn the_menu_is_the_last_line() {
+        let display = Display {
+            mode: Mode::Live,
+            colour: false,
+            lines: Arc::default(),
+        };
+        let mut lines = Lines {
+            menu: Some("d Detach".into()),
+            ..Lines::default()
+        };
+        let mut out = String::new();
+        assert_eq!(display.draw(&lines, &mut out), 1);
+        assert_eq!(out, "d Detach\n");
+        lines.enter(Event {
+            id: "Container a",
+            text: "Started",
+            state: State::Done,
+        });
+        out.clear();
+        assert_eq!(display.draw(&lines, &mut out), 3);
+        assert!(out.ends_with("d Detach\n"), "{out}");
     }
 }

@@ -9,6 +9,7 @@ mod copy;
 mod delegated;
 mod display;
 mod down;
+mod embedded;
 mod events;
 mod globals;
 mod images;
@@ -16,6 +17,7 @@ mod lifecycle;
 mod listing;
 mod logs;
 mod make;
+mod menu;
 mod printer;
 mod project;
 mod ps;
@@ -26,6 +28,10 @@ mod top;
 mod up;
 mod verb;
 mod wait;
+
+pub(crate) use embedded::Origin;
+pub(crate) use logs::{ShowLogs, tail};
+pub(crate) use printer::TaskNames;
 
 use crate::argv;
 use crate::failure::{Failure, Outcome};

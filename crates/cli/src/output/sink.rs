@@ -48,15 +48,18 @@ mod tests {
 
     #[test]
     fn a_file_has_its_name_only_when_it_is_whole() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a.tar");
+        let name = format!("dockless-sink-{}", std::process::id());
+        let dir = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("a.tar");
         let failed = write(Some(&path), "save", |out| {
             out.write_all(b"half")?;
             Err(Failure::said("no more"))
         });
         assert!(failed.is_err());
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 0);
         write(Some(&path), "save", |out| Ok(out.write_all(b"whole")?)).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"whole");
+        std::fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -63,10 +63,10 @@ pub fn commit(
     let base = base(&store, container)?;
     let layer = {
         let _still = Still::new(ctx, container, options.no_pause)?;
-        let owners = owners(container);
+        // On disk its files have the owners it gave them, also with ids of its own: those are mapped by the mount.
         let manner = Manner {
-            owners: &owners,
             live: options.no_pause,
+            ..Manner::STILL
         };
         let upper = ctx.layout.container(container.id.as_str()).join("upper");
         store.commit_layer_from_copy(&upper, base.chain.last(), manner)?
@@ -109,12 +109,6 @@ fn base(store: &Store, container: &ContainerRecord) -> Result<Image> {
             ),
         )
     })
-}
-
-/// A file's owner as the container sees it.
-pub(super) fn owners(container: &ContainerRecord) -> impl Fn(u32, u32) -> (u32, u32) + use<> {
-    let ids = container.userns;
-    move |uid, gid| ids.map_or((uid, gid), |ids| ids.inside(uid, gid))
 }
 
 /// Keeps a running container frozen; one that was frozen before stays so.

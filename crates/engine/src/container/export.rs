@@ -4,7 +4,6 @@
 //! of another one the layers are mounted as they would be at its start. Source: Docker CLI reference (`docker export`),
 //! open_tree(2), setns(2).
 
-use super::commit::owners;
 use super::record::ContainerRecord;
 use super::state::State;
 use crate::context::Context;
@@ -40,7 +39,9 @@ pub fn export(ctx: &Context, container: &ContainerRecord, out: impl Write) -> Re
             (runtime::mount_detached(&overlay)?, false)
         }
     };
-    let owners = owners(container);
+    let ids = container.userns;
+    // A mount with ids of its own shows those of the host.
+    let owners = move |uid, gid| ids.map_or((uid, gid), |ids| ids.inside(uid, gid));
     let manner = Manner {
         owners: &owners,
         live,
