@@ -7,7 +7,7 @@
 //!  ⠿ Container shop-web-1    Starting  0.1s
 //! ```
 
-use super::globals::{Globals, ProgressMode};
+use super::globals::{Globals, ProgressMode, is_true};
 use crate::output::{self, terminal};
 use anstyle::AnsiColor;
 use compose::progress::{Event, Progress, State};
@@ -23,6 +23,8 @@ use unicode_width::UnicodeWidthStr;
 pub(crate) struct Display {
     mode: Mode,
     colour: bool,
+    /// COMPOSE_STATUS_STDOUT: what is told goes to standard output.
+    on_stdout: bool,
     lines: Arc<Mutex<Lines>>,
 }
 
@@ -67,6 +69,7 @@ impl Display {
         Self {
             mode,
             colour,
+            on_stdout: std::env::var("COMPOSE_STATUS_STDOUT").is_ok_and(|v| is_true(&v)),
             lines: Arc::default(),
         }
     }
@@ -85,7 +88,7 @@ impl Display {
         }
         lines.all.clear();
         lines.drawn = self.draw(&lines, &mut out);
-        say(&out);
+        self.say(&out);
     }
 
     /// Shows a line below everything, or takes it away.
@@ -98,7 +101,7 @@ impl Display {
         erase(&mut out, lines.drawn);
         lines.menu = menu;
         lines.drawn = self.draw(&lines, &mut out);
-        say(&out);
+        self.say(&out);
     }
 
     /// Writes a line above what is drawn.
@@ -111,7 +114,7 @@ impl Display {
         if self.mode == Mode::Live {
             lines.drawn = self.draw(&lines, &mut out);
         }
-        say(&out);
+        self.say(&out);
     }
 
     /// Writes something above what is drawn.
@@ -119,13 +122,13 @@ impl Display {
         let mut lines = self.lock();
         let mut out = String::new();
         erase(&mut out, lines.drawn);
-        say(&out);
+        self.say(&out);
         let result = write();
         if self.mode == Mode::Live {
             let _ = std::io::stdout().flush();
             let mut out = String::new();
             lines.drawn = self.draw(&lines, &mut out);
-            say(&out);
+            self.say(&out);
         }
         result
     }
@@ -148,6 +151,15 @@ impl Display {
             clock.thread().unpark();
             result
         })
+    }
+
+    /// That nobody watches is no reason to stop.
+    fn say(&self, text: &str) {
+        let write = |out: &mut dyn Write| out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        let _ = match self.on_stdout {
+            true => write(&mut std::io::stdout().lock()),
+            false => write(&mut std::io::stderr().lock()),
+        };
     }
 
     /// Draws all lines and gives their number.
@@ -220,12 +232,6 @@ fn erase(out: &mut String, drawn: usize) {
     }
 }
 
-/// That nobody watches is no reason to stop.
-fn say(text: &str) {
-    let mut err = std::io::stderr().lock();
-    let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
-}
-
 impl Lines {
     /// Enters a change; gives whether the words are new.
     fn enter(&mut self, event: Event<'_>) -> bool {
@@ -286,7 +292,7 @@ impl Progress for Display {
             }
             Mode::Quiet => {}
         }
-        say(&out);
+        self.say(&out);
     }
 
     fn warning(&self, text: &str) {
@@ -321,6 +327,7 @@ mod tests {
         let display = Display {
             mode: Mode::Live,
             colour: false,
+            on_stdout: false,
             lines: Arc::default(),
         };
         let mut lines = Lines {

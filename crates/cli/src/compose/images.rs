@@ -6,6 +6,7 @@ use super::verb::{Run, Verb, usage, verb};
 use super::{Call, failed};
 use crate::build::{Style, Teller};
 use crate::failure::{Failure, Outcome};
+use crate::output;
 use clap::Args;
 use compose::build::Settings;
 use compose::plan::up::{Options, selected};
@@ -122,6 +123,9 @@ impl Run for Build {
             call.warn("No services to build");
             return Ok(0);
         }
+        if call.globals.dry_run {
+            return would("build", &project, &services);
+        }
         let output = build_output(self.quiet);
         let argument = |text: &String| match text.split_once('=') {
             Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
@@ -142,6 +146,18 @@ impl Run for Build {
         }
         Ok(0)
     }
+}
+
+/// `--dry-run`: what would be done, and nothing done.
+fn would(verb: &str, project: &Project, services: &[&Service]) -> Outcome {
+    for service in services {
+        output::line(format_args!(
+            "{verb} {} for service {}",
+            service.image_name(&project.name),
+            service.name
+        ))?;
+    }
+    Ok(0)
 }
 
 /// With the lines of the Dockerfile it is about.
@@ -189,6 +205,10 @@ impl Run for Pull {
             .filter(|s| s.image.is_some() && !(self.ignore_buildable && s.build.is_some()))
             .filter_map(|s| Some((s, wanted_policy(s, asked)?)))
             .collect();
+        if call.globals.dry_run {
+            let services: Vec<&Service> = wanted.iter().map(|(service, _)| *service).collect();
+            return would("pull", &project, &services);
+        }
         let display = Display::new(&call.globals, self.quiet);
         match compose::images::pull(call.ctx()?, &project, &wanted, &display) {
             Err(error) if self.ignore_pull_failures => call.warn(&crate::failure::chain(&error)),
@@ -227,6 +247,9 @@ impl Run for Push {
         let mut services = chosen(&project, &self.service, self.include_deps)?;
         // Only what is built here and has a name of its own is ours to push.
         services.retain(|service| service.build.is_some() && service.image.is_some());
+        if call.globals.dry_run {
+            return would("push", &project, &services);
+        }
         push(
             call,
             &project,

@@ -264,6 +264,10 @@ impl Run for Remove {
             output::note("No stopped containers");
             return Ok(0);
         }
+        if call.globals.dry_run {
+            output::line(lifecycle::remove(&stopped, self.volumes))?;
+            return Ok(0);
+        }
         let names: Vec<&str> = stopped.iter().map(|c| c.name.as_str()).collect();
         if !self.force && !confirmed(&names)? {
             return Ok(0);

@@ -12,6 +12,7 @@ use compose::plan::up::{Options, Recreate};
 use compose::plan::{Plan, lifecycle};
 use compose::progress::Progress;
 use compose::spec;
+use compose::swarm::changes::Changes;
 use compose::up::Request;
 use compose_file::Project;
 use std::collections::BTreeMap;
@@ -198,8 +199,10 @@ pub(super) fn bring_up(
     };
     display
         .during(|| compose::up::up(run, project, request, &settings, &mut tell))
-        .map(drop)
-        .map_err(up_failure)
+        .map_err(up_failure)?;
+    // Said anew, the files count: what `service update` changed is over.
+    Changes::forget(run.ctx, &project.name, &request.options.services)?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -11,9 +11,13 @@ use crate::output::{self, terminal};
 use anstyle::AnsiColor;
 use compose::observe;
 use compose_file::Project;
-use std::io::{BufRead, BufReader, IsTerminal};
-use std::process::{Child, Command, Stdio};
+use std::ffi::{CString, OsString};
+use std::io::{BufRead, BufReader, IsTerminal, PipeReader};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStringExt;
 use std::sync::{Mutex, PoisonError};
+use sys::process::Child;
+use sys::role::{Role, Session as RoleSession};
 use sys::tty::KeyMode;
 
 /// What a key asks for.
@@ -147,9 +151,8 @@ impl<'a> Menu<'a> {
     /// Watching is a command of its own, which ends with us.
     fn toggle_watch(&self) -> Result<(), Failure> {
         let mut watch = self.lock();
-        if let Some(mut child) = watch.take() {
-            let _ = child.kill();
-            let _ = child.wait();
+        if let Some(child) = watch.take() {
+            end(&child);
             self.display.note("Watch disabled");
             return Ok(());
         }
@@ -159,34 +162,50 @@ impl<'a> Menu<'a> {
                 "none of the services has a develop.watch section to go by",
             ));
         }
-        let exe = std::env::current_exe().map_err(Failure::system("find own executable"))?;
-        let mut command = Command::new(exe);
-        command.arg("compose").args(["-p", &self.project.name]);
-        command
-            .arg("--project-directory")
-            .arg(&self.project.working_dir);
-        for file in &self.project.files {
-            command.arg("-f").arg(file);
-        }
-        for file in &self.project.env_files {
-            command.arg("--env-file").arg(file);
-        }
-        command.args(["watch", "--no-up"]);
-        command.stdin(Stdio::null());
-        command.stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(Failure::system("start watching"))?;
-        let told = child.stderr.take();
-        *watch = Some(child);
-        drop(watch);
-        if let Some(told) = told {
-            self.pass_on(told);
-        }
+        let (told, pipe) = std::io::pipe().map_err(Failure::system("make a pipe"))?;
+        let role = Role {
+            argv: self.watching()?,
+            env: sys::role::inherited_env(),
+            fds: vec![(pipe.as_fd(), 2)],
+            // Ctrl-C ends it, too.
+            session: RoleSession::Inherited,
+        };
+        *watch = Some(sys::role::spawn(&role).map_err(Failure::system("start watching"))?);
+        drop((watch, role));
+        // Our copy of its end: the reader ends when the command does.
+        drop(pipe);
+        self.pass_on(told);
         self.display.note("Watch enabled");
         Ok(())
     }
 
+    /// `compose … watch --no-up` of the same project.
+    fn watching(&self) -> Result<Vec<CString>, Failure> {
+        let project = self.project;
+        let words = [
+            "dockless",
+            "compose",
+            "-p",
+            &project.name,
+            "--project-directory",
+        ];
+        let mut argv: Vec<OsString> = words.iter().map(OsString::from).collect();
+        argv.push(project.working_dir.clone().into());
+        for (flag, files) in [("-f", &project.files), ("--env-file", &project.env_files)] {
+            for file in files {
+                argv.push(flag.into());
+                argv.push(file.clone().into());
+            }
+        }
+        argv.extend(["watch", "--no-up"].map(OsString::from));
+        let words = argv.into_iter().map(|word| CString::new(word.into_vec()));
+        words
+            .collect::<Result<_, _>>()
+            .map_err(|_| Failure::said("a path with a NUL byte in it"))
+    }
+
     /// What the watching command says stands above the menu; its reader ends with it.
-    fn pass_on(&self, told: std::process::ChildStderr) {
+    fn pass_on(&self, told: PipeReader) {
         let display = self.display.clone();
         std::thread::spawn(move || {
             for line in BufReader::new(told).lines().map_while(Result::ok) {
@@ -199,11 +218,18 @@ impl<'a> Menu<'a> {
 impl Drop for Menu<'_> {
     fn drop(&mut self) {
         self.display.set_menu(None);
-        if let Some(mut child) = self.lock().take() {
-            let _ = child.kill();
-            let _ = child.wait();
+        if let Some(child) = self.lock().take() {
+            end(&child);
         }
     }
+}
+
+/// It may have ended by itself.
+fn end(child: &Child) {
+    if let Some(kill) = sys::signal::parse("KILL") {
+        let _ = sys::process::pidfd_send_signal(&child.pidfd, kill);
+    }
+    let _ = sys::process::wait(&child.pidfd);
 }
 
 #[cfg(test)]

@@ -107,7 +107,7 @@ pub(crate) fn main(session: &Session, args: Vec<OsString>) -> Outcome {
         return Err(Failure::said(format!(
             "--dry-run: {name} cannot be shown without doing it"
         ))
-        .hint("up, down, start, stop, restart, kill, pause and unpause can"));
+        .hint("what makes, changes and removes containers can: up, create, down, rm and so on"));
     }
     let call = Call { session, globals };
     verb.execute(&call, &words[1..])
@@ -115,9 +115,7 @@ pub(crate) fn main(session: &Session, args: Vec<OsString>) -> Outcome {
 
 /// Commands that change something and have no plan to print: `--dry-run` must not let them.
 fn acts_without_a_plan(name: &str) -> bool {
-    const ACTING: [&str; 10] = [
-        "attach", "build", "cp", "create", "exec", "pull", "push", "rm", "run", "scale",
-    ];
+    const ACTING: [&str; 7] = ["attach", "commit", "cp", "exec", "export", "run", "watch"];
     ACTING.contains(&name)
 }
 

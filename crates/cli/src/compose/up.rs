@@ -108,6 +108,11 @@ impl Run for Create {
         request.options.start = Start::No;
         let project = call.load(&self.service)?;
         call.tell_ignored(&project);
+        if call.globals.dry_run {
+            let plan = compose::up::preview(call.ctx()?, &project, &request).map_err(up_failure)?;
+            output::line(&plan)?;
+            return Ok(0);
+        }
         call.make(&project, &self.make, &request)?;
         Ok(0)
     }

@@ -135,7 +135,7 @@ impl Run for Deploy {
             },
         };
         // Said anew: what `service update` changed is over.
-        Changes::forget(ctx, &project.name)?;
+        Changes::forget(ctx, &project.name, &[])?;
         let names: Vec<String> = project.service_names().map(str::to_owned).collect();
         call.bring(&project, &request, &mut |plan| {
             if !self.quiet {
@@ -290,7 +290,7 @@ impl Run for Remove {
                 }
             }
             call.carry_out(&plan)?;
-            Changes::forget(ctx, stack)?;
+            Changes::forget(ctx, stack, &[])?;
             compose::up::sweep(ctx, stack).map_err(crate::compose::failed)
         })
     }

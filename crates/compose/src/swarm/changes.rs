@@ -70,9 +70,20 @@ impl Changes {
         Ok(record::write(&path, self, Durability::Durable)?)
     }
 
-    /// What the files say counts again.
-    pub fn forget(ctx: &Context, project: &str) -> Result<(), Error> {
-        Ok(record::remove(&ctx.layout.service_changes(project))?)
+    /// What the files say counts again, for the services named or for all.
+    pub fn forget(ctx: &Context, project: &str, services: &[String]) -> Result<(), Error> {
+        let path = ctx.layout.service_changes(project);
+        let mut changes = match services.is_empty() {
+            true => Self::default(),
+            false => Self::load(ctx, project)?,
+        };
+        let stays = |name: &String, _: &mut Vec<Change>| !services.contains(name);
+        changes.services.retain(stays);
+        changes.previous.retain(stays);
+        match changes == Self::default() {
+            true => Ok(record::remove(&path)?),
+            false => changes.save(ctx, project),
+        }
     }
 
     /// Enters what one command changes.

@@ -163,17 +163,20 @@ fn needs(container: &ContainerRecord) -> Vec<Dependency> {
         NetworkMode::Container(name) => Some(name),
         _ => None,
     };
-    let of = |mode| match mode {
-        &NamespaceMode::Container(ref name) => Some(name),
-        _ => None,
-    };
-    let joined = [network, of(&spec.pid_mode), of(&spec.ipc_mode)];
+    let joined = [network, joined(&spec.pid_mode), joined(&spec.ipc_mode)];
     let containers = joined.into_iter().flatten().map(|name| Dependency {
         name: name.clone(),
         is_service: false,
         condition: Condition::Started,
     });
     services.chain(containers).collect()
+}
+
+fn joined(mode: &NamespaceMode) -> Option<&String> {
+    match mode {
+        NamespaceMode::Container(name) => Some(name),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
