@@ -14,6 +14,8 @@ scenarios!(
     kill_leaves_orphans_alone_unless_asked,
     processes_of_all_services_stand_in_one_table,
     keys_show_the_state_and_leave_everything_running,
+    the_second_interrupt_kills,
+    an_attached_up_ends_as_it_was_told_to,
 );
 
 fn a_containers_changes_are_told_and_become_an_image(host: &Host) {
@@ -275,5 +277,56 @@ fn keys_show_the_state_and_leave_everything_running(host: &Host) {
     assert_eq!(code, 130, "{said}");
     assert!(!said.contains("Detach"), "{said}");
     assert_eq!(host.inspect("keyed-web-1", "{{.State.Status}}"), "exited");
+    project.compose("down").ok();
+}
+
+fn the_second_interrupt_kills(host: &Host) {
+    let yaml = "services:\n  deaf:\n    image: busybox\n    command: sh -c 'trap \"\" TERM; echo up; while true; do sleep 0.1; done'\n    stop_grace_period: 10m\n";
+    let project = host.compose_file("deaf", yaml);
+    let up = project.compose("up").start();
+    up.says("up");
+    up.says("Attaching to deaf-1");
+    let pid = host.pid("deaf-deaf-1");
+    up.signal(rustix::process::Signal::INT);
+    up.says("Gracefully Stopping... press Ctrl+C again to force");
+    assert!(kernel::lives(pid));
+    up.signal(rustix::process::Signal::INT);
+    let (code, said) = up.end();
+    assert_eq!(code, 130, "{said}");
+    assert!(said.contains("Killing"), "{said}");
+    eventually("it is dead", || (!kernel::lives(pid)).then_some(()));
+    project.compose("down").ok();
+}
+
+fn an_attached_up_ends_as_it_was_told_to(host: &Host) {
+    let yaml = "services:\n  task:\n    image: busybox\n    command: sh -c 'echo from task; exit 5'\n    depends_on: [web]\n  \
+                web:\n    image: busybox\n    command: sh -c 'echo from web; exec sleep 1000'\n    stop_grace_period: 0s\n  \
+                well:\n    image: busybox\n    command: 'true'\n";
+    let project = host.compose_file("told", yaml);
+    let failure = project
+        .compose("up --abort-on-container-failure --no-attach web")
+        .fails(5);
+    failure.says(&["from task"]);
+    assert!(!failure.all().contains("from web"), "{failure}");
+    assert_eq!(
+        host.inspect("told-web-1", "{{.State.Status}}"),
+        "exited",
+        "all were stopped"
+    );
+    // The end of another one stops everything, the code is that of the one asked for.
+    project.compose("up --exit-code-from web").fails(137);
+    // Only what is named is shown, unless what it needs is asked for, too.
+    let only = project
+        .compose("up --abort-on-container-exit task")
+        .fails(5);
+    assert!(!only.all().contains("from web"), "{only}");
+    let both = project
+        .compose("up --abort-on-container-exit --attach-dependencies task")
+        .fails(5);
+    both.says(&["from task", "from web"]);
+    project
+        .compose("up -d --exit-code-from web")
+        .fails(1)
+        .says(&["--detach cannot be combined"]);
     project.compose("down").ok();
 }

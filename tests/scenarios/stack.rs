@@ -8,6 +8,8 @@ scenarios!(
     constraints_ask_for_the_nodes_labels,
     what_ends_is_started_again_as_in_swarm,
     a_cluster_is_told_of_as_it_is,
+    swarms_networks_and_modes_work_on_one_host,
+    labels_of_an_image_make_no_service,
 );
 
 const FILE: &str = "version: '3.8'\nservices:\n  web:\n    image: busybox\n    command: sh -c 'mkdir -p /w; echo $$LEVEL > /w/index.html; httpd -f -p 80 -h /w'\n    environment: {LEVEL: one}\n    ports: ['5080:80']\n    stop_grace_period: 0s\n    deploy:\n      replicas: 2\n      labels: {team: shop}\n  db:\n    image: busybox\n    command: sleep 1000\n    stop_grace_period: 0s\n";
@@ -189,4 +191,41 @@ fn a_cluster_is_told_of_as_it_is(host: &Host) {
     host.docker("stack deploy nope")
         .fails(1)
         .says(&["--compose-file"]);
+}
+
+fn swarms_networks_and_modes_work_on_one_host(host: &Host) {
+    let dir = host.folder("stack");
+    let yaml = "version: '3.7'\nservices:\n  a:\n    image: busybox\n    command: sleep 1000\n    stop_grace_period: 0s\n    networks: [front]\n    deploy: {mode: global}\n  \
+                b:\n    image: busybox\n    command: sleep 1000\n    stop_grace_period: 0s\n    networks: [front]\n\
+                networks:\n  front: {driver: overlay, attachable: true}\n";
+    std::fs::write(dir.join("stack.yml"), yaml).expect("a file");
+    host.docker("stack deploy -c stack.yml over").dir(&dir).ok();
+    host.docker("exec over-b-1 ping -c 1 over_a").ok();
+    let modes = host
+        .docker("service ls --format '{{.Name}} {{.Mode}}'")
+        .ok();
+    assert_eq!(modes, "over_a global\nover_b replicated");
+    // Its file is gone: what exists is still shown, and what needs the file says so.
+    std::fs::remove_file(dir.join("stack.yml")).expect("the file");
+    assert_eq!(host.docker("service ls -q").ok().lines().count(), 2);
+    host.docker("service scale over_b=2")
+        .fails(1)
+        .says(&["stack.yml", "stack deploy -c FILE"]);
+    host.docker("stack rm over").ok();
+    assert_eq!(host.docker("ps -aq").ok(), "");
+}
+
+fn labels_of_an_image_make_no_service(host: &Host) {
+    host.docker("run --name cc busybox true").ok();
+    host.docker("commit -c 'LABEL com.docker.compose.project=../../tmp/x com.docker.compose.service=web com.docker.compose.project.config_files=/etc/passwd' cc bad:1").ok();
+    host.docker("run -d bad:1 sleep 1000").ok();
+    assert_eq!(host.docker("service ls -q").ok(), "");
+    host.docker("service update --replicas 2 ../../tmp/x_web")
+        .fails(1);
+    host.docker("stack rm ../../tmp/x")
+        .fails(1)
+        .says(&["invalid stack name"]);
+    // Not even when the user says so.
+    host.docker("run -d --label com.docker.compose.project=../x --label com.docker.compose.service=web busybox sleep 1000").ok();
+    assert_eq!(host.docker("service ls -q").ok(), "");
 }

@@ -264,6 +264,10 @@ impl Run for Remove {
     fn run(self, session: &Session) -> Outcome {
         let ctx = session.engine()?;
         session.each(&self.stacks, |stack| {
+            if !view::is_project_name(stack) {
+                return Err(Failure::said(format!("invalid stack name: {stack:?}"))
+                    .hint("`stack ls` lists them"));
+            }
             let call = Call::of(session, origin(stack, &[]));
             let _lock = compose::up::lock(ctx, stack).map_err(crate::compose::failed)?;
             let observed = Observed::read(ctx, stack)?;

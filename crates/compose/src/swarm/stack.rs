@@ -12,6 +12,14 @@ pub const NAMESPACE: &str = "com.docker.stack.namespace";
 /// Gives every service what Swarm would.
 pub fn prepare(project: &mut Project) {
     let stack = project.name.clone();
+    // Of one host an overlay is a bridge; its containers are reached in no other way.
+    for network in project.networks.values_mut().map(|n| &mut n.spec) {
+        if network.driver == "overlay" {
+            network.driver.clear();
+            let of_overlay = |key: &str| key == "encrypted" || key.contains("overlay");
+            network.driver_opts.retain(|key, _| !of_overlay(key));
+        }
+    }
     for service in &mut project.services {
         service.labels.insert(NAMESPACE.to_owned(), stack.clone());
         let deployed = service
@@ -54,7 +62,15 @@ mod tests {
             services: vec![named("db", None), named("task", Some("no"))],
             ..Default::default()
         };
+        let mut overlay = compose_file::project::Network::default();
+        overlay.spec.driver = "overlay".into();
+        overlay
+            .spec
+            .driver_opts
+            .insert("encrypted".into(), String::new());
+        project.networks.insert("front".into(), overlay);
         prepare(&mut project);
+        assert_eq!(project.networks["front"], Default::default());
         let of = |name: &str| project.service(name).unwrap().restart_policy();
         assert_eq!(of("db").condition, RestartCondition::Always);
         assert_eq!(of("task").condition, RestartCondition::No);

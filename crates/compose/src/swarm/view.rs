@@ -33,10 +33,11 @@ pub struct TaskState {
 pub fn services(ctx: &Context) -> Result<Vec<Service>, Error> {
     let mut found: BTreeMap<(String, String), Vec<Listed>> = BTreeMap::new();
     for record in ContainerRecord::list(ctx)? {
-        let label = |key: &str| record.labels.get(key).cloned().unwrap_or_default();
+        // What an image says of itself makes no service of its containers.
+        let label = |key: &str| record.spec.labels.get(key).cloned().unwrap_or_default();
         let (project, service) = (label(labels::PROJECT), label(labels::SERVICE));
         let oneoff = label(labels::ONEOFF).eq_ignore_ascii_case("true");
-        if !project.is_empty() && !service.is_empty() && !oneoff {
+        if is_project_name(&project) && !service.is_empty() && !oneoff {
             let task = Listed::load(ctx, record)?;
             found.entry((project, service)).or_default().push(task);
         }
@@ -50,6 +51,12 @@ pub fn services(ctx: &Context) -> Result<Vec<Service>, Error> {
         }
     });
     Ok(services.collect())
+}
+
+/// Files are called by it, so nothing else is taken for one.
+pub fn is_project_name(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    text.starts_with(plain) && text.chars().all(|c| plain(c) || matches!(c, '-' | '_'))
 }
 
 /// A task's number.
@@ -84,7 +91,9 @@ impl Service {
 
     pub fn labels(&self) -> BTreeMap<String, String> {
         let newest = self.newest();
-        newest.map(|t| t.record.labels.clone()).unwrap_or_default()
+        newest
+            .map(|t| t.record.spec.labels.clone())
+            .unwrap_or_default()
     }
 
     /// `*:8080->80/tcp, …`, each once however many containers publish it.
@@ -162,5 +171,25 @@ fn error(code: u8, said: &str) -> String {
         ("", 0) => String::new(),
         ("", code) => format!("task: non-zero exit ({code})"),
         (said, _) => said.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_leads_elsewhere_is_no_project() {
+        assert!(is_project_name("vote") && is_project_name("1-a_b"));
+        for bad in ["", "../../etc/x", "a/b", ".", "Vote", "-a", "_a"] {
+            assert!(!is_project_name(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_end_is_told_in_swarms_words() {
+        assert_eq!(error(1, ""), "task: non-zero exit (1)");
+        assert_eq!(error(127, "no such file"), "no such file");
+        assert_eq!(error(0, ""), "");
     }
 }

@@ -24,6 +24,7 @@ use compose_file::Project;
 use compose_file::project::DeployMode;
 use model::filter::Filters;
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 pub(super) const VERBS: &[Verb] = &[
@@ -117,8 +118,9 @@ pub(super) fn print(session: &Session, services: &[Service], flags: &ListFlags) 
     let filters = Filters::parse(&flags.filter, &["id", "label", "mode", "name"])?;
     let format = Format::parse(flags.format.as_deref())?;
     let mut rows = Vec::new();
+    let mut projects = Projects::default();
     for service in services {
-        let mode = mode(session, service);
+        let mode = projects.mode(session, service);
         let fits = filters.matches_prefix("id", &service.id())
             && filters.matches_name("name", &service.name())
             && filters.matches_labels(&service.labels())
@@ -156,19 +158,33 @@ fn row(service: &Service, mode: &str) -> Map<String, Value> {
     .collect()
 }
 
-/// What the file says; of a file that is gone nothing is known.
-fn mode(session: &Session, service: &Service) -> &'static str {
-    let deploy = declared_now(session, service)
-        .ok()
-        .and_then(|(_, project)| {
-            let found = project.service(&service.service);
-            found.and_then(|s| s.deploy.clone())
+/// Projects that were read, once each: a list has many services of one.
+#[derive(Default)]
+struct Projects(BTreeMap<String, Option<Project>>);
+
+impl Projects {
+    /// What the file says; of a file that is gone nothing is known.
+    fn mode(&mut self, session: &Session, service: &Service) -> &'static str {
+        let read = || {
+            declared_now(session, service)
+                .ok()
+                .map(|(_, project)| project)
+        };
+        let project = self
+            .0
+            .entry(service.project.clone())
+            .or_insert_with(read)
+            .as_ref();
+        let found = project.and_then(|project| {
+            let mut all = project.services.iter().chain(&project.disabled_services);
+            all.find(|s| s.name == service.service)
         });
-    match deploy.map(|deploy| deploy.mode) {
-        Some(DeployMode::Global) => "global",
-        Some(DeployMode::ReplicatedJob) => "replicated job",
-        Some(DeployMode::GlobalJob) => "global job",
-        Some(DeployMode::Replicated) | None => "replicated",
+        match found.and_then(|s| s.deploy.as_ref()).map(|d| d.mode) {
+            Some(DeployMode::Global) => "global",
+            Some(DeployMode::ReplicatedJob) => "replicated job",
+            Some(DeployMode::GlobalJob) => "global job",
+            Some(DeployMode::Replicated) | None => "replicated",
+        }
     }
 }
 
