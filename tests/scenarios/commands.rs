@@ -14,6 +14,7 @@ scenarios!(
     kill_leaves_orphans_alone_unless_asked,
     processes_of_all_services_stand_in_one_table,
     keys_show_the_state_and_leave_everything_running,
+    restart_waits_for_health_as_up_does,
     the_second_interrupt_kills,
     an_attached_up_ends_as_it_was_told_to,
 );
@@ -329,4 +330,20 @@ fn an_attached_up_ends_as_it_was_told_to(host: &Host) {
         .fails(1)
         .says(&["--detach cannot be combined"]);
     project.compose("down").ok();
+}
+
+fn restart_waits_for_health_as_up_does(host: &Host) {
+    let yaml = "services:\n  web:\n    image: busybox\n    command: sh -c 'test -e /shared/ok && echo in order || echo too early; exec sleep 1000'\n    \
+                volumes: ['shared:/shared']\n    stop_grace_period: 0s\n    depends_on:\n      db: {condition: service_healthy}\n  \
+                db:\n    image: busybox\n    volumes: ['shared:/shared']\n    stop_grace_period: 0s\n    \
+                command: sh -c 'rm -f /shared/ok; sleep 1; touch /shared/ok; exec sleep 1000'\n    \
+                healthcheck: {test: 'test -e /shared/ok', interval: 200ms, retries: 100}\nvolumes: {shared: {}}\n";
+    let project = host.compose_file("again", yaml);
+    project.compose("up -d").ok();
+    project.compose("restart").ok();
+    let log = project.compose("logs --no-log-prefix web").ok();
+    assert_eq!(log.lines().collect::<Vec<_>>(), ["in order", "in order"]);
+    let graph = project.compose("alpha viz").ok();
+    assert!(graph.contains("\"web\" -> \"db\";"), "{graph}");
+    project.compose("down -v").ok();
 }

@@ -223,7 +223,11 @@ impl Run for Restart {
         let names: Vec<String> = concerned.iter().map(|c| c.service.clone()).collect();
         call.change(&target, &names, |all| {
             require(&target, &self.service, all)?;
-            Ok(lifecycle::restart(all, self.timeout))
+            Ok(lifecycle::restart(
+                target.project.as_ref(),
+                all,
+                self.timeout,
+            ))
         })
     }
 }

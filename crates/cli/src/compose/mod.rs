@@ -27,6 +27,7 @@ mod stay;
 mod top;
 mod up;
 mod verb;
+mod viz;
 mod wait;
 
 pub(crate) use embedded::Origin;
@@ -61,6 +62,7 @@ fn verbs() -> impl Iterator<Item = &'static Verb> {
         listing::VERBS,
         top::VERBS,
         copy::VERBS,
+        viz::VERBS,
         logs::VERBS,
         events::VERBS,
         run::VERBS,
@@ -88,6 +90,7 @@ pub(crate) fn main(session: &Session, args: Vec<OsString>) -> Outcome {
         Start::Version => return version(false, None),
         Start::Help => return help(session),
     };
+    let (globals, words) = without_alpha(globals, words);
     let name = words
         .first()
         .and_then(|word| word.to_str())
@@ -111,6 +114,21 @@ pub(crate) fn main(session: &Session, args: Vec<OsString>) -> Outcome {
     }
     let call = Call { session, globals };
     verb.execute(&call, &words[1..])
+}
+
+/// `alpha VERB`: what was tried there has its own name here; `alpha dry-run -- VERB …` is the option before the verb.
+fn without_alpha(mut globals: Globals, mut words: Vec<OsString>) -> (Globals, Vec<OsString>) {
+    if words.len() > 1 && words[0] == "alpha" {
+        words.remove(0);
+        if words[0] == "dry-run" {
+            globals.dry_run = true;
+            words.remove(0);
+            if words.first().is_some_and(|word| word == "--") {
+                words.remove(0);
+            }
+        }
+    }
+    (globals, words)
 }
 
 /// Commands that change something and have no plan to print: `--dry-run` must not let them.
@@ -199,6 +217,19 @@ pub(crate) fn failed(error: impl std::error::Error) -> Failure {
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
+
+    #[test]
+    fn what_was_alpha_is_found_by_its_name() {
+        let of = |line: &str| {
+            let words = line.split(' ').map(OsString::from).collect();
+            let (globals, words) = without_alpha(Globals::default(), words);
+            let words: Vec<String> = words.iter().map(|w| w.to_string_lossy().into()).collect();
+            (globals.dry_run, words.join(" "))
+        };
+        assert_eq!(of("alpha viz --ports"), (false, "viz --ports".into()));
+        assert_eq!(of("alpha dry-run -- up -d"), (true, "up -d".into()));
+        assert_eq!(of("up alpha"), (false, "up alpha".into()));
+    }
 
     #[test]
     fn no_spelling_is_taken_twice_and_every_parser_builds() {
