@@ -11,7 +11,7 @@ use crate::session::Session;
 use crate::verb::{Run, Verb, verb};
 use clap::Args;
 use compose::observe::Observed;
-use compose::plan::{Action, Plan, down, up};
+use compose::plan::{Action, Plan, down};
 use compose::swarm::changes::Changes;
 use compose::swarm::stack as swarm_stack;
 use compose::swarm::view::{self, Service};
@@ -123,17 +123,10 @@ impl Run for Deploy {
             .filter(|service| service.project == project.name)
             .map(|service| (service.service.clone(), service.id()))
             .collect();
-        let request = Request {
-            options: up::Options {
-                remove_orphans: self.prune,
-                ignore_orphans: !self.prune,
-                ..up::Options::default()
-            },
-            images: compose::images::Options {
-                pull,
-                ..compose::images::Options::default()
-            },
-        };
+        let mut request = Request::default();
+        request.options.remove_orphans = self.prune;
+        request.options.ignore_orphans = !self.prune;
+        request.images.pull = pull;
         // Said anew: what `service update` changed is over.
         Changes::forget(ctx, &project.name, &[])?;
         let names: Vec<String> = project.service_names().map(str::to_owned).collect();
