@@ -6,6 +6,7 @@
 
 mod boot;
 mod build;
+mod commands;
 mod compose;
 mod counter;
 mod crash;
@@ -34,6 +35,7 @@ mod restart;
 mod rolling;
 mod run;
 mod secrets;
+mod stack;
 mod volumes;
 mod vote;
 mod wordpress;
@@ -53,6 +55,8 @@ fn main() -> std::process::ExitCode {
         health::ALL,
         network::ALL,
         compose::ALL,
+        commands::ALL,
+        stack::ALL,
         build::ALL,
         images::ALL,
         oci_callers::ALL,

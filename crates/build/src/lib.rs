@@ -12,6 +12,7 @@
 //! | running it all | `solve`, [`cache`] |
 
 pub mod cache;
+mod change;
 pub mod dockerfile;
 pub mod error;
 pub mod expand;
@@ -31,6 +32,7 @@ pub mod stage;
 mod stage_tests;
 mod workspace;
 
+pub use change::change;
 pub use error::{Cause, Error, Excerpt};
 pub use options::{ContextSource, DockerfileSource, NamedContext, Options, Secret, SecretSource};
 pub use progress::{Event, Progress, Silent, Step, Stream};

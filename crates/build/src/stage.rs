@@ -131,6 +131,23 @@ impl StageState {
         }
     }
 
+    /// Applies an instruction that changes the configuration alone, as `commit --change` and `import --change` allow.
+    pub(crate) fn change(&mut self, text: &str) -> Result<(), Mistake> {
+        let globals = Globals {
+            escape: '\\',
+            ..Globals::default()
+        };
+        let placed = dockerfile::parse_trigger(text).map_err(|error| error.cause)?;
+        if matches!(
+            placed.what,
+            Instruction::Run(_) | Instruction::Copy(_) | Instruction::Arg(_)
+        ) {
+            let word = text.split_whitespace().next().unwrap_or_default();
+            return Err(Mistake::NoChange(word.to_ascii_uppercase()));
+        }
+        self.apply(&placed, &globals, "").map(drop)
+    }
+
     fn run(&mut self, run: &Run, globals: &Globals, created: &str) -> Result<Action, Mistake> {
         let words = Words {
             scope: self.scope.clone(),

@@ -1,15 +1,21 @@
 //! All verbs, by their spellings.
 
 use crate::verb::Verb;
-use crate::{argv, boot, build, container, image, inspect, network, registry, system, volume};
+use crate::{
+    argv, boot, build, container, image, inspect, network, registry, swarm, system, volume,
+};
 
 /// The nouns that have verbs of their own, for help.
-pub(crate) const GROUPS: [(&str, &str); 7] = [
+pub(crate) const GROUPS: [(&str, &str); 11] = [
     ("builder", "Manage builds"),
     ("compose", "Run the project of a Compose file"),
     ("container", "Manage containers"),
     ("image", "Manage images"),
     ("network", "Manage networks"),
+    ("node", "Manage this host's labels, as Swarm's only node"),
+    ("service", "Manage the services of projects, as Swarm's"),
+    ("stack", "Manage projects as Swarm's stacks"),
+    ("swarm", "Tell what of a cluster there is"),
     ("system", "Manage dockless"),
     ("volume", "Manage volumes"),
 ];
@@ -29,6 +35,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Verb> {
     ]
     .into_iter()
     .flatten()
+    .chain(swarm::verbs())
 }
 
 /// The verb the words begin with, and how many of them name it: the longest spelling wins.

@@ -95,10 +95,13 @@ fn options(verb: &Verb) -> String {
 /// The help of a group, or `None` when there is none of that name.
 pub(crate) fn of_group(session: &Session, group: &str) -> Option<String> {
     let prefix = format!("{group} ");
+    // Each by its first spelling in this group: the others stand in its own help.
+    let first = |verb: &'static Verb| {
+        let mut names = verb.names.iter().filter_map(|n| n.strip_prefix(&prefix));
+        names.find(|rest| !rest.contains(' '))
+    };
     let mut rows: Vec<(&str, &str)> = catalog::all()
-        .flat_map(|verb| verb.names.iter().map(move |name| (name, verb.about)))
-        .filter_map(|(name, about)| name.strip_prefix(&prefix).map(|rest| (rest, about)))
-        .filter(|(rest, _)| !rest.contains(' '))
+        .filter_map(|verb| Some((first(verb)?, verb.about)))
         .collect();
     if rows.is_empty() {
         return None;

@@ -173,29 +173,42 @@ impl Run for InspectNetwork {
 
 /// Prints every object that is found, tells every one that is not.
 fn inspect(session: &Session, flags: &InspectFlags, kinds: &[Kind], size: bool) -> Outcome {
-    let template = match flags.format.as_deref() {
-        None | Some("") => None,
-        Some("json") => Some(Template::parse("{{json .}}")?),
-        Some(text) => Some(Template::parse(text)?),
-    };
+    // Before anything is looked up: a template that makes no sense is a mistake of its own.
+    let template = template(flags.format.as_deref())?;
     let mut found = Vec::new();
     let code = session.each(&flags.names, |name| {
         found.push(look_up(session, name, kinds, size)?);
         Ok(())
     });
-    match template {
-        Some(template) => {
-            for object in &found {
-                output::line(
-                    template
-                        .execute(object)
-                        .map_err(|e| Failure::said(format!("template parsing error: {e}")))?,
-                )?;
-            }
-        }
-        None => output::text(&pretty(&Value::Array(found)))?,
-    }
+    show(found, template.as_ref())?;
     code
+}
+
+fn template(format: Option<&str>) -> Result<Option<Template>, Failure> {
+    Ok(match format {
+        None | Some("") => None,
+        Some("json") => Some(Template::parse("{{json .}}")?),
+        Some(text) => Some(Template::parse(text)?),
+    })
+}
+
+/// Objects that were found, as `--format` wants them.
+pub(crate) fn print(found: Vec<Value>, format: Option<&str>) -> Result<(), Failure> {
+    show(found, template(format)?.as_ref())
+}
+
+fn show(found: Vec<Value>, template: Option<&Template>) -> Result<(), Failure> {
+    let Some(template) = template else {
+        return output::text(&pretty(&Value::Array(found)));
+    };
+    for object in &found {
+        output::line(
+            template
+                .execute(object)
+                .map_err(|e| Failure::said(format!("template parsing error: {e}")))?,
+        )?;
+    }
+    Ok(())
 }
 
 /// Indented by four blanks, as Docker prints it.

@@ -89,7 +89,6 @@ impl Run for List {
     fn run(self, session: &Session) -> Outcome {
         let ctx = session.engine()?;
         let filters = Filters::parse(&self.filter, &["dangling", "driver", "label", "name"])?;
-        let format = Format::parse(self.format.as_deref())?;
         let dangling = filters.flag("dangling")?;
         let mut volumes = Vec::new();
         for record in volume::list(ctx)? {
@@ -107,10 +106,20 @@ impl Run for List {
             }
             return Ok(0);
         }
-        let rows: Vec<_> = volumes.iter().map(|record| row(ctx, record)).collect();
-        listing::print(&format, &FIELDS, &["Driver", "Name"], &rows)?;
+        print(ctx, &volumes, self.format.as_deref())?;
         Ok(0)
     }
+}
+
+/// Volumes as `--format` wants them.
+pub(crate) fn print(
+    ctx: &engine::Context,
+    volumes: &[VolumeRecord],
+    format: Option<&str>,
+) -> Result<(), Failure> {
+    let rows: Vec<_> = volumes.iter().map(|record| row(ctx, record)).collect();
+    let format = Format::parse(format)?;
+    listing::print(&format, &FIELDS, &["Driver", "Name"], &rows)
 }
 
 fn row(ctx: &engine::Context, record: &VolumeRecord) -> Map<String, Value> {

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 pub enum Goal {
     Healthy,
     CompletedSuccessfully,
-    /// Healthy, or running where nothing checks its health (`up --wait`).
+    /// Healthy, or running where nothing checks its health, or ended well where nothing starts it again (`up --wait`).
     Up,
     /// The same, in its first run: one that was restarted has failed.
     Ready,
@@ -100,6 +100,12 @@ pub fn wait(
     }
 }
 
+/// Whether an end without an error is the end.
+fn is_task(record: &ContainerRecord) -> bool {
+    use model::restart::RestartCondition::{No, OnFailure};
+    matches!(record.spec.restart.condition, No | OnFailure)
+}
+
 /// `None`: not decided yet.
 fn judge(ctx: &Context, record: &ContainerRecord, goal: Goal) -> Result<Option<()>, Error> {
     let container = record.name.clone();
@@ -123,6 +129,8 @@ fn judge(ctx: &Context, record: &ContainerRecord, goal: Goal) -> Result<Option<(
         }
         (Goal::CompletedSuccessfully, _) => Ok(None),
         (Goal::Healthy, _) if !checked => Err(Error::NoHealthcheck { container }),
+        // A task that has done its work: migrations and the like.
+        (Goal::Up, State::Exited(last)) if last.exit_code == 0 && is_task(record) => Ok(Some(())),
         (_, State::Exited(last)) => Err(Error::Exited {
             container,
             code: last.exit_code,

@@ -8,6 +8,7 @@
 //! | [`images`], [`build`] | services → images that are here |
 //! | [`execute`] | steps → deeds, in parallel; decides nothing |
 //! | [`up`], [`oneoff`] | the whole way, for the commands |
+//! | [`swarm`] | projects as Swarm's stacks, services and tasks, and this host as its node |
 //!
 //! State is what labels say, never a database. Nothing here prints; progress goes to a [`progress::Progress`].
 
@@ -28,6 +29,7 @@ pub mod preflight;
 pub mod progress;
 pub mod rollback;
 pub mod spec;
+pub mod swarm;
 pub mod up;
 
 /// An error and its causes in one line.

@@ -29,6 +29,14 @@ pub struct Capacity {
 }
 
 impl Node {
+    /// This host with the labels it was given.
+    pub fn of(ctx: &engine::Context) -> Result<Self, engine::Error> {
+        Ok(Self {
+            labels: crate::swarm::node::Record::load(ctx)?.labels,
+            ..Self::local()
+        })
+    }
+
     /// This host.
     pub fn local() -> Self {
         let name = rustix::system::uname();

@@ -108,7 +108,7 @@ fn go_back(
         ..request.options.clone()
     };
     let observed = Observed::read(run.ctx, &project.name)?;
-    let plan = up::make(project, &observed, &specs, &images, &options);
+    let plan = up::make(run.ctx, project, &observed, &specs, &images, &options)?;
     execute::execute(run, &plan)?;
     Ok(())
 }

@@ -126,26 +126,27 @@ pub fn preview(ctx: &Context, project: &Project, request: &Request) -> Result<Pl
     let observed = Observed::read(ctx, &project.name)?;
     refuse(preflight::externals(project, &services, &observed))?;
     let images = images::look(ctx, project, &services, request.images)?;
-    let plan = make(project, &observed, &specs, &images, &request.options);
+    let plan = make(ctx, project, &observed, &specs, &images, &request.options)?;
     refuse(preflight::obstacles(ctx, project, &observed, &specs, &plan))?;
     Ok(plan)
 }
 
 pub(crate) fn make(
+    ctx: &Context,
     project: &Project,
     observed: &Observed,
     specs: &BTreeMap<String, ServiceSpec>,
     images: &BTreeMap<String, ImageState>,
     options: &Options,
-) -> Plan {
-    planner::plan(Input {
+) -> Result<Plan, Error> {
+    Ok(planner::plan(Input {
         project,
         observed,
         specs,
         images,
-        node: &Node::local(),
+        node: &Node::of(ctx)?,
         options,
-    })
+    }))
 }
 
 /// The networks and volumes that a service's containers need and that are not there, for `run`.
@@ -154,7 +155,7 @@ pub fn resources(ctx: &Context, project: &Project, request: &Request) -> Result<
     let specs = specs(ctx, project, &services, &request.options)?;
     let observed = Observed::read(ctx, &project.name)?;
     refuse(preflight::externals(project, &services, &observed))?;
-    let (images, node) = (BTreeMap::new(), Node::local());
+    let (images, node) = (BTreeMap::new(), Node::of(ctx)?);
     let input = Input {
         project,
         observed: &observed,
@@ -198,12 +199,12 @@ pub fn up(
     // What is already wrong is told before anything is fetched.
     refuse(preflight::externals(project, &services, &observed))?;
     let looked = images::look(ctx, project, &services, request.images)?;
-    let draft = make(project, &observed, &specs, &looked, &request.options);
+    let draft = make(ctx, project, &observed, &specs, &looked, &request.options)?;
     refuse(preflight::obstacles(
         ctx, project, &observed, &specs, &draft,
     ))?;
     let images = images::ensure(ctx, project, &services, request.images, build, run.progress)?;
-    let plan = make(project, &observed, &specs, &images, &request.options);
+    let plan = make(ctx, project, &observed, &specs, &images, &request.options)?;
     tell(&plan);
     finish(run, project, request, plan)
 }
@@ -243,7 +244,7 @@ fn restoring(
     let specs = specs(ctx, project, &services, &request.options)?;
     let observed = Observed::read(ctx, &project.name)?;
     refuse(preflight::externals(project, &services, &observed))?;
-    let plan = make(project, &observed, &specs, images, &request.options);
+    let plan = make(ctx, project, &observed, &specs, images, &request.options)?;
     refuse(preflight::obstacles(ctx, project, &observed, &specs, &plan))?;
     Ok(plan)
 }

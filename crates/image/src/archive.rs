@@ -1,9 +1,9 @@
-//! Archives that are no layers: what ADD unpacks, and a build context that comes as a stream.
+//! Archives that are no layers: what ADD unpacks, a build context that comes as a stream, a container's files as one.
 //!
 //! The same hostile-proof unpacking as for layers, whiteouts included; what a layer may leave to the layers below
 //! (hard links to files it does not bring) is an error here.
 
-use crate::layer::{UnpackError, unpack};
+use crate::layer::{Manner, PackError, UnpackError, pack, unpack};
 use crate::tarball::Limits;
 use crate::tarball::compression::{Compression, decompress};
 use std::io::{self, Read};
@@ -29,6 +29,15 @@ pub enum Content {
     /// Compressed in a way we cannot undo; perhaps an archive.
     Unsupported(&'static str),
     Other,
+}
+
+/// Writes a whole tree as a plain tar, names sorted; returns the bytes of file content.
+pub fn write(
+    root: BorrowedFd<'_>,
+    manner: Manner<'_>,
+    out: impl io::Write,
+) -> Result<u64, PackError> {
+    pack::pack(root, manner, out)
 }
 
 /// Looks at the first bytes. Truncated or damaged content is not an archive.

@@ -9,7 +9,7 @@ use crate::content;
 use crate::error::Error;
 use crate::layer::store::{Staging, open_dir};
 use crate::layer::unpack::Unpacked;
-use crate::layer::{Record, StoreError, pack};
+use crate::layer::{Manner, Record, StoreError, pack};
 use crate::pull::{leave_dangling, set_name};
 use crate::store::{Image, Store};
 use oci::digest::{Algorithm, Hasher};
@@ -58,7 +58,7 @@ impl Store {
         parent: Option<&Digest>,
     ) -> Result<Layer, Error> {
         let _hold = self.hold()?;
-        let (blob, size) = self.archive(upper)?;
+        let (blob, size) = self.archive(upper, Manner::STILL)?;
         let diff_id = blob.digest.clone();
         let chain_id = chain(parent, &diff_id);
         let layer = Layer {
@@ -91,18 +91,19 @@ impl Store {
         &self,
         upper: &Path,
         parent: Option<&Digest>,
+        manner: Manner<'_>,
     ) -> Result<Layer, Error> {
-        let (_hold, (blob, _)) = (self.hold()?, self.archive(upper)?);
+        let (_hold, (blob, _)) = (self.hold()?, self.archive(upper, manner)?);
         let file = self.content.layout().open(&blob.digest)?;
         let layer = self.import_layer(file, parent)?;
         Ok(Layer { blob, ..layer })
     }
 
     /// Writes a directory as a plain tar into the content store: its descriptor, and the bytes of files.
-    fn archive(&self, dir: &Path) -> Result<(Descriptor, u64), Error> {
+    fn archive(&self, dir: &Path, manner: Manner<'_>) -> Result<(Descriptor, u64), Error> {
         let root = open_dir(dir)?;
         let mut ingest = Ingest::new(self)?;
-        let packed = pack::pack(root.as_fd(), &mut ingest);
+        let packed = pack::pack(root.as_fd(), manner, &mut ingest);
         let size = packed.map_err(|source| Error::Pack {
             dir: dir.into(),
             source,

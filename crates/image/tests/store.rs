@@ -523,7 +523,7 @@ fn an_upper_directory_becomes_a_layer_without_copying() {
     let kept = make("three");
     assert_eq!(
         store
-            .commit_layer_from_copy(&kept, base.chain.last())
+            .commit_layer_from_copy(&kept, base.chain.last(), image::layer::Manner::STILL)
             .unwrap(),
         layer
     );

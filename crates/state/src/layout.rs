@@ -187,6 +187,16 @@ impl Layout {
         self.data.join("generations")
     }
 
+    /// What `service update` and `service scale` changed of a project's services, over its files.
+    pub fn service_changes(&self, project: &str) -> PathBuf {
+        self.data.join("services").join(format!("{project}.json"))
+    }
+
+    /// The labels of this host as Swarm's node.
+    pub fn node(&self) -> PathBuf {
+        self.data.join("node.json")
+    }
+
     /// There once any container asked for an address by number: without it nobody looks for reserved ones.
     pub fn static_addresses(&self) -> PathBuf {
         self.data.join("static-addresses")

@@ -1,11 +1,11 @@
-//! Terminals: pairs from a given devpts, window size, raw mode.
+//! Terminals: pairs from a given devpts, window size, raw mode, single keys.
 //!
 //! Source: pts(4), ioctl_tty(2), termios(3).
 
 use crate::path::{Magic, is_on};
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::OpenptFlags;
-use rustix::termios::{OptionalActions, Termios};
+use rustix::termios::{LocalModes, OptionalActions, Termios};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -97,6 +97,26 @@ impl RawMode {
         raw.make_raw();
         rustix::termios::tcsetattr(&terminal, OptionalActions::Now, &raw)?;
         Ok(Self { terminal, before })
+    }
+}
+
+/// The terminal in a mode where keys come at once and are not echoed, until dropped. Ctrl-C still is a signal.
+#[derive(Debug)]
+pub struct KeyMode {
+    /// Its end restores the terminal.
+    _restore: RawMode,
+}
+
+impl KeyMode {
+    pub fn enter(terminal: impl AsFd) -> io::Result<Self> {
+        let terminal = rustix::io::fcntl_dupfd_cloexec(terminal, 0)?;
+        let before = rustix::termios::tcgetattr(&terminal)?;
+        let mut keys = before.clone();
+        keys.local_modes -= LocalModes::ICANON | LocalModes::ECHO;
+        rustix::termios::tcsetattr(&terminal, OptionalActions::Now, &keys)?;
+        Ok(Self {
+            _restore: RawMode { terminal, before },
+        })
     }
 }
 

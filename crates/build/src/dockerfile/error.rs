@@ -34,6 +34,10 @@ pub enum Mistake {
         word: String,
         nearest: Option<&'static str>,
     },
+    #[error(
+        "{0} is not a valid change command: use CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, SHELL, STOPSIGNAL, USER, VOLUME or WORKDIR"
+    )]
+    NoChange(String),
     #[error("unknown flag: --{flag} of {instruction}{}", hint_flag(.nearest))]
     UnknownFlag {
         instruction: &'static str,

@@ -3,6 +3,7 @@
 //!
 //! One thread reads each container's log, one the events, one the signals; they all report here.
 
+use super::menu::Key;
 use super::printer::{Printer, short_name};
 use crate::failure::Failure;
 use compose::labels;
@@ -27,6 +28,8 @@ const TURN: Duration = Duration::from_millis(200);
 pub(crate) enum News {
     /// Ctrl-C, or SIGTERM.
     Signal,
+    /// Something was typed that is in the menu.
+    Key(Key),
     /// A container of the project was started.
     Started(String),
     /// A container's output is over: its name, service and exit code (`None`: it was removed).
@@ -46,12 +49,16 @@ pub(crate) enum News {
 pub(crate) struct Choice {
     /// Empty: all.
     pub(crate) services: Vec<String>,
+    /// Of each service only the container of this number.
+    pub(crate) index: Option<u32>,
     pub(crate) except: Vec<String>,
 }
 
 impl Choice {
     pub(crate) fn takes(&self, container: &Container) -> bool {
-        !container.oneoff && self.takes_service(&container.service)
+        !container.oneoff
+            && self.takes_service(&container.service)
+            && self.index.is_none_or(|index| index == container.number)
     }
 
     pub(crate) fn takes_service(&self, service: &String) -> bool {
@@ -108,6 +115,28 @@ impl<'scope, 'env> Listener<'scope, 'env> {
                     && signals.read().is_ok_and(|signal| signal.is_some())
                 {
                     let _ = sender.send(News::Signal);
+                }
+            }
+        });
+    }
+
+    /// Reports keys of the menu.
+    pub(crate) fn hear_keys(&self) {
+        let (sender, over) = (self.sender.clone(), self.shared.over);
+        self.scope.spawn(move || {
+            let stdin = std::io::stdin();
+            while !over.load(Ordering::Relaxed) {
+                let mut typed = [0u8; 16];
+                let got = match sys::poll::readable(stdin.as_fd(), TURN) {
+                    Ok(true) => rustix::io::read(&stdin, &mut typed).unwrap_or(0),
+                    Ok(false) => continue,
+                    Err(_) => 0,
+                };
+                if got == 0 {
+                    return;
+                }
+                for key in typed[..got].iter().copied().filter_map(Key::of) {
+                    let _ = sender.send(News::Key(key));
                 }
             }
         });

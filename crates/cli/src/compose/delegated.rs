@@ -1,10 +1,9 @@
-//! `exec`, `attach`, `top`, `stats`, `cp`: the engine's own verbs, with services in the place of containers.
+//! `exec`, `attach`, `stats`, `commit`, `export`: the engine's own verbs, with services in the place of containers.
 
 use super::Call;
-use super::verb::{Run, Verb, usage, verb};
+use super::verb::{Run, Verb, verb};
 use crate::catalog;
 use crate::failure::{Failure, Outcome};
-use crate::output;
 use clap::Args;
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -22,16 +21,20 @@ pub(crate) const VERBS: &[Verb] = &[
         "[OPTIONS] SERVICE",
         "Attach local standard input, output, and error streams to a service's running container",
     ),
-    verb::<Top>(&["top"], "[SERVICES...]", "Display the running processes"),
     verb::<Stats>(
         &["stats"],
         "[OPTIONS] [SERVICE]",
         "Display a live stream of container(s) resource usage statistics",
     ),
-    verb::<Copy>(
-        &["cp"],
-        "[OPTIONS] SERVICE:SRC_PATH DEST_PATH|- | SRC_PATH|- SERVICE:DEST_PATH",
-        "Copy files/folders between a service container and the local filesystem",
+    verb::<Commit>(
+        &["commit"],
+        "[OPTIONS] SERVICE [REPOSITORY[:TAG]]",
+        "Create a new image from a service container's changes",
+    ),
+    verb::<Export>(
+        &["export"],
+        "[OPTIONS] SERVICE",
+        "Export a service container's filesystem as a tar archive",
     ),
 ];
 
@@ -162,27 +165,6 @@ impl Run for Attach {
 }
 
 #[derive(Debug, Args)]
-struct Top {
-    service: Vec<String>,
-}
-
-impl Run for Top {
-    fn run(self, call: &Call<'_>) -> Outcome {
-        let target = call.target(&self.service)?;
-        for container in call
-            .containers(&target, &self.service, false)?
-            .into_iter()
-            .filter(|c| c.status.is_active())
-        {
-            output::line(&container.name)?;
-            delegate(call, "top", vec![container.id.into()])?;
-            output::line("")?;
-        }
-        Ok(0)
-    }
-}
-
-#[derive(Debug, Args)]
 struct Stats {
     /// Show all containers (default shows just running)
     #[arg(short, long)]
@@ -226,83 +208,59 @@ impl Run for Stats {
 }
 
 #[derive(Debug, Args)]
-struct Copy {
-    /// Include containers created by the run command
-    #[arg(long)]
-    all: bool,
-    /// Archive mode (copy all uid/gid information)
-    #[arg(short, long)]
-    archive: bool,
-    /// Always follow symbol link in SRC_PATH
-    #[arg(short = 'L', long)]
-    follow_link: bool,
+struct Commit {
+    /// Author (e.g., "John Hannibal Smith <hannibal@a-team.com>")
+    #[arg(short, long, value_name = "string")]
+    author: Option<String>,
+    /// Apply Dockerfile instruction to the created image
+    #[arg(short, long, value_name = "list")]
+    change: Vec<String>,
     /// Index of the container if service has multiple replicas
     #[arg(long, value_name = "int")]
     index: Option<u32>,
+    /// Commit message
+    #[arg(short, long, value_name = "string")]
+    message: Option<String>,
+    /// Pause container during commit
+    #[arg(short, long, num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", action = clap::ArgAction::Set)]
+    pause: bool,
     #[arg(required = true)]
-    source: String,
-    #[arg(required = true)]
-    destination: String,
+    service: String,
+    reference: Option<String>,
 }
 
-/// `web:/path`, unless it is a path of the host.
-fn in_service(text: &str) -> Option<(&str, &str)> {
-    let (service, path) = text.split_once(':')?;
-    (!service.is_empty() && !service.contains('/') && !text.starts_with('.'))
-        .then_some((service, path))
-}
-
-impl Run for Copy {
+impl Run for Commit {
     fn run(self, call: &Call<'_>) -> Outcome {
-        let flags = |words: &mut Words| {
-            words.switch(self.archive, "-a");
-            words.switch(self.follow_link, "-L");
-        };
-        match (in_service(&self.source), in_service(&self.destination)) {
-            (Some((service, path)), None) => {
-                let container = call.one(service, self.index)?;
-                let mut words = Words::default();
-                flags(&mut words);
-                words.push(format!("{}:{path}", container.id));
-                words.push(&self.destination);
-                delegate(call, "cp", words.0)
-            }
-            (None, Some((service, path))) => {
-                let names = [service.to_owned()];
-                let target = call.target(&names)?;
-                let mut containers = call.containers(&target, &names, self.all)?;
-                containers.retain(|c| self.index.is_none_or(|index| c.number == index));
-                if containers.is_empty() {
-                    return Err(Failure::said(format!(
-                        "no container found for service {service:?}"
-                    )));
-                }
-                for container in containers {
-                    let mut words = Words::default();
-                    flags(&mut words);
-                    words.push(&self.source);
-                    words.push(format!("{}:{path}", container.id));
-                    delegate(call, "cp", words.0)?;
-                }
-                Ok(0)
-            }
-            (Some(_), Some(_)) => Err(usage("copying between services is not supported")),
-            (None, None) => Err(usage(
-                "unknown copy direction: one side must be SERVICE:PATH",
-            )),
-        }
+        let container = call.one(&self.service, self.index)?;
+        let mut words = Words::default();
+        words.value("--author", self.author.as_ref());
+        words.values("--change", &self.change);
+        words.value("--message", self.message.as_ref());
+        words.switch(!self.pause, "--no-pause");
+        words.push(container.id);
+        words.0.extend(self.reference.map(OsString::from));
+        delegate(call, "commit", words.0)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::in_service;
+#[derive(Debug, Args)]
+struct Export {
+    /// Index of the container if service has multiple replicas
+    #[arg(long, value_name = "int")]
+    index: Option<u32>,
+    /// Write to a file, instead of STDOUT
+    #[arg(short, long, value_name = "string")]
+    output: Option<String>,
+    #[arg(required = true)]
+    service: String,
+}
 
-    #[test]
-    fn a_service_is_told_from_a_path() {
-        assert_eq!(in_service("web:/etc"), Some(("web", "/etc")));
-        for host in ["./a:b", "/a:b", "a/b:c", "plain", "-", ":x"] {
-            assert_eq!(in_service(host), None, "{host}");
-        }
+impl Run for Export {
+    fn run(self, call: &Call<'_>) -> Outcome {
+        let container = call.one(&self.service, self.index)?;
+        let mut words = Words::default();
+        words.value("--output", self.output.as_ref());
+        words.push(container.id);
+        delegate(call, "export", words.0)
     }
 }

@@ -7,23 +7,25 @@
 //!  ⠿ Container shop-web-1    Starting  0.1s
 //! ```
 
-use super::globals::{Globals, ProgressMode};
+use super::globals::{Globals, ProgressMode, is_true};
 use crate::output::{self, terminal};
 use anstyle::AnsiColor;
 use compose::progress::{Event, Progress, State};
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use unicode_width::UnicodeWidthStr;
 
-/// Tells how things come along, on standard error.
-#[derive(Debug)]
+/// Tells how things come along, on standard error. A clone draws the same lines.
+#[derive(Debug, Clone)]
 pub(crate) struct Display {
     mode: Mode,
     colour: bool,
-    lines: Mutex<Lines>,
+    /// COMPOSE_STATUS_STDOUT: what is told goes to standard output.
+    on_stdout: bool,
+    lines: Arc<Mutex<Lines>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +41,8 @@ struct Lines {
     all: Vec<Line>,
     /// How many lines of the terminal are ours.
     drawn: usize,
+    /// Below everything: which keys there are.
+    menu: Option<String>,
 }
 
 #[derive(Debug)]
@@ -65,7 +69,8 @@ impl Display {
         Self {
             mode,
             colour,
-            lines: Mutex::default(),
+            on_stdout: std::env::var("COMPOSE_STATUS_STDOUT").is_ok_and(|v| is_true(&v)),
+            lines: Arc::default(),
         }
     }
 
@@ -76,8 +81,27 @@ impl Display {
     /// Leaves what is drawn as it stands; what comes next begins below it.
     pub(crate) fn finish(&self) {
         let mut lines = self.lock();
+        let mut out = String::new();
+        if lines.menu.is_some() && lines.drawn > 0 {
+            // It stays the last line.
+            erase(&mut out, 1);
+        }
         lines.all.clear();
-        lines.drawn = 0;
+        lines.drawn = self.draw(&lines, &mut out);
+        self.say(&out);
+    }
+
+    /// Shows a line below everything, or takes it away.
+    pub(crate) fn set_menu(&self, menu: Option<String>) {
+        if self.mode != Mode::Live {
+            return;
+        }
+        let mut lines = self.lock();
+        let mut out = String::new();
+        erase(&mut out, lines.drawn);
+        lines.menu = menu;
+        lines.drawn = self.draw(&lines, &mut out);
+        self.say(&out);
     }
 
     /// Writes a line above what is drawn.
@@ -90,7 +114,7 @@ impl Display {
         if self.mode == Mode::Live {
             lines.drawn = self.draw(&lines, &mut out);
         }
-        say(&out);
+        self.say(&out);
     }
 
     /// Writes something above what is drawn.
@@ -98,13 +122,13 @@ impl Display {
         let mut lines = self.lock();
         let mut out = String::new();
         erase(&mut out, lines.drawn);
-        say(&out);
+        self.say(&out);
         let result = write();
         if self.mode == Mode::Live {
             let _ = std::io::stdout().flush();
             let mut out = String::new();
             lines.drawn = self.draw(&lines, &mut out);
-            say(&out);
+            self.say(&out);
         }
         result
     }
@@ -129,8 +153,28 @@ impl Display {
         })
     }
 
+    /// That nobody watches is no reason to stop.
+    fn say(&self, text: &str) {
+        let write = |out: &mut dyn Write| out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        let _ = match self.on_stdout {
+            true => write(&mut std::io::stdout().lock()),
+            false => write(&mut std::io::stderr().lock()),
+        };
+    }
+
     /// Draws all lines and gives their number.
     fn draw(&self, lines: &Lines, out: &mut String) -> usize {
+        let drawn = self.draw_things(lines, out);
+        match &lines.menu {
+            Some(menu) => {
+                let _ = writeln!(out, "{menu}");
+                drawn + 1
+            }
+            None => drawn,
+        }
+    }
+
+    fn draw_things(&self, lines: &Lines, out: &mut String) -> usize {
         if lines.all.is_empty() {
             return 0;
         }
@@ -186,12 +230,6 @@ fn erase(out: &mut String, drawn: usize) {
     if drawn > 0 {
         let _ = write!(out, "\x1b[{drawn}A\x1b[J");
     }
-}
-
-/// That nobody watches is no reason to stop.
-fn say(text: &str) {
-    let mut err = std::io::stderr().lock();
-    let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
 }
 
 impl Lines {
@@ -254,7 +292,7 @@ impl Progress for Display {
             }
             Mode::Quiet => {}
         }
-        say(&out);
+        self.say(&out);
     }
 
     fn warning(&self, text: &str) {
@@ -282,5 +320,30 @@ mod tests {
         assert!(lines.enter(event("Started", State::Done)));
         assert_eq!(lines.all.len(), 1);
         assert!(lines.all[0].took.is_some());
+    }
+
+    #[test]
+    fn the_menu_is_the_last_line() {
+        let display = Display {
+            mode: Mode::Live,
+            colour: false,
+            on_stdout: false,
+            lines: Arc::default(),
+        };
+        let mut lines = Lines {
+            menu: Some("d Detach".into()),
+            ..Lines::default()
+        };
+        let mut out = String::new();
+        assert_eq!(display.draw(&lines, &mut out), 1);
+        assert_eq!(out, "d Detach\n");
+        lines.enter(Event {
+            id: "Container a",
+            text: "Started",
+            state: State::Done,
+        });
+        out.clear();
+        assert_eq!(display.draw(&lines, &mut out), 3);
+        assert!(out.ends_with("d Detach\n"), "{out}");
     }
 }

@@ -10,6 +10,7 @@ use clap::Args;
 use compose::execute;
 use compose::observe::Observed;
 use compose::plan::down::{self, Images, Options};
+use compose::swarm::changes::Changes;
 use std::sync::atomic::AtomicBool;
 
 pub(crate) const VERBS: &[Verb] = &[verb::<Down>(
@@ -95,5 +96,6 @@ pub(super) fn take_down(call: &Call<'_>, target: &Target, options: &Options) -> 
     };
     execute::execute(run, &plan).map_err(steps_failure)?;
     compose::up::sweep(ctx, &target.name).map_err(up_failure)?;
+    Changes::forget(ctx, &target.name, &options.services)?;
     Ok(0)
 }

@@ -94,6 +94,12 @@ impl Events {
             .iter()
             .map(|(key, value)| format!("{key}={value}"))
             .collect();
+        let time = jiff::Timestamp::from_nanosecond(i128::from(time.0))
+            .map(|t| t.to_zoned(jiff::tz::TimeZone::system()))
+            .map_or_else(
+                |_| String::new(),
+                |t| t.strftime("%Y-%m-%d %H:%M:%S%.6f").to_string(),
+            );
         output::line(format_args!(
             "{time} container {} {} ({})",
             event.action,

@@ -12,6 +12,7 @@ Options:
       --all-resources              Include all resources, even those not used by services
       --ansi string                Control when to print ANSI control characters (\"never\"|\"always\"|\"auto\")
       --compatibility              Name containers as version 1 did (project_service_1)
+      --dry-run                    Show what would be done, and do nothing
       --env-file stringArray       Specify an alternate environment file
   -f, --file stringArray           Compose configuration files (\"-\" is standard input)
       --parallel int               Control max parallelism, -1 for unlimited

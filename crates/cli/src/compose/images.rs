@@ -6,9 +6,11 @@ use super::verb::{Run, Verb, usage, verb};
 use super::{Call, failed};
 use crate::build::{Style, Teller};
 use crate::failure::{Failure, Outcome};
+use crate::output;
 use clap::Args;
 use compose::build::Settings;
 use compose::plan::up::{Options, selected};
+use compose_file::project::PullPolicy as FilePolicy;
 use compose_file::{Project, Service};
 use image::PullPolicy;
 use std::collections::BTreeMap;
@@ -121,6 +123,9 @@ impl Run for Build {
             call.warn("No services to build");
             return Ok(0);
         }
+        if call.globals.dry_run {
+            return would("build", &project, &services);
+        }
         let output = build_output(self.quiet);
         let argument = |text: &String| match text.split_once('=') {
             Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
@@ -141,6 +146,18 @@ impl Run for Build {
         }
         Ok(0)
     }
+}
+
+/// `--dry-run`: what would be done, and nothing done.
+fn would(verb: &str, project: &Project, services: &[&Service]) -> Outcome {
+    for service in services {
+        output::line(format_args!(
+            "{verb} {} for service {}",
+            service.image_name(&project.name),
+            service.name
+        ))?;
+    }
+    Ok(0)
 }
 
 /// With the lines of the Dockerfile it is about.
@@ -179,26 +196,34 @@ struct Pull {
 
 impl Run for Pull {
     fn run(self, call: &Call<'_>) -> Outcome {
-        let policy = self
-            .policy
-            .as_deref()
-            .map(pull_policy)
-            .transpose()?
-            .unwrap_or(PullPolicy::Always);
+        let asked = self.policy.as_deref().map(pull_policy).transpose()?;
         let project = call.load(&self.service)?;
         let services = chosen(&project, &self.service, self.include_deps)?;
         let wanted: Vec<(&Service, PullPolicy)> = services
             .into_iter()
             // What has no name but the one it is built under is nowhere to be had.
             .filter(|s| s.image.is_some() && !(self.ignore_buildable && s.build.is_some()))
-            .map(|s| (s, policy))
+            .filter_map(|s| Some((s, wanted_policy(s, asked)?)))
             .collect();
+        if call.globals.dry_run {
+            let services: Vec<&Service> = wanted.iter().map(|(service, _)| *service).collect();
+            return would("pull", &project, &services);
+        }
         let display = Display::new(&call.globals, self.quiet);
         match compose::images::pull(call.ctx()?, &project, &wanted, &display) {
             Err(error) if self.ignore_pull_failures => call.warn(&crate::failure::chain(&error)),
             other => other.map_err(failed)?,
         }
         Ok(0)
+    }
+}
+
+/// How `pull` goes about a service's image; `None`: not at all.
+fn wanted_policy(service: &Service, asked: Option<PullPolicy>) -> Option<PullPolicy> {
+    match service.pull_policy {
+        Some(FilePolicy::Never | FilePolicy::Build) => None,
+        Some(FilePolicy::Missing) => Some(asked.unwrap_or(PullPolicy::Missing)),
+        _ => Some(asked.unwrap_or(PullPolicy::Always)),
     }
 }
 
@@ -220,7 +245,11 @@ impl Run for Push {
     fn run(self, call: &Call<'_>) -> Outcome {
         let project = call.load(&self.service)?;
         let mut services = chosen(&project, &self.service, self.include_deps)?;
-        services.retain(|service| service.build.is_some());
+        // Only what is built here and has a name of its own is ours to push.
+        services.retain(|service| service.build.is_some() && service.image.is_some());
+        if call.globals.dry_run {
+            return would("push", &project, &services);
+        }
         push(
             call,
             &project,
@@ -243,10 +272,13 @@ fn push(
         if quiet {
             words.push("-q".into());
         }
-        words.push(service.image_name(&project.name).into());
-        match delegate(call, "push", words) {
-            Err(failure) if ignore => call.warn(&failure.chain()),
-            other => drop(other?),
+        let tags = service.build.iter().flat_map(|build| build.tags.clone());
+        for name in std::iter::once(service.image_name(&project.name)).chain(tags) {
+            let words = words.iter().cloned().chain([name.into()]).collect();
+            match delegate(call, "push", words) {
+                Err(failure) if ignore => call.warn(&failure.chain()),
+                other => drop(other?),
+            }
         }
     }
     Ok(0)

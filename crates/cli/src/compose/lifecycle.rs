@@ -1,15 +1,15 @@
-//! `start`, `stop`, `restart`, `kill`, `rm`, `pause`, `unpause`, `wait`.
+//! `start`, `stop`, `restart`, `kill`, `rm`, `pause`, `unpause`.
 
+use super::Call;
 use super::project::Target;
 use super::verb::{Run, Verb, verb};
-use super::{Call, down};
 use crate::failure::{Failure, Outcome};
 use crate::output;
 use clap::Args;
 use compose::observe::Container;
 use compose::plan::{Plan, lifecycle};
 use std::io::{BufRead, IsTerminal, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(crate) const VERBS: &[Verb] = &[
     verb::<Start>(&["start"], "[OPTIONS] [SERVICE...]", "Start services"),
@@ -31,11 +31,6 @@ pub(crate) const VERBS: &[Verb] = &[
     ),
     verb::<Pause>(&["pause"], "[SERVICE...]", "Pause services"),
     verb::<Unpause>(&["unpause"], "[SERVICE...]", "Unpause services"),
-    verb::<Wait>(
-        &["wait"],
-        "[OPTIONS] SERVICE [SERVICE...]",
-        "Block until containers of all (or specified) services stop.",
-    ),
 ];
 
 #[derive(Debug, Args)]
@@ -70,7 +65,7 @@ struct Restart {
 
 #[derive(Debug, Args)]
 struct Kill {
-    /// Remove containers for services not defined in the Compose file
+    /// Also kill containers for services not defined in the Compose file
     #[arg(long)]
     remove_orphans: bool,
     /// SIGNAL to send to the container
@@ -103,15 +98,6 @@ struct Pause {
 
 #[derive(Debug, Args)]
 struct Unpause {
-    service: Vec<String>,
-}
-
-#[derive(Debug, Args)]
-struct Wait {
-    /// Drops project when the first container stops
-    #[arg(long)]
-    down_project: bool,
-    #[arg(required = true)]
     service: Vec<String>,
 }
 
@@ -175,19 +161,39 @@ impl Run for Start {
         if !self.wait {
             return Ok(0);
         }
-        let timeout = self.wait_timeout.map(Duration::from_secs);
+        let within = Within::new(self.wait_timeout);
         let interrupted = std::sync::atomic::AtomicBool::new(false);
         for container in call.containers(&target, &self.service, false)? {
             compose::condition::wait(
                 call.ctx()?,
                 &container.name,
                 compose::condition::Goal::Up,
-                timeout,
+                within.left(),
                 &interrupted,
             )
             .map_err(super::failed)?;
         }
         Ok(0)
+    }
+}
+
+/// `--wait-timeout`: for all containers together.
+struct Within {
+    begun: Instant,
+    limit: Option<Duration>,
+}
+
+impl Within {
+    fn new(seconds: Option<u64>) -> Self {
+        Self {
+            begun: Instant::now(),
+            limit: seconds.map(Duration::from_secs),
+        }
+    }
+
+    fn left(&self) -> Option<Duration> {
+        self.limit
+            .map(|limit| limit.saturating_sub(self.begun.elapsed()))
     }
 }
 
@@ -217,7 +223,11 @@ impl Run for Restart {
         let names: Vec<String> = concerned.iter().map(|c| c.service.clone()).collect();
         call.change(&target, &names, |all| {
             require(&target, &self.service, all)?;
-            Ok(lifecycle::restart(all, self.timeout))
+            Ok(lifecycle::restart(
+                target.project.as_ref(),
+                all,
+                self.timeout,
+            ))
         })
     }
 }
@@ -225,13 +235,21 @@ impl Run for Restart {
 impl Run for Kill {
     fn run(self, call: &Call<'_>) -> Outcome {
         let target = call.target(&self.service)?;
-        let code = call.change(&target, &self.service, |all| {
-            Ok(lifecycle::kill(all, &self.signal))
-        })?;
-        if self.remove_orphans {
-            call.warn("--remove-orphans has no effect here; use `down --remove-orphans`");
-        }
-        Ok(code)
+        // Orphans are left alone unless asked for; without a file nobody can tell who is one.
+        let concerned = |c: &Container| {
+            self.remove_orphans
+                || target
+                    .project
+                    .as_ref()
+                    .is_none_or(|p| p.service(&c.service).is_some())
+        };
+        call.change(&target, &self.service, |all| {
+            let all: Vec<&Container> = all.iter().copied().filter(|c| concerned(c)).collect();
+            if !all.iter().any(|c| c.status.is_active()) {
+                output::note("No container to kill");
+            }
+            Ok(lifecycle::kill(&all, &self.signal))
+        })
     }
 }
 
@@ -248,6 +266,10 @@ impl Run for Remove {
             .collect();
         if stopped.is_empty() {
             output::note("No stopped containers");
+            return Ok(0);
+        }
+        if call.globals.dry_run {
+            output::line(lifecycle::remove(&stopped, self.volumes))?;
             return Ok(0);
         }
         let names: Vec<&str> = stopped.iter().map(|c| c.name.as_str()).collect();
@@ -289,34 +311,5 @@ impl Run for Unpause {
     fn run(self, call: &Call<'_>) -> Outcome {
         let target = call.target(&self.service)?;
         call.change(&target, &self.service, |all| Ok(lifecycle::unpause(all)))
-    }
-}
-
-impl Run for Wait {
-    fn run(self, call: &Call<'_>) -> Outcome {
-        use engine::container::wait::{Condition, wait};
-        let target = call.target(&self.service)?;
-        let containers = call.containers(&target, &self.service, false)?;
-        if containers.is_empty() {
-            return Err(Failure::said(format!(
-                "no containers for project {:?}",
-                target.name
-            )));
-        }
-        let mut code = 0;
-        for container in &containers {
-            let record = engine::container::names::resolve(call.ctx()?, &container.id)?;
-            let exit = wait(call.ctx()?, &record, Condition::NotRunning, None)?.unwrap_or(0);
-            output::line(format_args!(
-                "container {:?} exited with status code {exit}",
-                container.name
-            ))?;
-            code = exit;
-            if self.down_project {
-                down::take_down(call, &target, &Default::default())?;
-                break;
-            }
-        }
-        Ok(code)
     }
 }

@@ -2,7 +2,8 @@
 
 use super::Call;
 use super::attached::{Choice, Listener, News, Shared};
-use super::printer::{Manner, Printer, colour, short_name};
+use super::printer::{Manner, Printer, TaskNames, colour, short_name};
+use super::project::Target;
 use super::verb::{Run, Verb, usage, verb};
 use crate::failure::{Failure, Outcome};
 use crate::output::units;
@@ -57,50 +58,78 @@ fn time(flag: &str, text: Option<&str>) -> Result<Option<Timestamp>, Failure> {
     text.map(parse).transpose()
 }
 
+/// `--tail`: a number, or all.
+pub(crate) fn tail(text: &str) -> Option<usize> {
+    match text {
+        "all" | "" => None,
+        text => text
+            .parse::<i64>()
+            .ok()
+            .and_then(|n| usize::try_from(n).ok()),
+    }
+}
+
 impl Run for Logs {
     fn run(self, call: &Call<'_>) -> Outcome {
-        let tail = match self.tail.as_str() {
-            "all" | "" => None,
-            text => text
-                .parse::<i64>()
-                .ok()
-                .and_then(|n| usize::try_from(n).ok()),
-        };
+        if self.index.is_some() && self.service.len() != 1 {
+            return Err(usage("--index requires one service to be selected"));
+        }
         let query = Query {
             since: time("since", self.since.as_deref())?,
             until: time("until", self.until.as_deref())?,
-            tail,
+            tail: tail(&self.tail),
             follow: self.follow,
         };
         let target = call.target(&self.service)?;
-        let mut containers = call.containers(&target, &self.service, false)?;
+        ShowLogs {
+            services: self.service,
+            index: self.index,
+            query,
+            colour: colour(call, self.no_color),
+            prefix: !self.no_log_prefix,
+            timestamps: self.timestamps,
+            names: None,
+        }
+        .show(call, &target)
+    }
+}
+
+/// Which logs are shown, and how.
+#[derive(Debug)]
+pub(crate) struct ShowLogs {
+    /// Empty: all.
+    pub(crate) services: Vec<String>,
+    pub(crate) index: Option<u32>,
+    pub(crate) query: Query,
+    pub(crate) colour: bool,
+    pub(crate) prefix: bool,
+    pub(crate) timestamps: bool,
+    /// What lines are opened with instead of Compose's names.
+    pub(crate) names: Option<TaskNames>,
+}
+
+impl ShowLogs {
+    pub(crate) fn show(self, call: &Call<'_>, target: &Target) -> Outcome {
+        let mut containers = call.containers(target, &self.services, false)?;
         if let Some(index) = self.index {
             containers.retain(|c| c.number == index);
         }
         let manner = Manner {
-            colour: colour(call, self.no_color),
-            prefix: !self.no_log_prefix,
+            colour: self.colour,
+            prefix: self.prefix,
             timestamps: self.timestamps,
         };
-        let printer = Printer::new(manner);
+        let printer = Printer::new(manner).named(self.names.as_ref());
         for container in &containers {
             printer.introduce(&short_name(container, &target.name));
         }
-        match self.follow {
-            false => print_all(call, &target.name, &containers, query, &printer),
-            true => self.follow(call, &target.name, query, &printer),
+        match self.query.follow {
+            false => print_all(call, &target.name, &containers, self.query, &printer),
+            true => self.follow(call, &target.name, &printer),
         }
     }
-}
 
-impl Logs {
-    fn follow(
-        &self,
-        call: &Call<'_>,
-        project: &str,
-        query: Query,
-        printer: &Printer<'_>,
-    ) -> Outcome {
+    fn follow(&self, call: &Call<'_>, project: &str, printer: &Printer<'_>) -> Outcome {
         let ctx = call.ctx()?;
         let reader = events::Reader::from_now(ctx)?;
         let over = AtomicBool::new(false);
@@ -112,12 +141,13 @@ impl Logs {
         };
         std::thread::scope(|scope| {
             let choice = Choice {
-                services: self.service.clone(),
+                services: self.services.clone(),
+                index: self.index,
                 except: Vec::new(),
             };
             let mut listener = Listener::new(scope, &shared, choice);
             listener.hear_events(reader);
-            let outcome = listen(&mut listener, query);
+            let outcome = listen(&mut listener, self.query);
             over.store(true, Ordering::Relaxed);
             outcome
         })
@@ -139,11 +169,11 @@ fn listen(listener: &mut Listener<'_, '_>, query: Query) -> Outcome {
                         News::Started(id) => listener.started(&id)?,
                         News::Ended { container, .. } => listener.ended(&container),
                         News::Broken(failure) => return Err(failure),
-                        News::Signal | News::Done(_) => {}
+                        News::Signal | News::Key(_) | News::Done(_) => {}
                     }
                 }
             }
-            Ok(News::Signal | News::Done(_)) | Err(_) => {}
+            Ok(News::Signal | News::Key(_) | News::Done(_)) | Err(_) => {}
         }
     }
     Ok(0)

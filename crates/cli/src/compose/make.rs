@@ -8,10 +8,11 @@ use super::{Call, images};
 use crate::failure::Failure;
 use clap::Args;
 use compose::execute::{self, PARALLEL};
-use compose::plan::Plan;
 use compose::plan::up::{Options, Recreate};
+use compose::plan::{Plan, lifecycle};
 use compose::progress::Progress;
 use compose::spec;
+use compose::swarm::changes::Changes;
 use compose::up::Request;
 use compose_file::Project;
 use std::collections::BTreeMap;
@@ -128,6 +129,20 @@ impl Call<'_> {
         self.globals.parallel.unwrap_or(PARALLEL)
     }
 
+    /// Stops and removes the containers of services that the file does not have.
+    pub(crate) fn remove_orphans(&self, project: &Project) -> Result<(), Failure> {
+        let _lock =
+            compose::up::lock(self.ctx()?, &project.name).map_err(super::project::up_failure)?;
+        let all = compose::observe::containers(self.ctx()?, &project.name)?;
+        let known = |name: &str| {
+            project.service(name).is_some()
+                || project.disabled_services.iter().any(|s| s.name == name)
+        };
+        let orphans: Vec<_> = all.iter().filter(|c| !known(&c.service)).collect();
+        self.carry_out(&lifecycle::stop(&orphans, None))?;
+        self.carry_out(&lifecycle::remove(&orphans, false))
+    }
+
     /// Carries a plan out with its progress shown.
     pub(crate) fn carry_out(&self, plan: &Plan) -> Result<(), Failure> {
         for warning in &plan.warnings {
@@ -191,8 +206,10 @@ pub(super) fn bring_up(
     let mut tell = |plan: &Plan| announce(display, plan);
     display
         .during(|| compose::up::up(run, project, request, &settings, &mut tell))
-        .map(drop)
-        .map_err(up_failure)
+        .map_err(up_failure)?;
+    // Said anew, the files count: what `service update` changed is over.
+    Changes::forget(run.ctx, &project.name, &request.options.services)?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -5,9 +5,11 @@
 
 mod attached;
 mod config;
+mod copy;
 mod delegated;
 mod display;
 mod down;
+mod embedded;
 mod events;
 mod globals;
 mod history;
@@ -16,13 +18,22 @@ mod lifecycle;
 mod listing;
 mod logs;
 mod make;
+mod menu;
 mod printer;
 mod project;
+mod ps;
 mod run;
 mod scale;
 mod stay;
+mod top;
 mod up;
 mod verb;
+mod viz;
+mod wait;
+
+pub(crate) use embedded::Origin;
+pub(crate) use logs::{ShowLogs, tail};
+pub(crate) use printer::TaskNames;
 
 use crate::argv;
 use crate::failure::{Failure, Outcome};
@@ -47,7 +58,12 @@ fn verbs() -> impl Iterator<Item = &'static Verb> {
         up::VERBS,
         down::VERBS,
         lifecycle::VERBS,
+        wait::VERBS,
+        ps::VERBS,
         listing::VERBS,
+        top::VERBS,
+        copy::VERBS,
+        viz::VERBS,
         logs::VERBS,
         events::VERBS,
         run::VERBS,
@@ -76,6 +92,7 @@ pub(crate) fn main(session: &Session, args: Vec<OsString>) -> Outcome {
         Start::Version => return version(false, None),
         Start::Help => return help(session),
     };
+    let (globals, words) = without_alpha(globals, words);
     let name = words
         .first()
         .and_then(|word| word.to_str())
@@ -95,16 +112,31 @@ pub(crate) fn main(session: &Session, args: Vec<OsString>) -> Outcome {
         return Err(Failure::said(format!(
             "--dry-run: {name} cannot be shown without doing it"
         ))
-        .hint("up, down, start, stop, restart, kill, pause and unpause can"));
+        .hint("what makes, changes and removes containers can: up, create, down, rm and so on"));
     }
     let call = Call { session, globals };
     verb.execute(&call, &words[1..])
 }
 
+/// `alpha VERB`: what was tried there has its own name here; `alpha dry-run -- VERB …` is the option before the verb.
+fn without_alpha(mut globals: Globals, mut words: Vec<OsString>) -> (Globals, Vec<OsString>) {
+    if words.len() > 1 && words[0] == "alpha" {
+        words.remove(0);
+        if words[0] == "dry-run" {
+            globals.dry_run = true;
+            words.remove(0);
+            if words.first().is_some_and(|word| word == "--") {
+                words.remove(0);
+            }
+        }
+    }
+    (globals, words)
+}
+
 /// Commands that change something and have no plan to print: `--dry-run` must not let them.
 fn acts_without_a_plan(name: &str) -> bool {
-    const ACTING: [&str; 11] = [
-        "attach", "build", "cp", "create", "exec", "pull", "push", "rm", "run", "scale", "update",
+    const ACTING: [&str; 8] = [
+        "attach", "commit", "cp", "exec", "export", "run", "update", "watch",
     ];
     ACTING.contains(&name)
 }
@@ -191,6 +223,19 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
+    fn what_was_alpha_is_found_by_its_name() {
+        let of = |line: &str| {
+            let words = line.split(' ').map(OsString::from).collect();
+            let (globals, words) = without_alpha(Globals::default(), words);
+            let words: Vec<String> = words.iter().map(|w| w.to_string_lossy().into()).collect();
+            (globals.dry_run, words.join(" "))
+        };
+        assert_eq!(of("alpha viz --ports"), (false, "viz --ports".into()));
+        assert_eq!(of("alpha dry-run -- up -d"), (true, "up -d".into()));
+        assert_eq!(of("up alpha"), (false, "up alpha".into()));
+    }
+
+    #[test]
     fn no_spelling_is_taken_twice_and_every_parser_builds() {
         let mut seen = BTreeSet::new();
         for verb in verbs() {
@@ -205,6 +250,7 @@ mod tests {
             "up", "down", "ps", "logs", "exec", "run", "build", "pull", "push", "create", "start",
             "stop", "restart", "kill", "rm", "pause", "unpause", "top", "port", "images", "config",
             "events", "ls", "version", "scale", "cp", "wait", "stats", "volumes", "attach",
+            "commit", "export",
         ] {
             assert!(find(wanted).is_some(), "{wanted}");
         }

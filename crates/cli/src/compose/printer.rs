@@ -38,6 +38,29 @@ pub(crate) struct Printer<'a> {
     names: Mutex<Names>,
     /// What is drawn below the lines, if anything is.
     below: Option<&'a Display>,
+    tasks: Option<&'a TaskNames>,
+}
+
+/// How `service logs` calls containers: `vote_web.1.x7k2…@host`.
+#[derive(Debug)]
+pub(crate) struct TaskNames {
+    pub(crate) service: String,
+    pub(crate) node: String,
+    /// Number → id; what is not in it came later.
+    pub(crate) ids: BTreeMap<u32, String>,
+}
+
+impl TaskNames {
+    /// From `web-1`, the name between project and end.
+    fn of(&self, name: &str) -> String {
+        let number = name.rsplit(['-', '_']).next().and_then(|n| n.parse().ok());
+        let Some(number) = number else {
+            return format!("{}@{}", self.service, self.node);
+        };
+        let id = self.ids.get(&number);
+        let id = id.map(|id| format!(".{id}")).unwrap_or_default();
+        format!("{}.{number}{id}@{}", self.service, self.node)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -52,6 +75,7 @@ impl<'a> Printer<'a> {
             manner,
             names: Mutex::default(),
             below: None,
+            tasks: None,
         }
     }
 
@@ -63,10 +87,21 @@ impl<'a> Printer<'a> {
         }
     }
 
+    /// Calls containers otherwise.
+    pub(crate) fn named(self, tasks: Option<&'a TaskNames>) -> Self {
+        Self { tasks, ..self }
+    }
+
+    /// As it is shown.
+    fn shown(&self, name: &str) -> String {
+        self.tasks
+            .map_or_else(|| name.to_owned(), |tasks| tasks.of(name))
+    }
+
     /// Makes room for a name, so that all lines stand in one column.
     pub(crate) fn introduce(&self, name: &str) {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        names.width = names.width.max(name.len());
+        names.width = names.width.max(self.shown(name).len());
         let next = COLOURS[names.colours.len() % COLOURS.len()];
         names.colours.entry(name.to_owned()).or_insert(next);
     }
@@ -77,7 +112,7 @@ impl<'a> Printer<'a> {
             return String::new();
         }
         let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        let text = format!("{name:<width$}  | ", width = names.width);
+        let text = format!("{:<width$}  | ", self.shown(name), width = names.width);
         match names.colours.get(name).filter(|_| self.manner.colour) {
             Some(colour) => {
                 let style = Style::new().fg_color(Some((*colour).into()));
@@ -143,6 +178,19 @@ mod tests {
         printer.introduce("database-1");
         assert_eq!(printer.prefix("web-1"), "web-1       | ");
         assert_eq!(printer.prefix("database-1"), "database-1  | ");
+        let tasks = TaskNames {
+            service: "vote_web".into(),
+            node: "box".into(),
+            ids: [(1, "x7k2".to_owned())].into(),
+        };
+        let printer = Printer::new(Manner {
+            prefix: true,
+            ..Manner::default()
+        })
+        .named(Some(&tasks));
+        printer.introduce("web-1");
+        assert_eq!(printer.prefix("web-1"), "vote_web.1.x7k2@box  | ");
+        assert_eq!(printer.prefix("web-2"), "vote_web.2@box       | ");
         let plain = Printer::new(Manner::default());
         assert_eq!(plain.prefix("web-1"), "");
     }

@@ -49,6 +49,35 @@ impl Call<'_> {
         self.load_with(&self.options(services)?)
     }
 
+    /// The same where its warnings were told before, when it was deployed.
+    pub(crate) fn load_quietly(&self, services: &[String]) -> Result<Project, Failure> {
+        match compose_file::load(&self.options(services)?, &HostFiles) {
+            Ok(loaded) => Ok(loaded.project),
+            Err(error) => Err(self.refused(error.diagnostics)),
+        }
+    }
+
+    /// A stack's file: it must have the `version` that Compose calls obsolete.
+    pub(crate) fn load_stack(&self) -> Result<Project, Failure> {
+        match compose_file::load(&self.options(&[])?, &HostFiles) {
+            Ok(mut loaded) => {
+                let obsolete = "the attribute `version` is obsolete";
+                loaded.warnings.retain(|w| !w.message.contains(obsolete));
+                self.tell(&loaded.warnings);
+                Ok(loaded.project)
+            }
+            Err(error) => Err(self.refused(error.diagnostics)),
+        }
+    }
+
+    /// A project by what exists of it alone.
+    pub(crate) fn by_name(&self, name: &str) -> Target {
+        Target {
+            name: name.to_owned(),
+            project: None,
+        }
+    }
+
     pub(crate) fn load_with(&self, options: &Options) -> Result<Project, Failure> {
         match compose_file::load(options, &HostFiles) {
             Ok(loaded) => {

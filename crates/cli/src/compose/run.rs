@@ -4,7 +4,7 @@ use super::delegated::{Words, delegate};
 use super::display::Display;
 use super::make::MakeFlags;
 use super::project::up_failure;
-use super::verb::{Run, Verb, verb};
+use super::verb::{Run, Verb, usage, verb};
 use super::{Call, failed, images};
 use crate::args::key_value;
 use crate::failure::{Failure, Outcome};
@@ -106,6 +106,9 @@ struct RunVerb {
 
 impl Run for RunVerb {
     fn run(self, call: &Call<'_>) -> Outcome {
+        if self.service_ports && !self.publish.is_empty() {
+            return Err(usage("--service-ports and --publish are incompatible"));
+        }
         let names = [self.service.clone()];
         let project = call.load(&names)?;
         let service = project
@@ -115,6 +118,9 @@ impl Run for RunVerb {
             services: vec![service.clone()],
             ..project.clone()
         });
+        if self.remove_orphans {
+            call.remove_orphans(&project)?;
+        }
         self.start_dependencies(call, &project, service)?;
         let id = self.create(call, &project, service)?;
         if self.detach {
@@ -156,7 +162,6 @@ impl RunVerb {
         let make = MakeFlags::default();
         let mut request = make.request(call, &needed)?;
         request.options.ignore_orphans = true;
-        request.options.remove_orphans = self.remove_orphans;
         call.make(project, &make, &request)?;
         // `up` starts them as each other want them; what this service wants of them is waited for here.
         let interrupted = std::sync::atomic::AtomicBool::new(false);

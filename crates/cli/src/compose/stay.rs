@@ -3,9 +3,9 @@
 use super::Call;
 use super::attached::{Listener, News};
 use super::display::Display;
+use super::menu::{Key, Menu};
 use super::up::Up;
 use crate::failure::{Failure, Outcome};
-use crate::output;
 use compose::execute;
 use compose::observe;
 use compose::plan::{hooks, lifecycle};
@@ -28,7 +28,11 @@ pub(super) struct Stay<'a> {
     pub(super) interrupted: &'a AtomicBool,
     /// When it began: older output is not shown.
     pub(super) since: Timestamp,
+    /// On a terminal.
+    pub(super) menu: Option<Menu<'a>>,
 }
+
+const GRACEFULLY: &str = "Gracefully Stopping... press Ctrl+C again to force";
 
 /// How it stands.
 struct Course {
@@ -39,6 +43,8 @@ struct Course {
     decided: bool,
     /// All are to be stopped because one has ended.
     aborting: bool,
+    /// The user leaves, and everything goes on.
+    detached: bool,
 }
 
 impl Stay<'_> {
@@ -50,12 +56,17 @@ impl Stay<'_> {
             code: 0,
             decided: false,
             aborting: false,
+            detached: false,
         };
         while course.bringing_up || listener.active() > 0 || course.stopping.goes_on() {
             match listener.news.recv_timeout(Duration::from_millis(200)) {
                 Ok(news) => self.hear(listener, &mut course, news)?,
                 Err(RecvTimeoutError::Timeout) => course.stopping.look(),
                 Err(RecvTimeoutError::Disconnected) => break,
+            }
+            // While it is being brought up nothing can be left half-made.
+            if course.detached && !course.bringing_up {
+                break;
             }
         }
         Ok(course.code)
@@ -70,14 +81,22 @@ impl Stay<'_> {
         match news {
             News::Started(id) => listener.started(&id)?,
             News::Broken(failure) => return Err(failure),
+            News::Key(key) => {
+                course.detached |= key == Key::Detach;
+                if let Some(menu) = &self.menu {
+                    menu.press(key);
+                }
+            }
             News::Signal => {
                 course.code = 130;
                 course.decided = true;
-                self.interrupted.store(true, Ordering::Relaxed);
-                if course.bringing_up {
+                let again = self.interrupted.swap(true, Ordering::Relaxed);
+                if course.bringing_up && !again {
                     // What is under way is finished first; then all is stopped.
-                    self.display
-                        .note("Gracefully stopping... (press Ctrl+C again to force)");
+                    self.display.note(GRACEFULLY);
+                } else if course.bringing_up {
+                    // Enough of waiting: what there is by now is killed.
+                    course.stopping.kill(self)?;
                 } else {
                     course.stopping.further(self)?;
                 }
@@ -104,7 +123,11 @@ impl Stay<'_> {
         course.bringing_up = false;
         self.display.finish();
         if self.interrupted.load(Ordering::Relaxed) {
-            return course.stopping.further(self);
+            return match course.stopping.is_idle() {
+                true => course.stopping.further(self),
+                // Killed already, but what was being started then has come since.
+                false => course.stopping.kill(self),
+            };
         }
         outcome?;
         // Also those that ran before, and were over before they could be heard of.
@@ -115,7 +138,8 @@ impl Stay<'_> {
         };
         let names = listener.join_all(query)?;
         if !names.is_empty() {
-            output::note(format_args!("Attaching to {}", names.join(", ")));
+            self.display
+                .note(&format!("Attaching to {}", names.join(", ")));
         }
         if course.aborting {
             return self.abort(course);
@@ -157,7 +181,7 @@ impl Stay<'_> {
         if course.bringing_up || !course.stopping.is_idle() {
             return Ok(());
         }
-        output::note("Aborting on container exit...");
+        self.display.note("Aborting on container exit...");
         course.stopping.further(self)
     }
 
@@ -197,12 +221,19 @@ impl Stopping {
     /// The first wish stops gracefully, the second kills.
     fn further(&mut self, stay: &Stay<'_>) -> Result<(), Failure> {
         let gracefully = self.is_idle();
-        output::note(if gracefully {
-            "Gracefully stopping... (press Ctrl+C again to force)"
-        } else {
-            "Killing..."
-        });
-        let (ctx, globals) = (stay.call.ctx()?.clone(), stay.call.globals.clone());
+        self.go(stay, gracefully)
+    }
+
+    fn kill(&mut self, stay: &Stay<'_>) -> Result<(), Failure> {
+        self.go(stay, false)
+    }
+
+    fn go(&mut self, stay: &Stay<'_>, gracefully: bool) -> Result<(), Failure> {
+        // What is drawn from now on is the stopping's own.
+        stay.display.set_menu(None);
+        stay.display
+            .note(if gracefully { GRACEFULLY } else { "Killing..." });
+        let (ctx, display) = (stay.call.ctx()?.clone(), stay.display.clone());
         let (project, parallel, timeout) = (
             stay.project.clone(),
             stay.call.parallel(),
@@ -219,7 +250,6 @@ impl Stopping {
                 false => lifecycle::kill(&containers, "SIGKILL"),
             };
             hooks::insert(&mut plan, &project);
-            let display = Display::new(&globals, false);
             let interrupted = AtomicBool::new(false);
             let run = execute::Run {
                 ctx: &ctx,

@@ -4,6 +4,7 @@ use super::Call;
 use super::attached::{Choice, Listener, Shared};
 use super::display::Display;
 use super::make::{MakeFlags, bring_up};
+use super::menu::{self, Menu};
 use super::printer::{Manner, Printer, colour};
 use super::project::up_failure;
 use super::stay::Stay;
@@ -88,8 +89,8 @@ pub(crate) struct Up {
     /// Maximum duration in seconds to wait for the project to be running|healthy
     #[arg(long, value_name = "int")]
     wait_timeout: Option<u64>,
-    /// Accepted as Docker's; there is no menu
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide = true)]
+    /// Enable interactive shortcuts when running attached (the default on a terminal; also COMPOSE_MENU)
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     menu: Option<String>,
     service: Vec<String>,
 }
@@ -107,6 +108,11 @@ impl Run for Create {
         request.options.start = Start::No;
         let project = call.load(&self.service)?;
         call.tell_ignored(&project);
+        if call.globals.dry_run {
+            let plan = compose::up::preview(call.ctx()?, &project, &request).map_err(up_failure)?;
+            output::line(&plan)?;
+            return Ok(0);
+        }
         call.make(&project, &self.make, &request)?;
         Ok(0)
     }
@@ -241,6 +247,10 @@ impl Up {
             timestamps: self.timestamps,
         };
         let display = Display::new(&call.globals, false);
+        let variable = std::env::var("COMPOSE_MENU").ok();
+        let menu = menu::wanted(self.menu.as_deref(), variable.as_deref())
+            .then(|| Menu::open(call, project, &display))
+            .transpose()?;
         let printer = Printer::new(manner).above(&display);
         let shared = Shared {
             ctx,
@@ -260,6 +270,9 @@ impl Up {
             let mut listener = Listener::new(scope, &shared, choice);
             listener.hear_events(reader);
             listener.hear_signals(&signals);
+            if menu.is_some() {
+                listener.hear_keys();
+            }
             let (display, make) = (&display, &self.make);
             listener.beside(move || bring_up(run, display, project, make, request));
             let stay = Stay {
@@ -269,6 +282,7 @@ impl Up {
                 display,
                 interrupted: &interrupted,
                 since,
+                menu,
             };
             let outcome = stay.listen(&mut listener);
             over.store(true, Ordering::Relaxed);
@@ -303,7 +317,11 @@ impl Up {
             .cloned()
             .chain(silent.filter(|name| !self.attach.contains(name)))
             .collect();
-        Choice { services, except }
+        Choice {
+            services,
+            except,
+            ..Choice::default()
+        }
     }
 
     pub(super) fn aborts(&self, failure: bool) -> bool {

@@ -11,7 +11,7 @@ use std::io::IsTerminal;
 pub(crate) const VERB: Verb = verb::<Copy>(
     &["cp", "container cp"],
     "[OPTIONS] CONTAINER:SRC_PATH DEST_PATH|- | SRC_PATH|- CONTAINER:DEST_PATH",
-    "Copy files/folders between a container and the local filesystem",
+    "Copy files/folders between a container and the local filesystem, or another container",
 )
 .exactly(2)
 .examples("cp web:/etc/nginx/nginx.conf .\ncp ./site/. web:/usr/share/nginx/html\ncp web:/var/log - | tar t");
@@ -91,8 +91,15 @@ impl Run for Copy {
                 )?;
                 self.tell(&format!("Successfully copied to {name}:{path}"));
             }
-            (Side::Container(..), Side::Container(..)) => {
-                return Err(Failure::said("copying between containers is not supported"));
+            (Side::Container(from, source), Side::Container(to, target)) => {
+                transfer(
+                    &view(session, from)?,
+                    source,
+                    &view(session, to)?,
+                    target,
+                    options,
+                )?;
+                self.tell(&format!("Successfully copied to {to}:{target}"));
             }
             _ => {
                 return Err(Failure::said("must specify at least one container source")

@@ -1,9 +1,12 @@
 //! `docker container …`: one file per verb or pair of verbs.
 
 mod attach;
+mod commit;
 mod copy;
 mod create;
+mod diff;
 mod exec;
+mod export;
 mod list;
 mod logs;
 mod ports;
@@ -50,6 +53,9 @@ pub(crate) const VERBS: &[Verb] = &[
     ports::VERB,
     update::VERB,
     copy::VERB,
+    diff::VERB,
+    export::VERB,
+    commit::VERB,
 ];
 
 /// The container of a name, id or unique id prefix.

@@ -1,12 +1,12 @@
 //! `save` and `load`.
 
 use crate::failure::{Failure, Outcome};
-use crate::output::{self, progress::PullProgress};
+use crate::output::{self, progress::PullProgress, sink};
 use crate::session::Session;
 use crate::verb::{Run, Verb, verb};
 use clap::Args;
 use std::fs::File;
-use std::io::{BufWriter, IsTerminal, Read, Write};
+use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 
 pub(crate) const SAVE: Verb = verb::<Save>(
@@ -45,41 +45,9 @@ impl Run for Save {
         }
         let store = session.engine()?.images()?;
         let names: Vec<&str> = self.images.iter().map(String::as_str).collect();
-        let Some(path) = &self.output else {
-            let stdout = std::io::stdout();
-            if stdout.is_terminal() {
-                return Err(Failure::said("cowardly refusing to save to a terminal")
-                    .hint("use the -o flag or redirect"));
-            }
-            store
-                .save(&names, &mut stdout.lock())
-                .map_err(engine::Error::from)?;
-            return Ok(0);
-        };
-        // Beside its place first: what has the name is whole.
-        let partial = PathBuf::from(format!("{}.partial", path.display()));
-        let saved = self.save_to(&store, &names, &partial, path);
-        if saved.is_err() {
-            let _ = std::fs::remove_file(&partial);
-        }
-        saved
-    }
-}
-
-impl Save {
-    fn save_to(
-        &self,
-        store: &image::Store,
-        names: &[&str],
-        partial: &PathBuf,
-        path: &PathBuf,
-    ) -> Outcome {
-        let failed = |path: &PathBuf| Failure::system(format!("write {}", path.display()));
-        let mut file =
-            BufWriter::with_capacity(1 << 20, File::create(partial).map_err(failed(path))?);
-        store.save(names, &mut file).map_err(engine::Error::from)?;
-        file.flush().map_err(failed(path))?;
-        std::fs::rename(partial, path).map_err(failed(path))?;
+        sink::write(self.output.as_deref(), "save", |out| {
+            Ok(store.save(&names, out).map_err(engine::Error::from)?)
+        })?;
         Ok(0)
     }
 }

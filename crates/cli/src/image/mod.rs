@@ -2,6 +2,7 @@
 
 mod archive;
 mod history;
+mod import;
 mod list;
 mod remove;
 mod tag;
@@ -25,6 +26,7 @@ pub(crate) const VERBS: &[Verb] = &[
     history::VERB,
     archive::SAVE,
     archive::LOAD,
+    import::VERB,
 ];
 
 /// Every container with its image and layers, and what Compose projects may go back to: what removal leaves alone.

@@ -2,6 +2,7 @@
 
 pub(crate) mod listing;
 pub(crate) mod progress;
+pub(crate) mod sink;
 pub(crate) mod table;
 pub(crate) mod terminal;
 pub(crate) mod units;

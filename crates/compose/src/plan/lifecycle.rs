@@ -97,20 +97,15 @@ fn dependencies(
     needed
 }
 
-/// Restarts each, dependencies first; with them those that asked to be restarted together (`depends_on.restart`).
-pub fn restart(containers: &[&Container], timeout: Option<u64>) -> Plan {
+/// Restarts each, dependencies first and until they are as they are wanted; with them those that asked to be restarted together
+/// (`depends_on.restart`).
+pub fn restart(project: Option<&Project>, containers: &[&Container], timeout: Option<u64>) -> Plan {
     let mut plan = Plan::default();
     let mut steps: BTreeMap<&str, Vec<StepId>> = BTreeMap::new();
     let mut ordered = dependents_first(containers);
     ordered.reverse();
     for container in ordered {
-        let needs = labels::dependencies(&container.spec.labels);
-        let needs = needs
-            .iter()
-            .filter_map(|(name, _)| steps.get(name.as_str()))
-            .flatten()
-            .copied()
-            .collect();
+        let needs = dependencies(&mut plan, project, container, containers, &steps);
         let action = Action::RestartContainer {
             name: container.name.clone(),
             timeout,

@@ -750,8 +750,20 @@ fn stop_start_and_restart_keep_the_order() {
         "[] -> #1 service:web:1, StopContainer shop-web-1, stop\n[1] -> #2 service:db:1, StopContainer shop-db-1, stop"
     );
     assert_eq!(
-        lifecycle::restart(&all, None).to_string(),
+        lifecycle::restart(Some(&world.project), &all, None).to_string(),
         "[] -> #1 service:db:1, RestartContainer shop-db-1, restart\n[1] -> #2 service:web:1, RestartContainer shop-web-1, restart"
+    );
+    let healthy = World::new(vec![
+        needs(service("web"), "db", Condition::Healthy),
+        service("db"),
+    ])
+    .carried_out();
+    let of_healthy: Vec<&Container> = healthy.observed.containers.iter().collect();
+    assert_eq!(
+        lifecycle::restart(Some(&healthy.project), &of_healthy, None).to_string(),
+        "[] -> #1 service:db:1, RestartContainer shop-db-1, restart\n\
+         [1] -> #2 service:db, WaitForDependency service_healthy, web needs it\n\
+         [2] -> #3 service:web:1, RestartContainer shop-web-1, restart"
     );
     for container in &mut world.observed.containers {
         container.status = Status::Exited(0);

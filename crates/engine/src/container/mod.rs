@@ -2,8 +2,11 @@
 
 pub mod attach;
 pub mod birth;
+pub mod commit;
 pub mod create;
+pub mod diff;
 pub mod exec;
+pub mod export;
 pub mod external;
 pub mod files;
 pub mod hooks;

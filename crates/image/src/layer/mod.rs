@@ -17,7 +17,7 @@ pub(crate) mod root;
 pub(crate) mod store;
 pub(crate) mod unpack;
 
-pub use pack::Error as PackError;
+pub use pack::{Error as PackError, Manner};
 pub use store::{Error as StoreError, LayerStore, Record};
 pub use unpack::Error as UnpackError;
 

@@ -32,10 +32,40 @@ pub enum Error {
     Changed { path: PathBuf },
 }
 
+/// How a directory is read.
+#[derive(Clone, Copy)]
+pub struct Manner<'a> {
+    /// User and group to write for those on disk.
+    pub owners: &'a dyn Fn(u32, u32) -> (u32, u32),
+    /// Somebody may be writing there: a file that gets shorter is filled up, and one that goes is left out.
+    pub live: bool,
+}
+
+impl Manner<'_> {
+    /// Owners as they are, of a directory nobody changes.
+    pub const STILL: Manner<'static> = Manner {
+        owners: &|uid, gid| (uid, gid),
+        live: false,
+    };
+}
+
+impl std::fmt::Debug for Manner<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Manner")
+            .field("live", &self.live)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Writes all below `root`, and `root` itself as `./`; returns the bytes of file content.
-pub(crate) fn pack(root: BorrowedFd<'_>, out: impl Write) -> Result<u64, Error> {
+pub(crate) fn pack(
+    root: BorrowedFd<'_>,
+    manner: Manner<'_>,
+    out: impl Write,
+) -> Result<u64, Error> {
     let mut packer = Packer {
         writer: Writer::new(out),
+        manner,
         links: HashMap::new(),
         size: 0,
         buffer: vec![0; 256 << 10],
@@ -48,8 +78,9 @@ pub(crate) fn pack(root: BorrowedFd<'_>, out: impl Write) -> Result<u64, Error> 
     Ok(packer.size)
 }
 
-struct Packer<W> {
+struct Packer<'a, W> {
     writer: Writer<W>,
+    manner: Manner<'a>,
     /// The first path of every inode that has several.
     links: HashMap<(u64, u64), Vec<u8>>,
     size: u64,
@@ -63,7 +94,7 @@ struct Level {
     names: Vec<Vec<u8>>,
 }
 
-impl<W: Write> Packer<W> {
+impl<W: Write> Packer<'_, W> {
     /// Depth first, the levels on a list: a tree may be deeper than the call stack allows.
     fn walk(&mut self, top: OwnedFd) -> Result<(), Error> {
         let first = names(top.as_fd(), b"")?;
@@ -93,8 +124,11 @@ impl<W: Write> Packer<W> {
         name: &[u8],
         path: &[u8],
     ) -> Result<Option<OwnedFd>, Error> {
-        let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(|e| failed("look at", path, e))?;
+        let stat = match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => stat,
+            Err(Errno::NOENT) if self.manner.live => return Ok(None),
+            Err(e) => return Err(failed("look at", path, e)),
+        };
         let kind = FileType::from_raw_mode(stat.st_mode);
         // Before the look at hard links: overlayfs makes all whiteouts links to one inode.
         if kind == FileType::CharacterDevice && stat.st_rdev == 0 {
@@ -115,7 +149,7 @@ impl<W: Write> Packer<W> {
         }
         if stat.st_nlink > 1 {
             if let Some(first) = self.links.get(&(stat.st_dev, stat.st_ino)) {
-                let mut link = entry(path.to_vec(), Kind::HardLink, &stat);
+                let mut link = self.entry(path.to_vec(), Kind::HardLink, &stat);
                 link.link = first.clone();
                 self.write(&link)?;
                 return Ok(None);
@@ -139,7 +173,7 @@ impl<W: Write> Packer<W> {
         } else {
             [path, b"/"].concat()
         };
-        let mut directory = entry(shown, Kind::Directory, stat);
+        let mut directory = self.entry(shown, Kind::Directory, stat);
         directory.xattrs =
             root::read_xattrs(dir, name).map_err(|e| failed("read attributes of", path, e))?;
         self.write(&directory)?;
@@ -161,7 +195,7 @@ impl<W: Write> Packer<W> {
         kind: FileType,
         stat: &Stat,
     ) -> Result<(), Error> {
-        let mut leaf = entry(path.to_vec(), Kind::File, stat);
+        let mut leaf = self.entry(path.to_vec(), Kind::File, stat);
         leaf.xattrs =
             root::read_xattrs(dir, name).map_err(|e| failed("read attributes of", path, e))?;
         match kind {
@@ -212,10 +246,19 @@ impl<W: Write> Packer<W> {
                 path: as_path(path).into(),
                 source,
             })?;
-            if got == 0 {
+            if got == 0 && !self.manner.live {
                 return Err(Error::Changed {
                     path: as_path(path).into(),
                 });
+            }
+            if got == 0 {
+                let zeros = [0; 4096];
+                let more = zeros
+                    .len()
+                    .min(usize::try_from(left).unwrap_or(zeros.len()));
+                self.writer.data(&zeros[..more]).map_err(Error::Write)?;
+                left -= more as u64;
+                continue;
             }
             self.writer
                 .data(&self.buffer[..got])
@@ -228,6 +271,15 @@ impl<W: Write> Packer<W> {
 
     fn write(&mut self, entry: &Entry) -> Result<(), Error> {
         self.writer.entry(entry).map_err(Error::Write)
+    }
+
+    fn entry(&self, path: Vec<u8>, kind: Kind, stat: &Stat) -> Entry {
+        let (uid, gid) = (self.manner.owners)(stat.st_uid, stat.st_gid);
+        Entry {
+            uid,
+            gid,
+            ..entry(path, kind, stat)
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Layers as attackers and odd tools write them, unpacked as root into a real directory.
 
-use super::pack::pack;
+use super::pack::{Manner, pack};
 use super::root::{OPAQUE, is_opaque, is_whiteout};
 use super::unpack::{Error, Unpacked, unpack};
 use crate::tarball::writer::plain;
@@ -608,7 +608,7 @@ fn packing_is_the_way_back() {
     let packed = |place: &Place| {
         let root = super::store::open_dir(&place.layer()).unwrap();
         let mut bytes = Vec::new();
-        pack(root.as_fd(), &mut bytes).unwrap();
+        pack(root.as_fd(), Manner::STILL, &mut bytes).unwrap();
         bytes
     };
     let first = packed(&place);
@@ -633,7 +633,7 @@ fn a_directory_that_depends_on_lower_layers_is_not_packed() {
     .unwrap();
     let root = super::store::open_dir(&place.layer()).unwrap();
     assert!(
-        pack(root.as_fd(), Vec::new())
+        pack(root.as_fd(), Manner::STILL, Vec::new())
             .unwrap_err()
             .to_string()
             .contains("redirect_dir=off")

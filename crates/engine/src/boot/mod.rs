@@ -1,12 +1,18 @@
 //! `boot`: starts what the restart policies say, once after the host came up; and takes over what runs without
-//! a monitor.
+//! a monitor. Who depends on others waits for them as `up` would ([`gate`]); what calls it is [`hook`].
+
+mod gate;
+pub mod hook;
 
 use crate::container::launch;
 use crate::container::record::{ContainerRecord, Lifecycle};
 use crate::container::start::{StartOptions, start};
 use crate::container::state::{RunState, State};
 use crate::context::Context;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use gate::{Condition, Course, Dependency};
+use model::container::NamespaceMode;
+use model::network::NetworkMode;
 use model::restart::RestartCondition;
 
 /// What came of one container.
@@ -14,6 +20,8 @@ use model::restart::RestartCondition;
 pub struct Outcome {
     pub name: String,
     pub result: Result<Action>,
+    /// Dependencies that did not come to be as this one wants them: it was started nevertheless.
+    pub in_spite_of: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,30 +31,78 @@ pub enum Action {
     Adopted,
 }
 
-/// Starts and adopts. One that fails does not keep the others back. Containers of a Compose project come in
-/// the order of their dependencies.
-pub fn boot(ctx: &Context) -> Result<Vec<Outcome>> {
+/// So many are started at the same time; who waits does not count.
+const AT_ONCE: usize = 8;
+
+/// Starts and adopts. One that fails does not keep the others back: a project that is up in part is of more use than one that is
+/// down. Containers come in the order of their dependencies, each as soon as its own are ready. `tell` hears of each as it is done.
+pub fn boot(ctx: &Context, tell: &(dyn Fn(&Outcome) + Sync)) -> Result<Vec<Outcome>> {
     let mut containers = ContainerRecord::list(ctx)?;
     containers.sort_by_key(|c| c.created);
     let mut outcomes = Vec::new();
+    let mut wanted = Vec::new();
     for container in in_order(&containers) {
         let id = container.id.as_str();
-        let name = container.name.clone();
         if State::load(ctx, id)?.process().is_some() {
             if RunState::load(ctx, id)?.is_some_and(|r| !r.monitor.is_alive()) {
-                let result = launch::adopt(ctx, container).map(|()| Action::Adopted);
-                outcomes.push(Outcome { name, result });
+                let outcome = Outcome {
+                    name: container.name.clone(),
+                    result: launch::adopt(ctx, container).map(|()| Action::Adopted),
+                    in_spite_of: Vec::new(),
+                };
+                tell(&outcome);
+                outcomes.push(outcome);
             }
-            continue;
-        }
-        if wants_start(ctx, container)? {
+        } else if wants_start(ctx, container)? {
             crate::sweep::sweep_run(ctx, id)?;
-            let result = start(ctx, container, StartOptions::default()).map(|_| Action::Started);
-            outcomes.push(Outcome { name, result });
+            wanted.push(container);
         }
     }
+    outcomes.extend(start_all(ctx, &containers, &wanted, tell));
     crate::sweep::sweep(ctx)?;
     Ok(outcomes)
+}
+
+/// One thread for each container: most of them wait.
+fn start_all(
+    ctx: &Context,
+    all: &[ContainerRecord],
+    wanted: &[&ContainerRecord],
+    tell: &(dyn Fn(&Outcome) + Sync),
+) -> Vec<Outcome> {
+    let course = Course::new(wanted.iter().map(|c| c.id.as_str()), AT_ONCE);
+    let one = |position: usize| {
+        let container = wanted[position];
+        // Of a circle, which Compose refuses, only those before it count.
+        let earlier = &wanted[..position];
+        let mut in_spite_of = Vec::new();
+        for needed in needs(container) {
+            for other in all.iter().filter(|o| needed.is(container, o)) {
+                let starts = earlier.iter().any(|e| e.id == other.id);
+                if let Err(why) = course.wait_for(ctx, other, starts, needed.condition) {
+                    in_spite_of.push(format!("{} {why}", other.name));
+                }
+            }
+        }
+        let result = course.start(container.id.as_str(), || {
+            start(ctx, container, StartOptions::default()).map(|_| Action::Started)
+        });
+        let outcome = Outcome {
+            name: container.name.clone(),
+            result,
+            in_spite_of,
+        };
+        tell(&outcome);
+        outcome
+    };
+    std::thread::scope(|scope| {
+        let one = &one;
+        let threads: Vec<_> = (0..wanted.len())
+            .map(|position| scope.spawn(move || one(position)))
+            .collect();
+        let ended = threads.into_iter().filter_map(|t| t.join().ok());
+        ended.collect()
+    })
 }
 
 /// Docker's rules after a restart of the host.
@@ -64,15 +120,15 @@ fn wants_start(ctx: &Context, container: &ContainerRecord) -> Result<bool> {
     })
 }
 
-/// Dependencies (Compose's label `com.docker.compose.depends_on`) before those who depend on them.
+/// Dependencies before those who depend on them; else as they were made.
 fn in_order(containers: &[ContainerRecord]) -> Vec<&ContainerRecord> {
     let mut ordered: Vec<&ContainerRecord> = Vec::new();
     let mut left: Vec<&ContainerRecord> = containers.iter().collect();
     while !left.is_empty() {
         let waits = |c: &ContainerRecord| {
-            dependencies(c)
+            needs(c)
                 .iter()
-                .any(|d| left.iter().any(|o| o.id != c.id && is_service(o, c, d)))
+                .any(|d| left.iter().any(|o| o.id != c.id && d.is(c, o)))
         };
         let (later, now): (Vec<_>, Vec<_>) = left.iter().copied().partition(|c| waits(c));
         if now.is_empty() {
@@ -86,89 +142,40 @@ fn in_order(containers: &[ContainerRecord]) -> Vec<&ContainerRecord> {
     ordered
 }
 
-/// `db:service_healthy:true,cache:service_started:false` → db, cache.
-fn dependencies(container: &ContainerRecord) -> Vec<String> {
+/// What a container needs: the services of Compose's label (`db:service_healthy:true,cache:service_started:false`), and the
+/// containers whose namespaces it joins.
+fn needs(container: &ContainerRecord) -> Vec<Dependency> {
     let label = container
         .labels
         .get("com.docker.compose.depends_on")
         .map_or("", String::as_str);
-    label
-        .split(',')
-        .filter_map(|d| d.split(':').next())
-        .filter(|d| !d.is_empty())
-        .map(str::to_owned)
-        .collect()
+    let services = label.split(',').filter_map(|entry| {
+        let mut parts = entry.split(':');
+        let name = parts.next().filter(|name| !name.is_empty())?;
+        Some(Dependency {
+            name: name.to_owned(),
+            is_service: true,
+            condition: Condition::parse(parts.next().unwrap_or_default()),
+        })
+    });
+    let spec = &container.spec;
+    let network = match &spec.network_mode {
+        NetworkMode::Container(name) => Some(name),
+        _ => None,
+    };
+    let joined = [network, joined(&spec.pid_mode), joined(&spec.ipc_mode)];
+    let containers = joined.into_iter().flatten().map(|name| Dependency {
+        name: name.clone(),
+        is_service: false,
+        condition: Condition::Started,
+    });
+    services.chain(containers).collect()
 }
 
-fn is_service(other: &ContainerRecord, container: &ContainerRecord, service: &str) -> bool {
-    let project = "com.docker.compose.project";
-    other.labels.get(project) == container.labels.get(project)
-        && other
-            .labels
-            .get("com.docker.compose.service")
-            .is_some_and(|s| s == service)
-}
-
-/// Where the hook for systemd is written.
-pub const SYSTEMD_UNIT: &str = "/etc/systemd/system/dockless.service";
-
-/// The unit's text.
-pub fn systemd_unit(executable: &std::path::Path) -> String {
-    format!(
-        "[Unit]\n\
-         Description=Start containers by their restart policies (dockless boot)\n\
-         Documentation=man:dockless-boot(8)\n\
-         After=network-online.target local-fs.target\n\
-         Wants=network-online.target\n\n\
-         [Service]\n\
-         Type=oneshot\n\
-         RemainAfterExit=yes\n\
-         ExecStart={} boot\n\
-         # Containers and their monitors outlive this unit.\n\
-         KillMode=none\n\
-         Delegate=yes\n\n\
-         [Install]\n\
-         WantedBy=multi-user.target\n",
-        executable.display()
-    )
-}
-
-/// Installs the hook: the unit, and the link that `systemctl enable` would make.
-pub fn enable(root: &std::path::Path) -> Result<std::path::PathBuf> {
-    if !root.join("etc/systemd/system").is_dir() && !root.join("run/systemd/system").is_dir() {
-        return Err(Error::invalid(
-            "boot enable",
-            "this host's init is not systemd; call `dockless boot` from its start-up script (other inits come later)",
-        ));
-    }
-    let executable = std::env::current_exe().map_err(Error::system("find own executable"))?;
-    let unit = root.join(SYSTEMD_UNIT.trim_start_matches('/'));
-    let wants = root.join("etc/systemd/system/multi-user.target.wants");
-    std::fs::create_dir_all(&wants).map_err(Error::file("create", &wants))?;
-    ::state::record::write_bytes(
-        &unit,
-        systemd_unit(&executable).as_bytes(),
-        ::state::Durability::Durable,
-    )
-    .map_err(Error::file("write", &unit))?;
-    let mode: std::fs::Permissions = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    std::fs::set_permissions(&unit, mode).map_err(Error::file("write", &unit))?;
-    let link = wants.join("dockless.service");
-    let _ = std::fs::remove_file(&link);
-    std::os::unix::fs::symlink(SYSTEMD_UNIT, &link).map_err(Error::file("create", &link))?;
-    Ok(unit)
-}
-
-/// Takes the hook away; `false` when there was none.
-pub fn disable(root: &std::path::Path) -> Result<bool> {
-    let _ = std::fs::remove_file(
-        root.join("etc/systemd/system/multi-user.target.wants/dockless.service"),
-    );
-    let unit = root.join(SYSTEMD_UNIT.trim_start_matches('/'));
-    match std::fs::remove_file(&unit) {
-        Ok(()) => Ok(true),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(e) => Err(Error::file("remove", &unit)(e)),
+fn joined(mode: &NamespaceMode) -> Option<&String> {
+    match mode {
+        NamespaceMode::Container(name) => Some(name),
+        _ => None,
     }
 }
 
@@ -212,6 +219,33 @@ mod tests {
             service(&ctx, "db", ""),
         ];
         assert_eq!(names(&in_order(&list)), ["cache", "db", "api", "web"]);
+    }
+
+    #[test]
+    fn conditions_and_joined_namespaces_are_needs() {
+        let (_dir, ctx) = context();
+        let web = service(
+            &ctx,
+            "web",
+            "db:service_healthy:true,init:service_completed_successfully:false",
+        );
+        let found: Vec<_> = needs(&web)
+            .into_iter()
+            .map(|d| (d.name, d.condition))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("db".to_owned(), Condition::Healthy),
+                ("init".to_owned(), Condition::Completed)
+            ]
+        );
+        let spec = ContainerSpec {
+            network_mode: NetworkMode::Container("web".into()),
+            ..Default::default()
+        };
+        let side = container(&ctx, "side", spec);
+        assert_eq!(names(&in_order(&[side, web])), ["web", "side"]);
     }
 
     #[test]
@@ -259,17 +293,5 @@ mod tests {
         assert!(!starts(OnFailure, ended(0, false, false)));
         assert!(!starts(OnFailure, ended(3, true, false)));
         assert!(starts(OnFailure, ended(0, false, true)), "cut off");
-    }
-
-    #[test]
-    fn the_hook_is_installed_and_taken_away_again() {
-        let dir = tempfile::tempdir().unwrap();
-        assert!(enable(dir.path()).is_err(), "not systemd");
-        std::fs::create_dir_all(dir.path().join("etc/systemd/system")).unwrap();
-        let unit = enable(dir.path()).unwrap();
-        assert!(std::fs::read_to_string(&unit).unwrap().contains(" boot\n"));
-        enable(dir.path()).unwrap();
-        assert!(disable(dir.path()).unwrap());
-        assert!(!disable(dir.path()).unwrap());
     }
 }

@@ -1,0 +1,106 @@
+//! `import`.
+
+use crate::failure::{Failure, Outcome};
+use crate::output;
+use crate::session::Session;
+use crate::verb::{Run, Verb, verb};
+use clap::Args;
+use std::fs::File;
+use std::io::{IsTerminal, Read};
+
+pub(crate) const VERB: Verb = verb::<Import>(
+    &["import", "image import"],
+    "[OPTIONS] file|- [REPOSITORY[:TAG]]",
+    "Import the contents from a tarball to create a filesystem image",
+)
+.between(1, 2)
+.examples("import rootfs.tar.gz base:1\nexport web | docker import -c 'CMD [\"sh\"]' - flat");
+
+#[derive(Debug, Args)]
+struct Import {
+    /// Apply Dockerfile instruction to the created image
+    #[arg(short, long, value_name = "list")]
+    change: Vec<String>,
+    /// Set commit message for imported image
+    #[arg(short, long, value_name = "string")]
+    message: Option<String>,
+    /// Set platform if server is multi-platform capable
+    #[arg(long, value_name = "string")]
+    platform: Option<String>,
+    #[arg(required = true)]
+    source: String,
+    reference: Option<String>,
+}
+
+impl Run for Import {
+    fn run(self, session: &Session) -> Outcome {
+        let ctx = session.engine()?;
+        let names: Vec<oci::Reference> = self
+            .reference
+            .as_deref()
+            .map(super::reference)
+            .transpose()?
+            .into_iter()
+            .collect();
+        let store = ctx.images()?;
+        let platform = match &self.platform {
+            Some(text) => text
+                .parse()
+                .map_err(|error| Failure::said(format!("--platform {text:?}: {error}")))?,
+            None => store.platform(),
+        };
+        let config = build::change(self.configuration(platform), &self.change)
+            .map_err(|error| Failure::said(error.to_string()))?;
+        let image = store
+            .import(self.open()?, &config, &names)
+            .map_err(engine::Error::from)?;
+        let id = image.id.to_string();
+        let name = names.first().map(oci::Reference::familiar);
+        engine::images::emit(ctx, "import", &id, &name.unwrap_or_default());
+        output::line(&id)?;
+        Ok(0)
+    }
+}
+
+impl Import {
+    fn configuration(&self, platform: oci::Platform) -> oci::ImageConfig {
+        let created = Some(engine::Timestamp::now().to_string());
+        let comment = match &self.message {
+            Some(message) => message.clone(),
+            None => format!("Imported from {}", self.source),
+        };
+        oci::ImageConfig {
+            created: created.clone(),
+            architecture: platform.architecture,
+            os: platform.os,
+            variant: platform.variant,
+            history: vec![oci::History {
+                created,
+                comment,
+                ..Default::default()
+            }],
+            ..Default::default()
+        }
+    }
+
+    fn open(&self) -> Result<Box<dyn Read>, Failure> {
+        if self.source == "-" {
+            let stdin = std::io::stdin();
+            if stdin.is_terminal() {
+                return Err(Failure::said("cannot import from a terminal")
+                    .hint("redirect an archive to the standard input, or name a file"));
+            }
+            return Ok(Box::new(stdin));
+        }
+        if self.source.contains("://") {
+            return Err(Failure::said(format!(
+                "{}: an archive is read from a file or the standard input only",
+                self.source
+            ))
+            .hint("download it first: curl -fL URL | docker import - NAME"));
+        }
+        let file =
+            File::open(&self.source).map_err(Failure::system(format!("open {}", self.source)))?;
+        Ok(Box::new(file))
+    }
+}
