@@ -9,10 +9,13 @@ use rustix::fs::{FlockOperation, flock};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 use sys::cgroupfs;
 
 /// How often a clean-up at the same moment may be in the way.
-const ROUNDS: usize = 16;
+const ROUNDS: usize = 64;
+/// Until others that look at the same moment have looked.
+const BETWEEN: Duration = Duration::from_millis(1);
 
 /// v1: the group that containers without rules of their own share, below the parent. The parent itself allows everything,
 /// because a child may only narrow what its parent has, and `--device` must be able to add. Locked until [`let_go`].
@@ -40,10 +43,15 @@ pub(in crate::cgroup) fn hold_v1(
             Ok(list) if !allows_everything(&list) => return Ok(directory),
             Ok(_) => drop(directory),
         }
-        // Two first containers at once: one writes, the other waits and sees it done.
-        let directory = match lock(&path, FlockOperation::LockExclusive) {
+        // Two first containers at once: one writes, the other looks again and sees it done. It must not wait for the lock: the
+        // one that wrote holds it, shared, as long as its container lives.
+        let directory = match lock(&path, FlockOperation::NonBlockingLockExclusive) {
             Ok(directory) => directory,
             Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                std::thread::sleep(BETWEEN);
+                continue;
+            }
             Err(e) => return Err(failed(e)),
         };
         if cgroupfs::read(&directory, "devices.list").is_ok_and(|list| allows_everything(&list)) {
