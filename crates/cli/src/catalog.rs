@@ -1,15 +1,19 @@
 //! All verbs, by their spellings.
 
 use crate::verb::Verb;
-use crate::{argv, boot, build, container, image, inspect, network, registry, system, volume};
+use crate::{
+    argv, boot, build, container, image, inspect, network, registry, stored, system, volume,
+};
 
 /// The nouns that have verbs of their own, for help.
-pub(crate) const GROUPS: [(&str, &str); 7] = [
+pub(crate) const GROUPS: [(&str, &str); 9] = [
     ("builder", "Manage builds"),
     ("compose", "Run the project of a Compose file"),
+    ("config", "Manage configs"),
     ("container", "Manage containers"),
     ("image", "Manage images"),
     ("network", "Manage networks"),
+    ("secret", "Manage secrets"),
     ("system", "Manage dockless"),
     ("volume", "Manage volumes"),
 ];
@@ -23,6 +27,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Verb> {
         build::VERBS,
         volume::VERBS,
         network::VERBS,
+        stored::VERBS,
         inspect::VERBS,
         system::VERBS,
         boot::VERBS,

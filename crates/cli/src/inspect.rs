@@ -183,19 +183,22 @@ fn inspect(session: &Session, flags: &InspectFlags, kinds: &[Kind], size: bool) 
         found.push(look_up(session, name, kinds, size)?);
         Ok(())
     });
-    match template {
-        Some(template) => {
-            for object in &found {
-                output::line(
-                    template
-                        .execute(object)
-                        .map_err(|e| Failure::said(format!("template parsing error: {e}")))?,
-                )?;
-            }
-        }
-        None => output::text(&pretty(&Value::Array(found)))?,
-    }
+    show(template.as_ref(), found)?;
     code
+}
+
+/// All objects as one list, or each through the template.
+pub(crate) fn show(template: Option<&Template>, found: Vec<Value>) -> Result<(), Failure> {
+    let Some(template) = template else {
+        return output::text(&pretty(&Value::Array(found)));
+    };
+    for object in &found {
+        let shown = template
+            .execute(object)
+            .map_err(|e| Failure::said(format!("template parsing error: {e}")))?;
+        output::line(shown)?;
+    }
+    Ok(())
 }
 
 /// Indented by four blanks, as Docker prints it.

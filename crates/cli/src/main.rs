@@ -24,6 +24,7 @@ mod oci;
 mod output;
 mod registry;
 mod session;
+mod stored;
 mod system;
 mod template;
 mod verb;

@@ -5,8 +5,11 @@
 //! | [`spec`] | a service of the file → a container's specification (pure) |
 //! | [`observe`] | labels on the host → [`observe::Observed`] |
 //! | [`plan`] | project, specifications, observation → steps with causes (pure) |
+//! | [`provider`] | services that a program of the user's brings up |
+//! | `stored` | external configs and secrets → where the engine keeps them |
 //! | [`images`], [`build`] | services → images that are here |
 //! | [`execute`] | steps → deeds, in parallel; decides nothing |
+//! | [`watch`] | changed files of the host → files, commands and restarts in containers |
 //! | [`up`], [`oneoff`] | the whole way, for the commands |
 //!
 //! State is what labels say, never a database. Nothing here prints; progress goes to a [`progress::Progress`].
@@ -14,6 +17,8 @@
 pub mod build;
 mod change;
 pub mod condition;
+#[cfg(test)]
+mod documented;
 pub mod execute;
 pub mod files;
 pub mod images;
@@ -25,5 +30,8 @@ pub mod placement;
 pub mod plan;
 pub mod preflight;
 pub mod progress;
+pub mod provider;
 pub mod spec;
+mod stored;
 pub mod up;
+pub mod watch;

@@ -10,6 +10,8 @@
 //!   networks/<name>.json        network records
 //!   build/                      build cache records
 //!   compose/<project>/<hash>    contents of configs and secrets
+//!   secrets/<name>/             a secret kept by name: record.json, data
+//!   configs/<name>/             the same of a config
 //!   static-addresses            empty file: some container asked for an address by number
 //!   trash/                      renamed here, deleted later
 //! /run/dockless/                run root: gone at reboot
@@ -179,6 +181,16 @@ impl Layout {
     /// Contents of configs and secrets, by project.
     pub fn compose(&self) -> PathBuf {
         self.data.join("compose")
+    }
+
+    /// Secrets kept by name.
+    pub fn secrets(&self) -> PathBuf {
+        self.data.join("secrets")
+    }
+
+    /// Configs kept by name.
+    pub fn configs(&self) -> PathBuf {
+        self.data.join("configs")
     }
 
     /// There once any container asked for an address by number: without it nobody looks for reserved ones.

@@ -22,6 +22,7 @@ mod scale;
 mod stay;
 mod up;
 mod verb;
+mod watch;
 
 use crate::argv;
 use crate::failure::{Failure, Outcome};
@@ -54,6 +55,7 @@ fn verbs() -> impl Iterator<Item = &'static Verb> {
         images::VERBS,
         config::VERBS,
         scale::VERBS,
+        watch::VERBS,
         VERBS,
     ]
     .into_iter()

@@ -88,6 +88,9 @@ pub(crate) struct Up {
     /// Maximum duration in seconds to wait for the project to be running|healthy
     #[arg(long, value_name = "int")]
     wait_timeout: Option<u64>,
+    /// Watch source code and rebuild/refresh containers when files are updated.
+    #[arg(short, long)]
+    watch: bool,
     /// Accepted as Docker's; there is no menu
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide = true)]
     menu: Option<String>,
@@ -176,6 +179,11 @@ impl Up {
                 "--detach cannot be combined with --abort-on-container-exit, --abort-on-container-failure, --exit-code-from, --attach or --attach-dependencies",
             ));
         }
+        if self.watch && (self.detach || self.wait || self.no_start) {
+            return Err(usage(
+                "--watch cannot be combined with --detach, --wait or --no-start",
+            ));
+        }
         if self.wait && attached_only {
             return Err(usage(
                 "--wait cannot be combined with --abort-on-container-exit",
@@ -226,6 +234,10 @@ impl Up {
     /// Starts everything and stays with it.
     fn stay(&self, call: &Call<'_>, project: &Project, request: &Request) -> Outcome {
         let ctx = call.ctx()?;
+        let watching = self
+            .watch
+            .then(|| super::watch::Beside::new(call, project, request, self.make.quiet_build))
+            .transpose()?;
         let reader = events::Reader::from_now(ctx)?;
         let since = Timestamp::now();
         // From here on Ctrl-C stops the containers instead of us.
@@ -261,7 +273,18 @@ impl Up {
             listener.hear_events(reader);
             listener.hear_signals(&signals);
             let (display, make) = (&display, &self.make);
-            listener.beside(move || bring_up(run, display, project, make, request));
+            let (over, watching) = (&over, &watching);
+            listener.beside(move || {
+                bring_up(run, display, project, make, request)?;
+                if let Some(watching) = watching {
+                    scope.spawn(move || {
+                        if let Err(failure) = watching.watch(over) {
+                            output::warn(failure.chain());
+                        }
+                    });
+                }
+                Ok(())
+            });
             let stay = Stay {
                 flags: self,
                 call,

@@ -2,6 +2,7 @@
 
 pub mod attach;
 pub mod birth;
+mod contents;
 pub mod create;
 pub mod exec;
 pub mod external;
