@@ -25,7 +25,7 @@ services:
     secrets: [key]
     deploy: {replicas: 2}
     pre_start:
-      - command: sh -c 'nc db 5432 </dev/null > /data/answer; cat /run/secrets/key >> /data/answer; mkdir /data/own; chown 1000 /data/own'
+      - command: sh -c 'nc db 5432 </dev/null > /data/answer; cat /run/secrets/key >> /data/answer; chmod 666 /data/answer; mkdir -p /data/own; chown 1000 /data/own'
         user: root
       - command: ['sh', '-c', 'echo $$LEVEL $$KEEP $$(id -u) $$(pwd) >> /data/answer']
         environment: {LEVEL: '2'}
@@ -71,9 +71,14 @@ fn pre_start_runs_to_its_end_before_the_service_with_its_mounts_and_networks(hos
     // Again when it is replaced as a whole.
     project
         .compose("up -d --force-recreate app")
-        .env("KEY", "hunter2")
-        .run();
-    assert!(seen("/data/answer").lines().count() >= 2);
+        .env("KEY", "another")
+        .ok();
+    assert_eq!(
+        seen("/data/answer"),
+        "ready\nanother2 kept 1000 /tmp",
+        "written anew"
+    );
+    assert_eq!(seen("/data/each").lines().count(), 5);
     project.compose("down -v").env("KEY", "").ok();
     assert_eq!(host.docker("ps -aq").ok(), "");
 }
