@@ -19,6 +19,13 @@ mod images;
 mod inspect;
 mod isolation;
 mod keys;
+mod keys_build;
+mod keys_contents;
+mod keys_hooks;
+mod keys_kernel;
+mod keys_provider;
+mod keys_refused;
+mod keys_watch;
 mod lifecycle;
 mod limits;
 mod logs;
@@ -75,6 +82,13 @@ fn main() -> std::process::ExitCode {
         inspect::ALL,
         isolation::ALL,
         keys::ALL,
+        keys_contents::ALL,
+        keys_hooks::ALL,
+        keys_build::ALL,
+        keys_refused::ALL,
+        keys_provider::ALL,
+        keys_kernel::ALL,
+        keys_watch::ALL,
         mistakes::ALL,
         prune::ALL,
         boot::ALL,

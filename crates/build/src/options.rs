@@ -1,6 +1,7 @@
 //! What a build is asked to do.
 
 use crate::dockerfile::RunNetwork;
+use model::limits::Ulimit;
 use model::network::ExtraHost;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,6 +30,12 @@ pub struct Options {
     pub build_contexts: BTreeMap<String, NamedContext>,
     /// Bytes of `/dev/shm` of every RUN; `None`: 64 MiB.
     pub shm_size: Option<u64>,
+    /// Of every RUN.
+    pub ulimits: Vec<Ulimit>,
+    /// Every RUN has all capabilities and devices and no seccomp filter.
+    pub privileged: bool,
+    /// Stages that are built anew, by name or number (`--no-cache-filter`).
+    pub no_cache_filter: Vec<String>,
     /// `SOURCE_DATE_EPOCH`: the one time all of the image's records name.
     pub source_date_epoch: Option<i64>,
 }
@@ -69,6 +76,10 @@ pub enum DockerfileSource {
 pub struct Secret {
     pub id: String,
     pub source: SecretSource,
+    /// What a mount that says nothing else gives it (Compose's `uid`, `gid`, `mode`).
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
+    pub mode: Option<u32>,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -111,6 +122,9 @@ impl Options {
             secrets: Vec::new(),
             build_contexts: BTreeMap::new(),
             shm_size: None,
+            ulimits: Vec::new(),
+            privileged: false,
+            no_cache_filter: Vec::new(),
             source_date_epoch: None,
         }
     }
@@ -180,6 +194,16 @@ impl NamedContext {
 }
 
 impl Secret {
+    pub fn new(id: impl Into<String>, source: SecretSource) -> Self {
+        Self {
+            id: id.into(),
+            source,
+            uid: None,
+            gid: None,
+            mode: None,
+        }
+    }
+
     /// Reads `id=name[,src=path][,env=VARIABLE]`; `env` gives the value of a variable.
     pub fn parse(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, BadOption> {
         let bad = |cause| BadOption {
@@ -219,7 +243,7 @@ impl Secret {
                 None => SecretSource::File(id.clone().into()),
             },
         };
-        Ok(Self { id, source })
+        Ok(Self::new(id, source))
     }
 }
 

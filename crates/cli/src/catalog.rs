@@ -2,17 +2,19 @@
 
 use crate::verb::Verb;
 use crate::{
-    argv, boot, build, container, image, inspect, network, registry, swarm, system, volume,
+    argv, boot, build, container, image, inspect, network, registry, stored, swarm, system, volume,
 };
 
 /// The nouns that have verbs of their own, for help.
-pub(crate) const GROUPS: [(&str, &str); 11] = [
+pub(crate) const GROUPS: [(&str, &str); 13] = [
     ("builder", "Manage builds"),
     ("compose", "Run the project of a Compose file"),
+    ("config", "Manage configs"),
     ("container", "Manage containers"),
     ("image", "Manage images"),
     ("network", "Manage networks"),
     ("node", "Manage this host's labels, as Swarm's only node"),
+    ("secret", "Manage secrets"),
     ("service", "Manage the services of projects, as Swarm's"),
     ("stack", "Manage projects as Swarm's stacks"),
     ("swarm", "Tell what of a cluster there is"),
@@ -29,6 +31,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Verb> {
         build::VERBS,
         volume::VERBS,
         network::VERBS,
+        stored::VERBS,
         inspect::VERBS,
         system::VERBS,
         boot::VERBS,

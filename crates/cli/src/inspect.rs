@@ -184,7 +184,8 @@ fn inspect(session: &Session, flags: &InspectFlags, kinds: &[Kind], size: bool) 
     code
 }
 
-fn template(format: Option<&str>) -> Result<Option<Template>, Failure> {
+/// What `--format` says, parsed.
+pub(crate) fn template(format: Option<&str>) -> Result<Option<Template>, Failure> {
     Ok(match format {
         None | Some("") => None,
         Some("json") => Some(Template::parse("{{json .}}")?),
@@ -197,16 +198,16 @@ pub(crate) fn print(found: Vec<Value>, format: Option<&str>) -> Result<(), Failu
     show(found, template(format)?.as_ref())
 }
 
-fn show(found: Vec<Value>, template: Option<&Template>) -> Result<(), Failure> {
+/// All objects as one list, or each through the template.
+pub(crate) fn show(found: Vec<Value>, template: Option<&Template>) -> Result<(), Failure> {
     let Some(template) = template else {
         return output::text(&pretty(&Value::Array(found)));
     };
     for object in &found {
-        output::line(
-            template
-                .execute(object)
-                .map_err(|e| Failure::said(format!("template parsing error: {e}")))?,
-        )?;
+        let shown = template
+            .execute(object)
+            .map_err(|e| Failure::said(format!("template parsing error: {e}")))?;
+        output::line(shown)?;
     }
     Ok(())
 }

@@ -24,6 +24,7 @@ mod oci;
 mod output;
 mod registry;
 mod session;
+mod stored;
 mod swarm;
 mod system;
 mod template;

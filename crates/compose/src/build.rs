@@ -1,11 +1,13 @@
 //! Building the images of services: a service's `build` as options of the builder.
 
+mod order;
+
 use crate::progress::{Event, Progress, State};
 use build::dockerfile::RunNetwork;
 use build::options::{
     ContextSource, DockerfileSource, NamedContext, Options, Secret, SecretSource,
 };
-use compose_file::project::{Build, FileSource};
+use compose_file::project::{Build, FileReference, FileSource};
 use compose_file::{Diagnostic, Project, Service};
 use engine::Context;
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,6 +41,8 @@ pub enum Error {
         #[source]
         source: build::Error,
     },
+    #[error(transparent)]
+    Engine(engine::Error),
     #[error("{0}")]
     Unsupported(Box<Diagnostic>),
 }
@@ -51,8 +55,9 @@ pub fn all(
     settings: &Settings<'_>,
     progress: &dyn Progress,
 ) -> Result<(), Error> {
+    let project = &*crate::stored::resolve(ctx, project).map_err(Error::Engine)?;
     let mut done: BTreeSet<String> = BTreeSet::new();
-    for service in in_build_order(services) {
+    for service in order::with_bases(ctx, project, services) {
         let Some(wanted) = &service.build else {
             continue;
         };
@@ -82,35 +87,6 @@ pub fn all(
     Ok(())
 }
 
-/// `additional_contexts: base: service:base` asks for that service's image.
-fn bases(service: &Service) -> impl Iterator<Item = &str> {
-    let contexts = service
-        .build
-        .iter()
-        .flat_map(|build| build.additional_contexts.values());
-    contexts.filter_map(|value| value.strip_prefix("service:"))
-}
-
-fn in_build_order<'a>(services: &[&'a Service]) -> Vec<&'a Service> {
-    let mut left: Vec<&Service> = services.to_vec();
-    let mut ordered: Vec<&Service> = Vec::new();
-    while !left.is_empty() {
-        let names: BTreeSet<String> = left.iter().map(|s| s.name.clone()).collect();
-        let before = left.len();
-        left.retain(|service| {
-            let free = !bases(service).any(|base| base != service.name && names.contains(base));
-            if free {
-                ordered.push(service);
-            }
-            !free
-        });
-        if left.len() == before {
-            ordered.append(&mut left);
-        }
-    }
-    ordered
-}
-
 fn options(
     project: &Project,
     service: &Service,
@@ -138,10 +114,14 @@ fn options(
     options.no_cache = wanted.no_cache || settings.no_cache;
     options.pull = wanted.pull || settings.pull;
     options.labels = wanted.labels.clone();
-    options.platform = service
-        .platform
-        .clone()
-        .or_else(|| wanted.platforms.first().cloned());
+    options.no_cache_filter = wanted.no_cache_filter.clone();
+    options.ulimits = wanted.ulimits.clone();
+    options.privileged = wanted.privileged
+        || wanted
+            .entitlements
+            .iter()
+            .any(|entitlement| entitlement == "security.insecure");
+    options.platform = service.platform.clone().or_else(|| platform(wanted));
     options.extra_hosts = wanted.extra_hosts.clone();
     options.shm_size = wanted.shm_size;
     options.network = match wanted.network.as_deref() {
@@ -160,18 +140,30 @@ fn options(
             .map_err(|message| refuse(&format!("additional_contexts.{name}"), message))?;
         options.build_contexts.insert(name.clone(), context);
     }
+    if let Some(key) = wanted.ssh.first() {
+        let message = format!(
+            "agents and keys of SSH are not handed to builds: {}",
+            key.id
+        );
+        let hint = "hand a key over as a secret: build.secrets, and RUN --mount=type=secret";
+        return Err(Box::new(refuse("ssh", message).with_hint(hint)));
+    }
     for secret in &wanted.secrets {
-        let source =
-            secret_source(project, &secret.source).map_err(|message| refuse("secrets", message))?;
-        let id = secret
-            .target
-            .rsplit('/')
-            .next()
-            .unwrap_or(&secret.source)
-            .to_owned();
-        options.secrets.push(Secret { id, source });
+        let handed = self::secret(project, secret).map_err(|message| refuse("secrets", message))?;
+        options.secrets.push(handed);
     }
     Ok(options)
+}
+
+/// Of several platforms this host's own, else the first, which the builder then refuses.
+fn platform(wanted: &Build) -> Option<String> {
+    let host = oci::Platform::host();
+    let own = |text: &&String| {
+        text.parse::<oci::Platform>()
+            .is_ok_and(|asked| (&asked.os, &asked.architecture) == (&host.os, &host.architecture))
+    };
+    let all = &wanted.platforms;
+    all.iter().find(own).or_else(|| all.first()).cloned()
 }
 
 fn dockerfile(wanted: &Build) -> DockerfileSource {
@@ -211,6 +203,27 @@ fn named_context(project: &Project, value: &str) -> Result<NamedContext, String>
         .map_err(|error| error.cause.to_owned())
 }
 
+/// A secret under the last part of its target, with the owner and mode it is to have where a mount says none.
+fn secret(project: &Project, wanted: &FileReference) -> Result<Secret, String> {
+    let number = |key: &str, text: &Option<String>| match text {
+        None => Ok(None),
+        Some(text) => text.parse().map(Some).map_err(|_| {
+            format!(
+                "invalid {key} {text:?} of secret {}: write a number",
+                wanted.source
+            )
+        }),
+    };
+    let name = wanted.target.rsplit('/').next();
+    Ok(Secret {
+        id: name.unwrap_or(&wanted.source).to_owned(),
+        source: secret_source(project, &wanted.source)?,
+        uid: number("uid", &wanted.uid)?,
+        gid: number("gid", &wanted.gid)?,
+        mode: wanted.mode,
+    })
+}
+
 fn secret_source(project: &Project, key: &str) -> Result<SecretSource, String> {
     let secret = project
         .secrets
@@ -225,7 +238,10 @@ fn secret_source(project: &Project, key: &str) -> Result<SecretSource, String> {
         FileSource::Environment { variable, .. } => Err(format!(
             "the variable {variable} of secret {key} is not set"
         )),
-        FileSource::External => Err(format!("external secrets are not supported: {key}")),
+        FileSource::External => Err(format!(
+            "there is no secret {:?}: make it with `docker secret create {} FILE`",
+            secret.name, secret.name
+        )),
     }
 }
 
@@ -239,20 +255,34 @@ pub fn ignored<'a>(
         let Some(wanted) = &service.build else {
             continue;
         };
+        const CACHE: &str = "the build cache of this data root is the only one";
+        let asks = |value: &Option<String>| {
+            let value = value.as_deref();
+            value.is_some_and(|value| !matches!(value, "false" | "0" | ""))
+        };
         let said = [
-            (!wanted.cache_from.is_empty(), "cache_from"),
-            (!wanted.cache_to.is_empty(), "cache_to"),
-            (!wanted.ssh.is_empty(), "ssh"),
-            (!wanted.ulimits.is_empty(), "ulimits"),
-            (!wanted.no_cache_filter.is_empty(), "no_cache_filter"),
-            (wanted.platforms.len() > 1, "platforms"),
-            (wanted.privileged, "privileged"),
-            (!wanted.entitlements.is_empty(), "entitlements"),
-            (wanted.isolation.is_some(), "isolation"),
+            (!wanted.cache_from.is_empty(), "cache_from", CACHE),
+            (!wanted.cache_to.is_empty(), "cache_to", CACHE),
+            (
+                wanted.platforms.len() > 1,
+                "platforms",
+                "only this host's own is built",
+            ),
+            (
+                wanted.isolation.is_some(),
+                "isolation",
+                "only Windows containers know it",
+            ),
+            (
+                asks(&wanted.provenance),
+                "provenance",
+                "no attestations are made",
+            ),
+            (asks(&wanted.sbom), "sbom", "no attestations are made"),
         ];
-        for (_, key) in said.iter().filter(|(is, _)| *is) {
+        for (_, key, why) in said.iter().filter(|(is, ..)| *is) {
             let path = format!("services.{}.build.{key}", service.name);
-            all.push(project.warning_at(&path, "no effect: the builder does not know it yet"));
+            all.push(project.warning_at(&path, format!("no effect: {why}")));
         }
     }
     all

@@ -132,6 +132,7 @@ fn named(what: &str, old: &BTreeMap<String, String>, new: &BTreeMap<String, Stri
 fn word(key: &str) -> &str {
     match key {
         "mounts" => "volumes",
+        "files" => "configs or secrets",
         "open_stdin" => "stdin_open",
         "stop_timeout" => "stop_grace_period",
         "resources" => "limits",

@@ -7,8 +7,11 @@
 mod change;
 mod graph;
 mod hook;
+mod init;
 mod shift;
 mod worker;
+
+pub(crate) use hook::run as run_hook;
 
 use crate::plan::{Plan, RollId};
 use crate::progress::{Event, Progress, State};
@@ -77,6 +80,13 @@ pub enum Cause {
         container: String,
         source: files::Error,
     },
+    #[error("init container {container} exited with status {code}{}: see `docker logs {container}`", said(.output))]
+    Init {
+        container: String,
+        code: u8,
+        /// The last line of its output.
+        output: String,
+    },
     #[error("hook {command:?} exited with status {code}")]
     Hook { command: String, code: i32 },
     #[error("cannot run the hook in container {container}")]
@@ -86,6 +96,13 @@ pub enum Cause {
     },
     #[error("image {0} is not there any more")]
     NoImage(String),
+}
+
+fn said(output: &str) -> String {
+    match output.trim() {
+        "" => String::new(),
+        line => format!(", after it had said {line:?}"),
+    }
 }
 
 impl Cause {

@@ -1,14 +1,14 @@
 //! The host's files: what the loader reads, and what configs and secrets are written to.
 //!
 //! ```text
-//! <data>/compose/<project>/<hash>    one config or secret; named after content, mode and owner, never changed
+//! <data>/compose/<project>/<hash>    one config or secret; root's alone, named after its content, never changed
 //! ```
 
 use crate::spec::{Content, Material};
 use std::collections::BTreeSet;
-use std::fs::{DirBuilder, OpenOptions, Permissions};
+use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Read access for the loader.
@@ -89,9 +89,6 @@ pub fn write(file: &Material) -> Result<(), Error> {
         .mode(0o600)
         .open(&temporary)
         .and_then(|mut out| out.write_all(&bytes))
-        .and_then(|()| std::os::unix::fs::chown(&temporary, Some(file.uid), Some(file.gid)))
-        // After chown(2), which takes set-id bits away.
-        .and_then(|()| std::fs::set_permissions(&temporary, Permissions::from_mode(file.mode)))
         .and_then(|()| std::fs::rename(&temporary, &file.path));
     if written.is_err() {
         let _ = std::fs::remove_file(&temporary);
@@ -120,21 +117,18 @@ mod tests {
     use std::os::unix::fs::MetadataExt;
 
     #[test]
-    fn a_secret_has_its_mode_and_nothing_half_written_stays() {
+    fn a_secret_is_roots_alone_and_nothing_half_written_stays() {
         let dir = tempfile::tempdir().unwrap();
         let layout = state::Layout::new(dir.path(), dir.path().join("run"));
         let path = root(&layout).join("shop/abc");
         let file = Material {
             path: path.clone(),
             content: Content::Bytes(b"s".to_vec()),
-            mode: 0o440,
-            uid: 0,
-            gid: 0,
         };
         write(&file).unwrap();
         write(&file).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"s");
-        assert_eq!(path.metadata().unwrap().mode() & 0o7777, 0o440);
+        assert_eq!(path.metadata().unwrap().mode() & 0o7777, 0o600);
         assert_eq!(
             path.parent().unwrap().metadata().unwrap().mode() & 0o777,
             0o700

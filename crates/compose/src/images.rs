@@ -157,6 +157,34 @@ pub fn kept(
     }
 }
 
+/// Gets the images that steps of `pre_start` run from, where those are not the service's own.
+pub(crate) fn of_init_containers(
+    ctx: &Context,
+    project: &Project,
+    services: &[&Service],
+    options: Options,
+    progress: &dyn Progress,
+) -> Result<(), Error> {
+    let store = ctx.images()?;
+    let mut missing = Vec::new();
+    for (service, image) in crate::plan::init::images(services) {
+        // As if the image were the service's: with its platform, and told at its place.
+        let as_service = Service {
+            image: Some(image.to_owned()),
+            ..service.clone()
+        };
+        if find(&store, project, &as_service)?.is_none() {
+            missing.push(as_service);
+        }
+    }
+    let pulls: Vec<(&Service, PullPolicy)> = missing
+        .iter()
+        .map(|service| (service, PullPolicy::Missing))
+        .collect();
+    let told: &dyn Progress = if options.quiet { &Silent } else { progress };
+    pull(ctx, project, &pulls, told)
+}
+
 fn present(image: &image::Image) -> ImageState {
     ImageState::Present {
         id: image.id.to_string(),

@@ -32,6 +32,9 @@ pub const VOLUME: &str = "com.docker.compose.volume";
 /// On a container made to take another's place: that one's name.
 pub const REPLACE: &str = "com.docker.compose.replace";
 
+/// On a container that runs for another one: which of its hooks it is.
+pub const HOOK: &str = "com.docker.compose.hook";
+
 /// What the version label says.
 pub const OUR_VERSION: &str = env!("CARGO_PKG_VERSION");
 

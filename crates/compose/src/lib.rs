@@ -5,8 +5,11 @@
 //! | [`spec`] | a service of the file → a container's specification (pure) |
 //! | [`observe`] | labels on the host → [`observe::Observed`] |
 //! | [`plan`] | project, specifications, observation → steps with causes (pure) |
+//! | [`provider`] | services that a program of the user's brings up |
+//! | `stored` | external configs and secrets → where the engine keeps them |
 //! | [`images`], [`build`] | services → images that are here |
 //! | [`execute`] | steps → deeds, in parallel; decides nothing |
+//! | [`watch`] | changed files of the host → files, commands and restarts in containers |
 //! | [`up`], [`oneoff`] | the whole way, for the commands |
 //! | [`swarm`] | projects as Swarm's stacks, services and tasks, and this host as its node |
 //!
@@ -15,6 +18,8 @@
 pub mod build;
 mod change;
 pub mod condition;
+#[cfg(test)]
+mod documented;
 pub mod execute;
 pub mod files;
 pub mod generation;
@@ -27,10 +32,13 @@ pub mod placement;
 pub mod plan;
 pub mod preflight;
 pub mod progress;
+pub mod provider;
 pub mod rollback;
 pub mod spec;
+mod stored;
 pub mod swarm;
 pub mod up;
+pub mod watch;
 
 /// An error and its causes in one line.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {

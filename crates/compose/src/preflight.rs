@@ -157,7 +157,6 @@ fn sources_missing(
             _ => format!("services.{name}"),
         }
     };
-    let written = |source: &str| spec.files.iter().any(|file| file.path == Path::new(source));
     let mut errors = Vec::new();
     for mount in &spec.spec.mounts {
         if let MountKind::Bind {
@@ -165,7 +164,6 @@ fn sources_missing(
             create_source: false,
             ..
         } = &mount.kind
-            && !written(source)
             && !Path::new(source).exists()
         {
             let text = format!("bind source path does not exist: {source}");

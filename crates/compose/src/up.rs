@@ -12,9 +12,10 @@ use crate::placement::Node;
 use crate::plan::Plan;
 use crate::plan::up::{self as planner, ImageState, Input, Options, Start};
 use crate::spec::{self, ServiceSpec, Surroundings};
-use crate::{build, files, labels, preflight, rollback};
+use crate::{build, files, labels, preflight, provider, rollback, stored};
 use compose_file::{Diagnostic, Project, Service};
 use engine::Context;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -37,6 +38,8 @@ pub enum Error {
     Roll(Box<rollback::Error>),
     #[error(transparent)]
     Generation(#[from] generation::Error),
+    #[error(transparent)]
+    Provider(#[from] provider::Error),
     #[error(transparent)]
     Wait(#[from] condition::Error),
     #[error("cannot lock project {project}")]
@@ -71,6 +74,7 @@ pub fn specs(
     services: &[&Service],
     options: &Options,
 ) -> Result<BTreeMap<String, ServiceSpec>, Error> {
+    let project = &*stored::resolve(ctx, project)?;
     let root = files::root(&ctx.layout);
     let around = Surroundings {
         files_root: &root,
@@ -78,7 +82,10 @@ pub fn specs(
     };
     let mut specs = BTreeMap::new();
     let mut errors = Vec::new();
-    for service in services {
+    let named = services.iter().filter_map(|s| project.service(&s.name));
+    // What a provider brings up is no container of ours.
+    let named = named.filter(|service| service.provider.is_none());
+    for service in named {
         let hash = compose_file::hash(project, service, &HostFiles);
         match spec::convert(project, service, hash, around) {
             Ok(mut spec) => {
@@ -204,6 +211,15 @@ pub fn up(
         ctx, project, &observed, &specs, &draft,
     ))?;
     let images = images::ensure(ctx, project, &services, request.images, build, run.progress)?;
+    images::of_init_containers(ctx, project, &services, request.images, run.progress)?;
+    let provided = provider::up(project, &services, run.progress)?;
+    let (project, specs) = match &provided {
+        Cow::Borrowed(project) => (*project, specs),
+        Cow::Owned(project) => {
+            let specs = self::specs(ctx, project, &services, &request.options)?;
+            (project, specs)
+        }
+    };
     let plan = make(ctx, project, &observed, &specs, &images, &request.options)?;
     tell(&plan);
     finish(run, project, request, plan)
@@ -281,16 +297,14 @@ pub fn sweep(ctx: &Context, project: &str) -> Result<(), Error> {
     }
     let mut used: BTreeSet<PathBuf> = BTreeSet::new();
     for container in observe::containers(ctx, project)? {
-        used.extend(
-            container
-                .spec
-                .mounts
-                .iter()
-                .filter_map(|mount| match &mount.kind {
-                    model::mount::MountKind::Bind { source, .. } => Some(PathBuf::from(source)),
-                    _ => None,
-                }),
-        );
+        let files = container.spec.files.iter();
+        used.extend(files.map(|file| PathBuf::from(&file.source)));
+        // Containers of earlier versions mount them as they are.
+        let mounts = container.spec.mounts.iter();
+        used.extend(mounts.filter_map(|mount| match &mount.kind {
+            model::mount::MountKind::Bind { source, .. } => Some(PathBuf::from(source)),
+            _ => None,
+        }));
     }
     files::sweep(&ctx.layout, project, &used);
     Ok(())

@@ -24,6 +24,7 @@ pub mod protocol;
 pub mod prune;
 pub mod sandbox;
 pub mod spec;
+pub mod stored;
 pub mod sweep;
 pub mod timestamp;
 pub mod trash;

@@ -16,6 +16,7 @@ mod role;
 
 use crate::context::Context;
 use crate::error::{Error, Result};
+use model::limits::Ulimit;
 use model::network::ExtraHost;
 use serde::{Deserialize, Serialize};
 use std::ffi::CString;
@@ -51,6 +52,9 @@ pub struct Sandbox {
     pub extra_hosts: Vec<ExtraHost>,
     pub mounts: Vec<SandboxMount>,
     pub shm_size: Option<u64>,
+    pub ulimits: Vec<Ulimit>,
+    /// All capabilities and devices, no seccomp filter (`build.privileged`, `--allow security.insecure`).
+    pub privileged: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

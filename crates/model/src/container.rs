@@ -7,7 +7,7 @@ use crate::device::{DeviceMapping, DeviceRequest};
 use crate::health::Healthcheck;
 use crate::limits::{Resources, Ulimit};
 use crate::log::LogConfig;
-use crate::mount::Mount;
+use crate::mount::{FileMount, Mount};
 use crate::network::{EndpointSettings, ExtraHost, NetworkMode};
 use crate::port::{ContainerPort, PortBinding};
 use crate::restart::RestartPolicy;
@@ -58,6 +58,9 @@ pub struct ContainerSpec {
     pub links: Vec<String>,
 
     pub mounts: Vec<Mount>,
+    /// Files handed over by content: configs and secrets.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FileMount>,
     /// `container[:ro|rw]`.
     pub volumes_from: Vec<String>,
     pub read_only: bool,

@@ -11,6 +11,8 @@
 //!   build/                      build cache records
 //!   compose/<project>/<hash>    contents of configs and secrets
 //!   generations/<project>/<n>/  what a project was: its model, images and contents
+//!   secrets/<name>/             a secret kept by name: record.json, data
+//!   configs/<name>/             the same of a config
 //!   static-addresses            empty file: some container asked for an address by number
 //!   trash/                      renamed here, deleted later
 //! /run/dockless/                run root: gone at reboot
@@ -195,6 +197,16 @@ impl Layout {
     /// The labels of this host as Swarm's node.
     pub fn node(&self) -> PathBuf {
         self.data.join("node.json")
+    }
+
+    /// Secrets kept by name.
+    pub fn secrets(&self) -> PathBuf {
+        self.data.join("secrets")
+    }
+
+    /// Configs kept by name.
+    pub fn configs(&self) -> PathBuf {
+        self.data.join("configs")
     }
 
     /// There once any container asked for an address by number: without it nobody looks for reserved ones.

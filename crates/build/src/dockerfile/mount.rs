@@ -53,7 +53,8 @@ pub struct SecretMount {
     pub env: Option<String>,
     pub file: bool,
     pub required: bool,
-    pub mode: u32,
+    /// `None`: what the secret was handed over with, else 0400.
+    pub mode: Option<u32>,
     pub uid: u32,
     pub gid: u32,
 }
@@ -255,7 +256,7 @@ fn secret(raw: Raw) -> Result<RunMount, String> {
         env: raw.env,
         file,
         required: raw.required,
-        mode: raw.mode.unwrap_or(0o400),
+        mode: raw.mode,
         uid: raw.uid,
         gid: raw.gid,
     };

@@ -238,11 +238,19 @@ impl Solver<'_> {
         }
         let file = MountSource::File {
             content,
-            uid: wanted.uid,
-            gid: wanted.gid,
-            mode: wanted.mode,
+            uid: given(wanted.uid, secret.uid),
+            gid: given(wanted.gid, secret.gid),
+            mode: wanted.mode.or(secret.mode).unwrap_or(0o400),
         };
         Ok(wanted.file.then_some(file))
+    }
+}
+
+/// What the mount says, else what the secret was handed over with.
+fn given(of_mount: u32, of_secret: Option<u32>) -> u32 {
+    match of_mount {
+        0 => of_secret.unwrap_or(0),
+        said => said,
     }
 }
 

@@ -103,6 +103,8 @@ impl Solver<'_> {
             extra_hosts: self.options.extra_hosts.clone(),
             mounts: mounted.mounts.clone(),
             shm_size: self.options.shm_size,
+            ulimits: self.options.ulimits.clone(),
+            privileged: self.options.privileged,
         })
     }
 }

@@ -197,6 +197,15 @@ impl Solver<'_> {
         })
     }
 
+    /// Whether a step is done anew whatever the cache has (`--no-cache`, `--no-cache-filter`).
+    fn is_anew(&self, step: &Step) -> bool {
+        let of = |stage: &String| {
+            let rest = step.name.strip_prefix('[');
+            rest.is_some_and(|rest| rest.split(' ').next() == Some(stage))
+        };
+        self.options.no_cache || self.options.no_cache_filter.iter().any(of)
+    }
+
     /// Takes the layer from the cache, or has it made in a new upper directory and commits that.
     pub(super) fn layer<S: Serialize>(
         &self,
@@ -212,7 +221,7 @@ impl Solver<'_> {
             inputs: wanted.inputs,
         };
         let key = parts.key();
-        if !self.options.no_cache
+        if !self.is_anew(wanted.step)
             && let Some(found) = cache::find(layout, &self.store, &key)?
         {
             self.progress.event(Event::Cached(wanted.step));

@@ -182,10 +182,8 @@ fn caches_survive_and_secrets_do_not() {
     let secret = "FROM busybox\nRUN --mount=type=secret,id=key,required --mount=type=secret,id=key,env=KEY \
                   wc -c < /run/secrets/key > /out; stat -c %a /run/secrets/key >> /out; echo $KEY | wc -c >> /out\n";
     let mut options = site.options(secret);
-    options.secrets.push(Secret {
-        id: "key".into(),
-        source: SecretSource::Value(b"12345".to_vec()),
-    });
+    let value = SecretSource::Value(b"12345".to_vec());
+    options.secrets.push(Secret::new("key", value));
     let (image, _) = site.build_with(options);
     assert_eq!(image.read("/out"), "5\n400\n6\n");
     assert!(image.path("/run/secrets").is_none());

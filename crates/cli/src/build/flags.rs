@@ -35,6 +35,12 @@ pub(super) struct BuildFlags {
     /// Do not use cache when building the image
     #[arg(long)]
     no_cache: bool,
+    /// Do not cache specified stages
+    #[arg(long, value_name = "stringArray", value_delimiter = ',')]
+    no_cache_filter: Vec<String>,
+    /// Ulimit options
+    #[arg(long, value_name = "ulimit")]
+    ulimit: Vec<String>,
     /// Set target platform for build
     #[arg(long, value_name = "string")]
     platform: Option<String>,
@@ -120,15 +126,11 @@ struct RefusedFlags {
     #[arg(long, value_name = "v", hide = true)]
     memory_swap: Option<String>,
     #[arg(long, value_name = "v", hide = true)]
-    no_cache_filter: Vec<String>,
-    #[arg(long, value_name = "v", hide = true)]
     security_opt: Vec<String>,
     #[arg(long, hide = true)]
     squash: bool,
     #[arg(long, value_name = "v", hide = true)]
     ssh: Vec<String>,
-    #[arg(long, value_name = "v", hide = true)]
-    ulimit: Vec<String>,
 }
 
 impl RefusedFlags {
@@ -150,11 +152,9 @@ impl RefusedFlags {
             (some(&self.cpuset_mems), "cpuset-mems"),
             (some(&self.memory), "memory"),
             (some(&self.memory_swap), "memory-swap"),
-            (any(&self.no_cache_filter), "no-cache-filter"),
             (any(&self.security_opt), "security-opt"),
             (self.squash, "squash"),
             (any(&self.ssh), "ssh"),
-            (any(&self.ulimit), "ulimit"),
         ]
         .into_iter()
         .find_map(|(given, name)| given.then_some(name))
@@ -205,6 +205,8 @@ impl BuildFlags {
         options.build_args = build_args(&self.build_arg);
         options.target = self.target.clone();
         options.no_cache = self.no_cache;
+        options.no_cache_filter = self.no_cache_filter.clone();
+        options.ulimits = parse_all("ulimit", &self.ulimit, str::parse)?;
         options.pull = self.pull;
         options.labels = key_value::map(&self.label);
         options.platform = self.platform.clone();

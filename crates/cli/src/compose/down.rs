@@ -79,7 +79,12 @@ pub(super) fn take_down(call: &Call<'_>, target: &Target, options: &Options) -> 
         output::line(&plan)?;
         return Ok(0);
     }
-    if plan.is_empty() {
+    let provided = target
+        .project
+        .iter()
+        .flat_map(|project| &project.services)
+        .any(|service| service.provider.is_some());
+    if plan.is_empty() && !provided {
         call.warn(&format!(
             "No resource found to remove for project {:?}.",
             target.name
@@ -95,6 +100,13 @@ pub(super) fn take_down(call: &Call<'_>, target: &Target, options: &Options) -> 
         interrupted: &interrupted,
     };
     execute::execute(run, &plan).map_err(steps_failure)?;
+    if let Some(project) = target
+        .project
+        .as_ref()
+        .filter(|_| options.services.is_empty())
+    {
+        compose::provider::down(project, &display).map_err(super::failed)?;
+    }
     compose::up::sweep(ctx, &target.name).map_err(up_failure)?;
     Changes::forget(ctx, &target.name, &options.services)?;
     Ok(0)

@@ -200,9 +200,14 @@ impl Within {
 impl Run for Stop {
     fn run(self, call: &Call<'_>) -> Outcome {
         let target = call.target(&self.service)?;
-        call.change(&target, &self.service, |all| {
+        let code = call.change(&target, &self.service, |all| {
             Ok(lifecycle::stop(all, self.timeout))
-        })
+        })?;
+        if let Some(project) = target.project.as_ref().filter(|_| !call.globals.dry_run) {
+            let display = super::display::Display::new(&call.globals, false);
+            compose::provider::stop(project, &self.service, &display).map_err(super::failed)?;
+        }
+        Ok(code)
     }
 }
 

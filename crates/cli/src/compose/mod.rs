@@ -30,6 +30,7 @@ mod up;
 mod verb;
 mod viz;
 mod wait;
+mod watch;
 
 pub(crate) use embedded::Origin;
 pub(crate) use logs::{ShowLogs, tail};
@@ -72,6 +73,7 @@ fn verbs() -> impl Iterator<Item = &'static Verb> {
         config::VERBS,
         scale::VERBS,
         history::VERBS,
+        watch::VERBS,
         VERBS,
     ]
     .into_iter()

@@ -89,6 +89,9 @@ pub(crate) struct Up {
     /// Maximum duration in seconds to wait for the project to be running|healthy
     #[arg(long, value_name = "int")]
     wait_timeout: Option<u64>,
+    /// Watch source code and rebuild/refresh containers when files are updated.
+    #[arg(short, long)]
+    watch: bool,
     /// Enable interactive shortcuts when running attached (the default on a terminal; also COMPOSE_MENU)
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     menu: Option<String>,
@@ -182,6 +185,11 @@ impl Up {
                 "--detach cannot be combined with --abort-on-container-exit, --abort-on-container-failure, --exit-code-from, --attach or --attach-dependencies",
             ));
         }
+        if self.watch && (self.detach || self.wait || self.no_start) {
+            return Err(usage(
+                "--watch cannot be combined with --detach, --wait or --no-start",
+            ));
+        }
         if self.wait && attached_only {
             return Err(usage(
                 "--wait cannot be combined with --abort-on-container-exit",
@@ -232,6 +240,10 @@ impl Up {
     /// Starts everything and stays with it.
     fn stay(&self, call: &Call<'_>, project: &Project, request: &Request) -> Outcome {
         let ctx = call.ctx()?;
+        let watching = self
+            .watch
+            .then(|| super::watch::Beside::new(call, project, request, self.make.quiet_build))
+            .transpose()?;
         let reader = events::Reader::from_now(ctx)?;
         let since = Timestamp::now();
         // From here on Ctrl-C stops the containers instead of us.
@@ -274,7 +286,18 @@ impl Up {
                 listener.hear_keys();
             }
             let (display, make) = (&display, &self.make);
-            listener.beside(move || bring_up(run, display, project, make, request));
+            let (over, watching) = (&over, &watching);
+            listener.beside(move || {
+                bring_up(run, display, project, make, request)?;
+                if let Some(watching) = watching {
+                    scope.spawn(move || {
+                        if let Err(failure) = watching.watch(over) {
+                            output::warn(failure.chain());
+                        }
+                    });
+                }
+                Ok(())
+            });
             let stay = Stay {
                 flags: self,
                 call,

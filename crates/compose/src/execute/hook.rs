@@ -12,7 +12,7 @@ use std::io;
 use sys::role::{Role, Session};
 
 /// Runs the hook and gives its exit status.
-pub(super) fn run(ctx: &Context, container: &str, hook: &Hook) -> io::Result<i32> {
+pub(crate) fn run(ctx: &Context, container: &str, hook: &Hook) -> io::Result<i32> {
     let variables = crate::spec::environment(&hook.environment);
     let role = Role {
         argv: argv(&ctx.layout, container, hook)?,

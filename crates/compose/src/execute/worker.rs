@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub(super) struct Worker<'a> {
-    run: Run<'a>,
+    pub(super) run: Run<'a>,
     images: Mutex<BTreeMap<String, Arc<BaseImage>>>,
     replacing: BTreeSet<String>,
     /// Temporary names and those that follow.
@@ -100,6 +100,7 @@ impl<'a> Worker<'a> {
                 let first = containers.first().map_or("", String::as_str);
                 (container(first), "Waiting", print::met(*condition))
             }
+            Action::RunInitContainer(new) => (container(&new.name), "Running", "Exited"),
             Action::RunHook {
                 container: name, ..
             } => (container(name), "Running hook", "Hook finished"),
@@ -178,6 +179,7 @@ impl<'a> Worker<'a> {
                 condition,
                 required,
             } => self.wait(containers, *condition, *required),
+            Action::RunInitContainer(new) => self.run_init(new),
             Action::RunHook { container, hook } => self.run_hook(container, hook),
             Action::Shift(shift) => super::shift::carry_out(self.run, shift),
             Action::Change(change) => super::change::carry_out(self.run, change),
@@ -187,7 +189,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn with(
+    pub(super) fn with(
         &self,
         name: &str,
         verb: &'static str,
@@ -199,7 +201,7 @@ impl<'a> Worker<'a> {
     }
 
     /// As [`Worker::with`], for what is done already when the container is gone.
-    fn if_there(
+    pub(super) fn if_there(
         &self,
         name: &str,
         verb: &'static str,
@@ -230,7 +232,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn create(&self, new: &NewContainer) -> Result<(), Cause> {
+    pub(super) fn create(&self, new: &NewContainer) -> Result<(), Cause> {
         let image = self.image(new)?;
         for file in &new.files {
             files::write(file).map_err(|source| Cause::Files {

@@ -6,6 +6,7 @@
 
 pub mod down;
 pub mod hooks;
+pub(crate) mod init;
 pub mod lifecycle;
 pub mod live;
 pub mod print;
@@ -125,6 +126,8 @@ pub enum Action {
     Shift(Shift),
     /// Without a new container.
     Change(LiveChange),
+    /// A step of `pre_start`: made, run to its end, and removed when that was good.
+    RunInitContainer(Box<NewContainer>),
     /// A command of `post_start` or `pre_stop`, in the container.
     RunHook {
         container: String,
@@ -198,7 +201,7 @@ impl Action {
         match self {
             Self::CreateNetwork { spec } => &spec.name,
             Self::CreateVolume { spec } => spec.name.as_deref().unwrap_or_default(),
-            Self::CreateContainer(new) => &new.final_name,
+            Self::CreateContainer(new) | Self::RunInitContainer(new) => &new.final_name,
             Self::RenameContainer { to, .. } => to,
             Self::RemoveNetwork { name }
             | Self::RemoveVolume { name }
@@ -235,6 +238,7 @@ impl Action {
             Self::UnpauseContainer { .. } => "UnpauseContainer",
             Self::Await { .. } => "WaitForDependency",
             Self::RemoveImage { .. } => "RemoveImage",
+            Self::RunInitContainer(_) => "RunInitContainer",
             Self::RunHook { .. } => "RunHook",
             Self::Shift(shift) => shift.operation(),
             Self::Change(change) => change.operation(),

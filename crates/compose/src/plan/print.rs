@@ -85,6 +85,9 @@ fn step(step: &Step) -> Value {
         Action::CreateVolume { spec } => json!({"volume": spec.name}),
         Action::RemoveVolume { name } => json!({"volume": name}),
         Action::CreateContainer(new) => json!({"container": new.name, "image": new.spec.image}),
+        Action::RunInitContainer(new) => {
+            json!({"container": new.name, "image": new.spec.image, "command": new.spec.command})
+        }
         Action::RenameContainer { from, to } => json!({"container": from, "to": to}),
         Action::StartContainer { name, .. }
         | Action::StopContainer { name, .. }

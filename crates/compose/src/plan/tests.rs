@@ -4,7 +4,7 @@ mod rolling;
 
 use super::lifecycle;
 use super::up::{ImageState, Input, Options, Recreate, Start, plan};
-use super::{Plan, down};
+use super::{Plan, Step, down};
 use crate::labels;
 use crate::names::Separator;
 use crate::observe::{Container, Observed, Resource, Status};
@@ -850,4 +850,48 @@ fn hooks_run_after_the_start_and_before_the_stop() {
         stop.needs.contains(&hook.id) && !hook.needs.contains(&stop.id),
         "{plan}"
     );
+}
+
+#[test]
+fn steps_before_a_start_run_once_for_a_service_and_wait_for_what_it_needs() {
+    use compose_file::project::{Hook, InitHook};
+    let hook = |word: &str, per_replica| InitHook {
+        hook: Hook {
+            command: vec![word.into()],
+            ..Hook::default()
+        },
+        image: None,
+        per_replica,
+    };
+    let mut web = needs(service("web"), "db", Condition::Started);
+    web.scale = Some(2);
+    web.pre_start = vec![hook("once", false), hook("each", true)];
+    let world = World::new(vec![web, service("db")]);
+    let plan = world.plan();
+    let steps = |operation: &str, about: &str| -> Vec<usize> {
+        let fits = |s: &&Step| s.action.operation() == operation && s.resource.starts_with(about);
+        plan.steps.iter().filter(fits).map(|s| s.id).collect()
+    };
+    let init = steps("RunInitContainer", "service:web");
+    let starts = steps("StartContainer", "service:web");
+    let db = steps("StartContainer", "service:db");
+    assert_eq!((init.len(), starts.len()), (3, 2), "{plan}");
+    let once = &plan.steps[init[0] - 1];
+    assert_eq!(once.action.object(), "shop-web-1-pre_start-0");
+    assert!(once.needs.contains(&db[0]), "{plan}");
+    for (start, each) in starts.iter().zip(&init[1..]) {
+        let needs = &plan.steps[start - 1].needs;
+        assert!(needs.contains(&init[0]) && needs.contains(each), "{plan}");
+    }
+    // One that is up has been prepared.
+    let mut grown = world.carried_out();
+    grown.service("web").scale = Some(3);
+    let plan = grown.plan();
+    let added: Vec<&str> = plan
+        .steps
+        .iter()
+        .filter(|s| s.action.operation() == "RunInitContainer")
+        .map(|s| s.action.object())
+        .collect();
+    assert_eq!(added, ["shop-web-3-pre_start-1"]);
 }

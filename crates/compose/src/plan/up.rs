@@ -98,6 +98,7 @@ pub fn plan(input: Input<'_>) -> Plan {
     }
     planner.orphans();
     planner.free_ports_first();
+    super::init::insert(&mut planner.plan, input);
     super::hooks::insert(&mut planner.plan, input.project);
     planner.finished()
 }

@@ -31,9 +31,8 @@ type Keys = Vec<(String, &'static str)>;
 
 fn service_keys(service: &Service) -> Keys {
     const WINDOWS: &str = "only Windows containers know it";
-    const HOOKS: &str = "containers that run before a service are not made yet; use depends_on with service_completed_successfully";
     const RECURSIVE: &str = "mounts below the source keep their own read-only state";
-    let said: [(bool, &str, &'static str); 8] = [
+    let said: [(bool, &str, &'static str); 4] = [
         (service.cpu_count.is_some(), "cpu_count", WINDOWS),
         (service.cpu_percent.is_some(), "cpu_percent", WINDOWS),
         (
@@ -42,26 +41,10 @@ fn service_keys(service: &Service) -> Keys {
             WINDOWS,
         ),
         (
-            service.credential_spec.is_some(),
-            "credential_spec",
-            WINDOWS,
-        ),
-        (
-            !service.models.is_empty(),
-            "models",
-            "there is no model runner here",
-        ),
-        (
-            service.use_api_socket,
-            "use_api_socket",
-            "there is no API socket to hand over",
-        ),
-        (
             service.pull_refresh_after.is_some(),
             "pull_refresh_after",
             "use pull_policy: every_<duration>",
         ),
-        (!service.pre_start.is_empty(), "pre_start", HOOKS),
     ];
     let mut keys: Keys = said
         .iter()

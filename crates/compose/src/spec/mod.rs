@@ -6,6 +6,7 @@
 mod ignored;
 mod mounts;
 mod network;
+mod refused;
 
 pub use ignored::warnings;
 pub use mounts::{Content, Material};
@@ -61,20 +62,7 @@ pub fn convert(
                 .with_hint("leave `logging` out: logs are kept and rotated anyway"),
         ),
     }
-    if let Some(provider) = &service.provider {
-        let path = format!("services.{}.provider", service.name);
-        errors.push(
-            project
-                .error_at(
-                    &path,
-                    format!(
-                        "provider services are not supported (type {:?})",
-                        provider.kind
-                    ),
-                )
-                .with_hint("start it by hand and point the other services to it"),
-        );
-    }
+    errors.extend(refused::keys(project, service));
     if !errors.is_empty() {
         return Err(errors);
     }

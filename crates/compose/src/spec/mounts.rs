@@ -1,14 +1,14 @@
 //! What a service mounts: volumes by their real names, tmpfs, other services' volumes, configs and secrets.
 //!
-//! A config or secret that is a plain file is bind-mounted as it is; one with a mode, an owner or its content elsewhere
-//! (environment, the Compose file) is written below the data root under a name made from its content, so that
-//! a change makes another file and an unchanged one is found again. Source: Compose Specification `08-configs.md`.
+//! A config or secret that is a plain file is bind-mounted as it is. One with a mode, an owner or its content elsewhere (environment,
+//! the Compose file, the engine's own store) is written below the data root, under a name made from its content so that an unchanged
+//! one is found again, and every run of a container gets a copy of it in memory. Source: Compose Specification `08-configs.md`.
 
 use super::{Surroundings, donor};
 use compose_file::project::{FileObject, FileReference, FileSource, VolumesFromSource};
 use compose_file::{Diagnostic, Project, Service};
 use model::container::ContainerSpec;
-use model::mount::{Mount, MountKind};
+use model::mount::{FileMount, Mount, MountKind};
 use sha2::{Digest, Sha256};
 use std::path::PathBuf;
 
@@ -18,9 +18,6 @@ pub struct Material {
     /// Where it is to lie.
     pub path: PathBuf,
     pub content: Content,
-    pub mode: u32,
-    pub uid: u32,
-    pub gid: u32,
 }
 
 /// Where the content of a file comes from.
@@ -75,9 +72,10 @@ pub(super) fn fill(
                 continue;
             };
             match file(project, around, reference, object) {
-                Ok((mount, material)) => {
-                    spec.mounts.push(mount);
-                    files.extend(material);
+                Ok(Handed::AsItIs(mount)) => spec.mounts.push(mount),
+                Ok(Handed::Copied(mount, material)) => {
+                    spec.files.push(mount);
+                    files.push(material);
                 }
                 Err(wrong) => {
                     let path = format!("services.{}.{kind}[{index}]", service.name);
@@ -115,7 +113,8 @@ fn volume_mount(project: &Project, volume: &compose_file::project::ServiceVolume
 
 /// Why a config or secret cannot be handed over.
 enum Wrong {
-    External,
+    /// There is none of this name in the engine's store.
+    External(String),
     Unset(String),
     Owner(&'static str, String),
 }
@@ -130,16 +129,17 @@ impl Wrong {
     ) -> Diagnostic {
         let source = &reference.source;
         match self {
-            Self::External => project
+            Self::External(name) => project
                 .error_at(
                     path,
                     format!(
-                        "unsupported external {} {source}",
+                        "external {} {source} not found: there is none of the name {name:?}",
                         kind.trim_end_matches('s')
                     ),
                 )
                 .with_hint(format!(
-                    "give {kind}.{source} a `file:`, `environment:` or `content:` of its own"
+                    "make it with `docker {} create {name} FILE`, or give {kind}.{source} a `file:`, `environment:` or `content:`",
+                    kind.trim_end_matches('s')
                 )),
             Self::Unset(variable) => project
                 .error_at(
@@ -159,17 +159,25 @@ impl Wrong {
     }
 }
 
+/// How a config or secret reaches the container.
+enum Handed {
+    /// The host's own file: what is written to it is seen.
+    AsItIs(Mount),
+    Copied(FileMount, Material),
+}
+
 fn file(
     project: &Project,
     around: Surroundings<'_>,
     reference: &FileReference,
     object: &FileObject,
-) -> Result<(Mount, Option<Material>), Wrong> {
+) -> Result<Handed, Wrong> {
     let owned = reference.uid.is_some() || reference.gid.is_some() || reference.mode.is_some();
     let content = match &object.source {
-        FileSource::External => return Err(Wrong::External),
+        FileSource::External => return Err(Wrong::External(object.name.clone())),
         FileSource::File(path) if !owned => {
-            return Ok((bind(path.display().to_string(), &reference.target), None));
+            let mount = bind(path.display().to_string(), &reference.target);
+            return Ok(Handed::AsItIs(mount));
         }
         FileSource::File(path) => Content::File(path.clone()),
         FileSource::Content(text) => Content::Bytes(text.clone().into_bytes()),
@@ -186,35 +194,32 @@ fn file(
             .parse::<u32>()
             .map_err(|_| Wrong::Owner(key, text.clone())),
     };
-    let (uid, gid) = (
-        number("uid", &reference.uid)?,
-        number("gid", &reference.gid)?,
-    );
-    let mode = reference.mode.unwrap_or(0o444) & 0o7777;
     let path = around
         .files_root
         .join(&project.name)
-        .join(file_name(&content, uid, gid, mode));
-    let mount = bind(path.display().to_string(), &reference.target);
-    Ok((
-        mount,
-        Some(Material {
-            path,
-            content,
-            mode,
-            uid,
-            gid,
-        }),
-    ))
+        .join(file_name(&content));
+    let mount = FileMount {
+        source: path.display().to_string(),
+        target: reference.target.clone(),
+        uid: number("uid", &reference.uid)?,
+        gid: number("gid", &reference.gid)?,
+        mode: reference.mode.unwrap_or(0o444) & 0o7777,
+    };
+    Ok(Handed::Copied(mount, Material { path, content }))
 }
 
-fn file_name(content: &Content, uid: u32, gid: u32, mode: u32) -> String {
+fn file_name(content: &Content) -> String {
     let mut hash = Sha256::new();
     match content {
-        Content::Bytes(bytes) => hash.update(bytes),
-        Content::File(path) => hash.update(path.as_os_str().as_encoded_bytes()),
+        Content::Bytes(bytes) => {
+            hash.update(b"content\0");
+            hash.update(bytes);
+        }
+        Content::File(path) => {
+            hash.update(b"file\0");
+            hash.update(path.as_os_str().as_encoded_bytes());
+        }
     }
-    hash.update(format!("\0{uid}:{gid}:{mode:o}"));
     crate::change::hex(&hash.finalize())
 }
 

@@ -203,9 +203,11 @@ fn a_secret_from_a_file_is_mounted_as_it_is_and_one_with_a_mode_is_written() {
         ..reference()
     };
     let owned = converted(&with_secret(FileSource::File("/srv/token".into()), owned)).unwrap();
-    assert_eq!((owned.files[0].mode, owned.files[0].uid), (0o440, 33));
+    let handed = &owned.spec.files[0];
+    assert_eq!((handed.mode, handed.uid, handed.gid), (0o440, 33, 0));
+    assert_eq!(handed.source, owned.files[0].path.display().to_string());
     assert!(owned.files[0].path.starts_with("/data/compose/shop"));
-    assert!(plain.spec.mounts[0].read_only && owned.spec.mounts[0].read_only);
+    assert!(plain.spec.mounts[0].read_only && owned.spec.mounts.is_empty());
 }
 
 #[test]
@@ -229,7 +231,10 @@ fn what_cannot_be_handed_over_says_so_at_its_place() {
         said(unset, reference())
             .contains("environment variable \"TOKEN\" required by secrets \"token\" is not set")
     );
-    assert!(said(FileSource::External, reference()).contains("unsupported external secret token"));
+    assert!(
+        said(FileSource::External, reference())
+            .contains("external secret token not found: there is none of the name \"shop_token\"")
+    );
     let named = FileReference {
         uid: Some("www".into()),
         ..reference()

@@ -106,6 +106,7 @@ pub fn start(
     make_bind_sources(container)?;
     let built = spec::build(container, &facts)?;
     let trees = trees::make(container, &facts)?;
+    super::contents::place(ctx, container)?;
     let files = Files::make(ctx, container)?;
     let mut hooked = hooks::prepare(ctx, container, &built)?;
     let cgroup = NewCgroup::make(ctx, container, &built, host)?;
@@ -297,6 +298,7 @@ pub(super) fn facts(
     }
     Ok(Facts {
         hostname_file: dir.join(files::HOSTNAME),
+        contents: dir.join(super::contents::DIRECTORY),
         hosts_file: shared.join(files::HOSTS),
         resolv_file: shared.join(files::RESOLV_CONF),
         volumes,

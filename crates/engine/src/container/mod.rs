@@ -3,6 +3,7 @@
 pub mod attach;
 pub mod birth;
 pub mod commit;
+mod contents;
 pub mod create;
 pub mod diff;
 pub mod exec;

@@ -6,11 +6,13 @@
 //! Source: Docker CLI reference (`docker cp`) for what lands where.
 
 mod pack;
+mod sync;
 #[cfg(test)]
 mod tests;
 mod unpack;
 
 pub use pack::pack;
+pub use sync::sync;
 pub use unpack::{Owner, unpack};
 
 use crate::container::record::ContainerRecord;

@@ -153,6 +153,8 @@ fn record(sandbox: &Sandbox, scratch: &Scratch, id: model::Id) -> Result<Contain
     let mounts = mounts.collect::<Result<Vec<_>>>()?;
     let spec = ContainerSpec {
         shm_size: sandbox.shm_size,
+        ulimits: sandbox.ulimits.clone(),
+        privileged: sandbox.privileged,
         ..ContainerSpec::default()
     };
     Ok(ContainerRecord {

@@ -41,6 +41,8 @@ pub enum Source {
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
     pub hostname_file: PathBuf,
+    /// Where the container's files that are handed over by content lie, each by its number.
+    pub contents: PathBuf,
     pub hosts_file: PathBuf,
     pub resolv_file: PathBuf,
     /// Volume name → directory.

@@ -34,6 +34,15 @@ pub(super) fn list(
     for mount in &record.mounts {
         own.push((mount.mount.target.clone().into(), one(mount, facts, idmap)?));
     }
+    for (number, file) in record.spec.files.iter().enumerate() {
+        // Given to their owner already, as the kernel's ids count.
+        let options = ["bind", "rprivate", "ro", "nosuid", "nodev", "noexec"];
+        let source = facts.contents.join(number.to_string());
+        own.push((
+            file.target.clone().into(),
+            bind(&source, &file.target, &options)?,
+        ));
+    }
     let edits = facts.edits.mounts.iter();
     own.extend(edits.map(|mount| (mount.destination().clone(), mount.clone())));
     own.sort_by_key(|(target, _)| target.components().count());

@@ -72,6 +72,7 @@ fn an_unknown_capability_is_refused_by_name() {
 pub(crate) fn facts() -> Facts {
     Facts {
         hostname_file: "/data/hostname".into(),
+        contents: "/run/files".into(),
         hosts_file: "/data/hosts".into(),
         resolv_file: "/data/resolv.conf".into(),
         volumes: HashMap::from([("db".to_owned(), PathBuf::from("/volumes/db/_data"))]),

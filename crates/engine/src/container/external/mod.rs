@@ -40,6 +40,7 @@ pub(super) fn start(
     let external = External::new(ctx, container, runtime);
     let mut facts = birth::facts(ctx, container, streams)?;
     birth::make_bind_sources(container)?;
+    super::contents::place(ctx, container)?;
     let network = Network::make(ctx, container, &mut facts)?;
     super::files::write(
         ctx,

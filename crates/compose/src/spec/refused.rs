@@ -1,0 +1,34 @@
+//! Keys that a service would not work without and that cannot be honoured here: refused before anything is made, where a warning
+//! would let a container start that misses what it was promised.
+
+use compose_file::{Diagnostic, Project, Service};
+
+pub(super) fn keys(project: &Project, service: &Service) -> Vec<Diagnostic> {
+    let mut errors = Vec::new();
+    let mut refuse = |key: &str, text: &str, hint: &str| {
+        let path = format!("services.{}.{key}", service.name);
+        errors.push(project.error_at(&path, text).with_hint(hint));
+    };
+    if service.credential_spec.is_some() {
+        refuse(
+            "credential_spec",
+            "credential specifications are for Windows containers only",
+            "take the key out; hand credentials over as secrets",
+        );
+    }
+    if service.use_api_socket {
+        refuse(
+            "use_api_socket",
+            "there is no API socket here that could be handed over",
+            "take the key out, or run this service where a Docker daemon is",
+        );
+    }
+    if !service.models.is_empty() {
+        refuse(
+            "models",
+            "there is no model runner here that could serve them",
+            "run a model server as a service of its own, and give its address by `environment`",
+        );
+    }
+    errors
+}
