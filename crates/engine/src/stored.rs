@@ -262,9 +262,9 @@ mod tests {
             assert!(made.is_err(), "{name:?}");
             assert!(load(&ctx, Kind::Config, name).unwrap().is_none());
         }
-        assert!(create(&ctx, Kind::Config, "a", BTreeMap::new(), b"", false).is_err());
+        assert!(create(&ctx, Kind::Config, "app", BTreeMap::new(), b"", false).is_err());
         let large = vec![0; (500 << 10) + 1];
-        assert!(create(&ctx, Kind::Secret, "a", BTreeMap::new(), &large, false).is_err());
-        create(&ctx, Kind::Config, "a", BTreeMap::new(), &large, false).unwrap();
+        assert!(create(&ctx, Kind::Secret, "app", BTreeMap::new(), &large, false).is_err());
+        create(&ctx, Kind::Config, "app", BTreeMap::new(), &large, false).unwrap();
     }
 }
