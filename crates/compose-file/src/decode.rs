@@ -140,6 +140,13 @@ impl Decoder<'_> {
         self.diagnostics.push(error.with_hint(hint));
     }
 
+    fn warn_with_hint(&mut self, at: &Cursor<'_>, message: String, hint: &str) {
+        let warning = self
+            .sources
+            .diagnostic(Severity::Warning, at.node.place, &at.path, message);
+        self.diagnostics.push(warning.with_hint(hint));
+    }
+
     /// The entries of a mapping under a key, null values included.
     fn entries<'n>(&self, at: &Cursor<'n>, key: &str) -> Vec<(&'n str, Cursor<'n>)> {
         let Some(child) = at.child(key) else {

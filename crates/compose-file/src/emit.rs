@@ -7,6 +7,7 @@ mod deploy;
 mod mounts;
 mod resource;
 mod service;
+mod yaml;
 
 use crate::project::{Extensions, Project, Service};
 use serde_json::{Map, Value};
@@ -16,8 +17,6 @@ use std::time::Duration;
 /// Why a project could not be printed.
 #[derive(Debug, thiserror::Error)]
 pub enum EmitError {
-    #[error("cannot print the project as YAML: {0}")]
-    Yaml(String),
     #[error("cannot print the project as JSON")]
     Json(#[source] serde_json::Error),
 }
@@ -34,10 +33,7 @@ pub fn to_json(project: &Project) -> Result<String, EmitError> {
 
 /// Any tree as YAML (for [`crate::load_tree`]).
 pub fn yaml(value: &Value) -> Result<String, EmitError> {
-    let options =
-        serde_saphyr::ser_options! { compact_list_indent: false, folded_wrap_chars: usize::MAX };
-    serde_saphyr::to_string_with_options(value, options)
-        .map_err(|error| EmitError::Yaml(error.to_string()))
+    Ok(yaml::document(value))
 }
 
 /// The canonical form as data. Active services are sorted by name, as docker compose prints them.
@@ -45,7 +41,7 @@ pub fn to_value(project: &Project) -> Value {
     let mut object = Object::new();
     object.set("name", project.name.as_str());
     let mut services: Vec<&Service> = project.services.iter().collect();
-    services.sort_by(|a, b| a.name.cmp(&b.name));
+    services.sort_by(|a, b| yaml::natural(&a.name, &b.name));
     let services = services.iter().map(|service| {
         (
             service.name.clone(),
@@ -66,7 +62,19 @@ pub fn to_value(project: &Project) -> Value {
 
 /// One service; `with_files` keeps `env_file` and `label_file`, whose contents are not read yet.
 pub(crate) fn service_value(service: &Service, with_files: bool) -> Value {
-    service::value(service, with_files).sorted()
+    service::value(service, with_files).in_order(&service::ORDER)
+}
+
+/// Every mapping in the order of its keys.
+pub(crate) fn by_name(value: Value) -> Value {
+    match value {
+        Value::Array(list) => list.into_iter().map(by_name).collect(),
+        Value::Object(map) => {
+            let entries = map.into_iter().map(|(key, value)| (key, by_name(value)));
+            Object(entries.collect()).in_order(&[])
+        }
+        other => other,
+    }
 }
 
 /// `$` in values doubled, so that the text is read again as it is.
@@ -128,20 +136,26 @@ impl Object {
     }
 
     fn table(&mut self, key: &str, table: &BTreeMap<String, String>) {
-        if !table.is_empty() {
-            let entries = table
-                .iter()
-                .map(|(name, value)| (name.clone(), value.as_str().into()));
-            self.set(key, entries.collect::<Map<_, _>>());
+        let entries = table
+            .iter()
+            .map(|(name, value)| (name.clone(), value.as_str().into()));
+        self.entries(key, entries);
+    }
+
+    /// A mapping whose keys are the user's.
+    fn entries(&mut self, key: &str, entries: impl Iterator<Item = (String, Value)>) {
+        let map = Object(entries.collect());
+        if !map.0.is_empty() {
+            self.set(key, map.in_order(&[]));
         }
     }
 
     fn pairs(&mut self, key: &str, pairs: &BTreeMap<String, Option<String>>) {
-        if !pairs.is_empty() {
-            let value = |value: &Option<String>| value.as_deref().map_or(Value::Null, Value::from);
-            let entries = pairs.iter().map(|(name, text)| (name.clone(), value(text)));
-            self.set(key, entries.collect::<Map<_, _>>());
-        }
+        let value = |value: &Option<String>| value.as_deref().map_or(Value::Null, Value::from);
+        self.entries(
+            key,
+            pairs.iter().map(|(name, text)| (name.clone(), value(text))),
+        );
     }
 
     /// Bytes, as a decimal text.
@@ -165,20 +179,18 @@ impl Object {
         entries: &BTreeMap<String, T>,
         show: impl Fn(&T) -> Object,
     ) {
-        if !entries.is_empty() {
-            let entries = entries
-                .iter()
-                .map(|(name, value)| (name.clone(), show(value).into_value()));
-            self.set(key, entries.collect::<Map<_, _>>());
-        }
+        let shown = entries
+            .iter()
+            .map(|(name, value)| (name.clone(), show(value).into_value()));
+        self.entries(key, shown);
     }
 
     fn extensions(&mut self, extensions: &Extensions) {
-        self.0.extend(
-            extensions
-                .iter()
-                .map(|(key, value)| (key.clone(), value.clone())),
-        );
+        let mut sorted: Vec<_> = extensions.iter().collect();
+        sorted.sort_by(|(a, _), (b, _)| yaml::natural(a, b));
+        let entries = sorted.into_iter();
+        self.0
+            .extend(entries.map(|(key, value)| (key.clone(), by_name(value.clone()))));
     }
 
     /// Null when there is nothing to say.
@@ -190,9 +202,17 @@ impl Object {
         }
     }
 
-    fn sorted(self) -> Value {
-        let sorted: BTreeMap<String, Value> = self.0.into_iter().collect();
-        Value::Object(sorted.into_iter().collect())
+    /// Keys in the order of a list, then the others by name.
+    fn in_order(self, order: &[&str]) -> Value {
+        let rank = |key: &str| {
+            order
+                .iter()
+                .position(|known| *known == key)
+                .unwrap_or(order.len())
+        };
+        let mut entries: Vec<(String, Value)> = self.0.into_iter().collect();
+        entries.sort_by(|(a, _), (b, _)| rank(a).cmp(&rank(b)).then_with(|| yaml::natural(a, b)));
+        Value::Object(entries.into_iter().collect())
     }
 }
 

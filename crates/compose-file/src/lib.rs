@@ -42,4 +42,5 @@ pub use hash::{fixed_hash, hash};
 pub use load::{load, load_tree, variables};
 pub use options::{LoadError, Loaded, Options};
 pub use project::{Project, Service};
+pub use resolve::assigned_in;
 pub use template::Variable;

@@ -3,6 +3,7 @@
 use crate::assemble::{Loader, Scope};
 use crate::decode;
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::emit;
 use crate::environment::{self, Environment};
 use crate::files::Files;
 use crate::lookup;
@@ -41,7 +42,7 @@ pub fn load_tree(
             if let Some(map) = tree.as_object_mut() {
                 map.insert("name".into(), ready.name.into());
             }
-            Ok((tree, loader.diagnostics))
+            Ok((emit::by_name(tree), loader.diagnostics))
         }
         Err(Stop) => Err(LoadError {
             diagnostics: loader.diagnostics,

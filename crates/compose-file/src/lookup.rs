@@ -182,9 +182,13 @@ pub(crate) fn project_name(
             .map(String::as_str)
             .filter(|n| !n.is_empty())
     });
-    let given = given.or(from_files.filter(|name| !name.is_empty()));
     if let Some(name) = given {
         return check_name(name);
+    }
+    // What a file says is made a name, as a directory's is.
+    let named = from_files.map(normalize_name);
+    if let Some(name) = named.filter(|name| !name.is_empty()) {
+        return Ok(name);
     }
     for dir in [project_dir, options.current_dir.as_path()] {
         let base = dir

@@ -17,6 +17,7 @@ pub(crate) fn normalise(project: &mut Project) {
     let working_dir = project.working_dir.to_string_lossy().into_owned();
     for service in &mut project.services {
         default_build(service, &working_dir);
+        bare_arguments(service, &project.environment);
         default_network(service);
         implied_dependencies(service);
         for hook in &mut service.pre_start {
@@ -48,6 +49,17 @@ fn default_build(service: &mut Service, working_dir: &str) {
     if build.dockerfile.is_none() && build.dockerfile_inline.is_none() {
         build.dockerfile = Some("Dockerfile".to_owned());
     }
+}
+
+/// A build argument without a value takes the environment's; without one there the Dockerfile's default stays.
+fn bare_arguments(service: &mut Service, environment: &BTreeMap<String, String>) {
+    let Some(build) = &mut service.build else {
+        return;
+    };
+    for (name, value) in &mut build.args {
+        *value = value.take().or_else(|| environment.get(name).cloned());
+    }
+    build.args.retain(|_, value| value.is_some());
 }
 
 fn default_network(service: &mut Service) {

@@ -23,6 +23,7 @@ pub use service::{
 };
 
 use crate::diagnostic::{Diagnostic, Place, Severity, Sources};
+use model::mount::MountKind;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -126,6 +127,42 @@ impl Project {
         self.places
             .sources
             .diagnostic(severity, place, path, message)
+    }
+
+    /// The line that gave the key at `path` its value; `None`: no file did.
+    pub fn written_at(&self, path: &str) -> Option<Diagnostic> {
+        let place = *self.places.by_path.get(path)?;
+        let found = self.places.sources.diagnostic(
+            Severity::Warning,
+            place,
+            path,
+            "has its value from this line",
+        );
+        Some(found)
+    }
+
+    /// Takes out the networks, volumes, configs, secrets and models that no active service uses.
+    pub fn drop_unused(&mut self) {
+        let services = &self.services;
+        let uses = |used: &dyn Fn(&Service) -> bool| services.iter().any(used);
+        self.networks
+            .retain(|key, _| uses(&|s| s.networks.iter().any(|endpoint| endpoint.network == *key)));
+        self.volumes.retain(|key, _| {
+            let named = |kind: &MountKind| matches!(kind, MountKind::Volume { name: Some(name), .. } if name == key);
+            uses(&|s| s.volumes.iter().any(|volume| named(&volume.mount.kind)))
+        });
+        self.configs
+            .retain(|key, _| uses(&|s| s.configs.iter().any(|file| file.source == *key)));
+        self.secrets.retain(|key, _| {
+            let built = |s: &Service| {
+                s.build
+                    .as_ref()
+                    .is_some_and(|b| b.secrets.iter().any(|f| f.source == *key))
+            };
+            uses(&|s| s.secrets.iter().any(|file| file.source == *key) || built(s))
+        });
+        self.models
+            .retain(|key, _| uses(&|s| s.models.contains_key(key)));
     }
 
     /// The services in dependency order: each after those it depends on. The project has no cycle.

@@ -40,6 +40,31 @@ pub(crate) fn environment(
     diagnostics
 }
 
+/// Which of the project's env files gives `name` its value: `path:line`. The last one that names it wins.
+pub fn assigned_in(project: &Project, name: &str, files: &dyn Files) -> Option<String> {
+    project.env_files.iter().rev().find_map(|path| {
+        let text = read_text(path, files, "env file").ok()?;
+        let lookup = |name: &str| project.environment.get(name).cloned();
+        let parsed = env_file::parse(&text, &lookup).ok()?;
+        parsed.assignments.iter().find(|(key, _)| key == name)?;
+        let assigns = |line: &str| {
+            let line = line.trim_start();
+            let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
+            let rest = line.strip_prefix(name).map(str::trim_start);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['=', ':']))
+        };
+        let line = text
+            .lines()
+            .collect::<Vec<_>>()
+            .iter()
+            .rposition(|line| assigns(line));
+        Some(match line {
+            Some(line) => format!("{}:{}", path.display(), line + 1),
+            None => path.display().to_string(),
+        })
+    })
+}
+
 fn service_environment(
     project: &Project,
     service: &mut Service,
@@ -53,7 +78,17 @@ fn service_environment(
             continue;
         }
         let path = format!("services.{}.env_file[{number}]", service.name);
-        match read_env_file(project, env_file, files) {
+        let known = |name: &str| {
+            let here = || {
+                service
+                    .environment
+                    .get(name)
+                    .or_else(|| variables.get(name))
+            };
+            let outer = project.environment.get(name);
+            outer.cloned().or_else(|| here().cloned().flatten())
+        };
+        match read_env_file(project, env_file, files, &known) {
             Ok((read, mut warnings)) => {
                 explain_unset(&read, &env_file.path, earlier);
                 variables.extend(read);
@@ -88,17 +123,18 @@ fn explain_unset(read: &Variables, path: &Path, earlier: &mut [Diagnostic]) {
     }
 }
 
-/// Each file by itself: it sees the project's environment and its own earlier keys, not other env files.
+/// A file sees the project's environment, then the service's, then the files before it, then its own earlier keys.
 fn read_env_file(
     project: &Project,
     env_file: &EnvFile,
     files: &dyn Files,
+    known: template::Lookup<'_>,
 ) -> Result<(Variables, Vec<Diagnostic>), Box<Diagnostic>> {
     let text = read_text(&env_file.path, files, "env file")?;
     if env_file.format == EnvFormat::Raw {
         return Ok((env_file::parse_raw(&text).into_iter().collect(), Vec::new()));
     }
-    let (assignments, warnings) = parse(project, &env_file.path, &text)?;
+    let (assignments, warnings) = parse(project, &env_file.path, &text, known)?;
     Ok((assignments.into_iter().collect(), warnings))
 }
 
@@ -106,9 +142,9 @@ fn parse(
     project: &Project,
     path: &Path,
     text: &str,
+    known: template::Lookup<'_>,
 ) -> Result<(Vec<env_file::Assignment>, Vec<Diagnostic>), Box<Diagnostic>> {
-    let lookup = |name: &str| project.environment.get(name).cloned();
-    let parsed = env_file::parse(text, &lookup)
+    let parsed = env_file::parse(text, known)
         .map_err(|error| syntax(path, text, &error, &mut project.places.sources.clone()))?;
     let warn = |name: String| {
         let message = template::unset_message(&name);
@@ -129,9 +165,10 @@ fn service_labels(
     diagnostics: &mut Vec<Diagnostic>,
 ) {
     let mut labels = BTreeMap::new();
+    let known = |name: &str| project.environment.get(name).cloned();
     for (number, file) in service.label_file.iter().enumerate() {
-        let read =
-            read_text(file, files, "label file").and_then(|text| parse(project, file, &text));
+        let read = read_text(file, files, "label file")
+            .and_then(|text| parse(project, file, &text, &known));
         match read {
             Ok((assignments, mut warnings)) => {
                 labels.extend(

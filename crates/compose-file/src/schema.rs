@@ -62,6 +62,17 @@ impl Checker<'_> {
 
     /// What the tables cannot say: a service is a mapping, and its name is well formed.
     fn services(&mut self, root: &Map) {
+        if let Some(entry) = root
+            .entry("services")
+            .filter(|entry| entry.node.is_null() && entry.node.tag == crate::tree::MergeTag::Merge)
+        {
+            self.push(
+                entry.place,
+                "services",
+                "services must be a mapping, but there is nothing below it".into(),
+                Some("add a service, indented deeper, or leave the key out".into()),
+            );
+        }
         let Some(services) = root.get("services").and_then(Node::as_map) else {
             return;
         };

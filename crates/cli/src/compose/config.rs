@@ -1,5 +1,7 @@
 //! `config`: the project as it is understood.
 
+mod explain;
+
 use super::verb::{Run, Verb, usage, verb};
 use super::{Call, failed};
 use crate::failure::{Failure, Outcome};
@@ -32,6 +34,12 @@ struct Config {
     /// Print the image names, one per line
     #[arg(long)]
     images: bool,
+    /// Produces an override file with image digests
+    #[arg(long)]
+    lock_image_digests: bool,
+    /// Show where a variable or a key (services.web.image) has its value from
+    #[arg(long, value_name = "name")]
+    explain: Option<String>,
     /// Print the model names, one per line
     #[arg(long)]
     models: bool,
@@ -97,17 +105,26 @@ impl Run for Config {
             return self.print(&tree);
         }
         let mut project = call.load_with(&options)?;
+        if let Some(name) = &self.explain {
+            return explain::explain(name, &project, &options);
+        }
         if !self.service.is_empty() {
             select(&mut project, &self.service)?;
         }
         if self.quiet {
             return Ok(0);
         }
-        if self.resolve_image_digests {
+        if self.resolve_image_digests || self.lock_image_digests {
             resolve_digests(call, &mut project)?;
+        }
+        if self.lock_image_digests {
+            return self.print(&images_only(&project));
         }
         if self.lists() {
             return self.list(&project);
+        }
+        if !call.globals.all_resources {
+            project.drop_unused();
         }
         let tree = compose_file::to_value(&project);
         match self.format.as_str() {
@@ -187,6 +204,17 @@ impl Config {
         }
         Ok(0)
     }
+}
+
+/// An override file that pins every image, and nothing else.
+fn images_only(project: &Project) -> Value {
+    let mut services = serde_json::Map::new();
+    for service in &project.services {
+        let image = service.image.iter();
+        let entry = image.map(|image| ("image".to_owned(), image.as_str().into()));
+        services.insert(service.name.clone(), Value::Object(entry.collect()));
+    }
+    serde_json::json!({ "services": services })
 }
 
 fn sorted(names: impl Iterator<Item = String>) -> Vec<String> {

@@ -48,6 +48,8 @@ pub(crate) struct Globals {
     pub(crate) colour: Option<bool>,
     pub(crate) separator: Separator,
     pub(crate) dry_run: bool,
+    /// `--all-resources`: also what no service uses.
+    pub(crate) all_resources: bool,
 }
 
 /// What the words before the command came to.
@@ -118,6 +120,7 @@ pub(crate) fn read(
                 "compatibility" => globals.separator = Separator::Underscore,
                 "no-ansi" => globals.colour = Some(false),
                 "dry-run" => globals.dry_run = true,
+                "all-resources" => globals.all_resources = true,
                 _ => {}
             }
             continue;

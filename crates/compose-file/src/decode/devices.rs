@@ -38,7 +38,17 @@ impl Decoder<'_> {
     }
 
     pub(super) fn device_requests(&mut self, at: &Cursor<'_>, key: &str) -> Vec<DeviceRequest> {
-        self.list(at, key, |decoder, item| Some(decoder.device_request(item)))
+        self.list(at, key, |decoder, item| {
+            // `gpus` says what it asks for by its name.
+            if key == "devices" && !item.has("capabilities") {
+                decoder.error_with_hint(
+                    item,
+                    "names no capabilities",
+                    "add \"capabilities: [gpu]\"",
+                );
+            }
+            Some(decoder.device_request(item))
+        })
     }
 
     fn device_request(&mut self, at: &Cursor<'_>) -> DeviceRequest {

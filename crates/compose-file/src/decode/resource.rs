@@ -134,11 +134,11 @@ impl Decoder<'_> {
                 let message = format!(
                     "conflicting parameters \"external\" and \"{key}\" specified for {what}"
                 );
-                self.error_with_hint(
-                    at,
-                    message,
-                    "an external one is only named here; take one of the two keys away",
-                );
+                let hint = "an external one is only named here; take one of the two keys away";
+                match what {
+                    "network" => self.warn_with_hint(at, message, hint),
+                    _ => self.error_with_hint(at, message, hint),
+                }
             }
         }
         external

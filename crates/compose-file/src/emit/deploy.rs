@@ -81,6 +81,7 @@ fn resources(resources: &DeployResources) -> Object {
     let mut reservations = Object::new();
     reservations.option("cpus", cpus(reserved.nano_cpus));
     reservations.size("memory", reserved.memory);
+    reservations.list("devices", &reserved.devices, device_request);
     reservations.list(
         "generic_resources",
         &reserved.generic_resources,
@@ -93,7 +94,6 @@ fn resources(resources: &DeployResources) -> Object {
             object.into_value()
         },
     );
-    reservations.list("devices", &reserved.devices, device_request);
     let mut object = Object::new();
     object.object("limits", limits);
     object.object("reservations", reservations);

@@ -24,7 +24,12 @@ pub(super) fn volume(volume: &ServiceVolume) -> Value {
     object.set("target", mount.target.as_str());
     object.flag("read_only", mount.read_only && kind != "image");
     object.text("consistency", &volume.consistency);
-    object.object(kind, details(volume, &mount.kind));
+    let details = details(volume, &mount.kind);
+    match kind {
+        // The short form brings an empty one along.
+        "volume" => object.set(kind, details.0),
+        _ => object.object(kind, details),
+    }
     object.into_value()
 }
 
@@ -37,9 +42,9 @@ fn details(volume: &ServiceVolume, kind: &MountKind) -> Object {
             propagation,
             ..
         } => {
+            details.text("selinux", &volume.selinux);
             details.text("propagation", propagation);
             details.set("create_host_path", *create_source);
-            details.text("selinux", &volume.selinux);
             details.text("recursive", &volume.recursive);
         }
         MountKind::Volume {
@@ -48,9 +53,9 @@ fn details(volume: &ServiceVolume, kind: &MountKind) -> Object {
             labels,
             ..
         } => {
+            details.table("labels", labels);
             details.flag("nocopy", *no_copy);
             details.text("subpath", subpath);
-            details.table("labels", labels);
         }
         MountKind::Tmpfs { size, mode, .. } => {
             details.size("size", *size);
@@ -82,10 +87,13 @@ pub(super) fn tmpfs(mount: &Mount) -> Value {
     }
 }
 
-pub(super) fn file_reference(file: &FileReference) -> Value {
+/// The target is left out when it is the usual one.
+pub(super) fn file_reference(file: &FileReference, usual: &str) -> Value {
     let mut object = Object::new();
     object.set("source", file.source.as_str());
-    object.set("target", file.target.as_str());
+    if file.target != usual {
+        object.set("target", file.target.as_str());
+    }
     object.text("uid", &file.uid);
     object.text("gid", &file.gid);
     object.option("mode", file.mode.map(|mode| format!("0{mode:o}")));

@@ -3,17 +3,16 @@
 use super::Object;
 use crate::project::{AiModel, FileObject, FileSource, Network, Volume};
 
-fn name(object: &mut Object, name: &str, external: bool) {
+fn name(object: &mut Object, name: &str) {
     if !name.is_empty() {
         object.set("name", name);
     }
-    object.flag("external", external);
 }
 
 pub(super) fn network(network: &Network) -> Object {
     let spec = &network.spec;
     let mut object = Object::new();
-    name(&mut object, &spec.name, network.external);
+    name(&mut object, &spec.name);
     if !spec.driver.is_empty() {
         object.set("driver", spec.driver.as_str());
     }
@@ -30,20 +29,22 @@ pub(super) fn network(network: &Network) -> Object {
     });
     ipam.table("options", &spec.ipam_options);
     object.object("ipam", ipam);
+    object.flag("external", network.external);
     object.flag("internal", spec.internal);
     object.flag("attachable", spec.attachable);
+    object.table("labels", &spec.labels);
     object.option("enable_ipv4", spec.ipv4);
     object.option("enable_ipv6", spec.ipv6);
-    object.table("labels", &spec.labels);
     object.extensions(&network.extensions);
     object
 }
 
 pub(super) fn volume(volume: &Volume) -> Object {
     let mut object = Object::new();
-    name(&mut object, &volume.name, volume.external);
+    name(&mut object, &volume.name);
     object.text("driver", &volume.driver);
     object.table("driver_opts", &volume.driver_opts);
+    object.flag("external", volume.external);
     object.table("labels", &volume.labels);
     object.extensions(&volume.extensions);
     object
@@ -51,17 +52,17 @@ pub(super) fn volume(volume: &Volume) -> Object {
 
 pub(super) fn file_object(file: &FileObject) -> Object {
     let mut object = Object::new();
-    name(
-        &mut object,
-        &file.name,
-        file.source == FileSource::External && file.driver.is_none(),
-    );
+    name(&mut object, &file.name);
     match &file.source {
         FileSource::File(path) => object.set("file", path.to_string_lossy()),
         FileSource::Environment { variable, .. } => object.set("environment", variable.as_str()),
         FileSource::Content(content) => object.set("content", content.as_str()),
         FileSource::External => {}
     }
+    object.flag(
+        "external",
+        file.source == FileSource::External && file.driver.is_none(),
+    );
     object.table("labels", &file.labels);
     object.text("driver", &file.driver);
     object.table("driver_opts", &file.driver_opts);

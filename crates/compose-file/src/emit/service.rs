@@ -10,6 +10,102 @@ use model::limits::{DeviceValue, Resources, Ulimit};
 use model::network::{EndpointSettings, ExtraHost};
 use serde_json::{Map, Value};
 
+/// The order in which docker compose prints the keys of a service.
+pub(super) const ORDER: [&str; 92] = [
+    "profiles",
+    "annotations",
+    "attach",
+    "build",
+    "develop",
+    "blkio_config",
+    "cap_add",
+    "cap_drop",
+    "cgroup_parent",
+    "cgroup",
+    "cpu_count",
+    "cpu_percent",
+    "cpu_period",
+    "cpu_quota",
+    "cpu_rt_period",
+    "cpu_rt_runtime",
+    "cpus",
+    "cpuset",
+    "cpu_shares",
+    "command",
+    "configs",
+    "container_name",
+    "credential_spec",
+    "depends_on",
+    "deploy",
+    "device_cgroup_rules",
+    "devices",
+    "dns",
+    "dns_opt",
+    "dns_search",
+    "domainname",
+    "entrypoint",
+    "provider",
+    "environment",
+    "env_file",
+    "expose",
+    "external_links",
+    "extra_hosts",
+    "group_add",
+    "gpus",
+    "hostname",
+    "healthcheck",
+    "image",
+    "init",
+    "ipc",
+    "isolation",
+    "labels",
+    "label_file",
+    "links",
+    "logging",
+    "mem_limit",
+    "mem_reservation",
+    "memswap_limit",
+    "mem_swappiness",
+    "mac_address",
+    "models",
+    "network_mode",
+    "networks",
+    "oom_kill_disable",
+    "oom_score_adj",
+    "pid",
+    "pids_limit",
+    "platform",
+    "ports",
+    "privileged",
+    "pull_policy",
+    "pull_refresh_after",
+    "read_only",
+    "restart",
+    "runtime",
+    "scale",
+    "secrets",
+    "security_opt",
+    "shm_size",
+    "stdin_open",
+    "stop_grace_period",
+    "stop_signal",
+    "storage_opt",
+    "sysctls",
+    "tmpfs",
+    "tty",
+    "ulimits",
+    "use_api_socket",
+    "user",
+    "userns_mode",
+    "uts",
+    "volumes",
+    "volumes_from",
+    "working_dir",
+    "pre_start",
+    "post_start",
+    "pre_stop",
+];
+
 pub(super) fn value(service: &Service, with_files: bool) -> Object {
     let mut object = Object::new();
     what_runs(&mut object, service, with_files);
@@ -28,9 +124,8 @@ fn what_runs(object: &mut Object, service: &Service, with_files: bool) {
         "build",
         service.build.as_ref().map(|build| build::value(build).0),
     );
-    let words = |words: &Option<Vec<String>>| words.clone().map_or(Value::Null, Value::from);
-    object.set("command", words(&service.command));
-    object.set("entrypoint", words(&service.entrypoint));
+    object.option("command", service.command.clone());
+    object.option("entrypoint", service.entrypoint.clone());
     if let Some(provider) = &service.provider {
         let mut inner = Object::new();
         inner.set("type", provider.kind.as_str());
@@ -61,7 +156,7 @@ fn what_runs(object: &mut Object, service: &Service, with_files: bool) {
         inner.text("model_var", &used.model_var);
         (name.clone(), inner.into_value())
     });
-    object.object("models", Object(models.collect()));
+    object.entries("models", models);
 }
 
 fn process(object: &mut Object, service: &Service) {
@@ -129,7 +224,7 @@ fn life(object: &mut Object, service: &Service) {
         .depends_on
         .iter()
         .map(|(name, dependency)| (name.clone(), depends_on(dependency)));
-    object.object("depends_on", Object(dependencies.collect()));
+    object.entries("depends_on", dependencies);
     object.option("restart", service.restart.as_ref().map(ToString::to_string));
     object.option("healthcheck", service.healthcheck.as_ref().map(healthcheck));
     if let Some(logging) = &service.logging {
@@ -148,7 +243,10 @@ fn life(object: &mut Object, service: &Service) {
 
 fn networking(object: &mut Object, service: &Service) {
     object.list("ports", &service.ports, port);
-    object.shown("expose", &service.expose);
+    object.list("expose", &service.expose, |port| {
+        let text = port.to_string();
+        text.strip_suffix("/tcp").unwrap_or(&text).into()
+    });
     let mode = service.network_mode.as_ref().map(|mode| match mode {
         NetworkModeRef::None => "none".to_owned(),
         NetworkModeRef::Host => "host".to_owned(),
@@ -162,12 +260,12 @@ fn networking(object: &mut Object, service: &Service) {
         .networks
         .iter()
         .map(|endpoint| (endpoint.network.clone(), network(endpoint)));
-    object.object("networks", Object(networks.collect()));
+    object.entries("networks", networks);
     object.text("mac_address", &service.mac_address);
     object.shown("dns", &service.dns);
     object.texts("dns_opt", &service.dns_opt);
     object.texts("dns_search", &service.dns_search);
-    object.list("extra_hosts", &service.extra_hosts, extra_host);
+    object.texts("extra_hosts", &extra_hosts(&service.extra_hosts));
     object.text("hostname", &service.hostname);
     object.text("domainname", &service.domainname);
     object.texts("links", &service.links);
@@ -178,8 +276,12 @@ fn files(object: &mut Object, service: &Service) {
     object.list("volumes", &service.volumes, mounts::volume);
     object.list("tmpfs", &service.tmpfs, mounts::tmpfs);
     object.list("volumes_from", &service.volumes_from, volumes_from);
-    object.list("configs", &service.configs, mounts::file_reference);
-    object.list("secrets", &service.secrets, mounts::file_reference);
+    object.list("configs", &service.configs, |file| {
+        mounts::file_reference(file, &format!("/{}", file.source))
+    });
+    object.list("secrets", &service.secrets, |file| {
+        mounts::file_reference(file, "")
+    });
     object.flag("read_only", service.read_only);
     object.size("shm_size", service.shm_size);
     object.table("storage_opt", &service.storage_opt);
@@ -193,7 +295,10 @@ fn limits(object: &mut Object, limits: &Resources) {
         "memswap_limit",
         limits.memory_swap.map(|bytes| bytes.to_string()),
     );
-    object.option("mem_swappiness", limits.memory_swappiness);
+    object.option(
+        "mem_swappiness",
+        limits.memory_swappiness.map(|n| n.to_string()),
+    );
     object.flag("oom_kill_disable", limits.oom_kill_disable);
     object.option("cpus", cpus(limits.nano_cpus));
     object.option("cpu_shares", limits.cpu_shares);
@@ -208,14 +313,17 @@ fn limits(object: &mut Object, limits: &Resources) {
     for (key, values, value_key) in [
         ("weight_device", &limits.blkio_weight_device, "weight"),
         ("device_read_bps", &limits.device_read_bps, "rate"),
-        ("device_write_bps", &limits.device_write_bps, "rate"),
         ("device_read_iops", &limits.device_read_iops, "rate"),
+        ("device_write_bps", &limits.device_write_bps, "rate"),
         ("device_write_iops", &limits.device_write_iops, "rate"),
     ] {
         blkio.list(key, values, |DeviceValue { path, value }| {
             let mut inner = Object::new();
             inner.set("path", path.as_str());
-            inner.set(value_key, *value);
+            match value_key {
+                "rate" => inner.set(value_key, value.to_string()),
+                _ => inner.set(value_key, *value),
+            }
             inner.into_value()
         });
     }
@@ -230,15 +338,17 @@ fn depends_on(dependency: &Dependency) -> Value {
         Condition::CompletedSuccessfully => "service_completed_successfully",
     };
     object.set("condition", condition);
-    object.set("required", dependency.required);
     object.flag("restart", dependency.restart);
+    object.set("required", dependency.required);
     object.into_value()
 }
 
 fn env_file(file: &EnvFile) -> Value {
     let mut object = Object::new();
     object.set("path", file.path.to_string_lossy());
-    object.set("required", file.required);
+    if !file.required {
+        object.set("required", false);
+    }
     object.option("format", (file.format == EnvFormat::Raw).then_some("raw"));
     object.into_value()
 }
@@ -247,7 +357,7 @@ fn healthcheck(check: &Healthcheck) -> Map<String, Value> {
     let mut object = Object::new();
     match &check.test {
         HealthTest::Inherit => {}
-        HealthTest::None => object.set("disable", true),
+        HealthTest::None => {}
         HealthTest::Cmd(words) => {
             let all: Vec<String> = std::iter::once("CMD".to_owned())
                 .chain(words.iter().cloned())
@@ -261,6 +371,7 @@ fn healthcheck(check: &Healthcheck) -> Map<String, Value> {
     object.option("retries", check.retries);
     object.duration("start_period", check.start_period);
     object.duration("start_interval", check.start_interval);
+    object.flag("disable", check.test == HealthTest::None);
     object.0
 }
 
@@ -280,6 +391,12 @@ fn port(port: &ServicePort) -> Value {
 fn network(endpoint: &EndpointSettings) -> Value {
     let mut object = Object::new();
     object.texts("aliases", &endpoint.aliases);
+    object.table("driver_opts", &endpoint.driver_opts);
+    object.option(
+        "gw_priority",
+        Some(endpoint.gw_priority).filter(|n| *n != 0),
+    );
+    object.text("interface_name", &endpoint.interface_name);
     object.option(
         "ipv4_address",
         endpoint.ipv4_address.map(|ip| ip.to_string()),
@@ -290,18 +407,18 @@ fn network(endpoint: &EndpointSettings) -> Value {
     );
     object.shown("link_local_ips", &endpoint.link_local_ips);
     object.text("mac_address", &endpoint.mac_address);
-    object.text("interface_name", &endpoint.interface_name);
-    object.table("driver_opts", &endpoint.driver_opts);
-    object.option(
-        "gw_priority",
-        Some(endpoint.gw_priority).filter(|n| *n != 0),
-    );
     object.option("priority", Some(endpoint.priority).filter(|n| *n != 0));
     object.into_value()
 }
 
-pub(super) fn extra_host(host: &ExtraHost) -> Value {
-    format!("{}={}", host.name, host.address).into()
+/// Sorted, as docker compose prints them.
+pub(super) fn extra_hosts(hosts: &[ExtraHost]) -> Vec<String> {
+    let mut lines: Vec<String> = hosts
+        .iter()
+        .map(|host| format!("{}={}", host.name, host.address))
+        .collect();
+    lines.sort();
+    lines
 }
 
 pub(super) fn ulimits(ulimits: &[Ulimit]) -> Object {
@@ -317,13 +434,21 @@ pub(super) fn ulimits(ulimits: &[Ulimit]) -> Object {
         };
         (ulimit.name.clone(), value)
     });
-    Object(entries.collect())
+    let sorted = Object(entries.collect()).in_order(&[]);
+    match sorted {
+        Value::Object(map) => Object(map),
+        _ => Object::new(),
+    }
 }
 
 fn device(device: &Device) -> Value {
     let mut object = Object::new();
     match device {
-        Device::Cdi(name) => object.set("source", name.as_str()),
+        Device::Cdi(name) => {
+            object.set("source", name.as_str());
+            object.set("target", name.as_str());
+            object.set("permissions", "rwm");
+        }
         Device::Path(mapping) => {
             object.set("source", mapping.host.as_str());
             object.set("target", mapping.container.as_str());
@@ -351,7 +476,18 @@ fn pull_policy(policy: PullPolicy) -> String {
         PullPolicy::Never => "never".into(),
         PullPolicy::Missing => "missing".into(),
         PullPolicy::Build => "build".into(),
-        PullPolicy::Every(period) => format!("every_{}", model::duration::format(period)),
+        PullPolicy::Every(period) => every(period),
+    }
+}
+
+/// The shortest way to say a period.
+fn every(period: std::time::Duration) -> String {
+    const DAY: u64 = 24 * 60 * 60;
+    match (period.as_secs() / DAY, period.as_secs() % DAY) {
+        (1, 0) => "daily".into(),
+        (7, 0) => "weekly".into(),
+        (days @ 1.., 0) => format!("every_{days}d"),
+        _ => format!("every_{}", model::duration::format(period)),
     }
 }
 

@@ -13,11 +13,11 @@ services:
     labels: [a=b]
     ports: ["127.0.0.1:8080:80/udp", "6379", "8000-8010:80", {target: 1, published: "2", mode: host, name: n, app_protocol: http}]
     expose: ["3000", 4000-4001/udp]
-    networks: {front: {aliases: [w], ipv4_address: 10.0.0.2, ipv6_address: "fd00::2", priority: 3, gw_priority: 1, driver_opts: {a: b}, mac_address: "02:42:ac:11:00:02", interface_name: eth7, link_local_ips: [169.254.1.1]}, back: }
+    networks: {front: {aliases: [w], ipv4_address: 10.0.0.2, ipv6_address: "fd00::2", priority: 3, gw_priority: 1, driver_opts: {a: b}, mac_address: "02:42:ac:11:00:02", interface_name: eth7, link_local_ips: [169.254.1.1]}, zone: }
     dns: [1.1.1.1]
     dns_opt: [use-vc]
     dns_search: [x.y]
-    extra_hosts: {h: "::1", g: host-gateway}
+    extra_hosts: {g: host-gateway, h: "::1"}
     hostname: h
     domainname: d
     links: [db]
@@ -96,7 +96,7 @@ services:
   ext: {provider: {type: p, options: {a: 1, b: [x, y]}}}
 networks:
   front: {driver: bridge, driver_opts: {x: y}, ipam: {driver: default, config: [{subnet: 10.0.0.0/24, gateway: 10.0.0.1, ip_range: 10.0.0.128/25, aux_addresses: {h: 10.0.0.9}}], options: {o: p}}, internal: true, attachable: true, enable_ipv6: true, labels: [n=1]}
-  back: {external: true, name: outside}
+  zone: {external: true, name: outside}
 volumes: {data: {driver: local, driver_opts: {type: none, o: bind, device: ./d}, labels: {v: 1}}}
 configs: {c: {content: "cost: 5$$\nline\n"}}
 secrets: {s: {file: ./s}}
@@ -146,8 +146,6 @@ fn the_canonical_form() {
         "name: p
 services:
   redis:
-    command: null
-    entrypoint: null
     image: redis:3.0.7
     networks:
       default: null
@@ -155,16 +153,15 @@ services:
       - type: volume
         source: data
         target: /data
+        volume: {}
   web:
     build:
       context: /p
       dockerfile: Dockerfile
-    command: null
     depends_on:
       redis:
         condition: service_started
         required: true
-    entrypoint: null
     environment:
       A: \"1\"
     networks:
