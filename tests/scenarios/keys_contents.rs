@@ -4,6 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use testkit::{Host, kernel, scenarios};
 
 scenarios!(
+    a_replaced_secret_reaches_only_who_is_recreated,
     contents_of_every_source_have_their_owner_and_mode_on_a_tmpfs,
     a_changed_content_recreates_its_services_and_no_others,
     secrets_and_configs_are_kept_by_name,
@@ -197,4 +198,32 @@ fn what_is_not_kept_is_told_before_anything_is_made(host: &Host) {
     ]);
     assert_eq!(host.docker("ps -aq").ok(), "");
     assert!(!host.docker("network ls").ok().contains("missing_default"));
+}
+
+fn a_replaced_secret_reaches_only_who_is_recreated(host: &Host) {
+    host.docker("secret create pw -").stdin("one").ok();
+    let yaml = "\
+services:
+  a: &service
+    image: busybox
+    command: sleep 1000
+    stop_grace_period: 0s
+    secrets: [pw]
+  b: *service
+secrets:
+  pw:
+    external: true
+";
+    let project = host.compose_file("kept", yaml);
+    project.compose("up -d").ok();
+    host.docker("secret create --replace pw -")
+        .stdin("two")
+        .ok();
+    project.compose("up -d --no-deps a").ok();
+    host.docker("restart kept-b-1").ok();
+    let seen = |service: &str| kernel::file_in(host.pid(service), "/run/secrets/pw");
+    assert_eq!(seen("kept-a-1"), "two");
+    assert_eq!(seen("kept-b-1"), "one", "it was made with this");
+    project.compose("up -d").ok();
+    assert_eq!(seen("kept-b-1"), "two");
 }

@@ -3,7 +3,10 @@
 use rustix::process::Signal;
 use testkit::{Host, eventually, kernel, scenarios};
 
-scenarios!(every_action_of_watch_does_what_it_says);
+scenarios!(
+    every_action_of_watch_does_what_it_says,
+    up_with_watch_stays_over_a_restart,
+);
 
 const WATCHED: &str = "\
 services:
@@ -108,4 +111,27 @@ fn every_action_of_watch_does_what_it_says(host: &Host) {
     assert_eq!(host.inspect("watched-web-1", "{{.State.Running}}"), "true");
     let nothing = host.compose_file("plain", "services:\n  a:\n    image: busybox\n");
     nothing.compose("watch").fails(1).says(&["develop.watch"]);
+}
+
+fn up_with_watch_stays_over_a_restart(host: &Host) {
+    let yaml = "\
+services:
+  app:
+    image: busybox
+    command: sh -c 'cat /conf/x; exec sleep 1000'
+    init: true
+    develop:
+      watch: [{path: ./conf, action: sync+restart, target: /conf}]
+";
+    let project = host.compose_file("stays", yaml);
+    project.write("conf/x", "zero\n");
+    let up = project.compose("up --watch").start();
+    up.says("Watch enabled");
+    for word in ["one", "two"] {
+        project.write("conf/x", &format!("{word}\n"));
+        up.says(word); // the restarted container reads it
+    }
+    up.signal(Signal::INT);
+    up.end();
+    assert_eq!(host.docker("ps -q").ok(), "");
 }

@@ -94,6 +94,8 @@ fn orders_are_packed_by_workers_once_the_tables_are_there(host: &Host) {
 
     // The tables are there: a second run of the migrations has nothing to do, and the orders stay.
     project.compose("down").ok();
+    // As in Docker the cache's nameless volume stays, and belongs to nobody.
+    host.docker("volume prune -f").ok();
     project.compose("up -d --wait").ok();
     assert_eq!(project.compose("logs --no-log-prefix migrate").ok(), "");
     order("gloves");

@@ -58,7 +58,13 @@ impl Stay<'_> {
             aborting: false,
             detached: false,
         };
-        while course.bringing_up || listener.active() > 0 || course.stopping.goes_on() {
+        // Who watches files may restart or replace everything that runs.
+        let watching = |course: &Course| self.flags.watch && course.stopping.is_idle();
+        while course.bringing_up
+            || listener.active() > 0
+            || course.stopping.goes_on()
+            || watching(&course)
+        {
             match listener.news.recv_timeout(Duration::from_millis(200)) {
                 Ok(news) => self.hear(listener, &mut course, news)?,
                 Err(RecvTimeoutError::Timeout) => course.stopping.look(),

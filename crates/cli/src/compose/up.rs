@@ -91,7 +91,7 @@ pub(crate) struct Up {
     wait_timeout: Option<u64>,
     /// Watch source code and rebuild/refresh containers when files are updated.
     #[arg(short, long)]
-    watch: bool,
+    pub(super) watch: bool,
     /// Enable interactive shortcuts when running attached (the default on a terminal; also COMPOSE_MENU)
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     menu: Option<String>,

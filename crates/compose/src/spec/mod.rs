@@ -50,7 +50,7 @@ pub fn convert(
     let mut spec = base(service, project);
     namespaces(project, service, around.separator, &mut spec);
     network::fill(project, service, around.separator, &mut spec);
-    let files = mounts::fill(project, service, around, &mut spec, &mut errors);
+    let files = mounts::fill(project, (service, &hash), around, &mut spec, &mut errors);
     match logging(service) {
         Ok(log) => spec.log = log,
         Err(error) => errors.push(

@@ -40,7 +40,7 @@ impl std::fmt::Debug for Content {
 
 pub(super) fn fill(
     project: &Project,
-    service: &Service,
+    (service, hash): (&Service, &str),
     around: Surroundings<'_>,
     spec: &mut ContainerSpec,
     errors: &mut Vec<Diagnostic>,
@@ -71,7 +71,7 @@ pub(super) fn fill(
             let Some(object) = objects.get(&reference.source) else {
                 continue;
             };
-            match file(project, around, reference, object) {
+            match file(project, hash, around, reference, object) {
                 Ok(Handed::AsItIs(mount)) => spec.mounts.push(mount),
                 Ok(Handed::Copied(mount, material)) => {
                     spec.files.push(mount);
@@ -168,6 +168,7 @@ enum Handed {
 
 fn file(
     project: &Project,
+    hash: &str,
     around: Surroundings<'_>,
     reference: &FileReference,
     object: &FileObject,
@@ -197,7 +198,7 @@ fn file(
     let path = around
         .files_root
         .join(&project.name)
-        .join(file_name(&content));
+        .join(file_name(&content, hash));
     let mount = FileMount {
         source: path.display().to_string(),
         target: reference.target.clone(),
@@ -208,7 +209,9 @@ fn file(
     Ok(Handed::Copied(mount, Material { path, content }))
 }
 
-fn file_name(content: &Content) -> String {
+/// What a file of the host holds is part of the service's hash: with other content it is another file, and a container that was made
+/// with the earlier one keeps it.
+fn file_name(content: &Content, service_hash: &str) -> String {
     let mut hash = Sha256::new();
     match content {
         Content::Bytes(bytes) => {
@@ -218,6 +221,8 @@ fn file_name(content: &Content) -> String {
         Content::File(path) => {
             hash.update(b"file\0");
             hash.update(path.as_os_str().as_encoded_bytes());
+            hash.update(b"\0");
+            hash.update(service_hash);
         }
     }
     crate::change::hex(&hash.finalize())

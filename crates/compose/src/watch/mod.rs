@@ -10,6 +10,7 @@ mod tree;
 use crate::execute;
 use crate::observe::{self, Container, Status};
 use crate::plan::{hooks, lifecycle};
+use crate::up;
 use compose_file::{Diagnostic, Project, Service};
 use engine::Context;
 use engine::container::names;
@@ -150,6 +151,8 @@ impl Watching<'_> {
             let all: Vec<&Container> = containers.iter().collect();
             let mut plan = lifecycle::restart(None, &all, None);
             hooks::insert(&mut plan, self.project);
+            // Another command may be replacing the same containers.
+            let _lock = up::lock(ctx, &self.project.name).map_err(|error| told(&error))?;
             execute::execute(self.run, &plan).map_err(|error| told(&error))?;
             (self.tell)(News::Restarted { service });
         }

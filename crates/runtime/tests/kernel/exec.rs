@@ -230,7 +230,8 @@ fn nobody_looks_into_an_exec_cve_2016_9962() {
         exec(&running, &["exit", "0"]);
         exec_process(&running, &process(&["exit", "0"], "/"), Some("redis")).unwrap();
     }
-    exec(&running, &["write", "/stop", ""]);
+    // The first process may end, and take this one along, before it has ended itself.
+    exec_process(&running, &process(&["write", "/stop", ""], "/"), None).unwrap();
     let mut said = String::new();
     running.out.read_to_string(&mut said).unwrap();
     assert_eq!(said.trim(), "found {}");
