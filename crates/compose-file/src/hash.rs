@@ -21,7 +21,7 @@ const IGNORED: [&str; 8] = [
     "attach",
 ];
 /// Keys of `deploy` that do.
-const DEPLOYED: [&str; 2] = ["resources", "restart_policy"];
+const DEPLOYED: [&str; 3] = ["endpoint_mode", "resources", "restart_policy"];
 
 /// 64 hexadecimal digits, the same for the same containers. `files` gives the contents of configs and secrets;
 /// one that cannot be read counts by its path.

@@ -5,7 +5,7 @@ mod endpoint;
 
 pub use connect::{connect, disconnect};
 pub(crate) use endpoint::{attach, detach};
-pub use endpoint::{bindings, join, leave, share_group};
+pub use endpoint::{bindings, join, leave, republish, share_group};
 
 use crate::container::names;
 use crate::container::record::ContainerRecord;

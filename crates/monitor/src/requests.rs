@@ -168,13 +168,26 @@ impl Monitor {
         Ok(())
     }
 
-    /// Takes the record as it is now, and the limits it names.
+    /// Takes the record as it is now, with the limits and ports it names. Where that fails all is as before.
     fn reload(&mut self) -> Result<()> {
         let missing = || Error::NoSuchContainer(self.container.name.clone());
-        self.container = ContainerRecord::load(&self.ctx, self.id())?.ok_or_else(missing)?;
+        let fresh = ContainerRecord::load(&self.ctx, self.id())?.ok_or_else(missing)?;
+        let ports = |c: &ContainerRecord| (c.spec.ports.clone(), c.spec.port_access.clone());
+        let ports_changed = ports(&fresh) != ports(&self.container);
+        let limits = engine::spec::linux_resources(&fresh.spec, &[])?;
         if let Stage::Running(run) = &mut self.phase {
-            run.cgroup
-                .update(&engine::spec::linux_resources(&self.container.spec, &[])?)?;
+            run.cgroup.update(&limits)?;
+            if let Some(attached) = run.network.as_mut().filter(|_| ports_changed)
+                && let Err(refused) = engine::networks::republish(&self.ctx, &fresh, attached)
+            {
+                let before = engine::spec::linux_resources(&self.container.spec, &[])?;
+                run.cgroup.update(&before)?;
+                return Err(refused);
+            }
+        }
+        self.container = fresh;
+        if ports_changed && matches!(self.phase, Stage::Running(_)) {
+            self.save_state()?;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ mod create;
 mod exec;
 mod list;
 mod logs;
+mod open_ports;
 mod ports;
 mod remove;
 mod run;
@@ -48,6 +49,7 @@ pub(crate) const VERBS: &[Verb] = &[
     top::VERB,
     stats::VERB,
     ports::VERB,
+    open_ports::VERB,
     update::VERB,
     copy::VERB,
 ];

@@ -1,6 +1,6 @@
 //! Keys that are read and shown but have no effect: said once each, never passed over.
 
-use compose_file::project::{Deploy, DeployMode, EndpointMode, FileObject};
+use compose_file::project::{Deploy, DeployMode, FileObject};
 use compose_file::{Diagnostic, Project, Service};
 use std::collections::BTreeMap;
 
@@ -79,17 +79,12 @@ fn service_keys(service: &Service) -> Keys {
 fn deploy_keys(deploy: &Deploy) -> Keys {
     const UPDATES: &str = "a change replaces all containers of the service at once, stopping each before its successor starts";
     let reservations = &deploy.resources.reservations;
-    let said: [(bool, &str, &'static str); 7] = [
+    let said: [(bool, &str, &'static str); 6] = [
         (deploy.update_config.is_some(), "update_config", UPDATES),
         (
             deploy.rollback_config.is_some(),
             "rollback_config",
             "there is no rollback yet",
-        ),
-        (
-            deploy.endpoint_mode == Some(EndpointMode::Vip),
-            "endpoint_mode",
-            "names resolve to the containers' own addresses (dnsrr)",
         ),
         (
             matches!(

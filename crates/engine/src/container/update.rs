@@ -1,4 +1,4 @@
-//! `update`: limits and restart policy of an existing container, live where it runs.
+//! `update`: limits, restart policy and published ports of an existing container, live where it runs.
 
 use super::launch;
 use super::record::ContainerRecord;
@@ -7,14 +7,31 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::events;
 use crate::protocol::Request;
+use model::access::PortAccess;
 use model::limits::Resources;
+use model::network::NetworkMode;
+use model::port::PortBinding;
 use model::restart::{RestartCondition, RestartPolicy};
+use model::unpublish::Unpublish;
 
 /// What is to change; what is `None` stays.
 #[derive(Debug, Clone, Default)]
 pub struct Changes {
     pub resources: Resources,
     pub restart: Option<RestartPolicy>,
+    pub publish: Vec<PortBinding>,
+    /// Of `publish`, those that not everybody may reach.
+    pub access: Vec<PortAccess>,
+    pub unpublish: Vec<Unpublish>,
+}
+
+impl Changes {
+    pub fn is_empty(&self) -> bool {
+        self.restart.is_none()
+            && self.resources == Resources::default()
+            && self.publish.is_empty()
+            && self.unpublish.is_empty()
+    }
 }
 
 pub fn update(ctx: &Context, container: &ContainerRecord, changes: &Changes) -> Result<()> {
@@ -32,6 +49,7 @@ pub fn update(ctx: &Context, container: &ContainerRecord, changes: &Changes) -> 
         }
         changed.spec.restart = restart.clone();
     }
+    ports(&mut changed, changes)?;
     crate::spec::check(&changed.spec)?;
     changed.save(ctx)?;
     drop(lock);
@@ -42,6 +60,57 @@ pub fn update(ctx: &Context, container: &ContainerRecord, changes: &Changes) -> 
         return Err(refused);
     }
     events::emit_container(ctx, "update", &changed, &[]);
+    Ok(())
+}
+
+/// What goes before what comes, so that a port can be led elsewhere in one step.
+fn ports(changed: &mut ContainerRecord, changes: &Changes) -> Result<()> {
+    if changes.publish.is_empty() && changes.unpublish.is_empty() {
+        return Ok(());
+    }
+    let refused = |cause: String| {
+        let what = format!("cannot change the ports of container {}", changed.name);
+        Err(Error::invalid(what, cause))
+    };
+    if !matches!(
+        changed.spec.network_mode,
+        NetworkMode::Default | NetworkMode::Networks
+    ) {
+        return refused(format!(
+            "its network mode is {}, where nothing is published",
+            changed.spec.network_mode
+        ));
+    }
+    let mut left = changed.spec.ports.clone();
+    for wanted in &changes.unpublish {
+        let gone = wanted.of(&left);
+        if gone.is_empty() {
+            let has: Vec<String> = left.iter().map(ToString::to_string).collect();
+            return refused(format!(
+                "it does not publish {wanted}; it publishes {}",
+                if has.is_empty() {
+                    "nothing".into()
+                } else {
+                    has.join(", ")
+                }
+            ));
+        }
+        left.retain(|port| !gone.contains(port));
+    }
+    for port in &changes.publish {
+        if left.contains(port) {
+            return refused(format!("it publishes {port} already"));
+        }
+        left.push(*port);
+    }
+    changed.spec.port_access.retain(|access| {
+        left.contains(&access.binding) && !changes.publish.contains(&access.binding)
+    });
+    changed
+        .spec
+        .port_access
+        .extend(changes.access.iter().cloned());
+    changed.spec.ports = left;
     Ok(())
 }
 

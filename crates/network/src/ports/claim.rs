@@ -4,6 +4,7 @@
 //! whether a claim stands in the way, so that the others need not be opened.
 
 use super::{Error, projection};
+use model::access::SourceNetwork;
 use model::port::{HostPort, PortBinding, Protocol};
 use serde::{Deserialize, Serialize};
 use state::{Durability, Layout, record};
@@ -31,6 +32,9 @@ pub(crate) struct Claim {
     pub(crate) since: u64,
     /// Whether new connections may come here while other members of the group serve.
     pub(crate) serving: bool,
+    /// Who may come from elsewhere than this host; `None`: everybody.
+    #[serde(default)]
+    pub(crate) allow: Option<Vec<SourceNetwork>>,
 }
 
 impl Claim {
@@ -82,6 +86,7 @@ fn outline(name: &str) -> Option<Claim> {
         v6: None,
         since: 0,
         serving: true,
+        allow: None,
     })
 }
 
