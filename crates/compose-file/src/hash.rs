@@ -41,7 +41,7 @@ const LIVE: [&str; 17] = [
     "pids_limit",
 ];
 /// Keys of `deploy` that do.
-const DEPLOYED: [&str; 2] = ["resources", "restart_policy"];
+const DEPLOYED: [&str; 3] = ["endpoint_mode", "resources", "restart_policy"];
 
 /// 64 hexadecimal digits, the same for the same containers. `files` gives the contents of configs and secrets;
 /// one that cannot be read counts by its path.
@@ -53,13 +53,13 @@ pub fn hash(project: &Project, service: &Service, files: &dyn Files) -> String {
 pub fn fixed_hash(project: &Project, service: &Service, files: &dyn Files) -> String {
     hash_of(project, service, files, |map| {
         map.retain(|key, _| !LIVE.contains(&key.as_str()));
-        // Of what is deployed, only devices are there from the beginning.
-        let devices = map
-            .get("deploy")
-            .and_then(|deploy| deploy.pointer("/resources/reservations/devices"))
-            .cloned();
+        // Of what is deployed, only devices and the service's address are there from the beginning.
+        let fixed = map.get("deploy").map(|deploy| {
+            let devices = deploy.pointer("/resources/reservations/devices");
+            serde_json::json!([devices, deploy.get("endpoint_mode")])
+        });
         map.shift_remove("deploy");
-        map.extend(devices.map(|devices| ("deploy".to_owned(), devices)));
+        map.extend(fixed.map(|fixed| ("deploy".to_owned(), fixed)));
     })
 }
 

@@ -66,6 +66,7 @@ pub fn container(
     }
     if !changes.service_ports {
         spec.ports.clear();
+        spec.port_access.clear();
     }
     spec.ports.extend(changes.ports.iter().copied());
     if spec.network_mode == NetworkMode::Networks && !changes.use_aliases {

@@ -115,12 +115,12 @@ pub fn obstacles(
             }
             let own = observed.of_service(name).next().map(|c| c.id.as_str());
             let group = engine::networks::share_group(&spec.spec.labels);
-            if let Err(error) = network::check_ports(
-                &ctx.layout,
-                std::slice::from_ref(port),
-                group.as_deref(),
-                own,
-            ) {
+            let binding = PortBinding {
+                host_ip: port.host_ip.or(ctx.config.ip),
+                ..*port
+            };
+            if let Err(error) = network::check_ports(&ctx.layout, &[binding], group.as_deref(), own)
+            {
                 let hint = "stop what holds it, or publish another host port";
                 errors.push(
                     project

@@ -2,7 +2,7 @@
 //!
 //! ```json
 //! { "image-dirs": ["/media/usb/images"], "insecure-registries": ["10.0.0.5:5000"],
-//!   "log-driver": "local", "log-opts": { "max-size": "10m" },
+//!   "ip": "127.0.0.1", "log-driver": "local", "log-opts": { "max-size": "10m" },
 //!   "cdi-spec-dirs": ["/etc/cdi", "/var/run/cdi"],
 //!   "runtimes": { "crun": { "path": "/usr/bin/crun", "runtimeArgs": ["--debug"] } }, "default-runtime": "dockless" }
 //! ```
@@ -11,6 +11,7 @@ use model::log::LogDriver;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 /// Where the configuration lies when nobody says otherwise.
@@ -29,6 +30,8 @@ pub struct Config {
     pub runtimes: BTreeMap<String, RuntimeConfig>,
     /// The runtime of containers that ask for none; dockless itself when it is not said.
     pub default_runtime: Option<String>,
+    /// Where ports are published that name no address of the host: `127.0.0.1` keeps them on this host.
+    pub ip: Option<IpAddr>,
     pub log_driver: Option<LogDriver>,
     pub log_opts: BTreeMap<String, String>,
 }

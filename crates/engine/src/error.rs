@@ -71,6 +71,8 @@ pub enum Error {
     Dns(#[from] network::dns::Error),
     #[error(transparent)]
     Port(#[from] network::PortError),
+    #[error(transparent)]
+    Firewall(#[from] network::FirewallError),
     #[error("cannot give everything of the network back")]
     Sweep(Vec<network::SweepError>),
     #[error(transparent)]

@@ -46,7 +46,13 @@ pub struct ContainerSpec {
 
     pub expose: Vec<ContainerPort>,
     pub ports: Vec<PortBinding>,
+    /// Ports of `ports` that not everybody may reach.
+    pub port_access: Vec<crate::access::PortAccess>,
     pub publish_all: bool,
+    /// Connections of its own lead nowhere but to containers of its networks.
+    pub deny_egress: bool,
+    /// The service has one address on each of its networks, and its name leads there (`endpoint_mode: vip`).
+    pub service_address: bool,
     pub network_mode: NetworkMode,
     /// The networks to join, in order (only with [`NetworkMode::Networks`]).
     pub networks: Vec<EndpointSettings>,

@@ -3,6 +3,7 @@
 //!
 //! No I/O happens here. A short form is parsed here once; `cli`, `compose-file` and `api` all call it.
 
+pub mod access;
 pub mod container;
 pub mod csv;
 pub mod device;
@@ -20,6 +21,7 @@ pub mod port;
 mod properties;
 pub mod restart;
 pub mod size;
+pub mod unpublish;
 pub mod userns;
 
 pub use container::ContainerSpec;

@@ -11,19 +11,18 @@
 
 mod live;
 mod plan;
-mod rebind;
 mod rename;
 mod undo;
 
-pub use live::{connect, disconnect};
-pub use rebind::rebind;
+pub use live::{connect, disconnect, set_ports};
 pub use rename::rename;
 
 use crate::lease::Wish;
 use crate::ports::{self, PublishedPort, Target};
 use crate::record::{Driver, NetworkRecord};
 use crate::subnet::Subnet;
-use crate::{bridge, endpoint, firewall, lease};
+use crate::{bridge, endpoint, endpoint_rules, firewall, lease};
+use model::access::PortAccess;
 use model::network::EndpointSettings;
 use model::port::PortBinding;
 use serde::{Deserialize, Serialize};
@@ -43,10 +42,18 @@ pub struct AttachRequest<'a> {
     /// In the order of the interfaces.
     pub endpoints: Vec<(NetworkRecord, EndpointSettings)>,
     pub ports: &'a [PortBinding],
+    /// Of `ports`, those that not everybody may reach.
+    pub access: &'a [PortAccess],
+    /// Where ports are published that name no address of the host, unless the network says so itself.
+    pub default_host_ip: Option<IpAddr>,
     /// Containers of one group publish one port together: the replicas of a service.
     pub share_group: Option<&'a str>,
     /// It is to serve only from [`crate::set_serving`] on, as long as others of its group do: its health is not known yet.
     pub serves_later: bool,
+    /// The group has one address on each network, and its name leads there.
+    pub service_address: bool,
+    /// Connections of its own lead nowhere but to its neighbours.
+    pub deny_egress: bool,
     /// Static addresses of containers that do not run now: (network name, address).
     pub reserved: &'a [(String, IpAddr)],
     /// Addresses it had before, to have them again where possible: (network name, address).
@@ -64,6 +71,13 @@ pub struct Attached {
     pub endpoints: Vec<Endpoint>,
     /// As asked, to publish them again when the endpoint they lead to changes.
     pub bindings: Vec<PortBinding>,
+    /// Of the bindings, those that not everybody may reach.
+    #[serde(default)]
+    pub access: Vec<PortAccess>,
+    #[serde(default)]
+    pub service_address: bool,
+    #[serde(default)]
+    pub deny_egress: bool,
     pub ports: Vec<PublishedPort>,
 }
 
@@ -156,6 +170,11 @@ pub enum Error {
         container: String,
         source: record::Error,
     },
+    #[error("cannot set the rules of container {container}")]
+    Rules {
+        container: String,
+        source: endpoint_rules::Error,
+    },
     #[error("cannot draw a random id")]
     Random { source: io::Error },
 }
@@ -197,12 +216,16 @@ pub fn attach(
             .iter()
             .map(|planned| planned.endpoint.clone())
             .collect(),
-        bindings: bindings(request.ports, &request.endpoints),
+        bindings: bindings(request.ports, &request.endpoints, request.default_host_ip),
+        access: access(request.access, &request.endpoints, request.default_host_ip),
+        service_address: request.service_address,
+        deny_egress: request.deny_egress,
         ports: Vec::new(),
     };
     attached.ports = publish(layout, &attached, !request.serves_later)?;
     undo.published(!attached.ports.is_empty());
-    register(layout, &attached, &attached.endpoints, &mut undo)?;
+    let networks: Vec<&NetworkRecord> = request.endpoints.iter().map(|(n, _)| n).collect();
+    register(layout, &attached, &networks, &mut undo)?;
     let hairpin = !attached.ports.is_empty();
     plan::make(
         &host,
@@ -232,6 +255,14 @@ pub fn detach(layout: &Layout, attached: &Attached) -> Result<(), Vec<Error>> {
         if let Err(source) = endpoint::unregister(layout, &endpoint.network, &endpoint.endpoint_id)
         {
             errors.push(Error::Names {
+                container: container(),
+                source,
+            });
+        }
+        if let Err(source) =
+            endpoint_rules::leave(layout, &endpoint.network, &attached.container_id)
+        {
+            errors.push(Error::Rules {
                 container: container(),
                 source,
             });
@@ -295,13 +326,16 @@ fn asker<'a>(request: &AttachRequest<'a>) -> plan::Asker<'a> {
     }
 }
 
-/// Bindings without an address take the network's, where it says one.
-fn bindings(
+/// Bindings without an address take the network's, where it says one, or the default.
+pub fn bindings(
     ports: &[PortBinding],
     endpoints: &[(NetworkRecord, EndpointSettings)],
+    default: Option<IpAddr>,
 ) -> Vec<PortBinding> {
-    let default = endpoints.iter().find(|(network, _)| !network.internal);
-    let host_ip = default.and_then(|(network, _)| network.default_host_ip());
+    let network = endpoints.iter().find(|(network, _)| !network.internal);
+    let host_ip = network
+        .and_then(|(network, _)| network.default_host_ip())
+        .or(default);
     ports
         .iter()
         .map(|port| PortBinding {
@@ -309,6 +343,22 @@ fn bindings(
             ..*port
         })
         .collect()
+}
+
+/// What is said about bindings, about the bindings as [`bindings`] makes them.
+pub fn access(
+    access: &[PortAccess],
+    endpoints: &[(NetworkRecord, EndpointSettings)],
+    default: Option<IpAddr>,
+) -> Vec<PortAccess> {
+    let said = access.iter().flat_map(|access| {
+        let binding = bindings(&[access.binding], endpoints, default);
+        binding.into_iter().map(|binding| PortAccess {
+            binding,
+            allow: access.allow.clone(),
+        })
+    });
+    said.collect()
 }
 
 /// Publishes what is asked on the endpoint that is the way out; nothing when all networks are internal, as Docker.
@@ -327,6 +377,7 @@ fn publish(
         group: attached.share_group.as_deref(),
         v4: endpoint.ipv4.and_then(|assigned| v4(assigned.address)),
         v6: endpoint.ipv6.and_then(|assigned| v6(assigned.address)),
+        access: &attached.access,
     };
     ports::publish(layout, &attached.bindings, &target, serving).map_err(|source| Error::Ports {
         container: attached.container_name.clone(),
@@ -382,32 +433,85 @@ fn default_gateways(endpoints: &[Endpoint]) -> Vec<(String, IpAddr)> {
         .collect()
 }
 
+/// The names of the endpoints on these networks, and the rules that hold for them, before anybody can learn their addresses.
 fn register(
     layout: &Layout,
     attached: &Attached,
-    endpoints: &[Endpoint],
+    networks: &[&NetworkRecord],
     undo: &mut Undo<'_>,
 ) -> Result<(), Error> {
-    for endpoint in endpoints {
-        let entry = endpoint::NameEntry {
-            container: attached.container_id.clone(),
-            container_name: attached.container_name.clone(),
-            names: endpoint.dns_names.clone(),
-            addresses: [endpoint.ipv4, endpoint.ipv6]
-                .into_iter()
-                .flatten()
-                .map(|a| a.address)
-                .collect(),
+    for network in networks {
+        let of_network = |e: &&Endpoint| e.network_id == network.id.as_str();
+        let Some(endpoint) = attached.endpoints.iter().find(of_network) else {
+            continue;
         };
+        undo.registered(&endpoint.network, &endpoint.endpoint_id);
+        let service = set_rules(layout, attached, network, endpoint)?;
+        let entry = name_entry(attached, endpoint, service);
         endpoint::register(layout, &endpoint.network, &endpoint.endpoint_id, &entry).map_err(
             |source| Error::Names {
                 container: attached.container_name.clone(),
                 source,
             },
         )?;
-        undo.registered(&endpoint.network, &endpoint.endpoint_id);
     }
     Ok(())
+}
+
+/// Sets what holds for this endpoint alone; the addresses of its service, where that has any.
+fn set_rules(
+    layout: &Layout,
+    attached: &Attached,
+    network: &NetworkRecord,
+    endpoint: &Endpoint,
+) -> Result<Vec<IpAddr>, Error> {
+    let service = attached.share_group.as_deref();
+    let service = service.filter(|_| attached.service_address);
+    if service.is_none() && !attached.deny_egress {
+        return Ok(Vec::new());
+    }
+    let addresses = (
+        endpoint.ipv4.and_then(|assigned| v4(assigned.address)),
+        endpoint.ipv6.and_then(|assigned| v6(assigned.address)),
+    );
+    let wanted = (attached.deny_egress, service);
+    endpoint_rules::join(layout, network, &attached.container_id, addresses, wanted).map_err(
+        |source| Error::Rules {
+            container: attached.container_name.clone(),
+            source,
+        },
+    )
+}
+
+/// A service's names lead to its address, where it has one; `tasks.<service>` always to its containers, as in Swarm.
+fn name_entry(
+    attached: &Attached,
+    endpoint: &Endpoint,
+    service: Vec<IpAddr>,
+) -> endpoint::NameEntry {
+    let group = attached.share_group.as_deref();
+    let group = group.and_then(|group| group.rsplit_once('/'));
+    let mut names = endpoint.dns_names.clone();
+    names.extend(group.map(|(_, service)| format!("tasks.{service}")));
+    let is_alias = |name: &String| endpoint.aliases.contains(name);
+    let service = (!service.is_empty()).then(|| endpoint::ServiceNames {
+        names: endpoint.aliases.clone(),
+        addresses: service,
+    });
+    if service.is_some() {
+        names.retain(|name| !is_alias(name));
+    }
+    endpoint::NameEntry {
+        container: attached.container_id.clone(),
+        container_name: attached.container_name.clone(),
+        names,
+        addresses: [endpoint.ipv4, endpoint.ipv6]
+            .into_iter()
+            .flatten()
+            .map(|a| a.address)
+            .collect(),
+        service,
+    }
 }
 
 fn netlink_error(container: &str, source: netlink::Error) -> Error {

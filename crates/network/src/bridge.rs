@@ -11,7 +11,7 @@ use crate::record::NetworkRecord;
 use serde::{Deserialize, Serialize};
 use state::{Durability, Layout, record};
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use sys::lock::FileLock;
@@ -120,6 +120,14 @@ fn set_up(layout: &Layout, socket: &RouteSocket, network: &NetworkRecord) -> Res
         address: pool.gateway,
         prefix: pool.subnet.prefix(),
     }));
+    if network.pool_v6().is_some() {
+        // What a container answers to ::1 of the host comes in by the bridge (`rt6_need_strict` asks for a route by just that
+        // interface). From the wire nobody reaches ::1: `ip6_rcv_core` drops it before.
+        requests.push(Request::AddLocalRoute {
+            address: Ipv6Addr::LOCALHOST.into(),
+            index,
+        });
+    }
     socket.apply(&requests).map_err(netlink)?;
     forward(network)?;
     firewall::remember(layout, network).map_err(|source| Error::Firewall {

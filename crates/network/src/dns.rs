@@ -70,7 +70,9 @@ impl DnsConfig {
                 .map(Into::into)
                 .collect(),
             gateway: primary_gateway(attached),
-            forward: attached.endpoints.iter().any(|endpoint| !endpoint.internal),
+            // A name sent to other servers is a way out too.
+            forward: !attached.deny_egress
+                && attached.endpoints.iter().any(|endpoint| !endpoint.internal),
             ..Self::default()
         }
     }

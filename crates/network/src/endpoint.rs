@@ -9,6 +9,7 @@
 use serde::{Deserialize, Serialize};
 use state::{Durability, Layout, record};
 use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 /// What one endpoint is called and where it is.
@@ -17,6 +18,16 @@ pub struct NameEntry {
     pub container: String,
     pub container_name: String,
     /// Container name, aliases, short id; looked up without regard to case.
+    pub names: Vec<String>,
+    pub addresses: Vec<IpAddr>,
+    /// What its service is called, where that has addresses of its own.
+    #[serde(default)]
+    pub service: Option<ServiceNames>,
+}
+
+/// The names of a service that has one address on the network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceNames {
     pub names: Vec<String>,
     pub addresses: Vec<IpAddr>,
 }
@@ -48,22 +59,46 @@ pub(crate) fn unregister(
     record::remove(&directory(layout, network).join(endpoint_id))
 }
 
-/// All entries of a network with their endpoint ids. A file that vanishes or cannot be read while we look is passed
-/// over: its container is going.
+/// Tells whether a file was written anew: a record is replaced, never changed in place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Version {
+    inode: u64,
+    modified: (i64, i64),
+}
+
+/// The endpoints of a network that have names, each with the version of its entry.
+pub(crate) fn versions(layout: &Layout, network: &str) -> Vec<(String, Version)> {
+    let Ok(dir) = std::fs::read_dir(directory(layout, network)) else {
+        return Vec::new();
+    };
+    let version = |entry: std::fs::DirEntry| {
+        let id = entry.file_name().into_string().ok()?;
+        let file = entry.metadata().ok().filter(|_| !id.starts_with('.'))?;
+        let version = Version {
+            inode: file.ino(),
+            modified: (file.mtime(), file.mtime_nsec()),
+        };
+        Some((id, version))
+    };
+    dir.filter_map(|entry| version(entry.ok()?)).collect()
+}
+
+/// What one endpoint is called. One that cannot be read while we look is going.
+pub(crate) fn entry(layout: &Layout, network: &str, endpoint_id: &str) -> Option<NameEntry> {
+    record::read(&directory(layout, network).join(endpoint_id)).ok()?
+}
+
+/// All entries of a network with their endpoint ids.
 pub(crate) fn entries(layout: &Layout, network: &str) -> Vec<(String, NameEntry)> {
     let Ok(dir) = std::fs::read_dir(directory(layout, network)) else {
         return Vec::new();
     };
-    let read = |entry: std::fs::DirEntry| {
-        let id = entry
-            .file_name()
-            .into_string()
-            .ok()
-            .filter(|id| !id.starts_with('.'))?;
-        let found = record::read(&entry.path()).ok()??;
+    let read = |file: std::fs::DirEntry| {
+        let id = file.file_name().into_string().ok()?;
+        let found = entry(layout, network, &id).filter(|_| !id.starts_with('.'))?;
         Some((id, found))
     };
-    dir.filter_map(|entry| read(entry.ok()?)).collect()
+    dir.filter_map(|file| read(file.ok()?)).collect()
 }
 
 /// All endpoints of a network: who is on it now.

@@ -13,17 +13,19 @@ pub(crate) mod rules;
 
 use crate::ports::{self, projection::Projection};
 use crate::record::NetworkRecord;
-use crate::{bridge, registry};
+use crate::{bridge, endpoint_rules, registry};
 use serde::{Deserialize, Serialize};
 use state::{Durability, Layout, record};
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io;
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::rc::Rc;
 use sys::lock::FileLock;
 use sys::namespace;
 use sys::netlink;
-use sys::nft::{Change, Element, INET, NftSocket, Table};
+use sys::nft::{Change, Element, INET, NftSocket, Table, Value};
 
 /// Why the packet filter is not as it should be.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +72,9 @@ fn socket() -> Result<Rc<NftSocket>, Error> {
 struct Marker {
     version: u32,
     generation: u32,
+    /// Whether bridged IPv6 frames pass the packet filter: then an answer to ::1 is lost.
+    #[serde(default)]
+    filtered: bool,
 }
 
 /// Our table, held by the lock that all who change it take.
@@ -91,7 +96,7 @@ pub(crate) fn ensure(layout: &Layout) -> Result<(), Error> {
 
 fn is_current(layout: &Layout, socket: &NftSocket) -> Result<bool, Error> {
     let marker: Option<Marker> = record::read(&marker_path(layout)).unwrap_or_default();
-    let Some(marker) = marker.filter(|marker| marker.version == rules::VERSION) else {
+    let Some(marker) = marker.filter(Marker::fits) else {
         return Ok(false);
     };
     Ok(socket.generation().map_err(netlink)? == marker.generation)
@@ -161,7 +166,7 @@ impl<'a> Firewall<'a> {
     /// Others' transactions moved the generation: is our table still whole?
     fn adopt(&self) -> Result<bool, Error> {
         let marker: Option<Marker> = record::read(&marker_path(self.layout)).unwrap_or_default();
-        if marker.is_none_or(|marker| marker.version != rules::VERSION) {
+        if !marker.is_some_and(|marker| marker.fits()) {
             return Ok(false);
         }
         let generation = self.socket.generation().map_err(netlink)?;
@@ -187,11 +192,36 @@ impl<'a> Firewall<'a> {
         {
             changes.extend(add(rules::membership(network)));
         }
+        changes.extend(self.elements_of_endpoints(&networks));
+        if is_bridge_filtered() {
+            changes.push(Change::AddElements {
+                set: rules::UNREACHABLE,
+                elements: vec![Element {
+                    key: Value::default().field(&Ipv6Addr::LOCALHOST.octets()),
+                    ..Element::default()
+                }],
+            });
+        }
         changes.extend(Projection::of(&claims).changes_from(&Projection::default()));
         self.socket
             .replace_table(self.table(), changes)
             .map_err(netlink)?;
         self.write_marker(self.socket.generation().map_err(netlink)?)
+    }
+
+    fn elements_of_endpoints(&self, networks: &[NetworkRecord]) -> Vec<Change<'static>> {
+        let mut changes = Vec::new();
+        for network in networks {
+            let mut of_set: BTreeMap<&'static str, Vec<Element>> = BTreeMap::new();
+            for (set, element) in endpoint_rules::elements(self.layout, network) {
+                of_set.entry(set).or_default().push(element);
+            }
+            for (set, elements) in of_set {
+                let parts = Element::split(elements).into_iter();
+                changes.extend(parts.map(|elements| Change::AddElements { set, elements }));
+            }
+        }
+        changes
     }
 
     pub(crate) fn apply(&self, changes: Vec<Change<'_>>) -> Result<(), Error> {
@@ -228,6 +258,7 @@ impl<'a> Firewall<'a> {
         let marker = Marker {
             version: rules::VERSION,
             generation,
+            filtered: is_bridge_filtered(),
         };
         Ok(record::write(
             &marker_path(self.layout),
@@ -235,6 +266,19 @@ impl<'a> Firewall<'a> {
             Durability::Volatile,
         )?)
     }
+}
+
+impl Marker {
+    /// Whether it speaks of rules like ours on a host like this.
+    fn fits(&self) -> bool {
+        self.version == rules::VERSION && self.filtered == is_bridge_filtered()
+    }
+}
+
+/// Whether IPv6 frames that are bridged pass the packet filter on their way up, as Docker and Kubernetes have it.
+fn is_bridge_filtered() -> bool {
+    std::fs::read_to_string("/proc/sys/net/bridge/bridge-nf-call-ip6tables")
+        .is_ok_and(|value| value.trim() == "1")
 }
 
 fn add(membership: Vec<(&'static str, Vec<Element>)>) -> Vec<Change<'static>> {

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | what networks exist | [`registry`], [`record`], [`pool`], [`subnet`] |
 //! | the host's side of one | [`bridge`], [`firewall`] |
-//! | a container joins | [`attach()`]: [`lease`], [`ports`], [`endpoint`] |
+//! | a container joins | [`attach()`]: [`lease`], [`ports`], [`endpoint`], [`endpoint_rules`] |
 //! | it looks names up | [`dns`], [`resolv_conf`] |
 //! | something blocks its traffic | [`diagnose()`], [`reload`] |
 //! | somebody died | [`sweep()`] |
@@ -17,6 +17,7 @@ mod bridge;
 mod diagnose;
 pub mod dns;
 mod endpoint;
+mod endpoint_rules;
 mod firewall;
 mod lease;
 mod pool;
@@ -31,18 +32,19 @@ mod sweep;
 mod testing;
 
 pub use attach::{
-    Assigned, AttachRequest, Attached, Endpoint, Error as AttachError, attach, connect, detach,
-    disconnect, rebind, rename,
+    Assigned, AttachRequest, Attached, Endpoint, Error as AttachError, access, attach, bindings,
+    connect, detach, disconnect, rename, set_ports,
 };
 pub use bridge::Error as BridgeError;
 pub use diagnose::{Finding, diagnose};
-pub use endpoint::{NameEntry, names};
+pub use endpoint::{NameEntry, ServiceNames, names};
+pub use endpoint_rules::Error as EndpointRulesError;
 pub use firewall::{Error as FirewallError, reload};
 pub use lease::{Error as LeaseError, Lease, list as leases};
 pub use pool::PoolError;
 pub use ports::{
-    Error as PortError, PublishedPort, check_ports, open_connections, readmit, set_serving,
-    withdraw, withdrawn,
+    Error as PortError, Holder, OpenPort, Process, PublishedPort, Reach, check_ports,
+    open_connections, open_ports, readmit, set_serving, withdraw, withdrawn,
 };
 pub use record::{Driver, NetworkRecord, Pool};
 pub use registry::{Error, create, find, list, remove};

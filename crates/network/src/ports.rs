@@ -12,14 +12,18 @@
 
 mod claim;
 mod flows;
-pub(crate) mod holder;
+mod holder;
 pub(crate) mod projection;
 mod resolve;
 mod serving;
+mod table;
 
+use crate::endpoint_rules;
 use crate::firewall::{self, Firewall};
 pub(crate) use claim::{Claim, claims, forget_all};
 use claim::{claims_where, could_meet, names};
+pub use holder::Process;
+use model::access::PortAccess;
 use model::port::{PortBinding, Protocol};
 use projection::Projection;
 use serde::{Deserialize, Serialize};
@@ -30,6 +34,7 @@ use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
+pub use table::{Holder, OpenPort, Reach, open_ports};
 
 /// Why a port was not published.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +52,15 @@ pub enum Error {
         "Bind for {address}:{port} failed: the host has no such address; publish on one of its own"
     )]
     NoSuchAddress { address: IpAddr, port: u16 },
+    #[error(
+        "cannot publish port {port} on {address}: the container has no IPv{family} address; publish {way_out}"
+    )]
+    NoSuchFamily {
+        address: IpAddr,
+        port: u16,
+        family: u8,
+        way_out: &'static str,
+    },
     #[error("cannot try {address}:{port}")]
     Probe {
         address: IpAddr,
@@ -69,6 +83,8 @@ pub enum Error {
     Read { path: PathBuf, source: io::Error },
     #[error("cannot redirect the UDP flows of a published port")]
     Flows { source: sys::netlink::Error },
+    #[error("cannot change who serves for a service")]
+    Service { source: Box<endpoint_rules::Error> },
     #[error(transparent)]
     Record(#[from] record::Error),
     #[error(transparent)]
@@ -93,13 +109,15 @@ pub struct PublishedPort {
 }
 
 /// Where a container's ports lead.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Target<'a> {
     pub(crate) container: &'a str,
     pub(crate) container_name: &'a str,
     pub(crate) group: Option<&'a str>,
     pub(crate) v4: Option<Ipv4Addr>,
     pub(crate) v6: Option<Ipv6Addr>,
+    /// Of those that not everybody may reach, who may.
+    pub(crate) access: &'a [PortAccess],
 }
 
 /// Whether these ports could be published now: the same errors, before anything is started. `own` names the container
@@ -119,10 +137,8 @@ pub fn check_ports(
         .collect();
     let target = Target {
         container: own.unwrap_or(""),
-        container_name: "",
         group: share_group,
-        v4: None,
-        v6: None,
+        ..Target::default()
     };
     resolve::resolve(ports, &target, &claims).map(drop)
 }

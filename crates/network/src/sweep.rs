@@ -2,7 +2,7 @@
 //!
 //! After `kill -9` of everything, or between two commands. What belongs to a living container is never touched.
 
-use crate::{bridge, endpoint, firewall, lease, ports, registry};
+use crate::{bridge, endpoint, endpoint_rules, firewall, lease, ports, registry};
 use state::{Layout, record};
 
 /// Why something could not be given back.
@@ -14,6 +14,8 @@ pub enum Error {
     Lease(#[from] lease::Error),
     #[error("cannot remove the names of a dead container")]
     Names { source: record::Error },
+    #[error("cannot take the rules of a dead container from the packet filter")]
+    Rules { source: endpoint_rules::Error },
     #[error("cannot free the ports of dead containers")]
     Ports { source: ports::Error },
     #[error("cannot remove the packet filter's table")]
@@ -45,6 +47,9 @@ pub fn sweep(layout: &Layout, alive: &dyn Fn(&str) -> bool) -> Result<Swept, Vec
                     Err(source) => errors.push(Error::Names { source }),
                 }
             }
+        }
+        if let Err(source) = endpoint_rules::sweep(layout, &network, &|id| !alive(id)) {
+            errors.push(Error::Rules { source });
         }
         match lease::list(layout, &network) {
             Ok(leases) => sweep_leases(layout, &network, leases, alive, &mut swept, &mut errors),
@@ -90,7 +95,10 @@ fn sweep_leases(
     swept: &mut Swept,
     errors: &mut Vec<Error>,
 ) {
-    for lease in leases.into_iter().filter(|lease| !alive(&lease.holder)) {
+    let is_dead = |lease: &lease::Lease| {
+        !alive(&lease.holder) && !endpoint_rules::keeps_lease(layout, network, &lease.holder)
+    };
+    for lease in leases.into_iter().filter(is_dead) {
         match lease::release(layout, network, lease.address, &lease.holder) {
             Ok(()) => swept.leases += 1,
             Err(error) => errors.push(error.into()),

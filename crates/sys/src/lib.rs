@@ -33,6 +33,7 @@ pub mod role;
 pub mod sched;
 pub mod seccomp;
 pub mod signal;
+pub mod sockdiag;
 pub mod socket;
 pub mod timer;
 pub mod tree;

@@ -47,6 +47,9 @@ pub(crate) struct NetworkFlags {
     /// Publish a container's port(s) to the host
     #[arg(short, long, value_name = "list")]
     publish: Vec<String>,
+    /// Let the container's own connections lead nowhere but to containers of its networks
+    #[arg(long)]
+    deny_egress: bool,
     /// Publish all exposed ports to random ports
     #[arg(short = 'P', long)]
     publish_all: bool,
@@ -67,7 +70,12 @@ impl NetworkFlags {
         spec.dns_options = self.dns_option.clone();
         spec.dns_search = self.dns_search.clone();
         spec.expose = parse_all("expose", &self.expose, model::port::parse_expose)?.concat();
-        spec.ports = parse_all("publish", &self.publish, model::port::parse)?.concat();
+        for (ports, access) in parse_all("publish", &self.publish, model::access::parse_published)?
+        {
+            spec.ports.extend(ports);
+            spec.port_access.extend(access);
+        }
+        spec.deny_egress = self.deny_egress;
         spec.publish_all = self.publish_all;
         Ok(())
     }

@@ -9,6 +9,7 @@ mod exec;
 mod export;
 mod list;
 mod logs;
+mod open_ports;
 mod ports;
 mod remove;
 mod run;
@@ -51,6 +52,7 @@ pub(crate) const VERBS: &[Verb] = &[
     top::VERB,
     stats::VERB,
     ports::VERB,
+    open_ports::VERB,
     update::VERB,
     copy::VERB,
     diff::VERB,

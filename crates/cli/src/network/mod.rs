@@ -1,6 +1,7 @@
 //! `docker network …`.
 
 mod create;
+mod reload;
 
 use crate::args::{self, key_value, parse_some};
 use crate::failure::{Failure, Outcome};
@@ -33,6 +34,7 @@ pub(crate) const VERBS: &[Verb] = &[
         .exactly(2)
         .examples("network disconnect back postgres"),
     verb::<Prune>(&["network prune"], "[OPTIONS]", "Remove all unused networks").examples("network prune -f"),
+    reload::VERB,
     verb::<Exists>(&["network exists"], "NETWORK", "Exit with 0 if the network exists, with 1 if not").exactly(1),
 ];
 

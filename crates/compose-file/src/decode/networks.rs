@@ -2,12 +2,17 @@
 
 use super::{Cursor, Decoder};
 use crate::project::{Service, ServicePort};
+use model::access::SourceNetwork;
 use model::network::EndpointSettings;
 use model::port::{HostPort, PortBinding, Protocol};
+use std::str::FromStr;
 
 impl Decoder<'_> {
     pub(super) fn service_networking(&mut self, at: &Cursor<'_>, service: &mut Service) {
         service.ports = self.list(at, "ports", Self::port);
+        if let Some(ours) = self.ours(at, &["deny-egress"]) {
+            service.deny_egress = self.flag(&ours, "deny-egress").unwrap_or_default();
+        }
         service.expose = self
             .parsed_list(at, "expose", model::port::parse_expose)
             .into_iter()
@@ -57,7 +62,33 @@ impl Decoder<'_> {
                 .word(at, "mode", &[("ingress", "ingress"), ("host", "host")])
                 .map(str::to_owned),
             app_protocol: self.filled(at, "app_protocol"),
+            allow: self.allow(at),
         })
+    }
+
+    /// `x-dockless: {allow: [10.0.0.0/8]}`.
+    fn allow(&mut self, at: &Cursor<'_>) -> Option<Vec<SourceNetwork>> {
+        let ours = self.ours(at, &["allow"])?;
+        ours.has("allow")
+            .then(|| self.parsed_list(&ours, "allow", SourceNetwork::from_str))
+    }
+
+    /// `x-dockless`, with no other keys than these: a misspelt one would leave a door open.
+    fn ours<'n>(&mut self, at: &Cursor<'n>, keys: &[&str]) -> Option<Cursor<'n>> {
+        const KEY: &str = "x-dockless";
+        let ours = at.child(KEY)?;
+        for (key, entry) in self.entries(at, KEY) {
+            if !keys.contains(&key) {
+                let hint = format!("there is {}", keys.join(", "));
+                self.error_with_hint(&entry, format!("unknown key {key:?} in {KEY}"), hint);
+            }
+        }
+        if ours.node.as_map().is_none() {
+            let hint = format!("write it as {KEY}: {{{}: …}}", keys.join(", "));
+            self.error_with_hint(&ours, "must be a mapping", hint);
+            return None;
+        }
+        Some(ours)
     }
 
     fn endpoint(&mut self, name: &str, at: &Cursor<'_>) -> EndpointSettings {

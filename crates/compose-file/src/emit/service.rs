@@ -385,6 +385,12 @@ fn port(port: &ServicePort) -> Value {
     object.option("published", (!published.is_empty()).then_some(published));
     object.set("protocol", port.binding.protocol.to_string());
     object.text("app_protocol", &port.app_protocol);
+    if let Some(allow) = &port.allow {
+        let mut ours = Object::new();
+        let networks: Vec<String> = allow.iter().map(ToString::to_string).collect();
+        ours.set("allow", networks);
+        object.set("x-dockless", ours.into_value());
+    }
     object.into_value()
 }
 

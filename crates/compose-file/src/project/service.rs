@@ -2,6 +2,7 @@
 //! Source: Compose Specification `05-services.md`.
 
 use super::{Build, Deploy, Develop, Extensions};
+use model::access::SourceNetwork;
 use model::container::NamespaceMode;
 use model::device::{DeviceMapping, DeviceRequest};
 use model::health::Healthcheck;
@@ -45,6 +46,8 @@ pub struct Service {
 
     pub ports: Vec<ServicePort>,
     pub expose: Vec<ContainerPort>,
+    /// `x-dockless.deny-egress`: its own connections lead nowhere but to services of its networks.
+    pub deny_egress: bool,
     pub network_mode: Option<NetworkModeRef>,
     /// In the order of the file; `network` is the key in [`super::Project::networks`].
     pub networks: Vec<EndpointSettings>,
@@ -221,6 +224,8 @@ pub struct ServicePort {
     /// `ingress` or `host`.
     pub mode: Option<String>,
     pub app_protocol: Option<String>,
+    /// `x-dockless.allow`: from where it may be reached, beside this host; `None`: from everywhere.
+    pub allow: Option<Vec<SourceNetwork>>,
 }
 
 /// One entry of `volumes`. A named volume's `name` is the key in [`super::Project::volumes`].

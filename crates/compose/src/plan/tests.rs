@@ -229,6 +229,7 @@ fn published(text: &str) -> Vec<ServicePort> {
         name: None,
         mode: None,
         app_protocol: None,
+        allow: None,
     };
     model::port::parse(text)
         .unwrap()

@@ -1,6 +1,6 @@
 //! Keys that are read and shown but have no effect: said once each, never passed over.
 
-use compose_file::project::{Deploy, DeployMode, EndpointMode, FileObject};
+use compose_file::project::{Deploy, DeployMode, FileObject};
 use compose_file::{Diagnostic, Project, Service};
 use std::collections::BTreeMap;
 
@@ -61,12 +61,7 @@ fn service_keys(service: &Service) -> Keys {
 
 fn deploy_keys(deploy: &Deploy) -> Keys {
     let reservations = &deploy.resources.reservations;
-    let said: [(bool, &str, &'static str); 4] = [
-        (
-            deploy.endpoint_mode == Some(EndpointMode::Vip),
-            "endpoint_mode",
-            "names resolve to the containers' own addresses (dnsrr)",
-        ),
+    let said: [(bool, &str, &'static str); 3] = [
         (
             matches!(
                 deploy.mode,

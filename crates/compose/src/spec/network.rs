@@ -2,8 +2,9 @@
 
 use super::donor;
 use crate::names::{self, Separator};
-use compose_file::project::NetworkModeRef;
+use compose_file::project::{EndpointMode, NetworkModeRef, ServicePort};
 use compose_file::{Project, Service};
+use model::access::PortAccess;
 use model::container::ContainerSpec;
 use model::network::{EndpointSettings, NetworkMode};
 
@@ -17,12 +18,24 @@ pub(super) fn fill(
     spec.network_mode = mode;
     spec.networks = endpoints;
     spec.ports = service.ports.iter().map(|port| port.binding).collect();
+    spec.port_access = service.ports.iter().filter_map(access).collect();
+    spec.deny_egress = service.deny_egress;
+    let deploy = service.deploy.as_ref();
+    spec.service_address =
+        deploy.and_then(|deploy| deploy.endpoint_mode) == Some(EndpointMode::Vip);
     spec.expose = service.expose.clone();
     spec.dns = service.dns.clone();
     spec.dns_search = service.dns_search.clone();
     spec.dns_options = service.dns_opt.clone();
     spec.extra_hosts = service.extra_hosts.clone();
     spec.links = links(project, service, separator);
+}
+
+fn access(port: &ServicePort) -> Option<PortAccess> {
+    Some(PortAccess {
+        binding: port.binding,
+        allow: port.allow.clone()?,
+    })
 }
 
 fn mode(

@@ -247,6 +247,7 @@ fn publish(service: &mut Service, text: &str) -> Result<(), Error> {
             port.binding.host_port != binding.host_port || port.binding.protocol != binding.protocol
         });
         service.ports.push(ServicePort {
+            allow: None,
             binding,
             name: None,
             mode: None,

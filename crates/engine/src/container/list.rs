@@ -28,6 +28,32 @@ impl Listed {
     }
 }
 
+/// Running containers on the host's own network: the first process of each, and its name.
+pub fn on_host_network(ctx: &Context) -> Result<Vec<(i32, String)>> {
+    let mut found = Vec::new();
+    for record in ContainerRecord::list(ctx)? {
+        if record.spec.network_mode == NetworkMode::Host
+            && let Some(process) = State::load(ctx, record.id.as_str())?.process()
+        {
+            found.push((process.pid, record.name));
+        }
+    }
+    Ok(found)
+}
+
+/// Whose process this is: one of these first processes is it, or an ancestor of it.
+pub fn container_of(first: &[(i32, String)], pid: u32) -> Option<&str> {
+    let mut pid = i32::try_from(pid).ok()?;
+    // A chain of parents is short; one that changes under us is not followed for ever.
+    for _ in 0..64 {
+        if let Some((_, name)) = first.iter().find(|(known, _)| *known == pid) {
+            return Some(name);
+        }
+        pid = sys::proc_stat::Stat::of(pid).ok()?.parent;
+    }
+    None
+}
+
 /// Containers that fit the filters, newest first. Without `all`, only active ones, unless a filter asks for a
 /// status.
 pub fn list(ctx: &Context, all: bool, filters: &Filters) -> Result<Vec<Listed>> {

@@ -7,9 +7,12 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::events;
 use crate::protocol::Request;
+use model::access::PortAccess;
 use model::limits::Resources;
+use model::network::NetworkMode;
 use model::port::PortBinding;
 use model::restart::{RestartCondition, RestartPolicy};
+use model::unpublish::Unpublish;
 use std::collections::BTreeMap;
 
 /// What is to change; what is `None` stays.
@@ -17,11 +20,21 @@ use std::collections::BTreeMap;
 pub struct Changes {
     pub resources: Resources,
     pub restart: Option<RestartPolicy>,
-    /// All of them: others are given up.
+    /// All of them, with what is said about them in `access`: others are given up.
     pub ports: Option<Vec<PortBinding>>,
     /// All that the user gave; those of the image stay.
     pub labels: Option<BTreeMap<String, String>>,
     pub stop_timeout: Option<u64>,
+    pub publish: Vec<PortBinding>,
+    /// Of `ports` or `publish`, those that not everybody may reach.
+    pub access: Vec<PortAccess>,
+    pub unpublish: Vec<Unpublish>,
+}
+
+impl Changes {
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 pub fn update(ctx: &Context, container: &ContainerRecord, changes: &Changes) -> Result<()> {
@@ -41,7 +54,9 @@ pub fn update(ctx: &Context, container: &ContainerRecord, changes: &Changes) -> 
     }
     if let Some(ports) = &changes.ports {
         changed.spec.ports.clone_from(ports);
+        changed.spec.port_access.clone_from(&changes.access);
     }
+    ports(&mut changed, changes)?;
     if let Some(labels) = &changes.labels {
         relabel(&mut changed, labels);
     }
@@ -70,6 +85,57 @@ pub fn merged(have: &Resources, new: &Resources) -> Resources {
     let mut have = have.clone();
     merge(&mut have, new);
     have
+}
+
+/// What goes before what comes, so that a port can be led elsewhere in one step.
+fn ports(changed: &mut ContainerRecord, changes: &Changes) -> Result<()> {
+    if changes.publish.is_empty() && changes.unpublish.is_empty() {
+        return Ok(());
+    }
+    let refused = |cause: String| {
+        let what = format!("cannot change the ports of container {}", changed.name);
+        Err(Error::invalid(what, cause))
+    };
+    if !matches!(
+        changed.spec.network_mode,
+        NetworkMode::Default | NetworkMode::Networks
+    ) {
+        return refused(format!(
+            "its network mode is {}, where nothing is published",
+            changed.spec.network_mode
+        ));
+    }
+    let mut left = changed.spec.ports.clone();
+    for wanted in &changes.unpublish {
+        let gone = wanted.of(&left);
+        if gone.is_empty() {
+            let has: Vec<String> = left.iter().map(ToString::to_string).collect();
+            return refused(format!(
+                "it does not publish {wanted}; it publishes {}",
+                if has.is_empty() {
+                    "nothing".into()
+                } else {
+                    has.join(", ")
+                }
+            ));
+        }
+        left.retain(|port| !gone.contains(port));
+    }
+    for port in &changes.publish {
+        if left.contains(port) {
+            return refused(format!("it publishes {port} already"));
+        }
+        left.push(*port);
+    }
+    changed.spec.port_access.retain(|access| {
+        left.contains(&access.binding) && !changes.publish.contains(&access.binding)
+    });
+    changed
+        .spec
+        .port_access
+        .extend(changes.access.iter().cloned());
+    changed.spec.ports = left;
+    Ok(())
 }
 
 fn merge(have: &mut Resources, new: &Resources) {

@@ -55,14 +55,19 @@ pub(crate) fn attach(
 ) -> Result<Attached> {
     let group = share_group(&container.labels);
     let bindings = bindings(container);
+    let spec = &container.spec;
     let request = AttachRequest {
         container_id: container.id.as_str(),
         container_name: &container.name,
         hostname: &container.hostname,
         endpoints: endpoints(ctx, &container.spec)?,
         ports: &bindings,
+        access: &spec.port_access,
+        default_host_ip: ctx.config.ip,
         share_group: group.as_deref(),
         serves_later: group.is_some() && container.healthcheck.is_some(),
+        service_address: spec.service_address,
+        deny_egress: spec.deny_egress,
         reserved: &static_addresses(ctx, container)?,
         previous,
     };
@@ -98,6 +103,18 @@ fn static_addresses(ctx: &Context, container: &ContainerRecord) -> Result<Vec<(S
     Ok(reserved)
 }
 
+/// The ports of a running container become what its record says now.
+fn republish(ctx: &Context, container: &ContainerRecord, attached: &mut Attached) -> Result<()> {
+    let endpoints = endpoints(ctx, &container.spec)?;
+    let default = ctx.config.ip;
+    let ports = network::bindings(&bindings(container), &endpoints, default);
+    let access = network::access(&container.spec.port_access, &endpoints, default);
+    if (&ports, &access) == (&attached.bindings, &attached.access) {
+        return Ok(());
+    }
+    Ok(network::set_ports(&ctx.layout, attached, ports, access)?)
+}
+
 /// A running container joins one network more.
 pub fn join(
     ctx: &Context,
@@ -121,13 +138,7 @@ pub fn follow(ctx: &Context, container: &ContainerRecord, attached: &mut Attache
     if attached.container_name != container.name {
         network::rename(&ctx.layout, attached, &container.name)?;
     }
-    let networks = endpoints(ctx, &container.spec)?;
-    Ok(network::rebind(
-        &ctx.layout,
-        attached,
-        &bindings(container),
-        &networks,
-    )?)
+    republish(ctx, container, attached)
 }
 
 /// A running container leaves one network.

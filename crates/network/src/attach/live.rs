@@ -7,9 +7,12 @@ use super::{
     AttachRequest, Attached, Error, asker, default_gateways, master, netlink_error, plan, primary,
     publish, register,
 };
+use crate::ports::PublishedPort;
 use crate::record::NetworkRecord;
-use crate::{endpoint, firewall, lease, ports};
+use crate::{endpoint, endpoint_rules, firewall, lease, ports};
+use model::access::PortAccess;
 use model::network::EndpointSettings;
+use model::port::{HostPort, PortBinding};
 use state::Layout;
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
@@ -65,12 +68,7 @@ pub fn connect(
     )?;
     let mut after = attached.clone();
     after.endpoints.push(planned.endpoint.clone());
-    register(
-        layout,
-        &after,
-        std::slice::from_ref(&planned.endpoint),
-        &mut undo,
-    )?;
+    register(layout, &after, &[network], &mut undo)?;
     let hairpin = !after.bindings.is_empty();
     plan::make(
         &host,
@@ -111,6 +109,12 @@ pub fn disconnect<'a>(
     let gone = after.endpoints.remove(at);
     endpoint::unregister(layout, &gone.network, &gone.endpoint_id).map_err(|source| {
         Error::Names {
+            container: name.clone(),
+            source,
+        }
+    })?;
+    endpoint_rules::leave(layout, &gone.network, &attached.container_id).map_err(|source| {
+        Error::Rules {
             container: name.clone(),
             source,
         }
@@ -158,6 +162,92 @@ fn reroute(inside: &RouteSocket, attached: &Attached) -> Result<(), Error> {
     inside
         .apply(&requests)
         .map_err(|source| netlink_error(container, source))
+}
+
+/// Publishes these ports instead of those the running container has; `attached` is brought up to date. A port that was drawn
+/// for a binding that stays is kept. On an error nothing is changed.
+pub fn set_ports(
+    layout: &Layout,
+    attached: &mut Attached,
+    bindings: Vec<PortBinding>,
+    access: Vec<PortAccess>,
+) -> Result<(), Error> {
+    let mut after = attached.clone();
+    let draws = draws(attached);
+    after.bindings = bindings.iter().map(|b| drawn(&draws, b)).collect();
+    after.access = access
+        .into_iter()
+        .map(|access| PortAccess {
+            binding: drawn(&draws, &access.binding),
+            ..access
+        })
+        .collect();
+    let opens = attached.ports.is_empty() && !after.bindings.is_empty();
+    if opens {
+        hairpin(attached)?;
+    }
+    after.ports = publish(layout, &after, true)?;
+    if after.ports.is_empty() {
+        ports::unpublish(layout, |container| container == after.container_id).map_err(
+            |source| Error::Ports {
+                container: after.container_name.clone(),
+                source,
+            },
+        )?;
+    }
+    after.bindings = bindings;
+    *attached = after;
+    Ok(())
+}
+
+/// Which port each binding got that left the choice to us.
+fn draws(attached: &Attached) -> Vec<(PortBinding, u16)> {
+    let exact = |port: &PublishedPort| PortBinding {
+        host_ip: port.host_ip,
+        host_port: HostPort::Exact(port.host_port),
+        container_port: port.container_port,
+        protocol: port.protocol,
+    };
+    let mut left: Vec<&PublishedPort> = attached.ports.iter().collect();
+    left.retain(|port| !attached.bindings.contains(&exact(port)));
+    let mut draws = Vec::new();
+    for binding in &attached.bindings {
+        let fits = |port: &&PublishedPort| match binding.host_port {
+            HostPort::Exact(_) => false,
+            HostPort::AnyOf { first, last } => (first..=last).contains(&port.host_port),
+            HostPort::Random => true,
+        } && exact(port)
+            == PortBinding {
+                host_port: HostPort::Exact(port.host_port),
+                ..*binding
+            };
+        if let Some(at) = left.iter().position(fits) {
+            draws.push((*binding, left.remove(at).host_port));
+        }
+    }
+    draws
+}
+
+/// The binding with the port it has, if it had one drawn.
+fn drawn(draws: &[(PortBinding, u16)], binding: &PortBinding) -> PortBinding {
+    let port = draws.iter().find(|(known, _)| known == binding);
+    PortBinding {
+        host_port: port.map_or(binding.host_port, |(_, port)| HostPort::Exact(*port)),
+        ..*binding
+    }
+}
+
+/// A container that publishes reaches its own ports: frames may go back where they came from.
+fn hairpin(attached: &Attached) -> Result<(), Error> {
+    let failed = |source| netlink_error(&attached.container_name, source);
+    let host = RouteSocket::open().map_err(failed)?;
+    for endpoint in &attached.endpoints {
+        host.apply(&[Request::Hairpin {
+            name: &endpoint.host_interface,
+        }])
+        .map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// The published ports follow the endpoint that is the way out.

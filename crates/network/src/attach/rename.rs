@@ -16,7 +16,12 @@ pub fn rename(layout: &Layout, attached: &mut Attached, name: &str) -> Result<()
             name.clone_into(known);
         }
         let assigned = [endpoint.ipv4, endpoint.ipv6].into_iter().flatten();
+        let known = endpoint::names(layout, &endpoint.network);
+        let known = known
+            .into_iter()
+            .find(|entry| entry.container == attached.container_id);
         let entry = endpoint::NameEntry {
+            service: known.and_then(|entry| entry.service),
             container: attached.container_id.clone(),
             container_name: name.into(),
             names: endpoint.dns_names.clone(),

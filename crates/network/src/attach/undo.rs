@@ -1,6 +1,6 @@
 //! What a join has done so far; dropped before the end, it is taken back.
 
-use crate::{endpoint, lease, ports};
+use crate::{endpoint, endpoint_rules, lease, ports};
 use state::Layout;
 use std::net::IpAddr;
 use sys::netlink::{Request, RouteSocket};
@@ -65,6 +65,7 @@ impl Drop for Undo<'_> {
         }
         for (network, endpoint_id) in &self.names {
             let _ = endpoint::unregister(self.layout, network, endpoint_id);
+            let _ = endpoint_rules::leave(self.layout, network, &self.container);
         }
         if self.published {
             let _ = ports::unpublish(self.layout, |id| id == self.container);

@@ -8,7 +8,7 @@
 
 use super::DnsConfig;
 use super::wire::{Kind, Query, Records};
-use crate::endpoint;
+use crate::endpoint::{self, NameEntry, Version};
 use state::Layout;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -35,6 +35,8 @@ struct Names {
     directory: PathBuf,
     /// When the directory had last changed; `None` when it must be read again.
     changed: Option<SystemTime>,
+    /// What each file said, and which version of it.
+    entries: HashMap<String, (Version, NameEntry)>,
     forward: HashMap<String, Vec<IpAddr>>,
     reverse: HashMap<IpAddr, String>,
 }
@@ -45,6 +47,7 @@ impl Zone {
             network: network.into(),
             directory: endpoint::directory(layout, network),
             changed: None,
+            entries: HashMap::new(),
             forward: HashMap::new(),
             reverse: HashMap::new(),
         };
@@ -138,18 +141,8 @@ impl Names {
         if changed.is_some() && changed == self.changed {
             return;
         }
-        self.forward.clear();
-        self.reverse.clear();
-        let mut entries = endpoint::entries(layout, &self.network);
-        entries.sort_by(|(_, a), (_, b)| a.addresses.cmp(&b.addresses));
-        for (_, entry) in entries {
-            for name in &entry.names {
-                let known = self.forward.entry(name.to_ascii_lowercase()).or_default();
-                known.extend(&entry.addresses);
-            }
-            for address in entry.addresses {
-                self.reverse.insert(address, entry.container_name.clone());
-            }
+        if self.read(layout) {
+            self.index();
         }
         let settled = |changed: &SystemTime| {
             SystemTime::now()
@@ -157,5 +150,47 @@ impl Names {
                 .is_ok_and(|age| age > GRAIN)
         };
         self.changed = changed.filter(settled);
+    }
+
+    /// Takes in what is new in the directory and drops what is gone: of hundreds of endpoints few change at a time. Says
+    /// whether anything did.
+    fn read(&mut self, layout: &Layout) -> bool {
+        let mut before = std::mem::take(&mut self.entries);
+        let mut different = false;
+        for (id, version) in endpoint::versions(layout, &self.network) {
+            let known = before.remove(&id).filter(|(known, _)| *known == version);
+            different |= known.is_none();
+            let entry = known.or_else(|| {
+                // One that vanished since is gone.
+                Some((version, endpoint::entry(layout, &self.network, &id)?))
+            });
+            self.entries.extend(entry.map(|entry| (id, entry)));
+        }
+        different || !before.is_empty()
+    }
+
+    /// By name and by address.
+    fn index(&mut self) {
+        self.forward.clear();
+        self.reverse.clear();
+        let mut entries: Vec<&NameEntry> = self.entries.values().map(|(_, entry)| entry).collect();
+        entries.sort_by(|a, b| a.addresses.cmp(&b.addresses));
+        for entry in entries {
+            let service = entry.service.iter();
+            let service = service.flat_map(|s| s.names.iter().map(|name| (name, &s.addresses)));
+            let own = entry.names.iter().map(|name| (name, &entry.addresses));
+            for (name, addresses) in own.chain(service) {
+                let known = self.forward.entry(name.to_ascii_lowercase()).or_default();
+                for address in addresses {
+                    // Every container of a service names the one address it has.
+                    if !known.contains(address) {
+                        known.push(*address);
+                    }
+                }
+            }
+            for address in &entry.addresses {
+                self.reverse.insert(*address, entry.container_name.clone());
+            }
+        }
     }
 }

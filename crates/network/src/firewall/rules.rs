@@ -1,18 +1,29 @@
-//! The table as data. In nft's words (IPv6 has the same `publish6`):
+//! The table as data. In nft's words (IPv6 has the same with 6):
 //!
 //! ```text
 //! set bridges, masquerade, internal { type ifname }
-//! set pairs, noicc { type ifname . ifname }                                # (br, br) of each bridge
+//! set pairs, noicc  { type ifname . ifname }                               # (br, br) of each bridge
+//! set confined4     { type ifname . ipv4_addr }                            # may not leave its networks
+//! set unreachable6  { type ipv6_addr }                                     # ::1, where it cannot be answered
 //! map publish4 { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service }
 //! map shared4  { type ipv4_addr . inet_proto . inet_service . slot : ipv4_addr . inet_service }
 //! map ranges4  { type ipv4_addr . inet_proto . inet_service : ipv4_addr; flags interval }
+//! map services4 { type ifname . ipv4_addr . slot : ipv4_addr }             # the one address of a service
+//! set restricted4 { type ipv4_addr . inet_proto . inet_service; flags interval }
+//! set allowed4    { type ipv4_addr . inet_proto . inet_service . ipv4_addr; flags interval }
 //!
 //! chain guard       { type filter hook prerouting priority raw;
 //!                     iifname @bridges ip daddr 127.0.0.0/8 drop }
 //! chain prerouting  { type nat hook prerouting priority dstnat;
-//!                     ip daddr 127.0.0.0/8 return; fib daddr type local jump publish }
+//!                     ip daddr 127.0.0.0/8 return
+//!                     iifname @bridges jump services
+//!                     fib daddr type local jump access; fib daddr type local jump publish }
 //! chain output      { type nat hook output priority dstnat;
-//!                     ip6 daddr ::1 return; fib daddr type local jump publish }
+//!                     ip6 daddr @unreachable6 return; fib daddr type local jump publish }
+//! chain services    { dnat to  iifname . ip daddr . numgen random mod 64  map @services4 }
+//! chain access      { meta nfproto ipv4 jump access4; meta nfproto ipv6 jump access6 }
+//! chain access4     { ip daddr . meta l4proto . th dport @restricted4
+//!                     ip daddr . meta l4proto . th dport . ip saddr != @allowed4 drop }
 //! chain publish     { meta nfproto ipv4 jump publish4; meta nfproto ipv6 jump publish6 }
 //! chain publish4    { dnat to  ip daddr . meta l4proto . th dport  map @publish4
 //!                     dnat to  0.0.0.0  . meta l4proto . th dport  map @publish4
@@ -21,13 +32,17 @@
 //! chain postrouting { type nat hook postrouting priority srcnat;
 //!                     iifname . oifname @pairs ct status dnat masquerade   # through the host back to the same bridge
 //!                     oifname @bridges ct status dnat iifname "" fib saddr type != local masquerade  # the same, bridged
-//!                     oifname @bridges ip saddr 127.0.0.0/8 masquerade     # from the host's localhost
+//!                     oifname @bridges ip saddr 127.0.0.0/8 masquerade     # from the host's localhost, and so from ::1
 //!                     iifname @masquerade oifname != @bridges masquerade }
+//! chain input       { type filter hook input priority filter; iifname @bridges jump confine }
+//! chain confine     { ct state established,related accept; meta l4proto ipv6-icmp accept
+//!                     iifname . ip saddr @confined4 drop }
 //! chain forward     { type filter hook forward priority filter;
 //!                     iifname @bridges jump isolate; oifname @bridges jump isolate }
 //! chain isolate     { ct state established,related accept
 //!                     iifname . oifname @noicc ct status ! dnat drop
 //!                     iifname . oifname @pairs accept
+//!                     iifname . ip saddr @confined4 drop
 //!                     iifname @internal drop; oifname @internal drop
 //!                     ct status dnat accept                                # published, from anywhere
 //!                     oifname @bridges drop                                # other networks, and outside
@@ -36,92 +51,31 @@
 //!
 //! A wildcard binding lies under 0.0.0.0, so one map serves bindings with and without an address. Slots are explained in
 //! `ports::projection`. `guard` is what CVE-2020-8558 asks for once `route_localnet` is on; the `return` in
-//! `prerouting` keeps a neighbour from reaching a port bound to 127.0.0.1 (moby#45610). ::1 is left alone, and so refused at once: the kernel routes no answer to it that comes from an interface
-//! (`rt6_need_strict`), so clients that try ::1 first go on to 127.0.0.1.
+//! `prerouting` keeps a neighbour from reaching a port bound to 127.0.0.1 (moby#45610). An answer to ::1 is let in by a route
+//! of its own (`bridge`); where bridged frames pass the packet filter the kernel drops it nevertheless (`ip6_rcv_core`
+//! sees the address after it was put back), so there ::1 is left alone and refused at once: clients that try it
+//! first go on to 127.0.0.1. What is not allowed in is dropped before its destination is rewritten: nobody else's rule is
+//! to catch it.
 
+mod publish;
+mod sets;
 mod words;
 
-use crate::record::NetworkRecord;
-use sys::nft::expr::{Base, Meta, Reg};
-use sys::nft::{
-    ChainKind, Change, Element, Expr, Field, Hook, HookPoint, IPV4, IPV6, SetSpec, Value, Verdict,
-};
+pub(crate) use sets::{CONFINED, SERVICES, UNREACHABLE, membership};
+
+use publish::{V4, V6};
+use sets::{BRIDGES, INTERNAL, MASQUERADE, NO_ICC, PAIRS, SETS};
+use sys::nft::{ChainKind, Change, Expr, Hook, HookPoint, IPV4, IPV6, Verdict};
 use words::{
-    accept, bridged, destination_is_local, destination_is_loopback6, dnatted, drop_it, established,
-    family, input_in, join, jump, output_in, output_not_in, pair_in,
-    source_or_destination_is_loopback,
+    accept, bridged, destination_is_local, destination6_in, dnatted, drop_it, established, family,
+    input_in, join, jump, neighbour_discovery, output_in, output_not_in, pair_in, source_in,
+    source_is_loopback6, source_or_destination_is_loopback,
 };
 
 /// Raised whenever the rules below change: an older table is rebuilt.
-pub(crate) const VERSION: u32 = 1;
-/// Into how many slots a shared port is divided.
+pub(crate) const VERSION: u32 = 2;
+/// Into how many slots a shared port, or a service's address, is divided.
 pub(crate) const SLOTS: u32 = 64;
-
-const BRIDGES: &str = "bridges";
-const MASQUERADE: &str = "masquerade";
-const INTERNAL: &str = "internal";
-const PAIRS: &str = "pairs";
-const NO_ICC: &str = "noicc";
-
-const NAME: &[Field] = &[Field::InterfaceName];
-const NAMES: &[Field] = &[Field::InterfaceName, Field::InterfaceName];
-
-const SETS: [SetSpec<'static>; 11] = [
-    set(BRIDGES, NAME, &[]),
-    set(MASQUERADE, NAME, &[]),
-    set(INTERNAL, NAME, &[]),
-    set(PAIRS, NAMES, &[]),
-    set(NO_ICC, NAMES, &[]),
-    set(
-        "publish4",
-        &[Field::Ipv4, Field::Protocol, Field::Port],
-        &[Field::Ipv4, Field::Port],
-    ),
-    set(
-        "publish6",
-        &[Field::Ipv6, Field::Protocol, Field::Port],
-        &[Field::Ipv6, Field::Port],
-    ),
-    set(
-        "shared4",
-        &[Field::Ipv4, Field::Protocol, Field::Port, Field::Number],
-        &[Field::Ipv4, Field::Port],
-    ),
-    set(
-        "shared6",
-        &[Field::Ipv6, Field::Protocol, Field::Port, Field::Number],
-        &[Field::Ipv6, Field::Port],
-    ),
-    SetSpec {
-        interval: true,
-        ..set(
-            "ranges4",
-            &[Field::Ipv4, Field::Protocol, Field::Port],
-            &[Field::Ipv4],
-        )
-    },
-    SetSpec {
-        interval: true,
-        ..set(
-            "ranges6",
-            &[Field::Ipv6, Field::Protocol, Field::Port],
-            &[Field::Ipv6],
-        )
-    },
-];
-
-const fn set(
-    name: &'static str,
-    key: &'static [Field],
-    data: &'static [Field],
-) -> SetSpec<'static> {
-    SetSpec {
-        name,
-        key,
-        data,
-        interval: false,
-    }
-}
 
 /// Priorities by name, as nft(8) lists them.
 const RAW: i32 = -300;
@@ -129,7 +83,7 @@ const DSTNAT: i32 = -100;
 const FILTER: i32 = 0;
 const SRCNAT: i32 = 100;
 
-fn hooks() -> [(&'static str, Option<Hook>); 9] {
+fn hooks() -> [(&'static str, Option<Hook>); 15] {
     let hook = |kind, point, priority| {
         Some(Hook {
             kind,
@@ -152,9 +106,15 @@ fn hooks() -> [(&'static str, Option<Hook>); 9] {
             "forward",
             hook(ChainKind::Filter, HookPoint::Forward, FILTER),
         ),
+        ("input", hook(ChainKind::Filter, HookPoint::Input, FILTER)),
         ("publish", None),
         ("publish4", None),
         ("publish6", None),
+        ("services", None),
+        ("access", None),
+        ("access4", None),
+        ("access6", None),
+        ("confine", None),
         ("isolate", None),
     ]
 }
@@ -201,12 +161,20 @@ fn all_rules() -> Vec<Rule> {
         ),
         (
             "prerouting",
+            join([input_in(BRIDGES), vec![jump("services")]]),
+        ),
+        (
+            "prerouting",
+            join([destination_is_local(), vec![jump("access")]]),
+        ),
+        (
+            "prerouting",
             join([destination_is_local(), vec![jump("publish")]]),
         ),
         (
             "output",
             join([
-                destination_is_loopback6(),
+                destination6_in(UNREACHABLE),
                 vec![Expr::Verdict(Verdict::Return)],
             ]),
         ),
@@ -216,10 +184,23 @@ fn all_rules() -> Vec<Rule> {
         ),
         ("publish", join([family(IPV4), vec![jump("publish4")]])),
         ("publish", join([family(IPV6), vec![jump("publish6")]])),
+        ("access", join([family(IPV4), vec![jump("access4")]])),
+        ("access", join([family(IPV6), vec![jump("access6")]])),
+        publish::service("services", &V4),
+        publish::service("services", &V6),
+        publish::access("access4", &V4),
+        publish::access("access6", &V6),
     ];
-    rules.extend(publish_rules("publish4", &V4));
-    rules.extend(publish_rules("publish6", &V6));
-    rules.extend([
+    rules.extend(publish::publish("publish4", &V4));
+    rules.extend(publish::publish("publish6", &V6));
+    rules.extend(source_rules());
+    rules.extend(filter_rules());
+    rules
+}
+
+/// Where an answer must come back through us.
+fn source_rules() -> Vec<Rule> {
+    vec![
         (
             "postrouting",
             join([
@@ -249,6 +230,30 @@ fn all_rules() -> Vec<Rule> {
                 vec![Expr::Masquerade],
             ]),
         ),
+        (
+            "postrouting",
+            join([
+                output_in(BRIDGES),
+                source_is_loopback6(),
+                vec![Expr::Masquerade],
+            ]),
+        ),
+    ]
+}
+
+fn filter_rules() -> Vec<Rule> {
+    let confined = |chain: &'static str, set: usize| {
+        (
+            chain,
+            join([source_in(CONFINED[set], set == 0), vec![drop_it()]]),
+        )
+    };
+    vec![
+        ("input", join([input_in(BRIDGES), vec![jump("confine")]])),
+        ("confine", join([established(), vec![accept()]])),
+        ("confine", join([neighbour_discovery(), vec![accept()]])),
+        confined("confine", 0),
+        confined("confine", 1),
         ("forward", join([input_in(BRIDGES), vec![jump("isolate")]])),
         ("forward", join([output_in(BRIDGES), vec![jump("isolate")]])),
         ("isolate", join([established(), vec![accept()]])),
@@ -257,123 +262,12 @@ fn all_rules() -> Vec<Rule> {
             join([pair_in(NO_ICC), dnatted(false), vec![drop_it()]]),
         ),
         ("isolate", join([pair_in(PAIRS), vec![accept()]])),
+        confined("isolate", 0),
+        confined("isolate", 1),
         ("isolate", join([input_in(INTERNAL), vec![drop_it()]])),
         ("isolate", join([output_in(INTERNAL), vec![drop_it()]])),
         ("isolate", join([dnatted(true), vec![accept()]])),
         ("isolate", join([output_in(BRIDGES), vec![drop_it()]])),
         ("isolate", vec![accept()]),
-    ]);
-    rules
-}
-
-/// What differs between the families in `publish4` and `publish6`: lengths in words.
-struct Family {
-    number: u8,
-    address_offset: u32,
-    words: u8,
-    maps: [&'static str; 3],
-}
-
-const V4: Family = Family {
-    number: IPV4,
-    address_offset: 16,
-    words: 1,
-    maps: ["publish4", "shared4", "ranges4"],
-};
-const V6: Family = Family {
-    number: IPV6,
-    address_offset: 24,
-    words: 4,
-    maps: ["publish6", "shared6", "ranges6"],
-};
-
-fn publish_rules(chain: &'static str, family: &Family) -> Vec<Rule> {
-    let [publish, shared, ranges] = family.maps;
-    let key = Reg(0);
-    let (protocol, port, slot) = (
-        Reg(family.words),
-        Reg(family.words + 1),
-        Reg(family.words + 2),
-    );
-    let (to, to_port) = (Reg(8), Reg(8 + family.words));
-    let length = u32::from(family.words) * 4;
-    let destination = Expr::Payload {
-        base: Base::Network,
-        offset: family.address_offset,
-        length,
-        to: key,
-    };
-    let anywhere = Expr::Load {
-        to: key,
-        value: vec![0; length as usize],
-    };
-    let rest = || {
-        [
-            Expr::Meta {
-                key: Meta::Protocol,
-                to: protocol,
-            },
-            Expr::Payload {
-                base: Base::Transport,
-                offset: 2,
-                length: 2,
-                to: port,
-            },
-        ]
-    };
-    let rule = |address: &Expr, map: &str, slots: bool, with_port: bool| {
-        let mut rule = vec![address.clone()];
-        rule.extend(rest());
-        rule.extend(slots.then_some(Expr::Random {
-            to: slot,
-            below: SLOTS,
-        }));
-        rule.push(Expr::Map {
-            map: map.into(),
-            from: key,
-            to,
-        });
-        rule.push(Expr::Dnat {
-            family: family.number,
-            address: to,
-            port: with_port.then_some(to_port),
-        });
-        (chain, rule)
-    };
-    vec![
-        rule(&destination, publish, false, true),
-        rule(&anywhere, publish, false, true),
-        rule(&destination, shared, true, true),
-        rule(&anywhere, shared, true, true),
-        rule(&destination, ranges, false, false),
     ]
-}
-
-/// The sets a network's bridge is in.
-pub(crate) fn membership(network: &NetworkRecord) -> Vec<(&'static str, Vec<Element>)> {
-    let bridge = &network.bridge;
-    let name = || {
-        vec![Element {
-            key: Value::default().interface(bridge),
-            ..Element::default()
-        }]
-    };
-    let pair = || {
-        let key = Value::default().interface(bridge).interface(bridge);
-        vec![Element {
-            key,
-            ..Element::default()
-        }]
-    };
-    let mut sets = vec![(BRIDGES, name()), (PAIRS, pair())];
-    if network.internal {
-        sets.push((INTERNAL, name()));
-    }
-    if network.masquerades() {
-        sets.push((MASQUERADE, name()));
-    }
-    if !network.inter_container() {
-        sets.push((NO_ICC, pair()));
-    }
-    sets
 }

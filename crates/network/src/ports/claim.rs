@@ -4,6 +4,7 @@
 //! whether a claim stands in the way, so that the others need not be opened.
 
 use super::{Error, projection};
+use model::access::SourceNetwork;
 use model::port::{HostPort, PortBinding, Protocol};
 use serde::{Deserialize, Serialize};
 use state::{Durability, Layout, record};
@@ -34,6 +35,9 @@ pub(crate) struct Claim {
     /// On its way out: nothing new comes here as long as there is any other member, serving or not.
     #[serde(default)]
     pub(crate) leaving: bool,
+    /// Who may come from elsewhere than this host; `None`: everybody.
+    #[serde(default)]
+    pub(crate) allow: Option<Vec<SourceNetwork>>,
 }
 
 impl Claim {
@@ -86,6 +90,7 @@ fn outline(name: &str) -> Option<Claim> {
         since: 0,
         serving: true,
         leaving: false,
+        allow: None,
     })
 }
 

@@ -7,24 +7,37 @@
 //!   most 64 elements in one transaction; connections that exist keep their member, since conntrack remembers it. Beyond
 //!   64 members the later ones wait until an earlier one leaves.
 //!
+//! - A port that not everybody may reach is an element of `restricted4`/`restricted6`, and each network that may one of
+//!   `allowed4`/`allowed6`. Of replicas the one that joined last says which: it has the latest settings.
+//!
 //! A member alone is kept in `publish*`, so a service of one replica costs what a container costs.
 
 use super::{Claim, Error};
 use crate::firewall::Firewall;
 use crate::firewall::rules::SLOTS;
+use model::access::SourceNetwork;
 use model::port::Protocol;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use sys::nft::{Change, Element, Value};
 
-const MAPS: [&str; 6] = [
-    "publish4", "publish6", "shared4", "shared6", "ranges4", "ranges6",
+const MAPS: [&str; 10] = [
+    "publish4",
+    "publish6",
+    "shared4",
+    "shared6",
+    "ranges4",
+    "ranges6",
+    "restricted4",
+    "restricted6",
+    "allowed4",
+    "allowed6",
 ];
 
 /// The map, the key, and the end of the key where it is an interval.
 type Key = (&'static str, Value, Option<Value>);
 
-/// What the maps hold: (map, key, end of the key) to (datum, comment).
+/// What the maps hold: (map, key, end of the key) to (datum, comment). In a set the datum is empty.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Projection {
     elements: BTreeMap<Key, (Value, Option<String>)>,
@@ -54,6 +67,7 @@ impl Projection {
             members.retain(|member| Some(rank(member)) == best);
             members.sort_by(|a, b| (a.since, &a.container).cmp(&(b.since, &b.container)));
             projection.add_service(&members);
+            projection.add_access(&members);
         }
         projection
     }
@@ -94,14 +108,51 @@ impl Projection {
         }
     }
 
+    fn add_access(&mut self, members: &[&Claim]) {
+        let Some((claim, allow)) = members.last().and_then(|c| Some((c, c.allow.as_ref()?))) else {
+            return;
+        };
+        for v4 in [true, false] {
+            // An outline leads nowhere, and is not shown.
+            let Some(host) = host_key(claim.host_ip, v4).filter(|_| target(claim, v4).is_some())
+            else {
+                continue;
+            };
+            let first = key(host, claim.protocol, claim.first);
+            let last = key(last_of(host), claim.protocol, claim.last);
+            let nothing = Value::default;
+            let (restricted, allowed) = if v4 {
+                ("restricted4", "allowed4")
+            } else {
+                ("restricted6", "allowed6")
+            };
+            self.insert(
+                restricted,
+                first.clone(),
+                Some(last.clone()),
+                nothing(),
+                claim,
+            );
+            for source in allow
+                .iter()
+                .filter(|source| source.address().is_ipv4() == v4)
+            {
+                // Elements must not overlap: what lies within another is left out.
+                let wider = |other: &&SourceNetwork| *other != source && other.contains(*source);
+                if allow.iter().any(|other| wider(&other)) {
+                    continue;
+                }
+                let (from, to) = (source.address(), source.last());
+                let (from, to) = (address(first.clone(), from), address(last.clone(), to));
+                self.insert(allowed, from, Some(to), nothing(), claim);
+            }
+        }
+    }
+
     fn add_range(&mut self, claim: &Claim, host: IpAddr, to: IpAddr) {
         let map = pick("ranges4", "ranges6", to);
-        // An interval in each field: all addresses, or the one.
-        let last_host = match host {
-            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::BROADCAST.into(),
-            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::from(u128::MAX).into(),
-            one => one,
-        };
+        // An interval in each field.
+        let last_host = last_of(host);
         let (first, last) = (
             key(host, claim.protocol, claim.first),
             key(last_host, claim.protocol, claim.last),
@@ -181,7 +232,7 @@ impl Projection {
             .map(|((_, key, end), (data, comment))| Element {
                 key: key.clone(),
                 key_end: end.clone(),
-                data: Some(data.clone()),
+                data: (!data.0.is_empty()).then(|| data.clone()),
                 comment: comment.clone(),
             })
             .collect()
@@ -219,6 +270,15 @@ fn host_key(host_ip: Option<IpAddr>, v4: bool) -> Option<IpAddr> {
     }
 }
 
+/// All addresses, or the one.
+fn last_of(host: IpAddr) -> IpAddr {
+    match host {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::BROADCAST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::from(u128::MAX).into(),
+        one => one,
+    }
+}
+
 fn pairs(claim: &Claim) -> impl Iterator<Item = (u16, u16)> + use<> {
     let shift = claim.container_first.wrapping_sub(claim.first);
     (claim.first..=claim.last).map(move |port| (port, port.wrapping_add(shift)))
@@ -246,7 +306,7 @@ fn address(value: Value, address: IpAddr) -> Value {
 }
 
 /// IANA's number.
-fn protocol_number(protocol: Protocol) -> u8 {
+pub(crate) fn protocol_number(protocol: Protocol) -> u8 {
     match protocol {
         Protocol::Tcp => 6,
         Protocol::Udp => 17,
@@ -287,6 +347,7 @@ mod tests {
             since,
             serving: true,
             leaving: false,
+            allow: None,
         }
     }
 
@@ -374,5 +435,29 @@ mod tests {
             ..both
         };
         assert_eq!(Projection::of(&[only4]).count("publish6"), 0);
+    }
+
+    #[test]
+    fn who_may_come_is_what_the_latest_replica_says_without_overlaps() {
+        let allow = |texts: &[&str]| Some(texts.iter().map(|text| text.parse().unwrap()).collect());
+        let old = Claim {
+            allow: allow(&["192.0.2.0/24"]),
+            ..claim("a", 80, 80, Some("web"), 1)
+        };
+        let new = Claim {
+            allow: allow(&["10.0.0.0/8", "10.1.0.0/16", "fd00::/8"]),
+            ..claim("b", 80, 80, Some("web"), 2)
+        };
+        let projection = Projection::of(&[old.clone(), new]);
+        assert_eq!(projection.count("restricted4"), 1);
+        assert_eq!(projection.count("allowed4"), 1, "one lies in the other");
+        assert_eq!(projection.count("restricted6"), 0, "it has no such address");
+        let nobody = Claim {
+            allow: allow(&[]),
+            ..old
+        };
+        let projection = Projection::of(&[nobody]);
+        let counts = ["restricted4", "allowed4"].map(|set| projection.count(set));
+        assert_eq!(counts, [1, 0]);
     }
 }

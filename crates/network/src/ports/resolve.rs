@@ -3,12 +3,17 @@
 //! Source: moby `libnetwork/portallocator` (a wildcard and an address of the same port exclude each other), ip(7) for
 //! `ip_local_port_range`.
 
-use super::{Claim, Error, Target, holder};
+use super::{Claim, Error, Target, holder, projection};
 use model::port::{HostPort, PortBinding, Protocol};
 use rustix::net::{AddressFamily, SocketType, ipproto, sockopt};
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{SystemTime, UNIX_EPOCH};
+use sys::sockdiag;
+
+/// From how many ports more than one on asking for each is dearer than asking for all.
+const MANY: u16 = 16;
 
 /// The claims these bindings come to, given what others have. Nothing is reserved yet.
 pub(super) fn resolve(
@@ -29,6 +34,7 @@ pub(super) fn resolve(
         found.push(claim);
     }
     for binding in ports {
+        reachable(binding, target)?;
         match binding.host_port {
             HostPort::Exact(_) => {}
             HostPort::AnyOf { first, last } => {
@@ -39,6 +45,33 @@ pub(super) fn resolve(
         }
     }
     Ok(found)
+}
+
+/// A port on an address of one family leads to the container's address of that family.
+fn reachable(binding: &PortBinding, target: &Target<'_>) -> Result<(), Error> {
+    let Some(address) = binding.host_ip else {
+        return Ok(());
+    };
+    let known = target.v4.is_some() || target.v6.is_some();
+    let has = if address.is_ipv4() {
+        target.v4.is_some()
+    } else {
+        target.v6.is_some()
+    };
+    if !known || has {
+        return Ok(());
+    }
+    let (family, way_out) = if address.is_ipv4() {
+        (4, "on an IPv6 address, or give the network an IPv4 subnet")
+    } else {
+        (6, "on an IPv4 address, or create the network with --ipv6")
+    };
+    Err(Error::NoSuchFamily {
+        address,
+        port: binding.container_port,
+        family,
+        way_out,
+    })
 }
 
 /// Exact ports, consecutive ones drawn together.
@@ -57,26 +90,28 @@ fn runs(ports: &[PortBinding], target: &Target<'_>) -> Vec<Claim> {
     exact.dedup();
     let mut runs: Vec<Claim> = Vec::new();
     for (protocol, host_ip, host, container) in exact {
+        let binding = PortBinding {
+            host_ip,
+            host_port: HostPort::Exact(host),
+            container_port: container,
+            protocol,
+        };
+        let next = claim(target, &binding, host);
         if let Some(run) = runs.last_mut()
-            && (run.protocol, run.host_ip) == (protocol, host_ip)
+            && (run.protocol, run.host_ip, &run.allow) == (protocol, host_ip, &next.allow)
             && Some(host) == run.last.checked_add(1)
             && container.wrapping_sub(host) == run.container_first.wrapping_sub(run.first)
         {
             run.last = host;
             continue;
         }
-        runs.push(claim(target, protocol, host_ip, host, container));
+        runs.push(next);
     }
     runs
 }
 
-fn claim(
-    target: &Target<'_>,
-    protocol: Protocol,
-    host_ip: Option<IpAddr>,
-    host: u16,
-    container: u16,
-) -> Claim {
+/// What it comes to when the binding gets the host's port `host`.
+fn claim(target: &Target<'_>, binding: &PortBinding, host: u16) -> Claim {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
@@ -84,17 +119,22 @@ fn claim(
     Claim {
         container: target.container.into(),
         container_name: target.container_name.into(),
-        protocol,
-        host_ip,
+        protocol: binding.protocol,
+        host_ip: binding.host_ip,
         first: host,
         last: host,
-        container_first: container,
+        container_first: binding.container_port,
         group: target.group.map(Into::into),
         v4: target.v4,
         v6: target.v6,
         since,
         serving: true,
         leaving: false,
+        allow: target
+            .access
+            .iter()
+            .find(|access| access.binding == *binding)
+            .map(|access| access.allow.clone()),
     }
 }
 
@@ -118,10 +158,31 @@ fn free(claim: &Claim, taken: Option<&Claim>, others: &[Claim]) -> Result<(), Er
     if others.iter().any(|other| other.may_share(claim)) {
         return Ok(()); // free when the first of the group came
     }
+    if claim.last - claim.first >= MANY {
+        return free_run(claim, address);
+    }
     for port in claim.first..=claim.last {
         probe(address, port, claim.protocol)?;
     }
     Ok(())
+}
+
+/// Of a long run the ports that somebody listens on are found by one question, and only those tried. What is bound and not
+/// listened on stands in nobody's way.
+fn free_run(claim: &Claim, address: IpAddr) -> Result<(), Error> {
+    let number = projection::protocol_number(claim.protocol);
+    let Ok(listeners) = sockdiag::listeners(number) else {
+        let mut ports = claim.first..=claim.last;
+        return ports.try_for_each(|port| probe(address, port, claim.protocol));
+    };
+    // One stands for the run: whether the host has the address at all.
+    probe(address, claim.first, claim.protocol)?;
+    let within = |l: &&sockdiag::Listener| (claim.first..=claim.last).contains(&l.port);
+    let taken = listeners.iter().filter(within).map(|l| l.port);
+    taken
+        .collect::<BTreeSet<u16>>()
+        .into_iter()
+        .try_for_each(|port| probe(address, port, claim.protocol))
 }
 
 /// Asks the kernel by binding, as a server would.
@@ -184,13 +245,7 @@ fn first_free(
         // Whoever takes any port of several wants one of its own.
         Claim {
             group: None,
-            ..claim(
-                target,
-                binding.protocol,
-                binding.host_ip,
-                port,
-                binding.container_port,
-            )
+            ..claim(target, binding, port)
         }
     });
     candidates.find(|claim| {
@@ -200,16 +255,9 @@ fn first_free(
 }
 
 fn range_allocated(binding: &PortBinding, first: u16, last: u16, others: &[Claim]) -> Error {
-    let target = Target {
-        container: "",
-        container_name: "",
-        group: None,
-        v4: None,
-        v6: None,
-    };
     let whole = Claim {
         last,
-        ..claim(&target, binding.protocol, binding.host_ip, first, 0)
+        ..claim(&Target::default(), binding, first)
     };
     let holders = others.iter().filter(|other| other.meets(&whole));
     let names: Vec<String> = holders
@@ -264,6 +312,7 @@ mod tests {
         group: None,
         v4: None,
         v6: None,
+        access: &[],
     };
 
     fn exact(host: u16, container: u16) -> PortBinding {
@@ -293,7 +342,7 @@ mod tests {
 
     #[test]
     fn wildcards_meet_addresses_of_their_family_and_only_one_group_shares() {
-        let base = claim(&TARGET, Protocol::Tcp, None, 80, 80);
+        let base = claim(&TARGET, &exact(80, 80), 80);
         let local = Claim {
             host_ip: Some(Ipv4Addr::LOCALHOST.into()),
             ..base.clone()
@@ -323,7 +372,7 @@ mod tests {
 
     #[test]
     fn the_error_names_the_container_that_has_the_port() {
-        let taken = claim(&TARGET, Protocol::Tcp, None, 80, 80);
+        let taken = claim(&TARGET, &exact(80, 80), 80);
         let mine = Target {
             container: "c2",
             ..TARGET

@@ -5,6 +5,7 @@
 
 use super::claim::{self, Claim, claims};
 use super::{Error, change};
+use crate::endpoint_rules;
 use crate::firewall::Firewall;
 use state::Layout;
 use std::collections::BTreeSet;
@@ -14,16 +15,19 @@ use sys::conntrack::Conntrack;
 /// Lets a replica out of, or back into, the balance of the ports it shares: an unhealthy one gets no new connections as long
 /// as another serves. Connections it has stay. Of no effect on ports it has alone.
 pub fn set_serving(layout: &Layout, container: &str, serving: bool) -> Result<(), Error> {
+    balance(layout, container, serving)?;
     turn(layout, container, |claim| claim.serving = serving)
 }
 
 /// Takes a replica out of the balance for good: whatever its health, nothing new comes here as long as there is another.
 pub fn withdraw(layout: &Layout, container: &str) -> Result<(), Error> {
+    balance(layout, container, false)?;
     turn(layout, container, |claim| claim.leaving = true)
 }
 
 /// The opposite of [`withdraw`], for one that stays after all.
 pub fn readmit(layout: &Layout, container: &str) -> Result<(), Error> {
+    balance(layout, container, true)?;
     turn(layout, container, |claim| claim.leaving = false)
 }
 
@@ -45,6 +49,13 @@ pub fn open_connections(layout: &Layout, addresses: &[IpAddr]) -> Result<usize, 
 pub(crate) fn rename(layout: &Layout, container: &str, name: &str) -> Result<(), Error> {
     turn(layout, container, |claim| {
         name.clone_into(&mut claim.container_name)
+    })
+}
+
+/// The same for the address its service has.
+fn balance(layout: &Layout, container: &str, serving: bool) -> Result<(), Error> {
+    endpoint_rules::set_serving(layout, container, serving).map_err(|source| Error::Service {
+        source: Box::new(source),
     })
 }
 

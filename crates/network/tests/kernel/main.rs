@@ -1,6 +1,8 @@
 //! The real kernel: every test in a network namespace of its own, with real TCP and UDP.
 
+mod access;
 mod attach;
 mod dns;
 mod ports;
+mod service;
 mod world;

@@ -226,9 +226,8 @@ fn ports_change_while_the_container_runs() {
     let net = world.network("n", |_| {});
     let mut a = world.container_with("a", &[&net], &[], None).unwrap();
     a.space.serve("0.0.0.0:80", "a");
-    let networks = [(net.clone(), Default::default())];
     let mut rebind = |ports: &[PortBinding]| {
-        network::rebind(&world.layout, &mut a.attached, ports, &networks).map(drop)
+        network::set_ports(&world.layout, &mut a.attached, ports.to_vec(), Vec::new())
     };
     rebind(&[tcp(5002, 80), tcp(5003, 80)]).unwrap();
     eventually("both lead there", || {
@@ -315,9 +314,15 @@ fn random_and_first_free_ports_are_chosen_and_work() {
     );
 }
 
+/// Whether bridged IPv6 frames pass the packet filter; `false` where the kernel has no such path.
+fn filter_bridged(value: &str) -> bool {
+    std::fs::write("/proc/sys/net/bridge/bridge-nf-call-ip6tables", value).is_ok()
+}
+
 #[test]
-fn ipv6_is_published_on_the_host_s_addresses_and_refused_at_once_on_its_loopback() {
+fn ipv6_is_published_on_the_host_s_addresses_and_on_its_loopback() {
     let world = World::new();
+    filter_bridged("0");
     let net = world.network("six", |spec| spec.ipv6 = Some(true));
     let web = world
         .container_with("web", &[&net], &[tcp(8080, 80)], None)
@@ -328,12 +333,31 @@ fn ipv6_is_published_on_the_host_s_addresses_and_refused_at_once_on_its_loopback
         ask((gateway, 8080).into()).is_some(),
         "an address of the host"
     );
-    let refused = std::net::TcpStream::connect("[::1]:8080").unwrap_err();
-    assert_eq!(
-        refused.kind(),
-        std::io::ErrorKind::ConnectionRefused,
-        "so that clients go on to 127.0.0.1"
-    );
+    let loopback = "[::1]:8080".parse().unwrap();
+    assert_eq!(ask(loopback), Some(format!("web {gateway}")));
+    let own = std::net::TcpListener::bind("[::1]:0").unwrap();
+    std::net::TcpStream::connect(own.local_addr().unwrap()).expect("the host's own loopback");
+    let bound = PortBinding {
+        host_ip: Some(std::net::Ipv6Addr::LOCALHOST.into()),
+        ..tcp(8081, 80)
+    };
+    let local = world
+        .container_with("local", &[&net], &[bound], None)
+        .unwrap();
+    local.space.serve("[::]:80", "local");
+    assert!(ask("[::1]:8081".parse().unwrap()).is_some());
+    assert_eq!(ask((gateway, 8081).into()), None, "bound to ::1 alone");
+    if filter_bridged("1") {
+        let filtered = world.container("filtered", &[&net]);
+        let refused = std::net::TcpStream::connect(loopback).unwrap_err();
+        assert_eq!(
+            refused.kind(),
+            std::io::ErrorKind::ConnectionRefused,
+            "so that clients go on to 127.0.0.1"
+        );
+        world.detach(filtered);
+        filter_bridged("0");
+    }
     let other = world.container("other", &[&net]);
     let direct = web.attached.endpoints[0].ipv6.unwrap().address;
     assert!(
@@ -409,4 +433,112 @@ fn a_flushed_map_is_filled_again_with_everybody_s_ports() {
     world.detach(b);
     assert!(ask(local(8080)).is_some());
     assert_eq!(ask(local(9090)), None);
+}
+
+#[test]
+fn an_address_of_a_family_the_container_does_not_have_is_refused() {
+    let world = World::new();
+    let net = world.network("four", |spec| spec.ipv6 = Some(false));
+    let binding = PortBinding {
+        host_ip: Some(std::net::Ipv6Addr::LOCALHOST.into()),
+        ..tcp(8080, 80)
+    };
+    let error = world
+        .container_with("web", &[&net], &[binding], None)
+        .err()
+        .unwrap();
+    let mut text = String::new();
+    let mut next: Option<&dyn std::error::Error> = Some(&error);
+    while let Some(cause) = next {
+        text += &cause.to_string();
+        next = cause.source();
+    }
+    assert!(
+        text.contains("has no IPv6 address") && text.contains("--ipv6"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_range_meets_a_process_of_the_host_that_listens_within_it() {
+    let world = World::new();
+    let net = world.network("n", |_| {});
+    let listener = std::net::TcpListener::bind("127.0.0.1:21500").unwrap();
+    let ports: Vec<PortBinding> = (21_000..22_000).map(|port| tcp(port, port)).collect();
+    let refused = world.container_with("c", &[&net], &ports, None);
+    let text = refused.err().unwrap().to_string();
+    let own = format!("held by process {}", std::process::id());
+    assert!(text.contains(":21500") && text.contains(&own), "{text}");
+    let open = network::open_ports(&world.layout).unwrap();
+    let mine = open.iter().find(|port| port.first == 21_500).unwrap();
+    assert_eq!(mine.reach, network::Reach::Host);
+    drop(listener);
+    let c = world.container_with("c", &[&net], &ports, None).unwrap();
+    let open = network::open_ports(&world.layout).unwrap();
+    let range = open.iter().find(|port| port.last == 21_999).unwrap();
+    assert_eq!(
+        (range.first, &range.reach),
+        (21_000, &network::Reach::Everybody)
+    );
+    assert!(matches!(&range.holder, network::Holder::Container { name, .. } if name == "c"));
+    world.detach(c);
+}
+
+#[test]
+fn ports_come_and_go_while_the_container_runs_and_drawn_ones_stay() {
+    let world = World::new();
+    let net = world.network("n", |_| {});
+    let random = PortBinding {
+        host_port: HostPort::Random,
+        ..tcp(0, 80)
+    };
+    let mut c = world.container("c", &[&net]);
+    c.space.serve("0.0.0.0:80", "c");
+    let set = |c: &mut crate::world::Container, ports: &[PortBinding]| {
+        network::set_ports(&world.layout, &mut c.attached, ports.to_vec(), Vec::new())
+    };
+    set(&mut c, &[random, tcp(8080, 80)]).unwrap();
+    let drawn = c.attached.ports.iter().find(|port| port.host_port != 8080);
+    let drawn = drawn.unwrap().host_port;
+    let gateway = net.pools[0].gateway;
+    assert!(ask(local(8080)).is_some() && ask(local(drawn)).is_some());
+    let itself = c.space.ask(std::net::SocketAddr::new(gateway, 8080));
+    assert!(itself.is_some(), "it reaches itself");
+    set(&mut c, &[random, tcp(8081, 80)]).unwrap();
+    assert_eq!(ask(local(8080)), None);
+    assert!(ask(local(8081)).is_some() && ask(local(drawn)).is_some());
+    let holder = std::net::TcpListener::bind("0.0.0.0:8082").unwrap();
+    set(&mut c, &[tcp(8082, 80)]).unwrap_err();
+    assert!(ask(local(8081)).is_some(), "as it was");
+    drop(holder);
+    set(&mut c, &[]).unwrap();
+    assert_eq!((ask(local(8081)), ask(local(drawn))), (None, None));
+    assert!(c.attached.ports.is_empty());
+}
+
+/// The kernel may lack SCTP sockets; the rules do not.
+#[test]
+fn sctp_is_published_as_an_element_of_its_own() {
+    let world = World::new();
+    let net = world.network("n", |_| {});
+    let binding = PortBinding {
+        protocol: Protocol::Sctp,
+        ..tcp(3868, 3868)
+    };
+    let c = world
+        .container_with("c", &[&net], &[binding], None)
+        .unwrap();
+    assert_eq!(c.attached.ports[0].protocol, Protocol::Sctp);
+    let name = format!("dockless-{}", world.layout.instance());
+    let table = sys::nft::Table {
+        family: sys::nft::INET,
+        name: &name,
+    };
+    let socket = sys::nft::NftSocket::open().unwrap();
+    let elements = socket.elements(table, "publish4").unwrap();
+    assert_eq!(elements[0].key.0[4], 132, "IANA's number");
+    assert_eq!(ask(local(3868)), None, "not on TCP");
+    world
+        .container_with("d", &[&net], &[tcp(3868, 80)], None)
+        .expect("TCP is another port");
 }

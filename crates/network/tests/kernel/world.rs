@@ -153,6 +153,40 @@ impl World {
         })
     }
 
+    /// One whose request is `edit`ed before it is made.
+    pub(crate) fn container_asking<'a>(
+        &self,
+        name: &'a str,
+        networks: &[&NetworkRecord],
+        edit: impl FnOnce(&mut AttachRequest<'a>),
+    ) -> Result<Container, network::AttachError> {
+        let space = Space::new();
+        let id = id_of(name);
+        let endpoints = networks.iter().map(|network| {
+            let settings = EndpointSettings {
+                network: network.name.clone(),
+                ..Default::default()
+            };
+            ((*network).clone(), settings)
+        });
+        let mut request = AttachRequest {
+            container_name: name,
+            endpoints: endpoints.collect(),
+            ..AttachRequest::default()
+        };
+        edit(&mut request);
+        let request = AttachRequest {
+            container_id: &id,
+            ..request
+        };
+        let attached = network::attach(&self.layout, space.netns.as_fd(), &request)?;
+        Ok(Container {
+            space,
+            id,
+            attached,
+        })
+    }
+
     pub(crate) fn detach(&self, container: Container) {
         network::detach(&self.layout, &container.attached).unwrap();
     }

@@ -48,6 +48,10 @@ pub enum Request<'a> {
         /// Frames may go back where they came from.
         hairpin: bool,
     },
+    /// The bridge port `name` may send frames back where they came from, whatever else holds for it.
+    Hairpin {
+        name: &'a str,
+    },
     Up {
         index: u32,
     },
@@ -77,6 +81,17 @@ pub enum Request<'a> {
         destination: Option<(IpAddr, u8)>,
         gateway: Option<IpAddr>,
         index: u32,
+    },
+    /// Packets for `address` that come in by the interface are the host's own.
+    AddLocalRoute {
+        address: IpAddr,
+        index: u32,
+    },
+    /// One that is not there is as good.
+    DeleteAddress {
+        index: u32,
+        address: IpAddr,
+        prefix: u8,
     },
     DeleteRoute {
         destination: Option<(IpAddr, u8)>,
@@ -193,6 +208,11 @@ fn message(request: &Request<'_>) -> (String, u16, RouteNetlinkMessage) {
             0,
             M::NewLink(bridge_port(name, isolated, hairpin)),
         ),
+        Request::Hairpin { name } => (
+            format!("set up the bridge port {name}"),
+            0,
+            M::NewLink(port_settings(name, vec![InfoBridgePort::HairpinMode(true)])),
+        ),
         Request::Up { index } => (
             format!("bring interface {index} up"),
             0,
@@ -241,6 +261,20 @@ fn message(request: &Request<'_>) -> (String, u16, RouteNetlinkMessage) {
             format!("add the route {}", route_text(destination, gateway)),
             NLM_F_CREATE | NLM_F_REPLACE,
             M::NewRoute(route(destination, gateway, index)),
+        ),
+        Request::AddLocalRoute { address, index } => (
+            format!("add the local route {address}"),
+            NLM_F_CREATE | NLM_F_REPLACE,
+            M::NewRoute(local_route(address, index)),
+        ),
+        Request::DeleteAddress {
+            index,
+            address,
+            prefix,
+        } => (
+            format!("take the address {address}/{prefix} from interface {index}"),
+            0,
+            M::DelAddress(interface_address(index, address, prefix)),
         ),
         Request::DeleteRoute {
             destination,
@@ -311,15 +345,20 @@ fn veth(
 }
 
 fn bridge_port(name: &str, isolated: bool, hairpin: bool) -> LinkMessage {
+    let settings = vec![
+        InfoBridgePort::Isolated(isolated),
+        InfoBridgePort::HairpinMode(hairpin),
+    ];
+    port_settings(name, settings)
+}
+
+fn port_settings(name: &str, settings: Vec<InfoBridgePort>) -> LinkMessage {
     let mut message = LinkMessage::default();
     message.attributes = vec![
         LinkAttribute::IfName(name.into()),
         LinkAttribute::LinkInfo(vec![
             LinkInfo::PortKind(InfoPortKind::Bridge),
-            LinkInfo::PortData(InfoPortData::BridgePort(vec![
-                InfoBridgePort::Isolated(isolated),
-                InfoBridgePort::HairpinMode(hairpin),
-            ])),
+            LinkInfo::PortData(InfoPortData::BridgePort(settings)),
         ]),
     ];
     message
@@ -402,6 +441,19 @@ fn route(destination: Option<(IpAddr, u8)>, gateway: Option<IpAddr>, index: u32)
         .attributes
         .extend(gateway.map(|address| RouteAttribute::Gateway(RouteAddress::from(address))));
     message.attributes.push(RouteAttribute::Oif(index));
+    message
+}
+
+/// Behind the kernel's own routes of the table, so that nothing that goes out changes its way.
+fn local_route(address: IpAddr, index: u32) -> RouteMessage {
+    const RT_TABLE_LOCAL: u8 = 255;
+    const LAST: u32 = 1 << 20;
+    let prefix = if address.is_ipv4() { 32 } else { 128 };
+    let mut message = route(Some((address, prefix)), None, index);
+    message.header.table = RT_TABLE_LOCAL;
+    message.header.kind = RouteType::Local;
+    message.header.scope = RouteScope::Host;
+    message.attributes.push(RouteAttribute::Priority(LAST));
     message
 }
 

@@ -40,7 +40,10 @@ pub(super) fn changes(
         changes.stop_timeout = Some(new.stop_timeout?);
     }
     changes.restart = (old.restart != new.restart).then(|| new.restart.clone());
-    changes.ports = (old.ports != new.ports).then(|| new.ports.clone());
+    if (&old.ports, &old.port_access) != (&new.ports, &new.port_access) {
+        changes.ports = Some(new.ports.clone());
+        changes.access.clone_from(&new.port_access);
+    }
     let mut labels = new.labels.clone();
     let own = OWN.iter().filter_map(|key| old.labels.get_key_value(*key));
     labels.extend(own.map(|(key, value)| (key.clone(), value.clone())));

@@ -115,7 +115,8 @@ pub(super) fn source_or_destination_is_loopback(offset: u32) -> Vec<Expr> {
     rule
 }
 
-pub(super) fn destination_is_loopback6() -> Vec<Expr> {
+/// An IPv6 destination that is in the set.
+pub(super) fn destination6_in(set: &str) -> Vec<Expr> {
     let mut rule = family(IPV6);
     rule.push(Expr::Payload {
         base: Base::Network,
@@ -123,9 +124,60 @@ pub(super) fn destination_is_loopback6() -> Vec<Expr> {
         length: 16,
         to: Reg(0),
     });
+    rule.push(Expr::In {
+        set: set.into(),
+        from: Reg(0),
+    });
+    rule
+}
+
+pub(super) fn source_is_loopback6() -> Vec<Expr> {
+    let mut rule = family(IPV6);
+    rule.push(Expr::Payload {
+        base: Base::Network,
+        offset: 8,
+        length: 16,
+        to: Reg(0),
+    });
     rule.push(Expr::Equal {
         from: Reg(0),
         value: std::net::Ipv6Addr::LOCALHOST.octets().to_vec(),
+    });
+    rule
+}
+
+/// The bridge it came in by and its source are in the set.
+pub(super) fn source_in(set: &str, v4: bool) -> Vec<Expr> {
+    let (offset, length) = if v4 { (12, 4) } else { (8, 16) };
+    let mut rule = family(if v4 { IPV4 } else { IPV6 });
+    rule.push(Expr::Meta {
+        key: Meta::InputName,
+        to: Reg(0),
+    });
+    rule.push(Expr::Payload {
+        base: Base::Network,
+        offset,
+        length,
+        to: Reg(4),
+    });
+    rule.push(Expr::In {
+        set: set.into(),
+        from: Reg(0),
+    });
+    rule
+}
+
+/// What IPv6 finds its neighbours by (and pings).
+pub(super) fn neighbour_discovery() -> Vec<Expr> {
+    const ICMPV6: u8 = 58;
+    let mut rule = family(IPV6);
+    rule.push(Expr::Meta {
+        key: Meta::Protocol,
+        to: Reg(0),
+    });
+    rule.push(Expr::Equal {
+        from: Reg(0),
+        value: vec![ICMPV6],
     });
     rule
 }
