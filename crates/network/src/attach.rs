@@ -173,7 +173,7 @@ pub enum Error {
     #[error("cannot set the rules of container {container}")]
     Rules {
         container: String,
-        source: endpoint_rules::Error,
+        source: Box<endpoint_rules::Error>,
     },
     #[error("cannot draw a random id")]
     Random { source: io::Error },
@@ -264,7 +264,7 @@ pub fn detach(layout: &Layout, attached: &Attached) -> Result<(), Vec<Error>> {
         {
             errors.push(Error::Rules {
                 container: container(),
-                source,
+                source: Box::new(source),
             });
         }
     }
@@ -478,7 +478,7 @@ fn set_rules(
     endpoint_rules::join(layout, network, &attached.container_id, addresses, wanted).map_err(
         |source| Error::Rules {
             container: attached.container_name.clone(),
-            source,
+            source: Box::new(source),
         },
     )
 }

@@ -116,7 +116,7 @@ pub fn disconnect<'a>(
     endpoint_rules::leave(layout, &gone.network, &attached.container_id).map_err(|source| {
         Error::Rules {
             container: name.clone(),
-            source,
+            source: Box::new(source),
         }
     })?;
     if let Some(netns) = netns.into() {
