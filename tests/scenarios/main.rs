@@ -11,6 +11,7 @@ mod compose;
 mod counter;
 mod crash;
 mod exec;
+mod firewalls;
 mod fleet;
 mod generations;
 mod health;
@@ -36,6 +37,7 @@ mod oci_annotations;
 mod oci_attached;
 mod oci_callers;
 mod oci_exec;
+mod ports;
 mod projects;
 mod prune;
 mod restart;
@@ -61,6 +63,8 @@ fn main() -> std::process::ExitCode {
         restart::ALL,
         health::ALL,
         network::ALL,
+        ports::ALL,
+        firewalls::ALL,
         compose::ALL,
         commands::ALL,
         stack::ALL,

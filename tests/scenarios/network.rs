@@ -183,10 +183,10 @@ fn published_ports_answer_from_everywhere(host: &Host) {
 }
 
 /// A second network namespace behind a cable: 192.0.2.1 is this host, 192.0.2.2 the outside.
-struct Outside(testkit::Running);
+pub(crate) struct Outside(testkit::Running);
 
 impl Outside {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let holder = std::path::Path::new("unshare");
         let holder = testkit::Call::tool(holder, "-n sh -c 'echo up; exec sleep 1000'").start();
         holder.says("up");
@@ -207,7 +207,7 @@ impl Outside {
         Self(holder)
     }
 
-    fn get(&self, address: &str) -> Option<String> {
+    pub(crate) fn get(&self, address: &str) -> Option<String> {
         let page = kernel::tool(&format!(
             "nsenter -t {} -n curl -s -m 5 http://{address}/",
             self.0.pid()

@@ -89,7 +89,7 @@ pub(crate) fn resolv_conf(
     container: &ContainerRecord,
     attached: Option<&Attached>,
 ) -> network::ResolvConf {
-    let host = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let host = network::host_resolv_conf();
     let spec = &container.spec;
     if attached.is_none_or(|a| a.endpoints.is_empty()) && spec.dns.is_empty() {
         return network::ResolvConf {

@@ -49,6 +49,8 @@ pub struct ContainerSpec {
     /// Ports of `ports` that not everybody may reach.
     pub port_access: Vec<crate::access::PortAccess>,
     pub publish_all: bool,
+    /// Where ports are published that name no address of the host, unless the network says so itself.
+    pub default_host_ip: Option<std::net::IpAddr>,
     /// Connections of its own lead nowhere but to containers of its networks.
     pub deny_egress: bool,
     /// The service has one address on each of its networks, and its name leads there (`endpoint_mode: vip`).

@@ -19,6 +19,8 @@ pub(crate) enum Who {
     ClientInput(u64),
     ClientOutput(u64),
     Dns(i32),
+    /// Something was taken from the packet filter.
+    Firewall,
     Probe,
     ProbeOutput,
 }

@@ -40,6 +40,9 @@ pub(crate) struct Monitor {
     pub(crate) addresses: Vec<(String, IpAddr)>,
     /// Clients (by id) that wait for the end of the run.
     pub(crate) waiting: Vec<u64>,
+    /// Of a container on networks: whether the packet filter still lets it be reached. Its socket is closed with the process,
+    /// since that may wait for a grace period of the kernel.
+    firewall: Option<network::Watch>,
     buffer: Buffer,
     /// What is deleted when everybody has been answered.
     pub(crate) leftovers: Leftovers,
@@ -131,6 +134,7 @@ impl Monitor {
             then: After::default(),
             addresses: Vec::new(),
             waiting: Vec::new(),
+            firewall: None,
             buffer: Buffer::default(),
             leftovers: Leftovers::default(),
         })
@@ -149,6 +153,7 @@ impl Monitor {
     fn run_loop(&mut self) -> Result<()> {
         let mut rest = Rest::new(Instant::now());
         while !self.is_done() {
+            self.watch_firewall();
             let resting = rest.is_due(Instant::now());
             if resting {
                 self.buffer.let_go();
@@ -175,10 +180,24 @@ impl Monitor {
         matches!(self.phase, Stage::Ended) && !self.clients.are_leaving()
     }
 
+    /// Begins with the first run that is on a network.
+    fn watch_firewall(&mut self) {
+        let Stage::Running(run) = &self.phase else {
+            return;
+        };
+        let networks = run.network.as_ref().map_or(0, |n| n.endpoints.len());
+        if networks > 0 && self.firewall.is_none() {
+            self.firewall = network::Watch::open().ok();
+        }
+    }
+
     fn interest(&self) -> Interest<'_> {
         let mut interest = Interest::default();
         if let Some(listener) = &self.listener {
             interest.readable(listener.as_fd(), Who::Listener);
+        }
+        if let Some(firewall) = &self.firewall {
+            interest.readable(firewall.as_fd(), Who::Firewall);
         }
         let mut takes_input = false;
         match &self.phase {
@@ -205,6 +224,12 @@ impl Monitor {
             Who::Dns(key) => {
                 if let Stage::Running(run) = &mut self.phase {
                     run.answer_dns(key);
+                }
+            }
+            Who::Firewall => {
+                if let Some(firewall) = &self.firewall {
+                    // What cannot be made again now is made by the next command that needs it.
+                    let _ = firewall.heal(&self.ctx.layout);
                 }
             }
             Who::Probe => self.probe_ended(),

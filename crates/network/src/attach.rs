@@ -226,7 +226,8 @@ pub fn attach(
     undo.published(!attached.ports.is_empty());
     let networks: Vec<&NetworkRecord> = request.endpoints.iter().map(|(n, _)| n).collect();
     register(layout, &attached, &networks, &mut undo)?;
-    let hairpin = !attached.ports.is_empty();
+    // It may be led to itself, by a port of its own or the address of its service.
+    let hairpin = !attached.ports.is_empty() || attached.service_address;
     plan::make(
         &host,
         netns,

@@ -5,7 +5,7 @@
 //!
 //! Source: nft(8) (a packet must be accepted by every base chain of its hook), ip-sysctl.rst.
 
-use crate::{FirewallError, firewall};
+use crate::FirewallError;
 use state::Layout;
 use sys::nft::{BaseChain, INET, IPV4, IPV6, NftSocket};
 
@@ -27,7 +27,7 @@ pub fn diagnose(layout: &Layout) -> Result<Vec<Finding>, FirewallError> {
         .base_chains()
         .map_err(|source| FirewallError::Netlink { source })?;
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let mut findings = of_chains(&chains, &firewall::table_name(layout));
+    let mut findings = of_chains(&chains, &layout.instance());
     findings.extend(of_forwarding(&read("/proc/sys/net/ipv4/ip_forward")));
     findings.extend(of_legacy(&read("/proc/thread-self/net/ip_tables_names")));
     Ok(findings)
@@ -39,15 +39,27 @@ const OUT: &str =
 /// `NF_INET_FORWARD`.
 const FORWARD: u32 = 2;
 
-fn of_chains(chains: &[BaseChain], own: &str) -> Vec<Finding> {
-    let ours = |chain: &BaseChain| chain.table == own || chain.table.starts_with("dockless");
+/// `instance` is the word in the names of another data root's bridges.
+fn of_chains(chains: &[BaseChain], instance: &str) -> Vec<Finding> {
     let forward = chains.iter().filter(|chain| {
-        chain.hook == FORWARD && matches!(chain.family, INET | IPV4 | IPV6) && !ours(chain)
+        let family = matches!(chain.family, INET | IPV4 | IPV6);
+        chain.hook == FORWARD && family && !chain.table.starts_with("dockless")
     });
-    forward.filter_map(of_chain).collect()
+    forward
+        .filter_map(|chain| of_chain(chain, bridges(instance)))
+        .collect()
 }
 
-fn of_chain(chain: &BaseChain) -> Option<Finding> {
+/// All bridges, those of networks to come too, as iptables writes a beginning of names.
+fn bridges(instance: &str) -> &'static [&'static str] {
+    if instance.is_empty() {
+        &["dockless0", "dl+"]
+    } else {
+        &["dl+"]
+    }
+}
+
+fn of_chain(chain: &BaseChain, bridges: &[&str]) -> Option<Finding> {
     let family = match chain.family {
         IPV4 => "ip",
         IPV6 => "ip6",
@@ -55,20 +67,47 @@ fn of_chain(chain: &BaseChain) -> Option<Finding> {
     };
     let place = format!("table {family} {}, chain {}", chain.table, chain.name);
     if chain.table == "firewalld" {
+        let each = bridges
+            .iter()
+            .map(|bridge| format!(" --add-interface={bridge}"));
         return Some(Finding {
             what: format!("{place}: firewalld rejects what no zone forwards"),
             blocks: OUT,
-            hint: "put the bridges into a zone that forwards: firewall-cmd --zone=trusted --add-interface=dockless0".into(),
+            hint: format!(
+                "put the bridges into a zone that forwards: firewall-cmd --zone=trusted{}",
+                each.collect::<String>()
+            ),
         });
     }
     if !chain.drops_by_default {
         return None;
     }
-    let iptables = chain.table == "filter" && chain.name == "FORWARD";
-    let hint = match (iptables, family) {
-        (true, "ip6") => "accept the bridges there: ip6tables -I FORWARD -i dockless0 -j ACCEPT; ip6tables -I FORWARD -o dockless0 -j ACCEPT".into(),
-        (true, _) => "Docker, ufw or an iptables script set it; accept the bridges there: iptables -I FORWARD -i dockless0 -j ACCEPT; iptables -I FORWARD -o dockless0 -j ACCEPT (with Docker in chain DOCKER-USER, with ufw: ufw route allow in on dockless0)".into(),
-        (false, _) => format!("accept the bridges there: nft insert rule {family} {} {} iifname dockless0 accept; and oifname likewise", chain.table, chain.name),
+    let names = bridges.join(" ");
+    let hint = if chain.table == "filter" && chain.name == "FORWARD" {
+        let tool = if family == "ip6" {
+            "ip6tables"
+        } else {
+            "iptables"
+        };
+        format!(
+            "Docker, ufw or a script set it; accept the bridges: for b in {names}; do {tool} -I FORWARD -i $b -j ACCEPT; {tool} -I FORWARD -o $b -j ACCEPT; done (beside Docker in chain DOCKER-USER; with ufw: for b in {names}; do ufw route allow in on $b; ufw route allow out on $b; done)"
+        )
+    } else {
+        let names: Vec<String> = bridges.iter().map(|b| b.replace('+', "*")).collect();
+        let rule = |direction: &str| {
+            let each = names.iter().map(|name| {
+                format!(
+                    "nft insert rule {family} {} {} {direction} '\"{name}\"' accept",
+                    chain.table, chain.name
+                )
+            });
+            each.collect::<Vec<_>>().join("; ")
+        };
+        format!(
+            "accept the bridges there: {}; {}",
+            rule("iifname"),
+            rule("oifname")
+        )
     };
     Some(Finding {
         what: format!("{place}: policy drop"),
@@ -118,7 +157,7 @@ mod tests {
             chain(INET, "firewalld", "filter_FORWARD", FORWARD, false),
             chain(INET, "mine", "fwd", FORWARD, false),
         ];
-        let found = of_chains(&chains, "dockless");
+        let found = of_chains(&chains, "");
         let what: Vec<&str> = found.iter().map(|finding| finding.what.as_str()).collect();
         assert_eq!(
             what,
@@ -130,7 +169,13 @@ mod tests {
         assert!(
             found[0]
                 .hint
-                .contains("iptables -I FORWARD -i dockless0 -j ACCEPT")
+                .contains("for b in dockless0 dl+; do iptables -I FORWARD -i $b")
+        );
+        let mine = [chain(INET, "mine", "fwd", FORWARD, true)];
+        let hint = &of_chains(&mine, "x")[0].hint;
+        assert!(
+            hint.contains("nft insert rule inet mine fwd iifname '\"dl*\"' accept"),
+            "{hint}"
         );
     }
 

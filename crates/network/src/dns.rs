@@ -27,7 +27,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::{Duration, Instant};
 use stream::Stream;
 use sys::netlink::{self, in_netns};
-use wire::{Query, Rcode};
+use wire::{Query, Rcode, Records};
 use zone::Zone;
 
 /// Where the container sees its name server.
@@ -93,9 +93,18 @@ pub enum Error {
 /// what the fuzz target asks.
 pub fn refusal(packet: &[u8]) -> Option<Vec<u8>> {
     match Query::parse(packet) {
-        Ok(query) => Some(query.refuse(Rcode::ServerFailure)),
+        Ok(query) => query
+            .bad_version()
+            .or_else(|| Some(query.refuse(Rcode::ServerFailure))),
         Err(answer) => answer,
     }
+}
+
+/// What a packet is answered with when its name has these addresses, by UDP. For the fuzz target, too.
+pub fn answer_with(packet: &[u8], addresses: &[IpAddr]) -> Option<Vec<u8>> {
+    let query = Query::parse(packet).ok()?;
+    let records = Records::Addresses(addresses.to_vec());
+    Some(query.reply(&records, 0, query.udp_limit()))
 }
 
 /// A container's name server.
@@ -248,6 +257,9 @@ impl Responder {
             Ok(query) => query,
             Err(reply) => return reply,
         };
+        if let Some(told) = query.bad_version() {
+            return Some(told);
+        }
         if let Some(records) = self.zone.lookup(&query) {
             self.turn = self.turn.wrapping_add(1);
             let limit = if matches!(client, Client::Udp(_)) {
@@ -297,6 +309,16 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        /// The same question as the fuzz target `dns`.
+        #[test]
+        fn an_answer_fits_what_the_client_takes(packet in prop::collection::vec(any::<u8>(), 0..600)) {
+            let addresses: Vec<std::net::IpAddr> = (0..=255).map(|n| [10, 0, 0, n].into()).collect();
+            if let Some(answer) = super::answer_with(&packet, &addresses) {
+                prop_assert!(answer.len() <= 4096);
+                prop_assert_eq!(&answer[..2], &packet[..2]);
+            }
+        }
+
         /// The same question as the fuzz target `dns`.
         #[test]
         fn a_refusal_never_amplifies(packet in prop::collection::vec(any::<u8>(), 0..600)) {

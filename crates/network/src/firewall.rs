@@ -10,6 +10,9 @@
 //! allowed between networks.
 
 pub(crate) mod rules;
+mod watch;
+
+pub use watch::Watch;
 
 use crate::ports::{self, projection::Projection};
 use crate::record::NetworkRecord;
@@ -19,13 +22,12 @@ use state::{Durability, Layout, record};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
-use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::rc::Rc;
 use sys::lock::FileLock;
 use sys::namespace;
 use sys::netlink;
-use sys::nft::{Change, Element, INET, NftSocket, Table, Value};
+use sys::nft::{Change, Element, INET, NftSocket, Table};
 
 /// Why the packet filter is not as it should be.
 #[derive(Debug, thiserror::Error)]
@@ -170,7 +172,9 @@ impl<'a> Firewall<'a> {
             return Ok(false);
         }
         let generation = self.socket.generation().map_err(netlink)?;
-        if self.socket.count_rules(self.table()).map_err(netlink)? != rules::count() {
+        if self.socket.count_rules(self.table()).map_err(netlink)?
+            != rules::count(is_bridge_filtered())
+        {
             return Ok(false);
         }
         self.write_marker(generation)?;
@@ -185,7 +189,7 @@ impl<'a> Firewall<'a> {
         let claims = ports::claims(self.layout).map_err(|source| Error::Ports {
             source: Box::new(source),
         })?;
-        let mut changes = rules::table();
+        let mut changes = rules::table(is_bridge_filtered());
         for network in networks
             .iter()
             .filter(|network| bridge::is_set_up(self.layout, network))
@@ -193,15 +197,6 @@ impl<'a> Firewall<'a> {
             changes.extend(add(rules::membership(network)));
         }
         changes.extend(self.elements_of_endpoints(&networks));
-        if is_bridge_filtered() {
-            changes.push(Change::AddElements {
-                set: rules::UNREACHABLE,
-                elements: vec![Element {
-                    key: Value::default().field(&Ipv6Addr::LOCALHOST.octets()),
-                    ..Element::default()
-                }],
-            });
-        }
         changes.extend(Projection::of(&claims).changes_from(&Projection::default()));
         self.socket
             .replace_table(self.table(), changes)

@@ -39,7 +39,7 @@ pub use bridge::Error as BridgeError;
 pub use diagnose::{Finding, diagnose};
 pub use endpoint::{NameEntry, ServiceNames, names};
 pub use endpoint_rules::Error as EndpointRulesError;
-pub use firewall::{Error as FirewallError, reload};
+pub use firewall::{Error as FirewallError, Watch, reload};
 pub use lease::{Error as LeaseError, Lease, list as leases};
 pub use pool::PoolError;
 pub use ports::{
@@ -48,6 +48,6 @@ pub use ports::{
 };
 pub use record::{Driver, NetworkRecord, Pool};
 pub use registry::{Error, create, find, list, remove};
-pub use resolv::{ResolvConf, ResolvRequest, hosts_file, resolv_conf};
+pub use resolv::{ResolvConf, ResolvRequest, host_resolv_conf, hosts_file, resolv_conf};
 pub use subnet::Subnet;
 pub use sweep::{Error as SweepError, Swept, sweep, tear_down};

@@ -10,6 +10,26 @@ use std::net::IpAddr;
 /// The host's own.
 pub(crate) const HOST_FILE: &str = "/etc/resolv.conf";
 
+/// Where systemd-resolved lists the servers behind its own at 127.0.0.53.
+pub(crate) const RESOLVED_FILE: &str = "/run/systemd/resolve/resolv.conf";
+
+/// The host's `resolv.conf` as its containers can use it: where that names only servers on the host's loopback,
+/// systemd-resolved's list of the servers behind them, if there is one.
+pub fn host_resolv_conf() -> String {
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    reachable_from_containers(read(HOST_FILE), || read(RESOLVED_FILE))
+}
+
+fn reachable_from_containers(own: String, resolved: impl FnOnce() -> String) -> String {
+    let reachable = |text: &str| servers(text).iter().any(|server| !server.is_loopback());
+    if servers(&own).is_empty() || reachable(&own) {
+        return own;
+    }
+    Some(resolved())
+        .filter(|text| reachable(text))
+        .unwrap_or(own)
+}
+
 /// What `--dns`, `--dns-search` and `--dns-option` say; empty lists: not said.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ResolvRequest<'a> {
@@ -233,6 +253,24 @@ mod tests {
             })
             .text
             .contains("search")
+        );
+    }
+
+    #[test]
+    fn behind_systemd_resolved_containers_get_its_servers() {
+        let stub = "nameserver 127.0.0.53\noptions edns0 trust-ad\nsearch lan\n";
+        let real = "nameserver 192.168.1.1\nsearch lan\n";
+        let chosen = |own: &str, resolved: &str| {
+            reachable_from_containers(own.into(), || resolved.to_owned())
+        };
+        assert_eq!(chosen(stub, real), real);
+        assert_eq!(chosen(stub, ""), stub, "no such file");
+        assert_eq!(chosen(stub, stub), stub, "nothing better");
+        assert_eq!(chosen(HOST, real), HOST, "one that is reachable is enough");
+        assert_eq!(
+            chosen("", real),
+            "",
+            "no server at all is the host's own choice"
         );
     }
 

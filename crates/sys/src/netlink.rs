@@ -164,6 +164,14 @@ impl Channel {
         in_netns(netns, || Self::open(protocol)).map_err(|source| Error::Enter { source })?
     }
 
+    /// Hears from now on what the kernel tells this multicast group.
+    pub(crate) fn join(&mut self, group: u32) -> Result<(), Error> {
+        // A socket without an address is told nothing.
+        let bound = self.socket.bind_auto().map(drop);
+        let joined = bound.and_then(|()| self.socket.add_membership(group));
+        joined.map_err(|source| Error::Open { source })
+    }
+
     /// The socket's descriptor, for interface ioctls in its namespace.
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()

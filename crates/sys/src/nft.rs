@@ -9,9 +9,11 @@
 mod dump;
 pub(crate) mod encode;
 pub mod expr;
+mod watch;
 
 pub use dump::{BaseChain, Element};
 pub use expr::{Expr, Verdict};
+pub use watch::Watch;
 
 use crate::netlink::{Channel, Datagram, Error, NETFILTER, NLM_F_ACK, NLM_F_REQUEST};
 use encode::Writer;

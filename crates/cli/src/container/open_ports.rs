@@ -61,6 +61,7 @@ impl Run for Ports {
             })
             .collect();
         listing::print(&format, &FIELDS, &COLUMNS, &rows)?;
+        crate::network::warn_of_blocks(ctx)?;
         Ok(0)
     }
 }

@@ -3,6 +3,8 @@
 mod create;
 mod reload;
 
+pub(crate) use reload::warn_of_blocks;
+
 use crate::args::{self, key_value, parse_some};
 use crate::failure::{Failure, Outcome};
 use crate::output::listing::{self, Field, Format, field, join_labels};

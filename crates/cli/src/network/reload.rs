@@ -1,6 +1,6 @@
 //! `network reload`: the packet filter's table anew, and what others block.
 
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::output;
 use crate::session::Session;
 use crate::verb::{Run, Verb, verb};
@@ -19,14 +19,20 @@ struct Reload {}
 
 impl Run for Reload {
     fn run(self, session: &Session) -> Outcome {
-        let layout = &session.engine()?.layout;
-        network::reload(layout).map_err(engine::Error::from)?;
-        for finding in network::diagnose(layout).map_err(engine::Error::from)? {
-            output::warn(format_args!(
-                "{}: {}\nHint: {}",
-                finding.what, finding.blocks, finding.hint
-            ));
-        }
+        let ctx = session.engine()?;
+        network::reload(&ctx.layout).map_err(engine::Error::from)?;
+        warn_of_blocks(ctx)?;
         Ok(0)
     }
+}
+
+/// Names what on this host keeps packets from containers, each with the way out.
+pub(crate) fn warn_of_blocks(ctx: &engine::Context) -> Result<(), Failure> {
+    for finding in network::diagnose(&ctx.layout).map_err(engine::Error::from)? {
+        output::warn(format_args!(
+            "{}: {}\nHint: {}",
+            finding.what, finding.blocks, finding.hint
+        ));
+    }
+    Ok(())
 }

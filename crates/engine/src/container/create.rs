@@ -93,6 +93,7 @@ pub fn create_as(
 }
 
 fn defaults(ctx: &Context, spec: &mut ContainerSpec) {
+    spec.default_host_ip = spec.default_host_ip.or(ctx.config.ip);
     if let Some(driver) = ctx.config.log_driver
         && spec.log == model::log::LogConfig::default()
     {

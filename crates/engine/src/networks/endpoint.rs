@@ -63,7 +63,7 @@ pub(crate) fn attach(
         endpoints: endpoints(ctx, &container.spec)?,
         ports: &bindings,
         access: &spec.port_access,
-        default_host_ip: ctx.config.ip,
+        default_host_ip: spec.default_host_ip,
         share_group: group.as_deref(),
         serves_later: group.is_some() && container.healthcheck.is_some(),
         service_address: spec.service_address,
@@ -106,7 +106,7 @@ fn static_addresses(ctx: &Context, container: &ContainerRecord) -> Result<Vec<(S
 /// The ports of a running container become what its record says now.
 fn republish(ctx: &Context, container: &ContainerRecord, attached: &mut Attached) -> Result<()> {
     let endpoints = endpoints(ctx, &container.spec)?;
-    let default = ctx.config.ip;
+    let default = container.spec.default_host_ip;
     let ports = network::bindings(&bindings(container), &endpoints, default);
     let access = network::access(&container.spec.port_access, &endpoints, default);
     if (&ports, &access) == (&attached.bindings, &attached.access) {

@@ -69,7 +69,7 @@ pub fn connect(
     let mut after = attached.clone();
     after.endpoints.push(planned.endpoint.clone());
     register(layout, &after, &[network], &mut undo)?;
-    let hairpin = !after.bindings.is_empty();
+    let hairpin = !after.bindings.is_empty() || after.service_address;
     plan::make(
         &host,
         netns,

@@ -8,7 +8,7 @@
 //! header: id, flags (QR opcode AA TC RD | RA Z AD CD rcode), counts of question, answer, authority, additional
 //! question: labels (length, bytes)… 0, type, class
 //! ```
-//! Source: RFC 1035 section 4, RFC 6891 (EDNS), RFC 2308 (no data).
+//! Source: RFC 1035 section 4, RFC 6891 (EDNS), RFC 2308 (no data, with its authority).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -19,11 +19,18 @@ const OPCODE: u8 = 0x78;
 const RD: u8 = 0x01;
 const CLASS_IN: u16 = 1;
 const TYPE_A: u16 = 1;
+const TYPE_SOA: u16 = 6;
 const TYPE_PTR: u16 = 12;
 const TYPE_AAAA: u16 = 28;
 const TYPE_OPT: u16 = 41;
 /// What every client can take by UDP.
 const CLASSIC_LIMIT: usize = 512;
+/// What we take and send at most.
+const EDNS_LIMIT: usize = 4096;
+/// An OPT record without options.
+const OPT_LEN: usize = 11;
+/// A pointer to it.
+const NAME_OF_QUESTION: [u8; 2] = [0xc0, HEADER as u8];
 /// Short: addresses change with every restart.
 const TTL: u32 = 1;
 
@@ -55,7 +62,15 @@ pub(super) struct Query<'a> {
     /// Lower case, without the final dot.
     pub(super) name: String,
     pub(super) kind: Kind,
-    udp_limit: usize,
+    /// `None`: a client that knows only the classic messages.
+    edns: Option<Edns>,
+}
+
+/// What the client's OPT record says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Edns {
+    size: usize,
+    version: u8,
 }
 
 /// What is known about a name.
@@ -96,13 +111,13 @@ impl<'a> Query<'a> {
             TYPE_PTR => Kind::Ptr,
             _ => Kind::Other,
         };
-        let udp_limit = edns_size(&header, &message[end..]).unwrap_or(CLASSIC_LIMIT);
+        let edns = edns(&header, &message[end..]);
         Ok(Self {
             header,
             question,
             name,
             kind,
-            udp_limit,
+            edns,
         })
     }
 
@@ -111,7 +126,7 @@ impl<'a> Query<'a> {
     }
 
     pub(super) fn udp_limit(&self) -> usize {
-        self.udp_limit
+        self.edns.map_or(CLASSIC_LIMIT, |edns| edns.size)
     }
 
     /// An answer without records.
@@ -141,23 +156,45 @@ impl<'a> Query<'a> {
         }
         let mut message = reply_header(&self.header, Rcode::NoError, 1, 0).to_vec();
         message.extend_from_slice(self.question);
+        let nothing = data.is_empty();
+        let limit = limit - self.edns.map_or(0, |_| OPT_LEN);
         let mut written = 0u16;
         for (kind, rdata) in data {
-            const NAME_OF_QUESTION: [u8; 2] = [0xc0, HEADER as u8];
             if message.len() + NAME_OF_QUESTION.len() + 10 + rdata.len() > limit {
                 message[2] |= TC;
                 break;
             }
-            message.extend_from_slice(&NAME_OF_QUESTION);
-            message.extend_from_slice(&kind.to_be_bytes());
-            message.extend_from_slice(&CLASS_IN.to_be_bytes());
-            message.extend_from_slice(&TTL.to_be_bytes());
-            message.extend_from_slice(&(rdata.len() as u16).to_be_bytes());
-            message.extend_from_slice(&rdata);
+            record(&mut message, kind, &rdata);
             written += 1;
         }
         message[6..8].copy_from_slice(&written.to_be_bytes());
+        if nothing {
+            record(&mut message, TYPE_SOA, &authority());
+            message[8..10].copy_from_slice(&1u16.to_be_bytes());
+        }
+        self.add_opt(&mut message, 0);
         message
+    }
+
+    /// The client speaks a version of EDNS that nobody knows yet: it is told which we do.
+    pub(super) fn bad_version(&self) -> Option<Vec<u8>> {
+        const BADVERS_HIGH: u8 = 1;
+        self.edns.filter(|edns| edns.version > 0)?;
+        let mut message = self.refuse(Rcode::NoError);
+        self.add_opt(&mut message, BADVERS_HIGH);
+        Some(message)
+    }
+
+    /// Who sent an OPT record gets one (RFC 6891, section 6.1.1): root, type, our size, code and version, flags, no options.
+    fn add_opt(&self, message: &mut Vec<u8>, extended_rcode: u8) {
+        if self.edns.is_none() {
+            return;
+        }
+        message.push(0);
+        message.extend_from_slice(&TYPE_OPT.to_be_bytes());
+        message.extend_from_slice(&(EDNS_LIMIT as u16).to_be_bytes());
+        message.extend_from_slice(&[extended_rcode, 0, 0, 0, 0, 0]);
+        message[10..12].copy_from_slice(&1u16.to_be_bytes());
     }
 
     fn address_data(&self, address: IpAddr) -> Option<(u16, Vec<u8>)> {
@@ -243,11 +280,34 @@ fn encode_name(name: &str) -> Option<Vec<u8>> {
     (bytes.len() <= 255).then_some(bytes)
 }
 
-/// The size in an OPT record, when that is the only thing behind the question.
-fn edns_size(header: &[u8; HEADER], rest: &[u8]) -> Option<usize> {
+/// A record about the name of the question.
+fn record(message: &mut Vec<u8>, kind: u16, rdata: &[u8]) {
+    message.extend_from_slice(&NAME_OF_QUESTION);
+    message.extend_from_slice(&kind.to_be_bytes());
+    message.extend_from_slice(&CLASS_IN.to_be_bytes());
+    message.extend_from_slice(&TTL.to_be_bytes());
+    message.extend_from_slice(&(rdata.len() as u16).to_be_bytes());
+    message.extend_from_slice(rdata);
+}
+
+/// The start of authority that says how long "no such record" may be believed: the name is its own zone. Name server,
+/// mailbox, serial, refresh, retry, expire, minimum.
+fn authority() -> Vec<u8> {
+    let mut data = [NAME_OF_QUESTION, NAME_OF_QUESTION].concat();
+    for number in [1, TTL, TTL, TTL, TTL] {
+        data.extend_from_slice(&number.to_be_bytes());
+    }
+    data
+}
+
+/// The OPT record, when that is the only thing behind the question.
+fn edns(header: &[u8; HEADER], rest: &[u8]) -> Option<Edns> {
     let only_additional = count(header, 6) == 0 && count(header, 8) == 0 && count(header, 10) > 0;
     let is_opt = rest.first() == Some(&0) && rest.len() >= 11 && be16(rest, 1) == TYPE_OPT;
-    (only_additional && is_opt).then(|| usize::from(be16(rest, 3)).clamp(CLASSIC_LIMIT, 4096))
+    (only_additional && is_opt).then(|| Edns {
+        size: usize::from(be16(rest, 3)).clamp(CLASSIC_LIMIT, EDNS_LIMIT),
+        version: rest[6],
+    })
 }
 
 fn count(header: &[u8; HEADER], at: usize) -> u16 {

@@ -194,3 +194,82 @@ impl Names {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    fn entry(number: u16) -> NameEntry {
+        let [high, low] = number.to_be_bytes();
+        NameEntry {
+            container: format!("{number:064x}"),
+            container_name: format!("c{number}"),
+            names: vec![
+                format!("c{number}"),
+                "all".into(),
+                format!("group{}", number % 7),
+            ],
+            addresses: vec![Ipv4Addr::new(10, 9, high, low).into()],
+            service: None,
+        }
+    }
+
+    /// Every name leads to just those addresses that have it.
+    fn check(zone: &mut Zone, alive: &std::collections::BTreeSet<u16>, number: u16) {
+        zone.refresh();
+        let addresses = |wanted: &dyn Fn(&u16) -> bool| -> Vec<IpAddr> {
+            alive
+                .iter()
+                .filter(|n| wanted(n))
+                .map(|n| entry(*n).addresses[0])
+                .collect()
+        };
+        assert_eq!(
+            zone.named(&format!("c{number}")),
+            addresses(&|n| *n == number)
+        );
+        assert_eq!(zone.named("all"), addresses(&|_| true));
+        assert_eq!(zone.named("group3"), addresses(&|n| n % 7 == 3));
+        let reverse = zone.networks[0].reverse.get(&entry(number).addresses[0]);
+        assert_eq!(reverse.is_some(), alive.contains(&number));
+    }
+
+    #[test]
+    fn five_hundred_names_are_right_while_they_come_and_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path().join("data"), dir.path().join("run"));
+        layout.prepare().unwrap();
+        let config = DnsConfig {
+            networks: vec!["big".into()],
+            ..DnsConfig::default()
+        };
+        let mut zone = Zone::new(&layout, &config);
+        let mut alive = std::collections::BTreeSet::new();
+        let id = |number: u16| format!("e{number}");
+        for number in 0..500 {
+            endpoint::register(&layout, "big", &id(number), &entry(number)).unwrap();
+            alive.insert(number);
+        }
+        check(&mut zone, &alive, 250);
+        for round in 0..600u16 {
+            // Now one goes, now one comes back, now one is replaced: whatever it is, the next question sees it.
+            let number = round.wrapping_mul(397) % 500;
+            if alive.remove(&number) {
+                endpoint::unregister(&layout, "big", &id(number)).unwrap();
+            } else {
+                endpoint::register(&layout, "big", &id(number), &entry(number)).unwrap();
+                alive.insert(number);
+            }
+            check(&mut zone, &alive, number);
+        }
+        let renamed = NameEntry {
+            names: vec!["new".into()],
+            ..entry(1)
+        };
+        endpoint::register(&layout, "big", &id(1), &renamed).unwrap();
+        zone.refresh();
+        assert_eq!(zone.named("new"), renamed.addresses);
+        assert!(zone.named("c1").is_empty());
+    }
+}

@@ -4,7 +4,6 @@
 //! set bridges, masquerade, internal { type ifname }
 //! set pairs, noicc  { type ifname . ifname }                               # (br, br) of each bridge
 //! set confined4     { type ifname . ipv4_addr }                            # may not leave its networks
-//! set unreachable6  { type ipv6_addr }                                     # ::1, where it cannot be answered
 //! map publish4 { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service }
 //! map shared4  { type ipv4_addr . inet_proto . inet_service . slot : ipv4_addr . inet_service }
 //! map ranges4  { type ipv4_addr . inet_proto . inet_service : ipv4_addr; flags interval }
@@ -19,7 +18,8 @@
 //!                     iifname @bridges jump services
 //!                     fib daddr type local jump access; fib daddr type local jump publish }
 //! chain output      { type nat hook output priority dstnat;
-//!                     ip6 daddr @unreachable6 return; fib daddr type local jump publish }
+//!                     ip6 daddr ::1 return                                 # only where bridged frames are filtered
+//!                     fib daddr type local jump publish }
 //! chain services    { dnat to  iifname . ip daddr . numgen random mod 64  map @services4 }
 //! chain access      { meta nfproto ipv4 jump access4; meta nfproto ipv6 jump access6 }
 //! chain access4     { ip daddr . meta l4proto . th dport @restricted4
@@ -61,15 +61,15 @@ mod publish;
 mod sets;
 mod words;
 
-pub(crate) use sets::{CONFINED, SERVICES, UNREACHABLE, membership};
+pub(crate) use sets::{CONFINED, SERVICES, membership};
 
 use publish::{V4, V6};
 use sets::{BRIDGES, INTERNAL, MASQUERADE, NO_ICC, PAIRS, SETS};
 use sys::nft::{ChainKind, Change, Expr, Hook, HookPoint, IPV4, IPV6, Verdict};
 use words::{
-    accept, bridged, destination_is_local, destination6_in, dnatted, drop_it, established, family,
-    input_in, join, jump, neighbour_discovery, output_in, output_not_in, pair_in, source_in,
-    source_is_loopback6, source_or_destination_is_loopback,
+    accept, bridged, destination_is_local, destination_is_loopback6, dnatted, drop_it, established,
+    family, input_in, join, jump, neighbour_discovery, output_in, output_not_in, pair_in,
+    source_in, source_is_loopback6, source_or_destination_is_loopback,
 };
 
 /// Raised whenever the rules below change: an older table is rebuilt.
@@ -120,7 +120,9 @@ fn hooks() -> [(&'static str, Option<Hook>); 15] {
 }
 
 /// Everything but the table itself and its elements.
-pub(crate) fn table() -> Vec<Change<'static>> {
+///
+/// `filtered`: bridged IPv6 frames pass the packet filter.
+pub(crate) fn table(filtered: bool) -> Vec<Change<'static>> {
     let mut changes: Vec<Change<'static>> = SETS.into_iter().map(Change::AddSet).collect();
     changes.extend(
         hooks()
@@ -128,7 +130,7 @@ pub(crate) fn table() -> Vec<Change<'static>> {
             .map(|(name, hook)| Change::AddChain { name, hook }),
     );
     changes.extend(
-        all_rules()
+        all_rules(filtered)
             .into_iter()
             .map(|(chain, expressions)| Change::AddRule { chain, expressions }),
     );
@@ -136,14 +138,19 @@ pub(crate) fn table() -> Vec<Change<'static>> {
 }
 
 /// How many rules a whole table has.
-pub(crate) fn count() -> usize {
-    all_rules().len()
+pub(crate) fn count(filtered: bool) -> usize {
+    all_rules(filtered).len()
 }
 
 type Rule = (&'static str, Vec<Expr>);
 
-fn all_rules() -> Vec<Rule> {
-    let mut rules = vec![
+fn all_rules(filtered: bool) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    if filtered {
+        let left_alone = vec![Expr::Verdict(Verdict::Return)];
+        rules.push(("output", join([destination_is_loopback6(), left_alone])));
+    }
+    rules.extend([
         (
             "guard",
             join([
@@ -173,13 +180,6 @@ fn all_rules() -> Vec<Rule> {
         ),
         (
             "output",
-            join([
-                destination6_in(UNREACHABLE),
-                vec![Expr::Verdict(Verdict::Return)],
-            ]),
-        ),
-        (
-            "output",
             join([destination_is_local(), vec![jump("publish")]]),
         ),
         ("publish", join([family(IPV4), vec![jump("publish4")]])),
@@ -190,7 +190,7 @@ fn all_rules() -> Vec<Rule> {
         publish::service("services", &V6),
         publish::access("access4", &V4),
         publish::access("access6", &V6),
-    ];
+    ]);
     rules.extend(publish::publish("publish4", &V4));
     rules.extend(publish::publish("publish6", &V6));
     rules.extend(source_rules());

@@ -1,6 +1,6 @@
 //! Joining, leaving, who reaches whom.
 
-use crate::world::{NEIGHBOUR, Space, World, ask};
+use crate::world::{NEIGHBOUR, Space, World, ask, tcp};
 use model::network::IpamConfig;
 use network::{AttachError, LeaseError};
 use std::os::fd::AsFd;
@@ -361,6 +361,45 @@ fn a_flushed_ruleset_comes_back_with_the_next_container() {
     assert!(ask(at).is_none());
     world.container("other", &[&net]);
     assert!(ask(at).is_some());
+}
+
+#[test]
+fn who_watches_hears_of_a_flush_and_makes_the_table_again() {
+    let world = World::new();
+    let net = world.network("n", |_| {});
+    let watch = network::Watch::open().unwrap();
+    let hears = || {
+        use sys::poll::{PollFd, PollFlags};
+        let mut fds = [PollFd::from_borrowed_fd(watch.as_fd(), PollFlags::IN)];
+        sys::poll::wait(&mut fds, Some(std::time::Duration::ZERO)).unwrap();
+        !fds[0].revents().is_empty()
+    };
+    let web = world
+        .container_with("web", &[&net], &[tcp(8080, 80)], None)
+        .unwrap();
+    web.space.serve("0.0.0.0:80", "web");
+    let published = (std::net::Ipv4Addr::LOCALHOST, 8080).into();
+    assert!(ask(published).is_some());
+    let other = world
+        .container_with("other", &[&net], &[tcp(9090, 80)], None)
+        .unwrap();
+    world.detach(other);
+    assert!(
+        !hears(),
+        "ports that come and go are nothing to wake up for"
+    );
+    let name = format!("dockless-{}", world.layout.instance());
+    let table = sys::nft::Table {
+        family: sys::nft::INET,
+        name: &name,
+    };
+    let socket = sys::nft::NftSocket::open().unwrap();
+    let gone = [sys::nft::Change::DeleteTable];
+    socket.apply(table, &gone).unwrap();
+    assert!(hears());
+    assert_eq!(ask(published), None);
+    watch.heal(&world.layout).unwrap();
+    assert!(ask(published).is_some());
 }
 
 #[test]

@@ -54,6 +54,42 @@ fn a_known_name_without_such_records_is_no_error() {
         (packet.rcode(), packet.answers.len()),
         (simple_dns::RCODE::NoError, 0)
     );
+    let authority = &packet.name_servers[0];
+    assert!(
+        matches!(&authority.rdata, RData::SOA(soa) if soa.minimum == 1)
+            && authority.name.to_string() == "web",
+        "so that the nothing is believed, and for how long"
+    );
+}
+
+#[test]
+fn who_speaks_edns_is_answered_in_it_and_told_when_the_version_is_unknown() {
+    let mut packet = Packet::new_query(7);
+    packet.questions.push(Question::new(
+        Name::new("web").unwrap(),
+        QTYPE::TYPE(TYPE::A),
+        QCLASS::CLASS(CLASS::IN),
+        false,
+    ));
+    *packet.opt_mut() = Some(simple_dns::rdata::OPT {
+        opt_codes: Vec::new(),
+        udp_packet_size: 1232,
+        version: 0,
+    });
+    let message = packet.build_bytes_vec().unwrap();
+    let query = Query::parse(&message).unwrap();
+    assert_eq!(query.udp_limit(), 1232);
+    let many: Vec<IpAddr> = (0..200).map(v4).collect();
+    let bytes = query.reply(&Records::Addresses(many), 0, query.udp_limit());
+    assert!(bytes.len() <= 1232);
+    let answer = Packet::parse(&bytes).unwrap();
+    assert!(answer.has_flags(PacketFlag::TRUNCATION) && answer.opt().is_some());
+    let mut later = message.clone();
+    let version = later.len() - 5;
+    assert_eq!(query.bad_version(), None);
+    later[version] = 1;
+    let told = Query::parse(&later).unwrap().bad_version().unwrap();
+    assert_eq!(told[told.len() - 6], 1, "BADVERS");
 }
 
 #[test]

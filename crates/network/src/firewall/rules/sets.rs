@@ -11,7 +11,6 @@ pub(super) const NO_ICC: &str = "noicc";
 /// Of each family: addresses that may not leave their networks, and the addresses of services.
 pub(crate) const CONFINED: [&str; 2] = ["confined4", "confined6"];
 pub(crate) const SERVICES: [&str; 2] = ["services4", "services6"];
-pub(crate) const UNREACHABLE: &str = "unreachable6";
 
 const NAME: &[Field] = &[Field::InterfaceName];
 const NAMES: &[Field] = &[Field::InterfaceName, Field::InterfaceName];
@@ -19,7 +18,7 @@ const NAMES: &[Field] = &[Field::InterfaceName, Field::InterfaceName];
 const PORT4: &[Field] = &[Field::Ipv4, Field::Protocol, Field::Port];
 const PORT6: &[Field] = &[Field::Ipv6, Field::Protocol, Field::Port];
 
-pub(super) const SETS: [SetSpec<'static>; 20] = [
+pub(super) const SETS: [SetSpec<'static>; 19] = [
     set(BRIDGES, NAME, &[]),
     set(MASQUERADE, NAME, &[]),
     set(INTERNAL, NAME, &[]),
@@ -27,7 +26,6 @@ pub(super) const SETS: [SetSpec<'static>; 20] = [
     set(NO_ICC, NAMES, &[]),
     set(CONFINED[0], &[Field::InterfaceName, Field::Ipv4], &[]),
     set(CONFINED[1], &[Field::InterfaceName, Field::Ipv6], &[]),
-    set(UNREACHABLE, &[Field::Ipv6], &[]),
     set("publish4", PORT4, &[Field::Ipv4, Field::Port]),
     set("publish6", PORT6, &[Field::Ipv6, Field::Port]),
     set(

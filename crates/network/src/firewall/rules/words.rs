@@ -115,27 +115,20 @@ pub(super) fn source_or_destination_is_loopback(offset: u32) -> Vec<Expr> {
     rule
 }
 
-/// An IPv6 destination that is in the set.
-pub(super) fn destination6_in(set: &str) -> Vec<Expr> {
-    let mut rule = family(IPV6);
-    rule.push(Expr::Payload {
-        base: Base::Network,
-        offset: 24,
-        length: 16,
-        to: Reg(0),
-    });
-    rule.push(Expr::In {
-        set: set.into(),
-        from: Reg(0),
-    });
-    rule
+pub(super) fn destination_is_loopback6() -> Vec<Expr> {
+    is_loopback6(24)
 }
 
 pub(super) fn source_is_loopback6() -> Vec<Expr> {
+    is_loopback6(8)
+}
+
+/// The IPv6 address at `offset` of the header is ::1.
+fn is_loopback6(offset: u32) -> Vec<Expr> {
     let mut rule = family(IPV6);
     rule.push(Expr::Payload {
         base: Base::Network,
-        offset: 8,
+        offset,
         length: 16,
         to: Reg(0),
     });
