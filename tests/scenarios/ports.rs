@@ -154,7 +154,7 @@ fn a_service_with_one_address_and_one_without(host: &Host) {
     let mut seen = std::collections::BTreeSet::new();
     eventually("both containers answer on the one address", || {
         let page = project
-            .compose("exec -T client wget -T 3 -qO- http://web/")
+            .compose("exec -T client timeout 4 wget -qO- http://web/")
             .run();
         if page.code == 0 {
             seen.insert(page.stdout);
@@ -164,7 +164,7 @@ fn a_service_with_one_address_and_one_without(host: &Host) {
     host.docker("rm -f shop-web-1").ok();
     for _ in 0..4 {
         project
-            .compose("exec -T client wget -T 3 -qO- http://web/")
+            .compose("exec -T client timeout 4 wget -qO- http://web/")
             .ok();
     }
     project.compose("up -d").ok();
@@ -195,7 +195,7 @@ fn a_container_that_may_not_leave(host: &Host) {
             == 0
     };
     eventually("its neighbour", || {
-        reaches("web", "wget -T 3 -qO- http://free/").then_some(())
+        reaches("web", "timeout 4 wget -qO- http://free/").then_some(())
     });
     assert!(
         reaches("free", "ping -c 1 -W 2 192.0.2.2"),
