@@ -272,7 +272,7 @@ fn keys_without_effect_are_told() {
     let mut web = web();
     web.cpu_percent = Some(5.0);
     web.deploy = Some(Deploy {
-        endpoint_mode: Some(compose_file::project::EndpointMode::Vip),
+        mode: compose_file::project::DeployMode::GlobalJob,
         ..Default::default()
     });
     let project = project(vec![web]);
@@ -282,9 +282,6 @@ fn keys_without_effect_are_told() {
         .collect();
     assert_eq!(
         told,
-        [
-            "services.web.cpu_percent",
-            "services.web.deploy.endpoint_mode"
-        ]
+        ["services.web.cpu_percent", "services.web.deploy.mode"]
     );
 }
