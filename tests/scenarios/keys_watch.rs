@@ -129,7 +129,10 @@ services:
     up.says("Watch enabled");
     for word in ["one", "two"] {
         project.write("conf/x", &format!("{word}\n"));
-        up.says(word); // the restarted container reads it
+        eventually("the restarted container reads it", || {
+            let said = host.docker("logs stays-app-1").ok();
+            said.lines().any(|line| line == word).then_some(())
+        });
     }
     up.signal(Signal::INT);
     up.end();
