@@ -5,10 +5,8 @@
 use crate::dockerfile::{CommandLine, Instruction, Mistake};
 use crate::scope::Globals;
 use crate::stage::{StageState, Words};
-use model::health::{HealthTest, Healthcheck};
-use oci::HealthConfig;
+use engine::container::commit::health;
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 pub(crate) fn apply(
     stage: &mut StageState,
@@ -182,27 +180,4 @@ fn ports(texts: &[String], words: &Words) -> Result<BTreeSet<String>, Mistake> {
         }
     }
     Ok(ports)
-}
-
-/// In the image's form: nanoseconds, 0 for the default.
-fn health(check: &Healthcheck) -> HealthConfig {
-    let test = match &check.test {
-        HealthTest::None | HealthTest::Inherit => vec!["NONE".to_owned()],
-        HealthTest::Cmd(words) => ["CMD".to_owned()]
-            .into_iter()
-            .chain(words.iter().cloned())
-            .collect(),
-        HealthTest::Shell(text) => vec!["CMD-SHELL".to_owned(), text.clone()],
-    };
-    let nanos = |time: Option<Duration>| {
-        time.map_or(0, |t| i64::try_from(t.as_nanos()).unwrap_or(i64::MAX))
-    };
-    HealthConfig {
-        test,
-        interval: nanos(check.interval),
-        timeout: nanos(check.timeout),
-        start_period: nanos(check.start_period),
-        start_interval: nanos(check.start_interval),
-        retries: check.retries.map_or(0, i64::from),
-    }
 }

@@ -7,7 +7,7 @@ mod inspect;
 
 use crate::args::key_value;
 use crate::failure::{Failure, Outcome};
-use crate::output::listing::{self, Field, Format, field, join_labels};
+use crate::output::listing::{self, Field, Format, ListFlags, field, join_labels};
 use crate::output::{self, units};
 use crate::session::Session;
 use crate::verb::{Run, Verb, verb};
@@ -129,15 +129,8 @@ impl Create {
 
 #[derive(Debug, Args)]
 struct List {
-    /// Filter output based on conditions provided
-    #[arg(short, long, value_name = "filter")]
-    filter: Vec<String>,
-    /// Format output using a custom template: 'table', 'table TEMPLATE', 'json' or TEMPLATE
-    #[arg(long, value_name = "string")]
-    format: Option<String>,
-    /// Only display IDs
-    #[arg(short, long)]
-    quiet: bool,
+    #[command(flatten)]
+    flags: ListFlags,
 }
 
 const FIELDS: [Field; 6] = [
@@ -152,15 +145,15 @@ const FIELDS: [Field; 6] = [
 impl RunFor for List {
     fn run(self, session: &Session, kind: Kind) -> Outcome {
         let ctx = session.engine()?;
-        let filters = Filters::parse(&self.filter, &["id", "label", "name"])?;
-        let format = Format::parse(self.format.as_deref())?;
+        let filters = Filters::parse(&self.flags.filter, &["id", "label", "name"])?;
+        let format = Format::parse(self.flags.format.as_deref())?;
         let mut all = stored::list(ctx, kind)?;
         all.retain(|kept| {
             filters.matches_name("name", &kept.name)
                 && filters.matches_prefix("id", &kept.id)
                 && filters.matches_labels(&kept.labels)
         });
-        if self.quiet {
+        if self.flags.quiet {
             for kept in &all {
                 output::line(&kept.id)?;
             }

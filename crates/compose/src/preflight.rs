@@ -181,7 +181,7 @@ fn leaving(plan: &Plan, observed: &Observed) -> Vec<PortBinding> {
         let (name, kept): (&str, &[PortBinding]) = match &step.action {
             Action::StopContainer { name, .. } => (name, &[]),
             Action::Change(LiveChange::Update { container, changes }) => match &changes.ports {
-                Some(kept) => (container, kept),
+                Some(kept) => (container, &kept.bindings),
                 None => continue,
             },
             _ => continue,

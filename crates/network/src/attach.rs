@@ -225,7 +225,13 @@ pub fn attach(
     attached.ports = publish(layout, &attached, !request.serves_later)?;
     undo.published(!attached.ports.is_empty());
     let networks: Vec<&NetworkRecord> = request.endpoints.iter().map(|(n, _)| n).collect();
-    register(layout, &attached, &networks, &mut undo)?;
+    register(
+        layout,
+        &attached,
+        &networks,
+        !request.serves_later,
+        &mut undo,
+    )?;
     // It may be led to itself, by a port of its own or the address of its service.
     let hairpin = !attached.ports.is_empty() || attached.service_address;
     plan::make(
@@ -439,6 +445,7 @@ fn register(
     layout: &Layout,
     attached: &Attached,
     networks: &[&NetworkRecord],
+    serving: bool,
     undo: &mut Undo<'_>,
 ) -> Result<(), Error> {
     for network in networks {
@@ -447,7 +454,7 @@ fn register(
             continue;
         };
         undo.registered(&endpoint.network, &endpoint.endpoint_id);
-        let service = set_rules(layout, attached, network, endpoint)?;
+        let service = set_rules(layout, attached, network, endpoint, serving)?;
         let entry = name_entry(attached, endpoint, service);
         endpoint::register(layout, &endpoint.network, &endpoint.endpoint_id, &entry).map_err(
             |source| Error::Names {
@@ -465,6 +472,7 @@ fn set_rules(
     attached: &Attached,
     network: &NetworkRecord,
     endpoint: &Endpoint,
+    serving: bool,
 ) -> Result<Vec<IpAddr>, Error> {
     let service = attached.share_group.as_deref();
     let service = service.filter(|_| attached.service_address);
@@ -476,12 +484,13 @@ fn set_rules(
         endpoint.ipv6.and_then(|assigned| v6(assigned.address)),
     );
     let wanted = (attached.deny_egress, service);
-    endpoint_rules::join(layout, network, &attached.container_id, addresses, wanted).map_err(
-        |source| Error::Rules {
+    let id = &attached.container_id;
+    endpoint_rules::join(layout, network, id, addresses, wanted, serving).map_err(|source| {
+        Error::Rules {
             container: attached.container_name.clone(),
             source: Box::new(source),
-        },
-    )
+        }
+    })
 }
 
 /// A service's names lead to its address, where it has one; `tasks.<service>` always to its containers, as in Swarm.

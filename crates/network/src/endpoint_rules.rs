@@ -13,6 +13,7 @@
 
 use crate::firewall::{self, Firewall, rules};
 use crate::lease::{self, Wish};
+use crate::ports::{Standing, keep_best};
 use crate::record::{NetworkRecord, Pool};
 use crate::registry;
 use serde::{Deserialize, Serialize};
@@ -65,8 +66,8 @@ pub(crate) struct Member {
     pub(crate) service: String,
     /// Nanoseconds since the epoch: members keep their order.
     since: u64,
-    /// Whether new connections may come here while other members serve.
-    serving: bool,
+    #[serde(flatten)]
+    standing: Standing,
 }
 
 const HOLDER: &str = "service:";
@@ -78,6 +79,7 @@ pub(crate) fn join(
     container: &str,
     (v4, v6): (Option<Ipv4Addr>, Option<Ipv6Addr>),
     (confined, service): (bool, Option<&str>),
+    serving: bool,
 ) -> Result<Vec<IpAddr>, Error> {
     let firewall = Firewall::open(layout)?;
     let mut addresses = Vec::new();
@@ -100,7 +102,10 @@ pub(crate) fn join(
         service: service.map(|service| Member {
             service: service.into(),
             since: since.as_nanos() as u64,
-            serving: true,
+            standing: Standing {
+                serving,
+                ..Standing::default()
+            },
         }),
     };
     let written = |source| Error::Record {
@@ -163,8 +168,12 @@ pub(crate) fn keeps_lease(layout: &Layout, network: &str, holder: &str) -> bool 
     })
 }
 
-/// Lets a container out of, or back into, the balance of its service.
-pub(crate) fn set_serving(layout: &Layout, container: &str, serving: bool) -> Result<(), Error> {
+/// Changes where a container stands in the balance of its service.
+pub(crate) fn turn(
+    layout: &Layout,
+    container: &str,
+    edit: &dyn Fn(&mut Standing),
+) -> Result<(), Error> {
     let networks = std::fs::read_dir(layout.run_networks())
         .into_iter()
         .flatten()
@@ -174,15 +183,15 @@ pub(crate) fn set_serving(layout: &Layout, container: &str, serving: bool) -> Re
         let Ok(Some(mut rule)) = record::read::<EndpointRule>(&path) else {
             continue;
         };
-        let Some(member) = rule
-            .service
-            .as_mut()
-            .filter(|member| member.serving != serving)
-        else {
+        let Some(member) = &mut rule.service else {
             continue;
         };
+        let before = member.standing;
+        edit(&mut member.standing);
+        if member.standing == before {
+            continue;
+        }
         let firewall = Firewall::open(layout)?;
-        member.serving = serving;
         record::write(&path, &rule, Durability::Volatile).map_err(|source| Error::Record {
             network: name.clone(),
             source,
@@ -281,10 +290,7 @@ fn members(rules: &BTreeMap<String, EndpointRule>) -> BTreeMap<&str, Vec<&Endpoi
 }
 
 fn serving<'a>(mut members: Vec<(&Member, &'a EndpointRule)>) -> Vec<&'a EndpointRule> {
-    // When nobody serves, a doubtful answer is better than none.
-    if members.iter().any(|(member, _)| member.serving) {
-        members.retain(|(member, _)| member.serving);
-    }
+    keep_best(&mut members, |(member, _)| member.standing);
     members.sort_by_key(|(member, _)| member.since);
     members.into_iter().map(|(_, rule)| rule).collect()
 }

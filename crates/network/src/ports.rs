@@ -27,7 +27,7 @@ use model::access::PortAccess;
 use model::port::{PortBinding, Protocol};
 use projection::Projection;
 use serde::{Deserialize, Serialize};
-pub(crate) use serving::rename;
+pub(crate) use serving::{Standing, keep_best, rename};
 pub use serving::{open_connections, readmit, set_serving, withdraw, withdrawn};
 use state::{Layout, record};
 use std::collections::HashSet;
@@ -162,8 +162,11 @@ pub(crate) fn publish(
     let mut new = resolve::resolve(ports, target, &others)?;
     let earlier = before.iter().find(|c| c.container == target.container);
     for claim in &mut new {
-        claim.serving = earlier.map_or(serving, |earlier| earlier.serving);
-        claim.leaving = earlier.is_some_and(|earlier| earlier.leaving);
+        let fresh = Standing {
+            serving,
+            ..Standing::default()
+        };
+        claim.standing = earlier.map_or(fresh, |earlier| earlier.standing);
     }
     let mut after = others;
     after.extend(new.iter().cloned());

@@ -243,116 +243,75 @@ fn batch(table: Table<'_>, changes: &[Change<'_>]) -> Datagram {
 
 impl Change<'_> {
     fn encode(&self, writer: &mut Writer<'_>, table: Table<'_>, flags: u16) {
+        const NLM_F_EXCL: u16 = 0x200;
         let create = flags | NLM_F_CREATE;
         let (family, name) = (table.family, table.name);
+        let new_table = |w: &mut Writer<'_>| {
+            w.text(1, name);
+            w.be32(2, 0);
+        };
+        let one_of_table = |w: &mut Writer<'_>, what: &str| {
+            w.text(1, name);
+            w.text(2, what);
+        };
+        let mut put = |kind, flags, label: String, body: &dyn Fn(&mut Writer<'_>)| {
+            writer.message(kind, flags, family, label, body);
+        };
         match self {
-            Self::AddTable => writer.message(
+            Self::AddTable => put(
                 MSG_NEWTABLE,
                 create,
-                family,
                 format!("add the table {name}"),
-                |w| {
-                    w.text(1, name);
-                    w.be32(2, 0);
-                },
+                &new_table,
             ),
             Self::CreateTable => {
-                const NLM_F_EXCL: u16 = 0x200;
-                let flags = create | NLM_F_EXCL;
-                writer.message(
-                    MSG_NEWTABLE,
-                    flags,
-                    family,
-                    format!("create the table {name}"),
-                    |w| {
-                        w.text(1, name);
-                        w.be32(2, 0);
-                    },
-                );
+                let label = format!("create the table {name}");
+                put(MSG_NEWTABLE, create | NLM_F_EXCL, label, &new_table);
             }
             Self::DeleteTable => {
-                writer.message(
-                    MSG_DELTABLE,
-                    flags,
-                    family,
-                    format!("delete the table {name}"),
-                    |w| w.text(1, name),
-                );
+                let label = format!("delete the table {name}");
+                put(MSG_DELTABLE, flags, label, &|w| w.text(1, name));
             }
             Self::AddChain { name: chain, hook } => {
-                writer.message(
-                    MSG_NEWCHAIN,
-                    create,
-                    family,
-                    format!("add the chain {chain}"),
-                    |w| {
-                        w.text(1, name);
-                        w.text(3, chain);
-                        if let Some(hook) = hook {
-                            base_chain(w, *hook);
-                        }
-                    },
-                );
+                let label = format!("add the chain {chain}");
+                put(MSG_NEWCHAIN, create, label, &|w| {
+                    w.text(1, name);
+                    w.text(3, chain);
+                    if let Some(hook) = hook {
+                        base_chain(w, *hook);
+                    }
+                });
             }
             Self::AddRule { chain, expressions } => {
                 let label = format!("add a rule to the chain {chain}");
-                writer.message(MSG_NEWRULE, create | NLM_F_APPEND, family, label, |w| {
-                    w.text(1, name);
-                    w.text(2, chain);
+                put(MSG_NEWRULE, create | NLM_F_APPEND, label, &|w| {
+                    one_of_table(w, chain);
                     w.nest(4, |w| {
                         expressions.iter().for_each(|e| w.nest(1, |w| e.encode(w)))
                     });
                 });
             }
             Self::FlushChain { name: chain } => {
-                writer.message(
-                    MSG_DELRULE,
-                    flags,
-                    family,
-                    format!("flush the chain {chain}"),
-                    |w| {
-                        w.text(1, name);
-                        w.text(2, chain);
-                    },
-                );
+                let label = format!("flush the chain {chain}");
+                put(MSG_DELRULE, flags, label, &|w| one_of_table(w, chain));
             }
             Self::AddSet(spec) => {
                 let label = format!("add the set {}", spec.name);
-                writer.message(MSG_NEWSET, create, family, label, |w| set(w, name, spec));
+                put(MSG_NEWSET, create, label, &|w| set(w, name, spec));
             }
             Self::AddElements { set, elements } => {
-                writer.message(
-                    MSG_NEWSETELEM,
-                    create,
-                    family,
-                    format!("add to the set {set}"),
-                    |w| {
-                        dump::encode_elements(w, name, set, elements);
-                    },
-                );
+                let label = format!("add to the set {set}");
+                let body = |w: &mut Writer<'_>| dump::encode_elements(w, name, set, elements);
+                put(MSG_NEWSETELEM, create, label, &body);
             }
             Self::DeleteElements { set, elements } => {
-                writer.message(
-                    MSG_DELSETELEM,
-                    flags,
-                    family,
-                    format!("delete from the set {set}"),
-                    |w| {
-                        dump::encode_elements(w, name, set, elements);
-                    },
-                );
+                let label = format!("delete from the set {set}");
+                let body = |w: &mut Writer<'_>| dump::encode_elements(w, name, set, elements);
+                put(MSG_DELSETELEM, flags, label, &body);
             }
             Self::FlushSet { set } => {
-                writer.message(
-                    MSG_DELSETELEM,
-                    flags,
-                    family,
-                    format!("flush the set {set}"),
-                    |w| {
-                        w.text(1, name);
-                        w.text(2, set);
-                    },
-                );
+                let label = format!("flush the set {set}");
+                put(MSG_DELSETELEM, flags, label, &|w| one_of_table(w, set));
             }
         }
     }

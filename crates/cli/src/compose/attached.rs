@@ -37,11 +37,21 @@ pub(crate) enum News {
         container: String,
         service: String,
         code: Option<u8>,
+        seen: Seen,
     },
     /// Output cannot be shown any more.
     Broken(Failure),
     /// What was done beside is over.
     Done(Result<(), Failure>),
+}
+
+/// How far a reader came.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Seen {
+    /// When the last run began that it saw.
+    run: Option<Timestamp>,
+    /// The time of the last line that it showed.
+    line: Option<Timestamp>,
 }
 
 /// Which containers are listened to.
@@ -210,23 +220,42 @@ impl<'scope, 'env> Listener<'scope, 'env> {
         self.shared
             .printer
             .introduce(&short_name(&container, self.shared.project));
-        // From the run that has just begun.
-        let since = State::load(self.shared.ctx, id)?
-            .run()
-            .map(|run| run.started_at);
-        self.join(
-            &container,
-            Query {
-                since: since.map(before),
-                follow: true,
-                ..Query::default()
-            },
-        );
+        let begun = self.begun(id)?;
+        self.join_run(&container, begun, Seen::default());
         Ok(())
     }
 
-    pub(crate) fn ended(&mut self, container: &str) {
+    /// Its reader is over. One that was started again in the meantime is listened to again: of its start was told while the reader
+    /// was still at work.
+    pub(crate) fn ended(&mut self, container: &str, seen: Seen) -> Result<(), Failure> {
         self.known.insert(container.to_owned(), false);
+        if self.shared.over.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let containers = observe::containers(self.shared.ctx, self.shared.project)?;
+        let Some(found) = containers.into_iter().find(|c| c.name == container) else {
+            return Ok(());
+        };
+        let begun = self.begun(&found.id)?;
+        if begun > seen.run {
+            self.join_run(&found, begun, seen);
+        }
+        Ok(())
+    }
+
+    /// When the run began that goes on now.
+    fn begun(&self, id: &str) -> Result<Option<Timestamp>, Failure> {
+        Ok(begun(&State::load(self.shared.ctx, id)?))
+    }
+
+    /// From the run that has begun, without lines that were seen.
+    fn join_run(&mut self, container: &Container, begun: Option<Timestamp>, seen: Seen) {
+        let query = Query {
+            since: begun.map(before).max(seen.line.map(after)),
+            follow: true,
+            ..Query::default()
+        };
+        self.join(container, query);
     }
 
     fn join(&mut self, container: &Container, query: Query) {
@@ -239,10 +268,11 @@ impl<'scope, 'env> Listener<'scope, 'env> {
                 _ => None,
             };
             let _ = match shown {
-                Ok(()) => sender.send(News::Ended {
+                Ok(seen) => sender.send(News::Ended {
                     container: container.name,
                     service: container.service,
                     code,
+                    seen,
                 }),
                 Err(failure) => sender.send(News::Broken(failure)),
             };
@@ -250,30 +280,45 @@ impl<'scope, 'env> Listener<'scope, 'env> {
     }
 }
 
+fn begun(state: &State) -> Option<Timestamp> {
+    state.run().map(|run| run.started_at)
+}
+
 /// A moment earlier: the first bytes may carry the very time of the start.
 fn before(time: Timestamp) -> Timestamp {
     Timestamp(time.0.saturating_sub(1_000_000))
 }
 
-fn show(shared: &Shared<'_>, container: &Container, query: Query) -> Result<(), Failure> {
+/// And a moment later.
+fn after(time: Timestamp) -> Timestamp {
+    Timestamp(time.0.saturating_add(1))
+}
+
+/// Shows the output until the container ends.
+fn show(shared: &Shared<'_>, container: &Container, query: Query) -> Result<Seen, Failure> {
+    let mut seen = Seen::default();
     let record = match names::resolve(shared.ctx, &container.id) {
         Ok(record) => record,
-        Err(engine::Error::NoSuchContainer(_)) => return Ok(()),
+        Err(engine::Error::NoSuchContainer(_)) => return Ok(seen),
         Err(error) => return Err(error.into()),
     };
     if record.spec.log.driver == model::log::LogDriver::None {
-        return Ok(());
+        seen.run = begun(&State::load(shared.ctx, &container.id)?);
+        return Ok(seen);
     }
     let name = short_name(container, shared.project);
     let mut reader = Reader::open(shared.ctx, &record, query)?;
     loop {
         while let Some(line) = reader.try_next()? {
             shared.printer.line(&name, &line)?;
+            seen.line = Some(line.time);
         }
         if shared.over.load(Ordering::Relaxed) {
-            return Ok(());
+            return Ok(seen);
         }
-        if !State::load(shared.ctx, record.id.as_str())?.is_active() {
+        let state = State::load(shared.ctx, record.id.as_str())?;
+        seen.run = begun(&state).or(seen.run);
+        if !state.is_active() {
             break;
         }
         if let Some(watch) = reader.watch_fd() {
@@ -283,8 +328,9 @@ fn show(shared: &Shared<'_>, container: &Container, query: Query) -> Result<(), 
     // It has ended: what is left is there, an unfinished line too, and nothing is waited for.
     while let Some(line) = reader.next_line()? {
         shared.printer.line(&name, &line)?;
+        seen.line = Some(line.time);
     }
-    Ok(())
+    Ok(seen)
 }
 
 /// Waits for a turn at most, and takes note of all changes so far.

@@ -93,12 +93,7 @@ pub(super) fn take_down(call: &Call<'_>, target: &Target, options: &Options) -> 
     }
     let display = Display::new(&call.globals, false);
     let interrupted = AtomicBool::new(false);
-    let run = execute::Run {
-        ctx,
-        progress: &display,
-        parallel: call.parallel(),
-        interrupted: &interrupted,
-    };
+    let run = call.running(&display, &interrupted)?;
     execute::execute(run, &plan).map_err(steps_failure)?;
     if let Some(project) = target
         .project

@@ -6,7 +6,6 @@ use super::project::up_failure;
 use super::{Call, images};
 use crate::failure::{Failure, Outcome};
 use crate::session::Session;
-use compose::execute;
 use compose::plan::Plan;
 use compose::up::Request;
 use compose_file::Project;
@@ -48,12 +47,7 @@ impl<'a> Call<'a> {
     ) -> Result<(), Failure> {
         let display = Display::new(&self.globals, true);
         let interrupted = AtomicBool::new(false);
-        let run = execute::Run {
-            ctx: self.ctx()?,
-            progress: &display,
-            parallel: self.parallel(),
-            interrupted: &interrupted,
-        };
+        let run = self.running(&display, &interrupted)?;
         let output = images::build_output(true);
         let settings = images::settings(&output);
         compose::up::up(run, project, request, &settings, tell)

@@ -8,7 +8,6 @@ use super::{Call, failed};
 use crate::failure::{Failure, Outcome};
 use crate::output::{self, table, units};
 use clap::Args;
-use compose::execute;
 use compose::generation::{self, Generation};
 use compose::plan::Plan;
 use compose::up::Request;
@@ -169,12 +168,7 @@ impl Run for Rollback {
         }
         let display = Display::new(&call.globals, false);
         let interrupted = AtomicBool::new(false);
-        let run = execute::Run {
-            ctx,
-            progress: &display,
-            parallel: call.parallel(),
-            interrupted: &interrupted,
-        };
+        let run = call.running(&display, &interrupted)?;
         let mut tell = |plan: &Plan| announce(&display, plan);
         display
             .during(|| compose::up::restore(run, &restored, &request, &mut tell))

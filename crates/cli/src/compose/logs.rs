@@ -161,13 +161,17 @@ fn listen(listener: &mut Listener<'_, '_>, query: Query) -> Outcome {
         match listener.news.recv_timeout(Duration::from_millis(500)) {
             Ok(News::Started(id)) => listener.started(&id)?,
             Ok(News::Broken(failure)) => return Err(failure),
-            Ok(News::Ended { container, .. }) => {
-                listener.ended(&container);
+            Ok(News::Ended {
+                container, seen, ..
+            }) => {
+                listener.ended(&container, seen)?;
                 // A restart by hand is a start right after the end: give its event a moment.
                 while let Ok(news) = listener.news.recv_timeout(Duration::from_millis(300)) {
                     match news {
                         News::Started(id) => listener.started(&id)?,
-                        News::Ended { container, .. } => listener.ended(&container),
+                        News::Ended {
+                            container, seen, ..
+                        } => listener.ended(&container, seen)?,
                         News::Broken(failure) => return Err(failure),
                         News::Signal | News::Key(_) | News::Done(_) => {}
                     }

@@ -129,6 +129,20 @@ impl Call<'_> {
         self.globals.parallel.unwrap_or(PARALLEL)
     }
 
+    /// What a plan is carried out with.
+    pub(crate) fn running<'r>(
+        &'r self,
+        display: &'r Display,
+        interrupted: &'r AtomicBool,
+    ) -> Result<execute::Run<'r>, Failure> {
+        Ok(execute::Run {
+            ctx: self.ctx()?,
+            progress: display,
+            parallel: self.parallel(),
+            interrupted,
+        })
+    }
+
     /// Stops and removes the containers of services that the file does not have.
     pub(crate) fn remove_orphans(&self, project: &Project) -> Result<(), Failure> {
         let _lock =
@@ -150,12 +164,7 @@ impl Call<'_> {
         }
         let display = Display::new(&self.globals, false);
         let interrupted = AtomicBool::new(false);
-        let run = execute::Run {
-            ctx: self.ctx()?,
-            progress: &display,
-            parallel: self.parallel(),
-            interrupted: &interrupted,
-        };
+        let run = self.running(&display, &interrupted)?;
         display
             .during(|| execute::execute(run, plan))
             .map_err(steps_failure)
@@ -170,12 +179,7 @@ impl Call<'_> {
     ) -> Result<(), Failure> {
         let display = Display::new(&self.globals, false);
         let interrupted = AtomicBool::new(false);
-        let run = execute::Run {
-            ctx: self.ctx()?,
-            progress: &display,
-            parallel: self.parallel(),
-            interrupted: &interrupted,
-        };
+        let run = self.running(&display, &interrupted)?;
         bring_up(run, &display, project, make, request)
     }
 }

@@ -112,8 +112,9 @@ impl Stay<'_> {
                 container,
                 service,
                 code,
+                seen,
             } => {
-                listener.ended(&container);
+                listener.ended(&container, seen)?;
                 self.ended(course, &container, &service, code)?;
             }
         }

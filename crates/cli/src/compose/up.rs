@@ -12,7 +12,6 @@ use super::verb::{Run, Verb, usage, verb};
 use crate::failure::{Failure, Outcome};
 use crate::output;
 use clap::Args;
-use compose::execute;
 use compose::names::Separator;
 use compose::plan::up::{Options, Recreate, Start};
 use compose::up::Request;
@@ -226,12 +225,7 @@ impl Up {
     fn wait_for(&self, call: &Call<'_>, project: &Project) -> Outcome {
         let display = Display::new(&call.globals, false);
         let interrupted = AtomicBool::new(false);
-        let run = execute::Run {
-            ctx: call.ctx()?,
-            progress: &display,
-            parallel: call.parallel(),
-            interrupted: &interrupted,
-        };
+        let run = call.running(&display, &interrupted)?;
         let timeout = self.wait_timeout.map(Duration::from_secs);
         compose::up::wait_until_up(run, project, &self.service, timeout).map_err(up_failure)?;
         Ok(0)
@@ -270,12 +264,7 @@ impl Up {
             printer: &printer,
             over: &over,
         };
-        let run = execute::Run {
-            ctx,
-            progress: &display,
-            parallel: call.parallel(),
-            interrupted: &interrupted,
-        };
+        let run = call.running(&display, &interrupted)?;
         std::thread::scope(|scope| {
             let choice = self.choice(project);
             introduce(&printer, project, &choice, call.globals.separator);

@@ -43,8 +43,8 @@ impl Run for Update {
         self.limits.apply(&mut changes.resources)?;
         changes.restart = parse_some("restart", self.restart.as_ref(), RestartPolicy::from_str)?;
         for (ports, access) in parse_all("publish-add", &self.publish_add, parse_published)? {
-            changes.publish.extend(ports);
-            changes.access.extend(access);
+            changes.publish.bindings.extend(ports);
+            changes.publish.access.extend(access);
         }
         changes.unpublish = parse_all("publish-rm", &self.publish_rm, Unpublish::from_str)?;
         if changes.is_empty() {

@@ -8,6 +8,20 @@ use crate::template::{Methods, Template, json};
 use serde_json::{Map, Value};
 use std::cell::OnceCell;
 
+/// What most lists can be asked for.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ListFlags {
+    /// Filter output based on conditions provided
+    #[arg(short, long, value_name = "filter")]
+    pub(crate) filter: Vec<String>,
+    /// Format output using a custom template: 'table', 'table TEMPLATE', 'json' or TEMPLATE
+    #[arg(long, value_name = "string")]
+    pub(crate) format: Option<String>,
+    /// Only display IDs
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
 /// One field of a listed object.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Field {

@@ -6,7 +6,7 @@ use crate::args::key_value;
 use crate::failure::{Failure, Outcome};
 use crate::inspect;
 use crate::output;
-use crate::output::listing::{self, Field, Format, field};
+use crate::output::listing::{self, Field, Format, ListFlags, field};
 use crate::session::Session;
 use crate::system::DOCKER_VERSION;
 use crate::verb::{Run, Verb, verb};
@@ -68,15 +68,8 @@ fn check(session: &Session, wanted: &str) -> Result<(), Failure> {
 
 #[derive(Debug, Args)]
 struct List {
-    /// Filter output based on conditions provided
-    #[arg(short, long, value_name = "filter")]
-    filter: Vec<String>,
-    /// Format output using a custom template: 'table', 'table TEMPLATE', 'json' or TEMPLATE
-    #[arg(long, value_name = "string")]
-    format: Option<String>,
-    /// Only display IDs
-    #[arg(short, long)]
-    quiet: bool,
+    #[command(flatten)]
+    flags: ListFlags,
 }
 
 const FIELDS: [Field; 8] = [
@@ -94,7 +87,7 @@ impl Run for List {
     fn run(self, session: &Session) -> Outcome {
         let (id, node) = (id(session)?, Node::of(session.engine()?)?);
         let keys = ["id", "label", "node.label", "membership", "name", "role"];
-        let filters = model::filter::Filters::parse(&self.filter, &keys)?;
+        let filters = model::filter::Filters::parse(&self.flags.filter, &keys)?;
         let fits = filters.matches_prefix("id", &id)
             && filters.matches_name("name", &node.hostname)
             && filters.matches_labels(&node.labels)
@@ -103,11 +96,11 @@ impl Run for List {
         if !fits {
             return Ok(0);
         }
-        if self.quiet {
+        if self.flags.quiet {
             output::line(&id)?;
             return Ok(0);
         }
-        let format = Format::parse(self.format.as_deref())?;
+        let format = Format::parse(self.flags.format.as_deref())?;
         let shown = match format {
             Format::Table => format!("{id} *"),
             _ => id,

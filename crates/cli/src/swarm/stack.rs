@@ -228,7 +228,7 @@ impl Run for Tasks {
 #[derive(Debug, Args)]
 struct Services {
     #[command(flatten)]
-    flags: service::ListFlags,
+    flags: listing::ListFlags,
     #[arg(required = true)]
     stack: String,
 }

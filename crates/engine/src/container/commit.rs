@@ -145,8 +145,8 @@ impl Drop for Still<'_> {
     }
 }
 
-/// In the image's form: nanoseconds, 0 for the default.
-fn health(check: &Healthcheck) -> HealthConfig {
+/// A health check in an image's form: nanoseconds, 0 for the default.
+pub fn health(check: &Healthcheck) -> HealthConfig {
     let test = match &check.test {
         HealthTest::None => vec!["NONE".to_owned()],
         HealthTest::Inherit => Vec::new(),

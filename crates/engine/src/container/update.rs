@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::events;
 use crate::protocol::Request;
 use model::access::PortAccess;
+use model::container::ContainerSpec;
 use model::limits::Resources;
 use model::network::NetworkMode;
 use model::port::PortBinding;
@@ -20,15 +21,32 @@ use std::collections::BTreeMap;
 pub struct Changes {
     pub resources: Resources,
     pub restart: Option<RestartPolicy>,
-    /// All of them, with what is said about them in `access`: others are given up.
-    pub ports: Option<Vec<PortBinding>>,
+    /// All of them: others are given up.
+    pub ports: Option<Published>,
     /// All that the user gave; those of the image stay.
     pub labels: Option<BTreeMap<String, String>>,
     pub stop_timeout: Option<u64>,
-    pub publish: Vec<PortBinding>,
-    /// Of `ports` or `publish`, those that not everybody may reach.
-    pub access: Vec<PortAccess>,
+    /// Beside those that are there.
+    pub publish: Published,
     pub unpublish: Vec<Unpublish>,
+}
+
+/// Published ports, never without what restricts them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Published {
+    pub bindings: Vec<PortBinding>,
+    /// Of these, those that not everybody may reach.
+    pub access: Vec<PortAccess>,
+}
+
+impl Published {
+    /// All that a container is to publish.
+    pub fn of(spec: &ContainerSpec) -> Self {
+        Self {
+            bindings: spec.ports.clone(),
+            access: spec.port_access.clone(),
+        }
+    }
 }
 
 impl Changes {
@@ -53,8 +71,8 @@ pub fn update(ctx: &Context, container: &ContainerRecord, changes: &Changes) -> 
         changed.spec.restart = restart.clone();
     }
     if let Some(ports) = &changes.ports {
-        changed.spec.ports.clone_from(ports);
-        changed.spec.port_access.clone_from(&changes.access);
+        changed.spec.ports.clone_from(&ports.bindings);
+        changed.spec.port_access.clone_from(&ports.access);
     }
     ports(&mut changed, changes)?;
     if let Some(labels) = &changes.labels {
@@ -89,7 +107,8 @@ pub fn merged(have: &Resources, new: &Resources) -> Resources {
 
 /// What goes before what comes, so that a port can be led elsewhere in one step.
 fn ports(changed: &mut ContainerRecord, changes: &Changes) -> Result<()> {
-    if changes.publish.is_empty() && changes.unpublish.is_empty() {
+    let new = &changes.publish;
+    if new.bindings.is_empty() && changes.unpublish.is_empty() {
         return Ok(());
     }
     let refused = |cause: String| {
@@ -121,19 +140,17 @@ fn ports(changed: &mut ContainerRecord, changes: &Changes) -> Result<()> {
         }
         left.retain(|port| !gone.contains(port));
     }
-    for port in &changes.publish {
+    for port in &new.bindings {
         if left.contains(port) {
             return refused(format!("it publishes {port} already"));
         }
         left.push(*port);
     }
-    changed.spec.port_access.retain(|access| {
-        left.contains(&access.binding) && !changes.publish.contains(&access.binding)
-    });
     changed
         .spec
         .port_access
-        .extend(changes.access.iter().cloned());
+        .retain(|access| left.contains(&access.binding) && !new.bindings.contains(&access.binding));
+    changed.spec.port_access.extend(new.access.iter().cloned());
     changed.spec.ports = left;
     Ok(())
 }

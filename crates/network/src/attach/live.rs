@@ -68,7 +68,7 @@ pub fn connect(
     )?;
     let mut after = attached.clone();
     after.endpoints.push(planned.endpoint.clone());
-    register(layout, &after, &[network], &mut undo)?;
+    register(layout, &after, &[network], true, &mut undo)?;
     let hairpin = !after.bindings.is_empty() || after.service_address;
     plan::make(
         &host,
@@ -186,15 +186,7 @@ pub fn set_ports(
     if opens {
         hairpin(attached)?;
     }
-    after.ports = publish(layout, &after, true)?;
-    if after.ports.is_empty() {
-        ports::unpublish(layout, |container| container == after.container_id).map_err(
-            |source| Error::Ports {
-                container: after.container_name.clone(),
-                source,
-            },
-        )?;
-    }
+    publish_anew(layout, &mut after)?;
     after.bindings = bindings;
     *attached = after;
     Ok(())
@@ -258,6 +250,11 @@ fn republish(layout: &Layout, before: &Attached, after: &mut Attached) -> Result
     if after.bindings.is_empty() || id(before) == id(after) {
         return Ok(());
     }
+    publish_anew(layout, after)
+}
+
+/// In place of what was published before, all of which goes where nothing is any more.
+fn publish_anew(layout: &Layout, after: &mut Attached) -> Result<(), Error> {
     after.ports = publish(layout, after, true)?;
     if after.ports.is_empty() {
         ports::unpublish(layout, |container| container == after.container_id).map_err(

@@ -3,6 +3,7 @@
 //! `networks/.ports/<proto>-<first>-<last>-<address or any>-<container id>` under the run root; the name alone tells
 //! whether a claim stands in the way, so that the others need not be opened.
 
+use super::serving::Standing;
 use super::{Error, projection};
 use model::access::SourceNetwork;
 use model::port::{HostPort, PortBinding, Protocol};
@@ -30,11 +31,8 @@ pub(crate) struct Claim {
     pub(crate) v6: Option<Ipv6Addr>,
     /// Nanoseconds since the epoch: members of a group keep their order.
     pub(crate) since: u64,
-    /// Whether new connections may come here while other members of the group serve.
-    pub(crate) serving: bool,
-    /// On its way out: nothing new comes here as long as there is any other member, serving or not.
-    #[serde(default)]
-    pub(crate) leaving: bool,
+    #[serde(flatten)]
+    pub(crate) standing: Standing,
     /// Who may come from elsewhere than this host; `None`: everybody.
     #[serde(default)]
     pub(crate) allow: Option<Vec<SourceNetwork>>,
@@ -88,8 +86,7 @@ fn outline(name: &str) -> Option<Claim> {
         v4: None,
         v6: None,
         since: 0,
-        serving: true,
-        leaving: false,
+        standing: Standing::default(),
         allow: None,
     })
 }

@@ -12,7 +12,7 @@
 //!
 //! A member alone is kept in `publish*`, so a service of one replica costs what a container costs.
 
-use super::{Claim, Error};
+use super::{Claim, Error, keep_best};
 use crate::firewall::Firewall;
 use crate::firewall::rules::SLOTS;
 use model::access::SourceNetwork;
@@ -62,9 +62,7 @@ impl Projection {
                 .push(claim);
         }
         for mut members in services.into_values() {
-            // When nobody serves, a doubtful answer is better than none; one that leaves is the last resort.
-            let best = members.iter().map(|member| rank(member)).min();
-            members.retain(|member| Some(rank(member)) == best);
+            keep_best(&mut members, |member| member.standing);
             members.sort_by(|a, b| (a.since, &a.container).cmp(&(b.since, &b.container)));
             projection.add_service(&members);
             projection.add_access(&members);
@@ -244,15 +242,6 @@ impl Projection {
     }
 }
 
-/// Members of the lowest rank share the port.
-fn rank(claim: &Claim) -> u8 {
-    match (claim.leaving, claim.serving) {
-        (false, true) => 0,
-        (false, false) => 1,
-        (true, _) => 2,
-    }
-}
-
 fn target(claim: &Claim, v4: bool) -> Option<IpAddr> {
     if v4 {
         claim.v4.map(IpAddr::V4)
@@ -331,6 +320,7 @@ pub(crate) fn protocol_of(name: &str) -> Option<Protocol> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ports::Standing;
 
     fn claim(container: &str, first: u16, last: u16, group: Option<&str>, since: u64) -> Claim {
         Claim {
@@ -345,8 +335,7 @@ mod tests {
             v4: Some(Ipv4Addr::new(172, 18, 0, since as u8 + 2)),
             v6: None,
             since,
-            serving: true,
-            leaving: false,
+            standing: Standing::default(),
             allow: None,
         }
     }

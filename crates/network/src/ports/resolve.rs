@@ -3,7 +3,7 @@
 //! Source: moby `libnetwork/portallocator` (a wildcard and an address of the same port exclude each other), ip(7) for
 //! `ip_local_port_range`.
 
-use super::{Claim, Error, Target, holder, projection};
+use super::{Claim, Error, Standing, Target, holder, projection};
 use model::port::{HostPort, PortBinding, Protocol};
 use rustix::net::{AddressFamily, SocketType, ipproto, sockopt};
 use std::collections::BTreeSet;
@@ -128,8 +128,7 @@ fn claim(target: &Target<'_>, binding: &PortBinding, host: u16) -> Claim {
         v4: target.v4,
         v6: target.v6,
         since,
-        serving: true,
-        leaving: false,
+        standing: Standing::default(),
         allow: target
             .access
             .iter()

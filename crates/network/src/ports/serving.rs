@@ -7,33 +7,69 @@ use super::claim::{self, Claim, claims};
 use super::{Error, change};
 use crate::endpoint_rules;
 use crate::firewall::Firewall;
+use serde::{Deserialize, Serialize};
 use state::Layout;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use sys::conntrack::Conntrack;
 
-/// Lets a replica out of, or back into, the balance of the ports it shares: an unhealthy one gets no new connections as long
+/// Where a replica stands beside the others of its group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Standing {
+    /// Whether new connections may come here while other members of the group serve.
+    pub(crate) serving: bool,
+    /// On its way out: nothing new comes here as long as there is any other member, serving or not.
+    #[serde(default)]
+    pub(crate) leaving: bool,
+}
+
+impl Default for Standing {
+    fn default() -> Self {
+        Self {
+            serving: true,
+            leaving: false,
+        }
+    }
+}
+
+impl Standing {
+    /// When nobody serves, a doubtful answer is better than none; one that leaves is the last resort.
+    fn rank(self) -> u8 {
+        match (self.leaving, self.serving) {
+            (false, true) => 0,
+            (false, false) => 1,
+            (true, _) => 2,
+        }
+    }
+}
+
+/// Those that new connections go to.
+pub(crate) fn keep_best<T>(members: &mut Vec<T>, standing: impl Fn(&T) -> Standing) {
+    let best = members.iter().map(|member| standing(member).rank()).min();
+    members.retain(|member| Some(standing(member).rank()) == best);
+}
+
+/// Lets a replica out of, or back into, the balance of its service's address and of the ports it shares: an unhealthy one gets no new connections as long
 /// as another serves. Connections it has stay. Of no effect on ports it has alone.
 pub fn set_serving(layout: &Layout, container: &str, serving: bool) -> Result<(), Error> {
-    balance(layout, container, serving)?;
-    turn(layout, container, |claim| claim.serving = serving)
+    turn(layout, container, &|standing| standing.serving = serving)
 }
 
 /// Takes a replica out of the balance for good: whatever its health, nothing new comes here as long as there is another.
 pub fn withdraw(layout: &Layout, container: &str) -> Result<(), Error> {
-    balance(layout, container, false)?;
-    turn(layout, container, |claim| claim.leaving = true)
+    turn(layout, container, &|standing| standing.leaving = true)
 }
 
 /// The opposite of [`withdraw`], for one that stays after all.
 pub fn readmit(layout: &Layout, container: &str) -> Result<(), Error> {
-    balance(layout, container, true)?;
-    turn(layout, container, |claim| claim.leaving = false)
+    turn(layout, container, &|standing| standing.leaving = false)
 }
 
 /// The containers that were withdrawn and are still there.
 pub fn withdrawn(layout: &Layout) -> Result<BTreeSet<String>, Error> {
-    let leaving = claims(layout)?.into_iter().filter(|claim| claim.leaving);
+    let leaving = claims(layout)?
+        .into_iter()
+        .filter(|claim| claim.standing.leaving);
     Ok(leaving.map(|claim| claim.container).collect())
 }
 
@@ -47,19 +83,20 @@ pub fn open_connections(layout: &Layout, addresses: &[IpAddr]) -> Result<usize, 
 
 /// Claims say by name who holds them.
 pub(crate) fn rename(layout: &Layout, container: &str, name: &str) -> Result<(), Error> {
-    turn(layout, container, |claim| {
+    change_claims(layout, container, |claim| {
         name.clone_into(&mut claim.container_name)
     })
 }
 
-/// The same for the address its service has.
-fn balance(layout: &Layout, container: &str, serving: bool) -> Result<(), Error> {
-    endpoint_rules::set_serving(layout, container, serving).map_err(|source| Error::Service {
+/// At the address its service has, and at the ports it shares.
+fn turn(layout: &Layout, container: &str, edit: &dyn Fn(&mut Standing)) -> Result<(), Error> {
+    endpoint_rules::turn(layout, container, edit).map_err(|source| Error::Service {
         source: Box::new(source),
-    })
+    })?;
+    change_claims(layout, container, |claim| edit(&mut claim.standing))
 }
 
-fn turn(layout: &Layout, container: &str, edit: impl Fn(&mut Claim)) -> Result<(), Error> {
+fn change_claims(layout: &Layout, container: &str, edit: impl Fn(&mut Claim)) -> Result<(), Error> {
     let turned = |claim: &Claim| {
         let mut after = claim.clone();
         if claim.container == container {

@@ -80,7 +80,7 @@ fn published(claim: Claim) -> OpenPort {
             id: claim.container,
             name: claim.container_name,
             container_first: claim.container_first,
-            serving: claim.serving,
+            serving: claim.standing.serving,
         },
     }
 }

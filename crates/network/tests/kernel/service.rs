@@ -93,3 +93,34 @@ fn a_service_has_one_address_that_leads_to_its_containers_in_turn() {
         "given back with the last of the service: {leases:?}"
     );
 }
+
+#[test]
+fn new_connections_go_to_those_that_serve_and_do_not_leave() {
+    let world = World::new();
+    let net = world.network("n", |_| {});
+    let client = world.container("client", &[&net]);
+    let one = replica(&world, "one", &net);
+    let two = world.container_asking("two", &[&net], |request| {
+        request.share_group = Some("shop/web");
+        request.service_address = true;
+        request.serves_later = true;
+    });
+    let two = two.unwrap();
+    two.space.serve("0.0.0.0:80", "two");
+    let vip = addresses(&world, &net)[0];
+    assert_eq!(
+        counts(&client, vip, 8),
+        [8, 0, 0],
+        "its health is not known"
+    );
+    network::set_serving(&world.layout, &two.id, true).unwrap();
+    network::withdraw(&world.layout, &one.id).unwrap();
+    assert_eq!(counts(&client, vip, 8), [0, 8, 0]);
+    network::set_serving(&world.layout, &one.id, true).unwrap();
+    assert_eq!(counts(&client, vip, 8), [0, 8, 0], "whatever its health");
+    network::readmit(&world.layout, &one.id).unwrap();
+    eventually("both answer", || {
+        let [one, two, _] = counts(&client, vip, 16);
+        one > 0 && two > 0
+    });
+}

@@ -10,7 +10,7 @@ use super::{find, short};
 use crate::compose::{Call, Origin};
 use crate::failure::{Failure, Outcome};
 use crate::output;
-use crate::output::listing::{self, Field, Format, field, long_field};
+use crate::output::listing::{self, Field, Format, ListFlags, field, long_field};
 use crate::session::Session;
 use crate::verb::{Run, Verb, verb};
 use clap::Args;
@@ -78,19 +78,6 @@ pub(super) const VERBS: &[Verb] = &[
     )
     .at_least(1),
 ];
-
-#[derive(Debug, Args)]
-pub(super) struct ListFlags {
-    /// Filter output based on conditions provided
-    #[arg(short, long, value_name = "filter")]
-    filter: Vec<String>,
-    /// Format output using a custom template: 'table', 'table TEMPLATE', 'json' or TEMPLATE
-    #[arg(long, value_name = "string")]
-    format: Option<String>,
-    /// Only display IDs
-    #[arg(short, long)]
-    quiet: bool,
-}
 
 #[derive(Debug, Args)]
 struct List {

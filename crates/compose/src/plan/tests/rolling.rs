@@ -79,7 +79,9 @@ fn what_nobody_checks_gets_its_ports_when_it_is_ready() {
         order: Some(UpdateOrder::StartFirst),
         ..Default::default()
     });
-    world.service("web").healthcheck = None;
+    let web = world.service("web");
+    web.healthcheck = None;
+    web.ports[0].allow = Some(vec!["10.0.0.0/8".parse().unwrap()]);
     let mut world = world.carried_out();
     let environment = &mut world.service("web").environment;
     environment.insert("LEVEL".into(), Some("3".into()));
@@ -93,6 +95,11 @@ fn what_nobody_checks_gets_its_ports_when_it_is_ready() {
         panic!("{plan}");
     };
     assert!(new.spec.ports.is_empty());
+    let Action::Change(LiveChange::Update { changes, .. }) = &plan.steps[3].action else {
+        panic!("{plan}");
+    };
+    let ports = changes.ports.as_ref().unwrap();
+    assert_eq!(ports.access.len(), 1, "never without what restricts them");
     // Killed before that, it is told from one that is as the file wants it.
     let mut world = world.carried_out();
     world.container("shop-web-2").spec.ports.clear();
@@ -224,7 +231,8 @@ fn ports_limits_policy_and_labels_change_without_a_new_container() {
     };
     let labels = changes.labels.as_ref().unwrap();
     assert_eq!(labels[labels::CONFIG_HASH], world.specs()["web"].hash);
-    assert_eq!(changes.ports.as_ref().map(Vec::len), Some(1));
+    let ports = changes.ports.as_ref();
+    assert_eq!(ports.map(|ports| ports.bindings.len()), Some(1));
     // Together with anything else the container is replaced.
     world.service("web").tty = true;
     assert!(world.text().contains("CreateContainer"), "{}", world.text());

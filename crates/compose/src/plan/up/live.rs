@@ -11,7 +11,7 @@ use crate::observe::Container;
 use crate::plan::live::LiveChange;
 use crate::plan::{Action, StepId};
 use crate::spec::ServiceSpec;
-use engine::container::update::{Changes, merged};
+use engine::container::update::{Changes, Published, merged};
 use model::container::ContainerSpec;
 use model::network::EndpointSettings;
 
@@ -40,10 +40,7 @@ pub(super) fn changes(
         changes.stop_timeout = Some(new.stop_timeout?);
     }
     changes.restart = (old.restart != new.restart).then(|| new.restart.clone());
-    if (&old.ports, &old.port_access) != (&new.ports, &new.port_access) {
-        changes.ports = Some(new.ports.clone());
-        changes.access.clone_from(&new.port_access);
-    }
+    changes.ports = Some(Published::of(new)).filter(|ports| *ports != Published::of(old));
     let mut labels = new.labels.clone();
     let own = OWN.iter().filter_map(|key| old.labels.get_key_value(*key));
     labels.extend(own.map(|(key, value)| (key.clone(), value.clone())));

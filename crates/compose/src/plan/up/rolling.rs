@@ -9,7 +9,7 @@ use crate::spec::ServiceSpec;
 use crate::{change, labels, names};
 use compose_file::Service;
 use compose_file::project::{FailureAction, UpdateOrder};
-use engine::container::update::Changes;
+use engine::container::update::{Changes, Published};
 use model::container::ContainerSpec;
 use model::port::{HostPort, Protocol};
 use std::time::Duration;
@@ -136,6 +136,7 @@ impl<'a> Planner<'a> {
         let late = publishes_late(service, slot.spec);
         if late && let Action::CreateContainer(new) = &mut self.plan.steps[create - 1].action {
             new.spec.ports.clear();
+            new.spec.port_access.clear();
         }
         let start = self.begin(service, old.number, &temporary, vec![create], cause);
         let ready = Action::Shift(Shift::Ready {
@@ -153,7 +154,7 @@ impl<'a> Planner<'a> {
             let publish = Action::Change(LiveChange::Update {
                 container: temporary.clone(),
                 changes: Box::new(Changes {
-                    ports: Some(slot.spec.spec.ports.clone()),
+                    ports: Some(Published::of(&slot.spec.spec)),
                     ..Changes::default()
                 }),
             });
@@ -243,7 +244,7 @@ impl<'a> Planner<'a> {
         let resource = resource(&old.service, old.number);
         let mut needs = needs;
         if old.status.is_active() {
-            if relieved && !old.spec.ports.is_empty() {
+            if relieved && (!old.spec.ports.is_empty() || old.spec.service_address) {
                 let container = || old.name.clone();
                 let withdraw = Shift::Withdraw {
                     container: container(),
