@@ -219,6 +219,7 @@ impl Solver<'_> {
             parent: work.top(),
             step: wanted.parts,
             inputs: wanted.inputs,
+            privileged: self.options.privileged,
         };
         let key = parts.key();
         if !self.is_anew(wanted.step)
