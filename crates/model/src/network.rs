@@ -69,6 +69,10 @@ pub struct NetworkSpec {
     pub ipv4: Option<bool>,
     pub ipv6: Option<bool>,
     pub labels: BTreeMap<String, String>,
+    /// Only a configuration, that other networks are made from.
+    pub config_only: bool,
+    /// The configuration network this one is made from.
+    pub config_from: Option<String>,
 }
 
 /// One address pool of a network, as text in CIDR form; checked by `network`.

@@ -12,6 +12,7 @@
 mod live;
 mod plan;
 mod rename;
+mod sysctl;
 mod undo;
 
 pub use live::{connect, disconnect, set_ports};
@@ -21,7 +22,7 @@ use crate::lease::Wish;
 use crate::ports::{self, PublishedPort, Target};
 use crate::record::{Driver, NetworkRecord};
 use crate::subnet::Subnet;
-use crate::{bridge, endpoint, endpoint_rules, firewall, lease};
+use crate::{bridge, endpoint, endpoint_rules, firewall, lease, parent};
 use model::access::PortAccess;
 use model::network::EndpointSettings;
 use model::port::PortBinding;
@@ -30,7 +31,7 @@ use state::{Layout, record};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::BorrowedFd;
-use sys::netlink::{self, RouteSocket};
+use sys::netlink::{self, Request, RouteSocket};
 use undo::Undo;
 
 /// What to join, and as whom.
@@ -88,8 +89,9 @@ pub struct Endpoint {
     pub network_id: String,
     pub endpoint_id: String,
     pub interface: String,
+    /// The end that is a port of the bridge; empty on networks without one.
     pub host_interface: String,
-    /// `02:42:ac:12:00:02`.
+    /// `02:42:ac:12:00:02`; empty where it is the parent's (ipvlan).
     pub mac: String,
     #[serde(default)]
     pub ipv4: Option<Assigned>,
@@ -100,6 +102,9 @@ pub struct Endpoint {
     pub dns_names: Vec<String>,
     pub gw_priority: i64,
     pub internal: bool,
+    /// The way out is the interface itself, without a gateway.
+    #[serde(default)]
+    pub on_link: bool,
 }
 
 /// An address of an endpoint.
@@ -137,6 +142,27 @@ pub enum Error {
     AlreadyConnected { container: String, network: String },
     #[error("container {container} is not connected to network {network}")]
     NotConnected { container: String, network: String },
+    #[error("invalid option {option:?} for container {container} on network {network}: {cause}")]
+    EndpointOption {
+        container: String,
+        network: String,
+        option: String,
+        cause: &'static str,
+    },
+    #[error("cannot set {option} of container {container}")]
+    EndpointSysctl {
+        container: String,
+        option: String,
+        source: io::Error,
+    },
+    #[error(
+        "container {container} cannot have --deny-egress on network {network}: the host does not see what leaves by {driver}"
+    )]
+    Unconfinable {
+        container: String,
+        network: String,
+        driver: &'static str,
+    },
     #[error("cannot give container {container} an address")]
     Lease {
         container: String,
@@ -185,26 +211,34 @@ pub fn attach(
     netns: BorrowedFd<'_>,
     request: &AttachRequest<'_>,
 ) -> Result<Attached, Error> {
-    let mut undo = Undo::new(layout, request.container_id);
-    let mut planned = Vec::with_capacity(request.endpoints.len());
+    let mut undo = Undo::new(layout, netns, request.container_id);
+    let mut planned: Vec<plan::Planned> = Vec::with_capacity(request.endpoints.len());
     let host = RouteSocket::open().map_err(|source| netlink_error(request.container_id, source))?;
-    let reachable = request
-        .endpoints
-        .iter()
-        .any(|(network, _)| !network.internal);
+    let bridged = |(network, _): &&(NetworkRecord, _)| network.driver == Driver::Bridge;
+    let mut bridges = request.endpoints.iter().filter(bridged).peekable();
     // Publishing makes sure of the table itself.
-    if !request.endpoints.is_empty() && (request.ports.is_empty() || !reachable) {
+    if bridges.peek().is_some()
+        && (request.ports.is_empty() || bridges.all(|(network, _)| network.internal))
+    {
         firewall::ensure(layout)?;
     }
-    for (network, settings) in &request.endpoints {
-        let master = master(layout, &host, request.container_name, network)?;
-        let used: Vec<&str> = planned
+    for (at, (network, settings)) in request.endpoints.iter().enumerate() {
+        let lower = lower(layout, &host, request.container_name, network)?;
+        let of_others = |(other, (_, settings)): (usize, &'_ (NetworkRecord, EndpointSettings))| {
+            (other != at)
+                .then(|| plan::asked_name(settings).map(str::to_owned))
+                .flatten()
+        };
+        let mut used: Vec<String> = request
+            .endpoints
             .iter()
-            .map(|p: &plan::Planned| p.endpoint.interface.as_str())
+            .enumerate()
+            .filter_map(of_others)
             .collect();
+        used.extend(planned.iter().map(|p| p.endpoint.interface.clone()));
         let asker = asker(request);
         planned.push(plan::endpoint(
-            layout, network, settings, &asker, master, &used, &mut undo,
+            layout, network, settings, &asker, lower, &used, &mut undo,
         )?);
     }
     let mut attached = Attached {
@@ -246,7 +280,7 @@ pub fn attach(
         netns,
         request.container_id,
         &planned,
-        default_gateways(&attached.endpoints),
+        &ways_out(&attached.endpoints),
     )?;
     undo.keep();
     Ok(attached)
@@ -306,13 +340,17 @@ pub fn detach(layout: &Layout, attached: &Attached) -> Result<(), Vec<Error>> {
     }
 }
 
-/// The bridge's index; makes the bridge when it is not there.
-fn master(
+/// What the network's interfaces hang on, made where it is not there.
+fn lower(
     layout: &Layout,
     host: &RouteSocket,
     container: &str,
     network: &NetworkRecord,
-) -> Result<u32, Error> {
+) -> Result<plan::Lower, Error> {
+    if let Some(kind) = parent::kind(network) {
+        let parent = parent::ensure(layout, host, network)?;
+        return Ok(plan::Lower::Parent(parent, kind));
+    }
     if network.driver != Driver::Bridge {
         return Err(Error::NotABridge {
             container: container.into(),
@@ -320,7 +358,7 @@ fn master(
             driver: network.driver.as_str(),
         });
     }
-    Ok(bridge::ensure(layout, host, network)?)
+    Ok(plan::Lower::Bridge(bridge::ensure(layout, host, network)?))
 }
 
 fn asker<'a>(request: &AttachRequest<'a>) -> plan::Asker<'a> {
@@ -339,7 +377,8 @@ pub fn bindings(
     endpoints: &[(NetworkRecord, EndpointSettings)],
     default: Option<IpAddr>,
 ) -> Vec<PortBinding> {
-    let network = endpoints.iter().find(|(network, _)| !network.internal);
+    let is_way_in = |network: &NetworkRecord| !network.internal && network.driver == Driver::Bridge;
+    let network = endpoints.iter().find(|(network, _)| is_way_in(network));
     let host_ip = network
         .and_then(|(network, _)| network.default_host_ip())
         .or(default);
@@ -368,14 +407,15 @@ pub fn access(
     said.collect()
 }
 
-/// Publishes what is asked on the endpoint that is the way out; nothing when all networks are internal, as Docker.
+/// Publishes what is asked on the endpoint that is the way out; nothing when all networks are internal or that one has no
+/// bridge, as Docker: there the container has an address that others reach anyway.
 fn publish(
     layout: &Layout,
     attached: &Attached,
     serving: bool,
 ) -> Result<Vec<PublishedPort>, Error> {
-    let Some(endpoint) = primary(&attached.endpoints).filter(|_| !attached.bindings.is_empty())
-    else {
+    let endpoint = primary(&attached.endpoints).filter(|endpoint| endpoint.has_host_end());
+    let Some(endpoint) = endpoint.filter(|_| !attached.bindings.is_empty()) else {
         return Ok(Vec::new());
     };
     let target = Target {
@@ -423,8 +463,37 @@ pub(crate) fn primary_gateway(attached: &Attached) -> Option<IpAddr> {
         .map(|assigned| assigned.gateway)
 }
 
-/// The default gateway of each family, with the interface it is reached by.
-fn default_gateways(endpoints: &[Endpoint]) -> Vec<(String, IpAddr)> {
+impl Endpoint {
+    /// Whether the host has an end of it, at a bridge.
+    pub(crate) fn has_host_end(&self) -> bool {
+        !self.host_interface.is_empty()
+    }
+}
+
+/// A default route: the interface it leads to, by a gateway or by the interface alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct WayOut {
+    interface: String,
+    gateway: IpAddr,
+    on_link: bool,
+}
+
+impl WayOut {
+    fn route(&self, index: u32) -> Request<'static> {
+        let any = match self.gateway {
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        Request::AddRoute {
+            destination: self.on_link.then_some((any, 0)),
+            gateway: Some(self.gateway).filter(|_| !self.on_link),
+            index,
+        }
+    }
+}
+
+/// The default route of each family.
+fn ways_out(endpoints: &[Endpoint]) -> Vec<WayOut> {
     let of_family = |pick: fn(&Endpoint) -> Option<Assigned>| {
         let having: Vec<Endpoint> = endpoints
             .iter()
@@ -432,7 +501,11 @@ fn default_gateways(endpoints: &[Endpoint]) -> Vec<(String, IpAddr)> {
             .cloned()
             .collect();
         let endpoint = primary(&having)?;
-        Some((endpoint.interface.clone(), pick(endpoint)?.gateway))
+        Some(WayOut {
+            interface: endpoint.interface.clone(),
+            gateway: pick(endpoint)?.gateway,
+            on_link: endpoint.on_link,
+        })
     };
     [of_family(|e| e.ipv4), of_family(|e| e.ipv6)]
         .into_iter()
@@ -475,7 +548,15 @@ fn set_rules(
     serving: bool,
 ) -> Result<Vec<IpAddr>, Error> {
     let service = attached.share_group.as_deref();
-    let service = service.filter(|_| attached.service_address);
+    // Elsewhere the host cannot balance, and each container is found by its own address.
+    let service = service.filter(|_| attached.service_address && endpoint.has_host_end());
+    if attached.deny_egress && !endpoint.has_host_end() {
+        return Err(Error::Unconfinable {
+            container: attached.container_name.clone(),
+            network: network.name.clone(),
+            driver: network.driver.as_str(),
+        });
+    }
     if service.is_none() && !attached.deny_egress {
         return Ok(Vec::new());
     }

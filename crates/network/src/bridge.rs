@@ -1,15 +1,14 @@
 //! The bridge of a network: made when the first container joins (and again after a reboot), recognised after that.
 //!
-//! `networks/<name>/bridge` under the run root remembers the interface index it was set up with; while the name still
-//! leads to that index there is nothing to do. Set-up covers the addresses, `route_localnet` (so that 127.0.0.1 of the
-//! host reaches published ports), forwarding, and the network's place in the packet filter.
+//! Set-up covers the addresses, `route_localnet` (so that 127.0.0.1 of the host reaches published ports), forwarding, and the
+//! network's place in the packet filter. That it is done is remembered (`interface`).
 //!
 //! Source: kernel `Documentation/networking/ip-sysctl.rst`, `bridge.rst`.
 
 use crate::firewall;
-use crate::record::NetworkRecord;
-use serde::{Deserialize, Serialize};
-use state::{Durability, Layout, record};
+use crate::interface::{Marker, Role, index_of};
+use crate::record::{NetworkRecord, Pool};
+use state::{Layout, record};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::AsFd;
@@ -17,12 +16,15 @@ use std::path::{Path, PathBuf};
 use sys::lock::FileLock;
 use sys::netlink::{self, Request, RouteSocket};
 
-/// Why a bridge is not there.
+/// Why a network's interface on the host is not there.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("cannot look up the interface {bridge}")]
-    Lookup { bridge: String, source: io::Error },
-    #[error("cannot set up the bridge of network {network}")]
+    #[error("cannot look up the interface {interface}")]
+    Lookup {
+        interface: String,
+        source: io::Error,
+    },
+    #[error("cannot set up the interface of network {network}")]
     Netlink {
         network: String,
         source: netlink::Error,
@@ -33,6 +35,10 @@ pub enum Error {
         value: &'static str,
         source: io::Error,
     },
+    #[error(
+        "cannot set up network {network}: this host has no interface {parent} (-o parent= names one that is there, or NAME.ID for a VLAN of it)"
+    )]
+    NoParent { network: String, parent: String },
     #[error("cannot lock network {network}")]
     Lock { network: String, source: io::Error },
     #[error("cannot make {}", path.display())]
@@ -46,37 +52,31 @@ pub enum Error {
     },
 }
 
-/// What is remembered of a bridge that was set up.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Marker {
-    bridge: String,
-    index: u32,
-    /// We made the interface, so we take it away.
-    made: bool,
-}
-
 /// The bridge's interface index; makes the bridge when it is not there.
 pub(crate) fn ensure(
     layout: &Layout,
     socket: &RouteSocket,
     network: &NetworkRecord,
 ) -> Result<u32, Error> {
-    let index = index_of(socket, network)?;
-    let marker: Option<Marker> = record::read(&marker_path(layout, network)).unwrap_or_default();
+    let index = index_of(socket, &network.bridge)?;
+    let marker = Role::Bridge.read(layout, &network.name);
     if let (Some(index), Some(marker)) = (index, &marker)
         && marker.index == index
     {
         return Ok(index);
     }
+    let _lock = own(layout, network)?;
+    set_up(layout, socket, network)
+}
+
+/// The network's directory of run-time files, locked.
+pub(crate) fn own(layout: &Layout, network: &NetworkRecord) -> Result<FileLock, Error> {
     let dir = layout.run_network(&network.name);
     std::fs::create_dir_all(&dir).map_err(|source| Error::Directory { path: dir, source })?;
-    let _lock = FileLock::exclusive(&layout.lock("network", &network.name)).map_err(|source| {
-        Error::Lock {
-            network: network.name.clone(),
-            source,
-        }
-    })?;
-    set_up(layout, socket, network)
+    FileLock::exclusive(&layout.lock("network", &network.name)).map_err(|source| Error::Lock {
+        network: network.name.clone(),
+        source,
+    })
 }
 
 fn set_up(layout: &Layout, socket: &RouteSocket, network: &NetworkRecord) -> Result<u32, Error> {
@@ -84,9 +84,8 @@ fn set_up(layout: &Layout, socket: &RouteSocket, network: &NetworkRecord) -> Res
         network: network.name.clone(),
         source,
     };
-    let before = index_of(socket, network)?;
-    let remembered: Option<Marker> =
-        record::read(&marker_path(layout, network)).unwrap_or_default();
+    let before = index_of(socket, &network.bridge)?;
+    let remembered = Role::Bridge.read(layout, &network.name);
     if before.is_none() {
         let request = Request::CreateBridge {
             name: &network.bridge,
@@ -97,8 +96,8 @@ fn set_up(layout: &Layout, socket: &RouteSocket, network: &NetworkRecord) -> Res
     }
     let index = match before {
         Some(index) => index,
-        None => index_of(socket, network)?.ok_or_else(|| Error::Lookup {
-            bridge: network.bridge.clone(),
+        None => index_of(socket, &network.bridge)?.ok_or_else(|| Error::Lookup {
+            interface: network.bridge.clone(),
             source: io::ErrorKind::NotFound.into(),
         })?,
     };
@@ -115,11 +114,18 @@ fn set_up(layout: &Layout, socket: &RouteSocket, network: &NetworkRecord) -> Res
             "0",
         )?;
     }
-    requests.extend(network.pools.iter().map(|pool| Request::AddAddress {
-        index,
-        address: pool.gateway,
-        prefix: pool.subnet.prefix(),
-    }));
+    let addressed = |pool: &&Pool| network.has_gateway(pool.subnet.is_ipv4());
+    requests.extend(
+        network
+            .pools
+            .iter()
+            .filter(addressed)
+            .map(|pool| Request::AddAddress {
+                index,
+                address: pool.gateway,
+                prefix: pool.subnet.prefix(),
+            }),
+    );
     if network.pool_v6().is_some() {
         // What a container answers to ::1 of the host comes in by the bridge (`rt6_need_strict` asks for a route by just that
         // interface). From the wire nobody reaches ::1: `ip6_rcv_core` drops it before.
@@ -136,15 +142,12 @@ fn set_up(layout: &Layout, socket: &RouteSocket, network: &NetworkRecord) -> Res
     })?;
     let made = before.is_none()
         || remembered.is_some_and(|marker| marker.made && Some(marker.index) == before);
-    record::write(
-        &marker_path(layout, network),
-        &Marker {
-            bridge: network.bridge.clone(),
-            index,
-            made,
-        },
-        Durability::Volatile,
-    )?;
+    let marker = Marker {
+        interface: network.bridge.clone(),
+        index,
+        made,
+    };
+    Role::Bridge.write(layout, &network.name, &marker)?;
     Ok(index)
 }
 
@@ -161,60 +164,9 @@ fn forward(network: &NetworkRecord) -> Result<(), Error> {
     Ok(())
 }
 
-/// Takes the bridge of a network away, if we made it, and the network's run-time files. Called when nobody is on it;
-/// needs no record, so what a removal that was killed left behind goes too.
-pub(crate) fn remove(layout: &Layout, network: &str) -> Result<(), Error> {
-    let dir = layout.run_network(network);
-    let marker: Option<Marker> = record::read(&dir.join("bridge")).unwrap_or_default();
-    if let Some(marker) = marker.filter(|marker| marker.made) {
-        delete(network, &marker)?;
-    }
-    match std::fs::remove_dir_all(&dir) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::Directory {
-            path: dir,
-            source: e,
-        }),
-        _ => Ok(()),
-    }
-}
-
-fn delete(network: &str, marker: &Marker) -> Result<(), Error> {
-    let netlink = |source| Error::Netlink {
-        network: network.into(),
-        source,
-    };
-    let socket = RouteSocket::open().map_err(netlink)?;
-    let lookup = |source| Error::Lookup {
-        bridge: marker.bridge.clone(),
-        source,
-    };
-    if socket.index_of(&marker.bridge).map_err(lookup)? != Some(marker.index) {
-        return Ok(()); // gone, or somebody else's by now
-    }
-    match socket.apply(&[Request::DeleteLink {
-        name: &marker.bridge,
-    }]) {
-        Err(e) if !e.is_missing() => Err(netlink(e)),
-        _ => Ok(()),
-    }
-}
-
 /// Whether the network was set up since the boot.
 pub(crate) fn is_set_up(layout: &Layout, network: &NetworkRecord) -> bool {
-    marker_path(layout, network).exists()
-}
-
-fn index_of(socket: &RouteSocket, network: &NetworkRecord) -> Result<Option<u32>, Error> {
-    socket
-        .index_of(&network.bridge)
-        .map_err(|source| Error::Lookup {
-            bridge: network.bridge.clone(),
-            source,
-        })
-}
-
-fn marker_path(layout: &Layout, network: &NetworkRecord) -> PathBuf {
-    layout.run_network(&network.name).join("bridge")
+    Role::Bridge.path(layout, &network.name).exists()
 }
 
 /// Locally administered, from the network's id: the same after each reboot.
@@ -255,7 +207,7 @@ fn write_sysctl(name: &str, value: &'static str) -> Result<(), Error> {
     rewrite(name, value).map_err(failed)
 }
 
-fn rewrite(name: &str, value: &str) -> io::Result<()> {
+pub(crate) fn rewrite(name: &str, value: &str) -> io::Result<()> {
     let proc = sys::mount::open_root(Path::new("/proc"))?;
     let path = Path::new("sys").join(name);
     sys::path::write_proc(proc.as_fd(), &path, value.as_bytes())

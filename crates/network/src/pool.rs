@@ -1,11 +1,12 @@
 //! Which subnets a new network gets: what was asked for, checked, or a slice nobody uses.
 //!
 //! Automatic slices: 172.18.0.0 to 172.31.0.0 in `/20`s, then 192.168.0.0 in `/20`s: 240 networks of 4,094 addresses
-//! (Docker's `/16`s end after 30). One that meets a route of the host (a VPN, another engine) is passed over.
+//! (Docker's `/16`s end after 30). One that meets a route of the host (a VPN, another engine) is passed over. The
+//! configuration may name other pools (`default-address-pools`).
 //!
-//! Source: RFC 1918, RFC 4193 (IPv6 prefixes are `fd` and 40 random bits).
+//! Source: RFC 1918, RFC 4193 (IPv6 prefixes are `fd` and 40 random bits); dockerd reference for `default-address-pools`.
 
-use crate::record::{NetworkRecord, Pool};
+use crate::record::{Driver, NetworkRecord, Pool};
 use crate::subnet::{Subnet, SubnetError};
 use model::network::{IpamConfig, NetworkSpec};
 use std::collections::BTreeMap;
@@ -30,8 +31,17 @@ pub enum PoolError {
     Outside { what: &'static str, address: String },
     #[error("a gateway, ip-range or aux-address needs a subnet: give one with --subnet")]
     NoSubnet,
+    #[error("{family} is off for this network: take the subnet {subnet} away, or turn {family} on")]
+    Off {
+        subnet: Subnet,
+        family: &'static str,
+    },
     #[error("network has several {family} subnets; a bridge carries one")]
     Several { family: &'static str },
+    #[error(
+        "invalid default address pool {base} of size {size}: the size lies between {base}'s prefix and {most}"
+    )]
+    Slice { base: Subnet, size: u8, most: u8 },
     #[error(
         "all predefined address pools have been fully subnetted: remove networks nobody uses (network prune), or give one with --subnet"
     )]
@@ -42,6 +52,65 @@ pub enum PoolError {
     Random { source: io::Error },
 }
 
+/// Where networks get subnets that ask for none: `base` in slices with a prefix of `size`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AddressPool {
+    pub base: Subnet,
+    pub size: u8,
+}
+
+/// The pools in the order they are used in; of a family that has none here the built-in ones.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AddressPools(Vec<AddressPool>);
+
+impl AddressPools {
+    pub fn new(pools: Vec<AddressPool>) -> Result<Self, PoolError> {
+        for AddressPool { base, size } in pools.iter().copied() {
+            // A gateway and a container must fit.
+            let most = if base.is_ipv4() { 30 } else { 126 };
+            if !(base.prefix()..=most).contains(&size) {
+                return Err(PoolError::Slice { base, size, most });
+            }
+        }
+        Ok(Self(pools))
+    }
+
+    fn free(&self, v4: bool, taken: &[Taken]) -> Result<Subnet, PoolError> {
+        let of_family: Vec<&AddressPool> = self
+            .0
+            .iter()
+            .filter(|pool| pool.base.is_ipv4() == v4)
+            .collect();
+        let found = match (of_family.is_empty(), v4) {
+            (true, true) => free(slices(), taken),
+            (true, false) => Some(unique_local()?),
+            (false, _) => of_family.iter().find_map(|pool| pool.free(taken)),
+        };
+        found.ok_or(PoolError::Exhausted)
+    }
+}
+
+impl AddressPool {
+    /// Past what a slice meets in one step: a large pool may have more slices than one can walk.
+    fn free(&self, taken: &[Taken]) -> Option<Subnet> {
+        let mut offset = 0u128;
+        while let Some(address) = self.base.nth(offset) {
+            let slice = Subnet::around(address, self.size);
+            let Some(met) = taken.iter().find(|taken| taken.meets(&slice)) else {
+                return Some(slice);
+            };
+            let over = if met.subnet.prefix() < self.size {
+                met.subnet
+            } else {
+                slice
+            };
+            let begin = self.base.offset_of(over.address()).unwrap_or_default();
+            offset = begin.checked_add(over.size())?;
+        }
+        None
+    }
+}
+
 /// Something the subnet must not meet.
 struct Taken {
     subnet: Subnet,
@@ -50,11 +119,45 @@ struct Taken {
     on_link: bool,
 }
 
-/// The pools of a new network, at most one a family.
-pub(crate) fn choose(spec: &NetworkSpec, others: &[NetworkRecord]) -> Result<Vec<Pool>, PoolError> {
+/// The pools of a new network; a bridge has at most one a family.
+pub(crate) fn choose(
+    spec: &NetworkSpec,
+    driver: Driver,
+    others: &[NetworkRecord],
+    defaults: &AddressPools,
+) -> Result<Vec<Pool>, PoolError> {
     let mut taken = of_networks(others);
     let routes = of_routes(others)?;
-    let mut pools = Vec::new();
+    // A macvlan or ipvlan is on a network that the host is on, too.
+    let on_link = routes
+        .iter()
+        .filter(|r| r.on_link && driver == Driver::Bridge);
+    let forbidden: Vec<&Taken> = taken.iter().chain(on_link).collect();
+    let mut pools = asked_pools(spec, &forbidden)?;
+    for (v4, family) in [(true, "IPv4"), (false, "IPv6")] {
+        let of_family = pools.iter().filter(|pool| pool.subnet.is_ipv4() == v4);
+        if driver == Driver::Bridge && of_family.count() > 1 {
+            return Err(PoolError::Several { family });
+        }
+    }
+    let has = |v4| pools.iter().any(|pool: &Pool| pool.subnet.is_ipv4() == v4);
+    let (wants_v4, wants_v6) = (
+        spec.ipv4 != Some(false) && !has(true),
+        spec.ipv6 == Some(true) && !has(false),
+    );
+    taken.extend(routes);
+    if wants_v4 {
+        pools.insert(0, with_first_as_gateway(defaults.free(true, &taken)?)?);
+    }
+    if wants_v6 {
+        pools.push(with_first_as_gateway(defaults.free(false, &taken)?)?);
+    }
+    Ok(pools)
+}
+
+/// The subnets that are asked for, of families that the network has.
+fn asked_pools(spec: &NetworkSpec, forbidden: &[&Taken]) -> Result<Vec<Pool>, PoolError> {
+    let mut pools: Vec<Pool> = Vec::new();
     for config in &spec.ipam {
         let Some(text) = config.subnet.as_deref().filter(|text| !text.is_empty()) else {
             if config.gateway.is_some()
@@ -66,37 +169,25 @@ pub(crate) fn choose(spec: &NetworkSpec, others: &[NetworkRecord]) -> Result<Vec
             continue;
         };
         let pool = asked(text.parse()?, config)?;
-        if let Some(met) = taken
-            .iter()
-            .chain(routes.iter().filter(|r| r.on_link))
-            .find(|t| t.meets(&pool.subnet))
-        {
-            return Err(PoolError::Overlap {
-                subnet: pool.subnet,
-                other: met.what.clone(),
-            });
+        let subnet = pool.subnet;
+        let off = if subnet.is_ipv4() {
+            spec.ipv4
+        } else {
+            spec.ipv6
+        } == Some(false);
+        if off {
+            let family = if subnet.is_ipv4() { "IPv4" } else { "IPv6" };
+            return Err(PoolError::Off { subnet, family });
+        }
+        if let Some(met) = forbidden.iter().find(|taken| taken.meets(&subnet)) {
+            let other = met.what.clone();
+            return Err(PoolError::Overlap { subnet, other });
+        }
+        if let Some(own) = pools.iter().find(|own| own.subnet.overlaps(&subnet)) {
+            let other = format!("{} of the same network", own.subnet);
+            return Err(PoolError::Overlap { subnet, other });
         }
         pools.push(pool);
-    }
-    for (v4, family) in [(true, "IPv4"), (false, "IPv6")] {
-        if pools
-            .iter()
-            .filter(|pool| pool.subnet.is_ipv4() == v4)
-            .count()
-            > 1
-        {
-            return Err(PoolError::Several { family });
-        }
-    }
-    taken.extend(routes);
-    if spec.ipv4 != Some(false) && !pools.iter().any(|pool| pool.subnet.is_ipv4()) {
-        pools.insert(
-            0,
-            with_first_as_gateway(free(slices(), &taken).ok_or(PoolError::Exhausted)?)?,
-        );
-    }
-    if spec.ipv6 == Some(true) && !pools.iter().any(|pool| !pool.subnet.is_ipv4()) {
-        pools.push(with_first_as_gateway(unique_local()?)?);
     }
     Ok(pools)
 }
@@ -267,6 +358,49 @@ mod tests {
         let all = [taken("172.16.0.0/12"), taken("192.168.0.0/16")];
         assert_eq!(free(slices(), &all), None);
         assert_eq!(slices().count(), 240);
+    }
+
+    #[test]
+    fn configured_pools_are_cut_into_slices_of_their_size() {
+        let pool = |base: &str, size| AddressPool {
+            base: base.parse().unwrap(),
+            size,
+        };
+        let pools = AddressPools::new(vec![
+            pool("10.8.0.0/22", 24),
+            pool("10.99.0.0/28", 28),
+            pool("fd12::/16", 64),
+        ])
+        .unwrap();
+        let next = |v4: bool, all: &[&str]| {
+            let all: Vec<Taken> = all.iter().map(|text| taken(text)).collect();
+            pools.free(v4, &all).map(|subnet| subnet.to_string())
+        };
+        assert_eq!(next(true, &[]).unwrap(), "10.8.0.0/24");
+        assert_eq!(
+            next(true, &["10.8.0.0/23", "10.8.2.7/32"]).unwrap(),
+            "10.8.3.0/24"
+        );
+        assert_eq!(
+            next(true, &["10.8.0.0/16"]).unwrap(),
+            "10.99.0.0/28",
+            "the next pool"
+        );
+        assert!(matches!(
+            next(true, &["10.0.0.0/8"]),
+            Err(PoolError::Exhausted)
+        ));
+        assert_eq!(
+            next(false, &["fd12::/17"]).unwrap(),
+            "fd12:8000::/64",
+            "in one step"
+        );
+        for (base, size) in [("10.0.0.0/16", 8), ("10.0.0.0/16", 31), ("fd00::/8", 127)] {
+            assert!(
+                AddressPools::new(vec![pool(base, size)]).is_err(),
+                "{base} {size}"
+            );
+        }
     }
 
     #[test]

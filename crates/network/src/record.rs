@@ -7,6 +7,7 @@
 
 use crate::subnet::Subnet;
 use model::Id;
+use model::network::NetworkSpec;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -19,6 +20,8 @@ pub enum Driver {
     Host,
     /// `none`.
     Null,
+    Macvlan,
+    Ipvlan,
 }
 
 impl Driver {
@@ -28,6 +31,8 @@ impl Driver {
             Self::Bridge => "bridge",
             Self::Host => "host",
             Self::Null => "null",
+            Self::Macvlan => "macvlan",
+            Self::Ipvlan => "ipvlan",
         }
     }
 }
@@ -51,7 +56,7 @@ pub struct NetworkRecord {
     pub id: Id,
     pub name: String,
     pub driver: Driver,
-    /// The first IPv4 and the first IPv6 pool are used.
+    /// A bridge has at most one of each family; of several the first with a free address is used.
     pub pools: Vec<Pool>,
     pub ipam_driver: String,
     #[serde(default)]
@@ -66,9 +71,18 @@ pub struct NetworkRecord {
     pub labels: BTreeMap<String, String>,
     /// RFC 3339.
     pub created: String,
-    /// The bridge's interface name; empty for `host` and `none`.
+    /// The bridge's interface name; empty for networks without one.
     #[serde(default)]
     pub bridge: String,
+    /// The host's interface that a macvlan or ipvlan hangs on; empty for others.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub parent: String,
+    /// What networks made `--config-from` this one are to be like. Nobody can be on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<Box<NetworkSpec>>,
+    /// The network whose configuration this one has.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub config_from: String,
 }
 
 pub(crate) const OPTION_BRIDGE_NAME: &str = "com.docker.network.bridge.name";
@@ -76,6 +90,18 @@ const OPTION_ICC: &str = "com.docker.network.bridge.enable_icc";
 const OPTION_MASQUERADE: &str = "com.docker.network.bridge.enable_ip_masquerade";
 const OPTION_HOST_IP: &str = "com.docker.network.bridge.host_binding_ipv4";
 const OPTION_MTU: &str = "com.docker.network.driver.mtu";
+const OPTION_INHIBIT_V4: &str = "com.docker.network.bridge.inhibit_ipv4";
+const OPTION_PREFIX: &str = "com.docker.network.container_iface_prefix";
+const OPTION_MODES: [&str; 2] = [
+    "com.docker.network.bridge.gateway_mode_ipv4",
+    "com.docker.network.bridge.gateway_mode_ipv6",
+];
+/// What Docker has and we do not: accepted, it would be believed.
+const OPTIONS_MISSING: [&str; 3] = [
+    "com.docker.network.host_ipv4",
+    "com.docker.network.host_ipv6",
+    "com.docker.network.bridge.trusted_host_interfaces",
+];
 
 impl NetworkRecord {
     pub fn pool_v4(&self) -> Option<&Pool> {
@@ -119,6 +145,27 @@ impl NetworkRecord {
             .filter(|mtu| *mtu > 0)
     }
 
+    /// What interfaces of containers are called that ask for no name: this and a number.
+    pub fn interface_prefix(&self) -> &str {
+        self.options
+            .get(OPTION_PREFIX)
+            .map_or("eth", String::as_str)
+    }
+
+    /// Whether the bridge has the pool's gateway as its address.
+    pub fn has_gateway(&self, v4: bool) -> bool {
+        let inhibited =
+            v4 && self.options.contains_key(OPTION_INHIBIT_V4) && self.flag(OPTION_INHIBIT_V4);
+        let mode = self.options.get(OPTION_MODES[usize::from(!v4)]);
+        !inhibited && mode.map(String::as_str) != Some("isolated")
+    }
+
+    /// Whether the container's way out is its interface itself: its neighbours answer for nobody else in these modes.
+    pub fn routes_on_link(&self) -> bool {
+        let mode = self.options.get("ipvlan_mode").map(String::as_str);
+        self.driver == Driver::Ipvlan && matches!(mode, Some("l3" | "l3s"))
+    }
+
     fn flag(&self, key: &str) -> bool {
         self.options.get(key).is_none_or(|value| {
             matches!(value.as_str(), "true" | "1" | "t" | "T" | "TRUE" | "True")
@@ -132,7 +179,9 @@ impl NetworkRecord {
         ];
         self.options.iter().find_map(|(key, value)| {
             let expected = match key.as_str() {
-                OPTION_ICC | OPTION_MASQUERADE if !booleans.contains(&value.as_str()) => {
+                OPTION_ICC | OPTION_MASQUERADE | OPTION_INHIBIT_V4
+                    if !booleans.contains(&value.as_str()) =>
+                {
                     "true or false"
                 }
                 OPTION_MTU if value.parse::<u32>().is_err() => "a number",
@@ -140,10 +189,43 @@ impl NetworkRecord {
                 OPTION_BRIDGE_NAME if !is_interface_name(value) => {
                     "an interface name of at most 15 characters, without spaces or slashes"
                 }
+                OPTION_PREFIX if value.len() > 12 || !is_interface_name(value) || value == "lo" => {
+                    "the beginning of an interface name, of at most 12 characters"
+                }
+                key if OPTION_MODES.contains(&key) => self.wrong_gateway_mode(value)?,
+                key if OPTIONS_MISSING.contains(&key) => {
+                    "nothing: this option is not supported; take it away"
+                }
+                "macvlan_mode"
+                    if !matches!(
+                        value.as_str(),
+                        "" | "bridge" | "private" | "vepa" | "passthru"
+                    ) =>
+                {
+                    "bridge, private, vepa or passthru"
+                }
+                "ipvlan_mode" if !matches!(value.as_str(), "" | "l2" | "l3" | "l3s") => {
+                    "l2, l3 or l3s"
+                }
+                "ipvlan_flag" if !matches!(value.as_str(), "" | "bridge" | "private" | "vepa") => {
+                    "bridge, private or vepa"
+                }
                 _ => return None,
             };
             Some((key.as_str(), value.as_str(), expected))
         })
+    }
+
+    fn wrong_gateway_mode(&self, mode: &str) -> Option<&'static str> {
+        match mode {
+            "" | "nat" => None,
+            "isolated" if self.internal => None,
+            "isolated" => Some("nat: \"isolated\" is for internal networks alone (--internal)"),
+            "routed" | "nat-unprotected" => {
+                Some("nat: ports that are reached without being published are not supported")
+            }
+            _ => Some("nat or isolated"),
+        }
     }
 }
 

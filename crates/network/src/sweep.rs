@@ -2,7 +2,8 @@
 //!
 //! After `kill -9` of everything, or between two commands. What belongs to a living container is never touched.
 
-use crate::{bridge, endpoint, endpoint_rules, firewall, lease, ports, registry};
+use crate::record::NetworkRecord;
+use crate::{bridge, endpoint, endpoint_rules, firewall, interface, lease, ports, registry};
 use state::{Layout, record};
 
 /// Why something could not be given back.
@@ -78,7 +79,7 @@ fn sweep_bridges(layout: &Layout) -> Result<usize, Error> {
     };
     let orphans: Vec<String> = networks_seen(layout).into_iter().filter(orphan).collect();
     for network in &orphans {
-        bridge::remove(layout, network).map_err(|source| Error::Bridge { source })?;
+        interface::remove(layout, network).map_err(|source| Error::Bridge { source })?;
     }
     if !orphans.is_empty() {
         // Their names are in the table's sets still.
@@ -124,8 +125,11 @@ pub fn tear_down(layout: &Layout) -> Result<(), Vec<Error>> {
     let mut errors = Vec::new();
     match registry::read_all(layout) {
         Ok(networks) => {
-            for network in networks.iter().filter(|network| !network.bridge.is_empty()) {
-                if let Err(source) = bridge::remove(layout, &network.name) {
+            let has_interface = |network: &&NetworkRecord| {
+                !(network.bridge.is_empty() && network.parent.is_empty())
+            };
+            for network in networks.iter().filter(has_interface) {
+                if let Err(source) = interface::remove(layout, &network.name) {
                     errors.push(Error::Bridge { source });
                 }
             }

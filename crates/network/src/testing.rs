@@ -28,5 +28,8 @@ pub(crate) fn network(name: &str, subnet: &str) -> NetworkRecord {
         labels: BTreeMap::new(),
         created: String::new(),
         bridge: format!("dl-{name}"),
+        parent: String::new(),
+        config: None,
+        config_from: String::new(),
     }
 }

@@ -11,7 +11,7 @@ mod dump;
 mod link;
 
 pub use dump::{Address, Lifetime, RouteEntry};
-pub use link::{Request, RouteSocket};
+pub use link::{IpvlanFlag, IpvlanMode, MacvlanMode, Request, RouteSocket};
 
 use netlink_sys::{Socket, SocketAddr};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};

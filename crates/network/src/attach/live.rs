@@ -4,8 +4,8 @@
 
 use super::undo::Undo;
 use super::{
-    AttachRequest, Attached, Error, asker, default_gateways, master, netlink_error, plan, primary,
-    publish, register,
+    AttachRequest, Attached, Endpoint, Error, asker, lower, netlink_error, plan, primary, publish,
+    register, ways_out,
 };
 use crate::ports::PublishedPort;
 use crate::record::NetworkRecord;
@@ -16,7 +16,7 @@ use model::port::{HostPort, PortBinding};
 use state::Layout;
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
-use sys::netlink::{Request, RouteSocket};
+use sys::netlink::{self, Request, RouteSocket};
 
 /// Joins one more network; `attached` is brought up to date.
 pub fn connect(
@@ -40,10 +40,12 @@ pub fn connect(
             network: network.name.clone(),
         });
     }
-    let mut undo = Undo::new(layout, &id);
+    let mut undo = Undo::new(layout, netns, &id);
     let host = RouteSocket::open().map_err(|source| netlink_error(&id, source))?;
-    firewall::ensure(layout)?;
-    let master = master(layout, &host, &name, network)?;
+    if !network.bridge.is_empty() {
+        firewall::ensure(layout)?;
+    }
+    let lower = lower(layout, &host, &name, network)?;
     let hostname = attached.hostname.clone();
     let request = AttachRequest {
         container_id: &id,
@@ -52,17 +54,17 @@ pub fn connect(
         reserved,
         ..AttachRequest::default()
     };
-    let used: Vec<&str> = attached
+    let used: Vec<String> = attached
         .endpoints
         .iter()
-        .map(|endpoint| endpoint.interface.as_str())
+        .map(|endpoint| endpoint.interface.clone())
         .collect();
     let planned = plan::endpoint(
         layout,
         network,
         settings,
         &asker(&request),
-        master,
+        lower,
         &used,
         &mut undo,
     )?;
@@ -78,6 +80,7 @@ pub fn connect(
         hairpin,
         &mut undo,
     )?;
+    plan::set_sysctls(netns, &name, std::slice::from_ref(&planned))?;
     let inside = RouteSocket::open_in(netns).map_err(|source| netlink_error(&id, source))?;
     let requests = plan::addresses(&inside, &id, &planned)?;
     inside
@@ -98,7 +101,7 @@ pub fn disconnect<'a>(
     network: &str,
 ) -> Result<(), Error> {
     let name = attached.container_name.clone();
-    let matches = |e: &super::Endpoint| e.network == network || e.network_id == network;
+    let matches = |e: &Endpoint| e.network == network || e.network_id == network;
     let Some(at) = attached.endpoints.iter().position(matches) else {
         return Err(Error::NotConnected {
             container: name,
@@ -120,14 +123,8 @@ pub fn disconnect<'a>(
         }
     })?;
     if let Some(netns) = netns.into() {
-        let host = RouteSocket::open().map_err(|source| netlink_error(&name, source))?;
-        match host.apply(&[Request::DeleteLink {
-            name: &gone.host_interface,
-        }]) {
-            Err(e) if !e.is_missing() => return Err(netlink_error(&name, e)),
-            _ => {}
-        }
         let inside = RouteSocket::open_in(netns).map_err(|source| netlink_error(&name, source))?;
+        unlink(&inside, &gone).map_err(|source| netlink_error(&name, source))?;
         reroute(&inside, &after)?;
     }
     republish(layout, attached, &mut after)?;
@@ -147,17 +144,28 @@ pub fn disconnect<'a>(
     Ok(())
 }
 
+/// A pair goes with either end, and the host's has a name that nobody in the container can have changed.
+fn unlink(inside: &RouteSocket, gone: &Endpoint) -> Result<(), netlink::Error> {
+    let deleted = if gone.has_host_end() {
+        let name = &gone.host_interface;
+        RouteSocket::open()?.apply(&[Request::DeleteLink { name }])
+    } else {
+        let name = &gone.interface;
+        inside.apply(&[Request::DeleteLink { name }])
+    };
+    match deleted {
+        Err(e) if !e.is_missing() => Err(e),
+        _ => Ok(()),
+    }
+}
+
 /// Sets the default routes to what the endpoints there now say. The kernel removed those of an interface that went.
 fn reroute(inside: &RouteSocket, attached: &Attached) -> Result<(), Error> {
     let container = &attached.container_name;
     let mut requests = Vec::new();
-    for (interface, gateway) in default_gateways(&attached.endpoints) {
-        let index = plan::index_of(inside, container, &interface)?;
-        requests.push(Request::AddRoute {
-            destination: None,
-            gateway: Some(gateway),
-            index,
-        });
+    for way in ways_out(&attached.endpoints) {
+        let index = plan::index_of(inside, container, &way.interface)?;
+        requests.push(way.route(index));
     }
     inside
         .apply(&requests)
@@ -233,7 +241,7 @@ fn drawn(draws: &[(PortBinding, u16)], binding: &PortBinding) -> PortBinding {
 fn hairpin(attached: &Attached) -> Result<(), Error> {
     let failed = |source| netlink_error(&attached.container_name, source);
     let host = RouteSocket::open().map_err(failed)?;
-    for endpoint in &attached.endpoints {
+    for endpoint in attached.endpoints.iter().filter(|e| e.has_host_end()) {
         host.apply(&[Request::Hairpin {
             name: &endpoint.host_interface,
         }])

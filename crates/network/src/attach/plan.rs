@@ -1,9 +1,10 @@
 //! One endpoint as data, then all of them made in two datagrams.
 
 use super::undo::Undo;
-use super::{Assigned, Endpoint, Error, Subnet, Wish, netlink_error};
+use super::{Assigned, Endpoint, Error, Subnet, WayOut, Wish, netlink_error, sysctl};
 use crate::bridge::mac_for;
 use crate::lease;
+use crate::parent::Kind;
 use crate::record::{NetworkRecord, Pool, is_interface_name};
 use model::network::EndpointSettings;
 use state::Layout;
@@ -24,16 +25,24 @@ pub(super) struct Asker<'a> {
     pub(super) previous: &'a [(String, IpAddr)],
 }
 
+/// What an endpoint's interface hangs on, by its index on the host.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Lower {
+    Bridge(u32),
+    Parent(u32, Kind),
+}
+
 /// An endpoint and what the kernel needs to know to make it.
 #[derive(Debug)]
 pub(super) struct Planned {
     pub(super) endpoint: Endpoint,
-    master: u32,
+    lower: Lower,
     mac: [u8; 6],
     mtu: Option<u32>,
     /// Whether neighbours on the bridge are out of reach.
     isolated: bool,
     link_local: Vec<IpAddr>,
+    sysctls: Vec<sysctl::Setting>,
 }
 
 /// Chooses names and takes the addresses of one endpoint.
@@ -42,8 +51,8 @@ pub(super) fn endpoint(
     network: &NetworkRecord,
     settings: &EndpointSettings,
     asker: &Asker<'_>,
-    master: u32,
-    used: &[&str],
+    lower: Lower,
+    used: &[String],
     undo: &mut Undo<'_>,
 ) -> Result<Planned, Error> {
     let interface = interface_name(network, settings, used)?;
@@ -52,6 +61,17 @@ pub(super) fn endpoint(
         .as_deref()
         .filter(|mac| !mac.is_empty());
     let given_mac = given_mac.map(|mac| parse_mac(network, mac)).transpose()?;
+    let shares_mac = matches!(lower, Lower::Parent(_, Kind::Ipvlan(..)));
+    if shares_mac && given_mac.is_some() {
+        return Err(option_error(
+            network,
+            asker,
+            "mac-address",
+            "an ipvlan interface has the address of its parent; a macvlan has one of its own",
+        ));
+    }
+    let sysctls = sysctl::parse(&settings.driver_opts, &interface)
+        .map_err(|(option, cause)| option_error(network, asker, &option, cause))?;
     let ipv4 = address(
         layout,
         network,
@@ -80,50 +100,71 @@ pub(super) fn endpoint(
             network_id: network.id.to_string(),
             endpoint_id: crate::random::hex(&id),
             interface,
-            host_interface: format!("dlv{}", crate::random::hex(&tag)),
-            mac: mac.map(|byte| format!("{byte:02x}")).join(":"),
+            host_interface: match lower {
+                Lower::Bridge(_) => format!("dlv{}", crate::random::hex(&tag)),
+                Lower::Parent(..) => String::new(),
+            },
+            mac: if shares_mac {
+                String::new()
+            } else {
+                mac.map(|byte| format!("{byte:02x}")).join(":")
+            },
             ipv4,
             ipv6,
             aliases: settings.aliases.clone(),
             dns_names: dns_names(settings, asker),
             gw_priority: settings.gw_priority,
             internal: network.internal,
+            on_link: network.routes_on_link(),
         },
-        master,
+        lower,
         mac,
         mtu: network.mtu(),
         isolated: !network.inter_container(),
         link_local: settings.link_local_ips.clone(),
+        sysctls,
     })
+}
+
+fn option_error(
+    network: &NetworkRecord,
+    asker: &Asker<'_>,
+    option: &str,
+    cause: &'static str,
+) -> Error {
+    Error::EndpointOption {
+        container: asker.container_name.into(),
+        network: network.name.clone(),
+        option: option.into(),
+        cause,
+    }
+}
+
+/// The name an endpoint's interface is to have, if it is to have a certain one.
+pub(super) fn asked_name(settings: &EndpointSettings) -> Option<&str> {
+    const OPTION: &str = "com.docker.network.endpoint.ifname";
+    let asked = settings.interface_name.as_deref();
+    let asked = asked.or_else(|| settings.driver_opts.get(OPTION).map(String::as_str));
+    asked.filter(|name| !name.is_empty())
 }
 
 fn interface_name(
     network: &NetworkRecord,
     settings: &EndpointSettings,
-    used: &[&str],
+    used: &[String],
 ) -> Result<String, Error> {
-    let asked = settings
-        .interface_name
-        .as_deref()
-        .filter(|name| !name.is_empty());
-    let asked = asked.or_else(|| {
-        settings
-            .driver_opts
-            .get("com.docker.network.endpoint.ifname")
-            .map(String::as_str)
-    });
-    match asked {
-        Some(name) if is_interface_name(name) && name != "lo" && !used.contains(&name) => {
-            Ok(name.into())
-        }
+    let is_used = |name: &str| used.iter().any(|known| known == name);
+    match asked_name(settings) {
+        Some(name) if is_interface_name(name) && name != "lo" && !is_used(name) => Ok(name.into()),
         Some(name) => Err(Error::InterfaceName {
             network: network.name.clone(),
             name: name.into(),
         }),
         None => {
+            let prefix = network.interface_prefix();
             let mut free = (0..)
-                .map(|n| format!("eth{n}"))
-                .filter(|name| !used.contains(&name.as_str()));
+                .map(|n| format!("{prefix}{n}"))
+                .filter(|name| !is_used(name));
             Ok(free.next().unwrap_or_default())
         }
     }
@@ -162,12 +203,11 @@ fn address(
         container: asker.container_name.into(),
         source,
     };
-    let pool = if v4 {
-        network.pool_v4()
-    } else {
-        network.pool_v6()
-    };
-    let Some(pool) = pool else {
+    let mut pools = network
+        .pools
+        .iter()
+        .filter(|pool| pool.subnet.is_ipv4() == v4);
+    let Some(first) = pools.next() else {
         return match asked {
             None => Ok(None),
             Some(_) => Err(Error::NoSubnet {
@@ -176,29 +216,30 @@ fn address(
             }),
         };
     };
-    let address = match asked {
-        Some(address) => {
-            lease::take_static(layout, network, address, asker.container_id)
-                .map_err(lease_error)?;
-            address
-        }
-        None => {
-            let of_network = |list: &[(String, IpAddr)]| -> Vec<IpAddr> {
-                list.iter()
-                    .filter(|(name, _)| *name == network.name)
-                    .map(|(_, address)| *address)
-                    .collect()
-            };
-            let reserved = of_network(asker.reserved);
-            let previous = of_network(asker.previous)
-                .into_iter()
-                .find(|address| address.is_ipv4() == v4);
-            let wish = Wish {
-                previous,
-                reserved: &reserved,
-            };
-            lease::take_dynamic(layout, network, pool, wish, asker.container_id)
-                .map_err(lease_error)?
+    if let Some(address) = asked {
+        lease::take_static(layout, network, address, asker.container_id).map_err(lease_error)?;
+        undo.leased(&network.name, address);
+        let pool = std::iter::once(first)
+            .chain(pools)
+            .find(|pool| pool.subnet.contains(address));
+        return Ok(Some(assigned(pool.unwrap_or(first), address)));
+    }
+    let of_network = |list: &[(String, IpAddr)]| -> Vec<IpAddr> {
+        let here = list.iter().filter(|(name, _)| *name == network.name);
+        here.map(|(_, address)| *address).collect()
+    };
+    let reserved = of_network(asker.reserved);
+    let had = of_network(asker.previous);
+    let wish = Wish {
+        previous: had.into_iter().find(|address| address.is_ipv4() == v4),
+        reserved: &reserved,
+    };
+    let mut pool = first;
+    let address = loop {
+        let taken = lease::take_dynamic(layout, network, pool, wish, asker.container_id);
+        match (taken, pools.next()) {
+            (Err(lease::Error::Exhausted { .. }), Some(next)) => pool = next,
+            (taken, _) => break taken.map_err(lease_error)?,
         }
     };
     undo.leased(&network.name, address);
@@ -240,14 +281,11 @@ pub(super) fn make(
 ) -> Result<(), Error> {
     let mut requests = Vec::with_capacity(planned.len());
     for plan in planned {
-        requests.push(Request::CreateVeth {
-            name: &plan.endpoint.host_interface,
-            master: plan.master,
-            mtu: plan.mtu,
-            peer: &plan.endpoint.interface,
-            peer_mac: plan.mac,
-            netns,
-        });
+        requests.push(create(plan, netns));
+        if !plan.endpoint.has_host_end() {
+            undo.linked_inside(&plan.endpoint.interface);
+            continue;
+        }
         if plan.isolated || hairpin {
             requests.push(Request::BridgePort {
                 name: &plan.endpoint.host_interface,
@@ -261,25 +299,69 @@ pub(super) fn make(
         .map_err(|source| netlink_error(container, source))
 }
 
+fn create<'a>(plan: &'a Planned, netns: BorrowedFd<'a>) -> Request<'a> {
+    let (name, mtu) = (plan.endpoint.interface.as_str(), plan.mtu);
+    match plan.lower {
+        Lower::Bridge(master) => Request::CreateVeth {
+            name: &plan.endpoint.host_interface,
+            master,
+            mtu,
+            peer: name,
+            peer_mac: plan.mac,
+            netns,
+        },
+        Lower::Parent(parent, Kind::Macvlan(mode)) => Request::CreateMacvlan {
+            name,
+            parent,
+            mode,
+            mac: plan.mac,
+            mtu,
+            netns,
+        },
+        Lower::Parent(parent, Kind::Ipvlan(mode, flag)) => Request::CreateIpvlan {
+            name,
+            parent,
+            mode,
+            flag,
+            mtu,
+            netns,
+        },
+    }
+}
+
+/// What was asked of the interfaces by sysctl, before they are up and have addresses.
+pub(super) fn set_sysctls(
+    netns: BorrowedFd<'_>,
+    container: &str,
+    planned: &[Planned],
+) -> Result<(), Error> {
+    let settings: Vec<&sysctl::Setting> = planned.iter().flat_map(|plan| &plan.sysctls).collect();
+    if settings.is_empty() {
+        return Ok(());
+    }
+    sysctl::write(netns, &settings).map_err(|(option, source)| Error::EndpointSysctl {
+        container: container.into(),
+        option,
+        source,
+    })
+}
+
 /// Configures a namespace that nobody configured before: loopback, addresses, routes, in one datagram.
 pub(super) fn configure_fresh(
     netns: BorrowedFd<'_>,
     container: &str,
     planned: &[Planned],
-    gateways: Vec<(String, IpAddr)>,
+    ways_out: &[WayOut],
 ) -> Result<(), Error> {
+    set_sysctls(netns, container, planned)?;
     let inside = RouteSocket::open_in(netns).map_err(|source| netlink_error(container, source))?;
     let mut requests = vec![Request::Up { index: LOOPBACK }];
     for plan in planned {
         requests.extend(addresses(&inside, container, plan)?);
     }
-    for (interface, gateway) in gateways {
-        let index = index_of(&inside, container, &interface)?;
-        requests.push(Request::AddRoute {
-            destination: None,
-            gateway: Some(gateway),
-            index,
-        });
+    for way in ways_out {
+        let index = index_of(&inside, container, &way.interface)?;
+        requests.push(way.route(index));
     }
     inside
         .apply(&requests)

@@ -3,28 +3,34 @@
 use crate::{endpoint, endpoint_rules, lease, ports};
 use state::Layout;
 use std::net::IpAddr;
+use std::os::fd::BorrowedFd;
 use sys::netlink::{Request, RouteSocket};
 
 /// Disarmed by [`keep`](Self::keep).
 #[derive(Debug)]
 pub(super) struct Undo<'a> {
     layout: &'a Layout,
+    netns: BorrowedFd<'a>,
     container: String,
     leases: Vec<(String, IpAddr)>,
     names: Vec<(String, String)>,
+    /// On the host, and those in the namespace that have no end there.
     links: Vec<String>,
+    inside: Vec<String>,
     published: bool,
 }
 
 impl<'a> Undo<'a> {
-    pub(super) fn new(layout: &'a Layout, container: &str) -> Self {
+    pub(super) fn new(layout: &'a Layout, netns: BorrowedFd<'a>, container: &str) -> Self {
         let container = container.into();
         Self {
             layout,
+            netns,
             container,
             leases: Vec::new(),
             names: Vec::new(),
             links: Vec::new(),
+            inside: Vec::new(),
             published: false,
         }
     }
@@ -41,6 +47,10 @@ impl<'a> Undo<'a> {
         self.links.push(host_interface.into());
     }
 
+    pub(super) fn linked_inside(&mut self, interface: &str) {
+        self.inside.push(interface.into());
+    }
+
     pub(super) fn published(&mut self, any: bool) {
         self.published = any;
     }
@@ -49,6 +59,7 @@ impl<'a> Undo<'a> {
         self.leases.clear();
         self.names.clear();
         self.links.clear();
+        self.inside.clear();
         self.published = false;
     }
 }
@@ -60,6 +71,13 @@ impl Drop for Undo<'_> {
             && let Ok(socket) = RouteSocket::open()
         {
             for name in &self.links {
+                let _ = socket.apply(&[Request::DeleteLink { name }]);
+            }
+        }
+        if !self.inside.is_empty()
+            && let Ok(socket) = RouteSocket::open_in(self.netns)
+        {
+            for name in &self.inside {
                 let _ = socket.apply(&[Request::DeleteLink { name }]);
             }
         }

@@ -3,6 +3,7 @@
 mod access;
 mod attach;
 mod dns;
+mod parent;
 mod ports;
 mod service;
 mod world;

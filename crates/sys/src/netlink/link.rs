@@ -5,23 +5,41 @@
 //!
 //! Source: rtnetlink(7), kernel `drivers/net/veth.c` (`veth_newlink`), `net/core/rtnetlink.c`.
 
+mod interface;
+mod message;
+mod routing;
+
 use super::{Channel, Datagram, Error, NLM_F_ACK, NLM_F_REQUEST, ROUTE};
-use netlink_packet_core::{
-    DefaultNla, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NetlinkHeader, NetlinkMessage,
-    NetlinkPayload,
-};
-use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
-use netlink_packet_route::link::{
-    InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute,
-    LinkFlags, LinkInfo, LinkMessage,
-};
-use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
-};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use netlink_packet_core::{NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::RouteNetlinkMessage;
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
+
+/// Which of its siblings a macvlan reaches: `Documentation/networking` has none, `uapi/linux/if_link.h` names them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MacvlanMode {
+    Private,
+    Vepa,
+    Bridge,
+    Passthru,
+}
+
+/// Kernel `Documentation/networking/ipvlan.rst`, "IPvlan Mode Characteristics".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IpvlanMode {
+    L2,
+    L3,
+    L3s,
+}
+
+/// The same, "Mode flags".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IpvlanFlag {
+    Bridge,
+    Private,
+    Vepa,
+}
 
 /// One thing to do to the interfaces of a namespace.
 #[derive(Debug, Clone)]
@@ -38,6 +56,35 @@ pub enum Request<'a> {
         mtu: Option<u32>,
         peer: &'a str,
         peer_mac: [u8; 6],
+        netns: BorrowedFd<'a>,
+    },
+    /// A pair in this namespace: `name` is up and works once `peer` is up too, with nobody at the other end.
+    CreateStub {
+        name: &'a str,
+        peer: &'a str,
+    },
+    /// A VLAN of the interface `parent` (802.1Q).
+    CreateVlan {
+        name: &'a str,
+        parent: u32,
+        id: u16,
+    },
+    /// `name` in `netns`, down, with an address on the wire of its own at the interface `parent` of this namespace.
+    CreateMacvlan {
+        name: &'a str,
+        parent: u32,
+        mode: MacvlanMode,
+        mac: [u8; 6],
+        mtu: Option<u32>,
+        netns: BorrowedFd<'a>,
+    },
+    /// The same with the parent's address on the wire.
+    CreateIpvlan {
+        name: &'a str,
+        parent: u32,
+        mode: IpvlanMode,
+        flag: IpvlanFlag,
+        mtu: Option<u32>,
         netns: BorrowedFd<'a>,
     },
     /// How the bridge treats its port `name`.
@@ -152,9 +199,9 @@ impl RouteSocket {
 }
 
 fn push(datagram: &mut Datagram, request: &Request<'_>, ack: u16) {
-    let (label, flags, payload) = message(request);
-    let sequence = datagram.next_sequence(label);
-    append(datagram, payload, NLM_F_REQUEST | flags | ack, sequence);
+    let sequence = datagram.next_sequence(message::label(request));
+    let flags = NLM_F_REQUEST | message::flags(request) | ack;
+    append(datagram, message::payload(request), flags, sequence);
 }
 
 /// Serialises one message behind what the datagram holds.
@@ -174,293 +221,4 @@ pub(super) fn append(
         .bytes
         .resize(start + message.buffer_len().next_multiple_of(4), 0);
     message.serialize(&mut datagram.bytes[start..]);
-}
-
-const CREATE: u16 = NLM_F_CREATE | NLM_F_EXCL;
-
-/// What a request is called in an error, its flags and its message.
-fn message(request: &Request<'_>) -> (String, u16, RouteNetlinkMessage) {
-    use RouteNetlinkMessage as M;
-    match *request {
-        Request::CreateBridge { name, mac, mtu } => (
-            format!("create the bridge {name}"),
-            CREATE,
-            M::NewLink(bridge(name, mac, mtu)),
-        ),
-        Request::CreateVeth {
-            name,
-            master,
-            mtu,
-            peer,
-            peer_mac,
-            netns,
-        } => (
-            format!("create the interface {peer} of a container (host end {name})"),
-            CREATE,
-            M::NewLink(veth(name, master, mtu, peer, peer_mac, netns)),
-        ),
-        Request::BridgePort {
-            name,
-            isolated,
-            hairpin,
-        } => (
-            format!("set up the bridge port {name}"),
-            0,
-            M::NewLink(bridge_port(name, isolated, hairpin)),
-        ),
-        Request::Hairpin { name } => (
-            format!("set up the bridge port {name}"),
-            0,
-            M::NewLink(port_settings(name, vec![InfoBridgePort::HairpinMode(true)])),
-        ),
-        Request::Up { index } => (
-            format!("bring interface {index} up"),
-            0,
-            M::NewLink(up(index)),
-        ),
-        Request::UpAnnounced { index } => {
-            let mut message = up(index);
-            message.attributes.push(announce());
-            (
-                format!("bring interface {index} up"),
-                0,
-                M::NewLink(message),
-            )
-        }
-        Request::Rename { index, name } => {
-            let mut message = LinkMessage::default();
-            message.header.index = index;
-            message.attributes.push(LinkAttribute::IfName(name.into()));
-            (format!("name an interface {name}"), 0, M::NewLink(message))
-        }
-        Request::Move { index, name, netns } => {
-            let mut message = LinkMessage::default();
-            message.header.index = index;
-            let target = LinkAttribute::NetNsFd(netns.as_raw_fd());
-            message.attributes = vec![LinkAttribute::IfName(name.into()), target];
-            (
-                format!("move an interface into the container as {name}"),
-                0,
-                M::NewLink(message),
-            )
-        }
-        Request::AddAddress {
-            index,
-            address,
-            prefix,
-        } => (
-            format!("give interface {index} the address {address}/{prefix}"),
-            NLM_F_CREATE | NLM_F_REPLACE,
-            M::NewAddress(interface_address(index, address, prefix)),
-        ),
-        Request::AddRoute {
-            destination,
-            gateway,
-            index,
-        } => (
-            format!("add the route {}", route_text(destination, gateway)),
-            NLM_F_CREATE | NLM_F_REPLACE,
-            M::NewRoute(route(destination, gateway, index)),
-        ),
-        Request::AddLocalRoute { address, index } => (
-            format!("add the local route {address}"),
-            NLM_F_CREATE | NLM_F_REPLACE,
-            M::NewRoute(local_route(address, index)),
-        ),
-        Request::DeleteAddress {
-            index,
-            address,
-            prefix,
-        } => (
-            format!("take the address {address}/{prefix} from interface {index}"),
-            0,
-            M::DelAddress(interface_address(index, address, prefix)),
-        ),
-        Request::DeleteRoute {
-            destination,
-            gateway,
-            index,
-        } => (
-            format!("delete the route {}", route_text(destination, gateway)),
-            0,
-            M::DelRoute(route(destination, gateway, index)),
-        ),
-        Request::DeleteLink { name } => {
-            let mut message = LinkMessage::default();
-            message.attributes.push(LinkAttribute::IfName(name.into()));
-            (
-                format!("delete the interface {name}"),
-                0,
-                M::DelLink(message),
-            )
-        }
-    }
-}
-
-fn route_text(destination: Option<(IpAddr, u8)>, gateway: Option<IpAddr>) -> String {
-    let to = destination.map_or("default".into(), |(address, prefix)| {
-        format!("{address}/{prefix}")
-    });
-    gateway.map_or(to.clone(), |gateway| format!("{to} via {gateway}"))
-}
-
-fn bridge(name: &str, mac: [u8; 6], mtu: Option<u32>) -> LinkMessage {
-    let mut message = up(0);
-    // An address of its own: else the bridge takes its lowest port's, which changes as containers come and go.
-    message.attributes = vec![
-        LinkAttribute::IfName(name.into()),
-        LinkAttribute::Address(mac.to_vec()),
-        LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge)]),
-    ];
-    message.attributes.extend(mtu.map(LinkAttribute::Mtu));
-    message
-}
-
-fn veth(
-    name: &str,
-    master: u32,
-    mtu: Option<u32>,
-    peer: &str,
-    peer_mac: [u8; 6],
-    netns: BorrowedFd<'_>,
-) -> LinkMessage {
-    let mut far = LinkMessage::default();
-    far.attributes = vec![
-        LinkAttribute::IfName(peer.into()),
-        LinkAttribute::Address(peer_mac.to_vec()),
-        LinkAttribute::NetNsFd(netns.as_raw_fd()),
-    ];
-    far.attributes.extend(mtu.map(LinkAttribute::Mtu));
-    let mut near = up(0);
-    near.attributes = vec![
-        LinkAttribute::IfName(name.into()),
-        LinkAttribute::Controller(master),
-        LinkAttribute::LinkInfo(vec![
-            LinkInfo::Kind(InfoKind::Veth),
-            LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(far))),
-        ]),
-    ];
-    near.attributes.extend(mtu.map(LinkAttribute::Mtu));
-    near
-}
-
-fn bridge_port(name: &str, isolated: bool, hairpin: bool) -> LinkMessage {
-    let settings = vec![
-        InfoBridgePort::Isolated(isolated),
-        InfoBridgePort::HairpinMode(hairpin),
-    ];
-    port_settings(name, settings)
-}
-
-fn port_settings(name: &str, settings: Vec<InfoBridgePort>) -> LinkMessage {
-    let mut message = LinkMessage::default();
-    message.attributes = vec![
-        LinkAttribute::IfName(name.into()),
-        LinkAttribute::LinkInfo(vec![
-            LinkInfo::PortKind(InfoPortKind::Bridge),
-            LinkInfo::PortData(InfoPortData::BridgePort(settings)),
-        ]),
-    ];
-    message
-}
-
-fn up(index: u32) -> LinkMessage {
-    let mut message = LinkMessage::default();
-    message.header.index = index;
-    message.header.flags = LinkFlags::Up;
-    message.header.change_mask = LinkFlags::Up;
-    message
-}
-
-/// `IFLA_AF_SPEC { AF_INET { IFLA_INET_CONF { IPV4_DEVCONF_ARP_NOTIFY = 1 } } }`: the sysctl `arp_notify` of this one
-/// interface, without opening a file in the other namespace.
-fn announce() -> LinkAttribute {
-    const IFLA_AF_SPEC: u16 = 26;
-    const NLA_F_NESTED: u16 = 0x8000;
-    const AF_INET: u16 = 2;
-    const IFLA_INET_CONF: u16 = 1;
-    const IPV4_DEVCONF_ARP_NOTIFY: u16 = 22;
-    let mut value = Vec::with_capacity(16);
-    for (length, kind) in [
-        (16u16, AF_INET | NLA_F_NESTED),
-        (12, IFLA_INET_CONF | NLA_F_NESTED),
-    ] {
-        value.extend_from_slice(&length.to_ne_bytes());
-        value.extend_from_slice(&kind.to_ne_bytes());
-    }
-    value.extend_from_slice(&8u16.to_ne_bytes());
-    value.extend_from_slice(&IPV4_DEVCONF_ARP_NOTIFY.to_ne_bytes());
-    value.extend_from_slice(&1u32.to_ne_bytes());
-    LinkAttribute::Other(DefaultNla::new(IFLA_AF_SPEC | NLA_F_NESTED, value))
-}
-
-fn interface_address(index: u32, address: IpAddr, prefix: u8) -> AddressMessage {
-    let mut message = AddressMessage::default();
-    message.header.family = family(address);
-    message.header.prefix_len = prefix;
-    message.header.index = index;
-    message.header.scope = AddressScope::Universe;
-    message.attributes.push(AddressAttribute::Address(address));
-    message.attributes.push(AddressAttribute::Local(address));
-    if let IpAddr::V4(v4) = address
-        && prefix < 31
-    {
-        let host_bits = u32::MAX.checked_shr(u32::from(prefix)).unwrap_or(0);
-        message.attributes.push(AddressAttribute::Broadcast(
-            (u32::from(v4) | host_bits).into(),
-        ));
-    }
-    if address.is_ipv6() {
-        // Leases make it unique; waiting a second for duplicate address detection would only delay the start.
-        message
-            .attributes
-            .push(AddressAttribute::Flags(AddressFlags::Nodad));
-    }
-    message
-}
-
-fn route(destination: Option<(IpAddr, u8)>, gateway: Option<IpAddr>, index: u32) -> RouteMessage {
-    let mut message = RouteMessage::default();
-    let any = destination.map(|(address, _)| address).or(gateway);
-    message.header.address_family = any.map_or(AddressFamily::Inet, family);
-    message.header.table = RouteHeader::RT_TABLE_MAIN;
-    message.header.protocol = RouteProtocol::Static;
-    message.header.kind = RouteType::Unicast;
-    message.header.scope = if gateway.is_some() {
-        RouteScope::Universe
-    } else {
-        RouteScope::Link
-    };
-    if let Some((address, prefix)) = destination {
-        message.header.destination_prefix_length = prefix;
-        message
-            .attributes
-            .push(RouteAttribute::Destination(RouteAddress::from(address)));
-    }
-    message
-        .attributes
-        .extend(gateway.map(|address| RouteAttribute::Gateway(RouteAddress::from(address))));
-    message.attributes.push(RouteAttribute::Oif(index));
-    message
-}
-
-/// Behind the kernel's own routes of the table, so that nothing that goes out changes its way.
-fn local_route(address: IpAddr, index: u32) -> RouteMessage {
-    const RT_TABLE_LOCAL: u8 = 255;
-    const LAST: u32 = 1 << 20;
-    let prefix = if address.is_ipv4() { 32 } else { 128 };
-    let mut message = route(Some((address, prefix)), None, index);
-    message.header.table = RT_TABLE_LOCAL;
-    message.header.kind = RouteType::Local;
-    message.header.scope = RouteScope::Host;
-    message.attributes.push(RouteAttribute::Priority(LAST));
-    message
-}
-
-pub(super) fn family(address: IpAddr) -> AddressFamily {
-    if address.is_ipv4() {
-        AddressFamily::Inet
-    } else {
-        AddressFamily::Inet6
-    }
 }
