@@ -24,6 +24,7 @@ mod keys_build;
 mod keys_contents;
 mod keys_hooks;
 mod keys_kernel;
+mod keys_networks;
 mod keys_provider;
 mod keys_refused;
 mod keys_watch;
@@ -32,6 +33,7 @@ mod limits;
 mod logs;
 mod mistakes;
 mod network;
+mod network_drivers;
 mod oci;
 mod oci_annotations;
 mod oci_attached;
@@ -63,6 +65,8 @@ fn main() -> std::process::ExitCode {
         restart::ALL,
         health::ALL,
         network::ALL,
+        network_drivers::ALL,
+        keys_networks::ALL,
         ports::ALL,
         firewalls::ALL,
         compose::ALL,

@@ -3,6 +3,7 @@
 //! ```json
 //! { "image-dirs": ["/media/usb/images"], "insecure-registries": ["10.0.0.5:5000"],
 //!   "ip": "127.0.0.1", "log-driver": "local", "log-opts": { "max-size": "10m" },
+//!   "default-address-pools": [{ "base": "10.210.0.0/16", "size": 24 }],
 //!   "cdi-spec-dirs": ["/etc/cdi", "/var/run/cdi"],
 //!   "runtimes": { "crun": { "path": "/usr/bin/crun", "runtimeArgs": ["--debug"] } }, "default-runtime": "dockless" }
 //! ```
@@ -32,8 +33,19 @@ pub struct Config {
     pub default_runtime: Option<String>,
     /// Where ports are published that name no address of the host: `127.0.0.1` keeps them on this host.
     pub ip: Option<IpAddr>,
+    /// Where networks get subnets that ask for none; a family without a pool here has the built-in ones.
+    pub default_address_pools: Vec<PoolConfig>,
     pub log_driver: Option<LogDriver>,
     pub log_opts: BTreeMap<String, String>,
+}
+
+/// One entry of `default-address-pools`, as in dockerd's configuration.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PoolConfig {
+    pub base: network::Subnet,
+    /// The length of the prefix of each network's subnet.
+    pub size: u8,
 }
 
 /// One entry of `runtimes`, as in dockerd's configuration.

@@ -65,6 +65,12 @@ pub enum Error {
     Image(#[from] image::Error),
     #[error(transparent)]
     Network(#[from] network::Error),
+    /// No subnet is left; what `network prune` would free.
+    #[error("{source}{}", unused_networks(unused))]
+    PoolsUsedUp {
+        source: Box<network::Error>,
+        unused: Vec<String>,
+    },
     #[error(transparent)]
     Attach(#[from] network::AttachError),
     #[error(transparent)]
@@ -81,6 +87,13 @@ pub enum Error {
     Seccomp(#[from] runtime::seccomp::Error),
     #[error(transparent)]
     Runtime(#[from] runtime::Error),
+}
+
+fn unused_networks(names: &[String]) -> String {
+    match names {
+        [] => "; every network has a container".to_owned(),
+        names => format!("; no container has {}", names.join(", ")),
+    }
 }
 
 impl Error {

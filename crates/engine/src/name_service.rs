@@ -78,7 +78,8 @@ fn linked(ctx: &Context, link: &str) -> Vec<(String, IpAddr)> {
 /// The host as the container reaches it: its bridge's address; on the host's own network, loopback.
 fn host_gateway(attached: Option<&Attached>) -> IpAddr {
     let endpoints = attached.iter().flat_map(|a| &a.endpoints);
-    let mut gateways = endpoints.filter_map(|e| e.ipv4.map(|assigned| assigned.gateway));
+    let bridged = endpoints.filter(|e| e.has_host_end());
+    let mut gateways = bridged.filter_map(|e| e.ipv4.or(e.ipv6).map(|assigned| assigned.gateway));
     gateways
         .next()
         .unwrap_or(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST))
@@ -122,7 +123,8 @@ pub fn responder(
 
 /// What a container's name server knows.
 pub fn dns_config(container: &ContainerRecord, attached: &Attached) -> DnsConfig {
-    let links = container.spec.links.iter().map(|link| {
+    let of_networks = container.spec.networks.iter().flat_map(|net| &net.links);
+    let links = container.spec.links.iter().chain(of_networks).map(|link| {
         let (target, alias) = link.split_once(':').unwrap_or((link, link));
         (alias.to_owned(), target.to_owned())
     });

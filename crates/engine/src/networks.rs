@@ -4,7 +4,7 @@ mod connect;
 mod endpoint;
 mod traffic;
 
-pub use connect::{connect, disconnect};
+pub use connect::{connect, disconnect, disconnect_gone};
 pub(crate) use endpoint::{attach, detach};
 pub use endpoint::{bindings, follow, join, leave, share_group};
 pub use traffic::{addresses, open_connections, readmit, withdraw, withdrawn};
@@ -16,8 +16,9 @@ use crate::error::{Error, Result};
 use crate::events;
 use model::container::ContainerSpec;
 use model::network::{EndpointSettings, NetworkMode, NetworkSpec};
-use network::NetworkRecord;
+use network::{AddressPool, AddressPools, Driver, NetworkRecord};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 /// Refuses what no network can be joined with, before a container is made.
 pub(crate) fn check(ctx: &Context, spec: &ContainerSpec) -> Result<()> {
@@ -38,6 +39,7 @@ pub(crate) fn check(ctx: &Context, spec: &ContainerSpec) -> Result<()> {
         NetworkMode::Networks => {
             for (record, endpoint) in endpoints(ctx, spec)? {
                 check_endpoint(&record, &endpoint)?;
+                check_confinement(&record, spec)?;
             }
             Ok(())
         }
@@ -75,9 +77,49 @@ pub fn endpoints(
 }
 
 pub fn create(ctx: &Context, spec: &NetworkSpec) -> Result<NetworkRecord> {
-    let record = network::create(&ctx.layout, spec)?;
+    let pools = address_pools(ctx)?;
+    let record = match network::create_from(&ctx.layout, spec, &pools) {
+        Err(source) if source.is_exhausted() => return Err(used_up(ctx, source)?),
+        made => made?,
+    };
     emit(ctx, "create", &record, None);
     Ok(record)
+}
+
+fn address_pools(ctx: &Context) -> Result<AddressPools> {
+    let configured = ctx.config.default_address_pools.iter();
+    let pools = configured.map(|pool| AddressPool {
+        base: pool.base,
+        size: pool.size,
+    });
+    AddressPools::new(pools.collect()).map_err(|error| {
+        let cause = format!(
+            "{error}; see default-address-pools in {}",
+            crate::config::PATH
+        );
+        Error::invalid("cannot create a network", cause)
+    })
+}
+
+fn used_up(ctx: &Context, source: network::Error) -> Result<Error> {
+    let unused = unused(ctx)?.into_iter().map(|record| record.name).collect();
+    Ok(Error::PoolsUsedUp {
+        source: Box::new(source),
+        unused,
+    })
+}
+
+/// Networks that no container names, running or not; of configurations those that no network has.
+pub fn unused(ctx: &Context) -> Result<Vec<NetworkRecord>> {
+    let all = network::list(&ctx.layout)?;
+    let mut unused = Vec::new();
+    for record in all {
+        let configuration = record.config.is_some();
+        if !record.is_builtin() && !configuration && members(ctx, &record)?.is_empty() {
+            unused.push(record);
+        }
+    }
+    Ok(unused)
 }
 
 pub fn remove(ctx: &Context, wanted: &str) -> Result<NetworkRecord> {
@@ -120,14 +162,29 @@ pub fn members(ctx: &Context, record: &NetworkRecord) -> Result<Vec<ContainerRec
         .collect())
 }
 
-/// A static address must lie in the network's pool.
+/// What is asked of an endpoint must be possible in its network: static addresses lie in a pool of it.
 fn check_endpoint(record: &NetworkRecord, endpoint: &EndpointSettings) -> Result<()> {
-    let Some(address) = endpoint.ipv4_address else {
-        return Ok(());
-    };
+    if record.config.is_some() {
+        return Err(Error::invalid(
+            format!("cannot join network {}", record.name),
+            "it is a configuration only; make a network of it with `network create --config-from`",
+        ));
+    }
+    let asked = [
+        endpoint.ipv4_address.map(IpAddr::from),
+        endpoint.ipv6_address.map(IpAddr::from),
+    ];
+    for address in asked.into_iter().flatten() {
+        check_address(record, address)?;
+    }
+    Ok(())
+}
+
+fn check_address(record: &NetworkRecord, address: IpAddr) -> Result<()> {
     let fits = record
-        .pool_v4()
-        .is_some_and(|pool| pool.subnet.contains(address.into()));
+        .pools
+        .iter()
+        .any(|pool| pool.subnet.contains(address));
     if fits && !record.is_default_bridge() {
         return Ok(());
     }
@@ -147,4 +204,41 @@ fn check_endpoint(record: &NetworkRecord, endpoint: &EndpointSettings) -> Result
         ),
         cause,
     ))
+}
+
+/// What leaves by a macvlan or ipvlan does not pass the host's packet filter.
+fn check_confinement(record: &NetworkRecord, spec: &ContainerSpec) -> Result<()> {
+    if !spec.deny_egress || record.driver == Driver::Bridge {
+        return Ok(());
+    }
+    let driver = record.driver.as_str();
+    Err(Error::invalid(
+        format!(
+            "cannot keep the container from leaving network {}",
+            record.name
+        ),
+        format!(
+            "the host does not see what leaves by {driver}; use a network of the driver bridge"
+        ),
+    ))
+}
+
+/// What a container will not get on its networks although it was asked for.
+pub fn warnings(ctx: &Context, spec: &ContainerSpec) -> Result<Vec<String>> {
+    if spec.ports.is_empty() && !spec.publish_all {
+        return Ok(Vec::new());
+    }
+    let joined = endpoints(ctx, spec)?;
+    let has_bridge = joined
+        .iter()
+        .any(|(record, _)| record.driver == Driver::Bridge);
+    let stacked = joined.iter().find(|(record, _)| !record.parent.is_empty());
+    Ok(match stacked.filter(|_| !has_bridge) {
+        Some((record, _)) => vec![format!(
+            "Published ports are discarded on network {}: with {} the container is reached by its own address.",
+            record.name,
+            record.driver.as_str()
+        )],
+        None => Vec::new(),
+    })
 }

@@ -46,11 +46,8 @@ pub fn containers(ctx: &Context, filters: &Filters) -> Result<Report> {
 /// Networks that no container names.
 pub fn networks(ctx: &Context, filters: &Filters) -> Result<Report> {
     let mut report = Report::default();
-    for record in network::list(&ctx.layout)? {
-        if record.is_builtin()
-            || !networks::members(ctx, &record)?.is_empty()
-            || !fits(filters, &record.labels, Timestamp::parse(&record.created))?
-        {
+    for record in networks::unused(ctx)? {
+        if !fits(filters, &record.labels, Timestamp::parse(&record.created))? {
             continue;
         }
         networks::remove(ctx, &record.name)?;

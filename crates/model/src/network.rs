@@ -37,6 +37,8 @@ pub struct EndpointSettings {
     pub driver_opts: BTreeMap<String, String>,
     pub gw_priority: i64,
     pub priority: i64,
+    /// `container[:alias]`: other containers of the network by names of this one's own.
+    pub links: Vec<String>,
 }
 
 /// `--add-host NAME:ADDRESS`.

@@ -456,7 +456,10 @@ fn primary(endpoints: &[Endpoint]) -> Option<&Endpoint> {
 
 /// The host as the container sees it: the gateway of the way out, else of any network.
 pub(crate) fn primary_gateway(attached: &Attached) -> Option<IpAddr> {
-    let endpoint = primary(&attached.endpoints).or_else(|| attached.endpoints.first())?;
+    // A macvlan's gateway is somebody else, and the host is not to be reached there.
+    let bridged = || attached.endpoints.iter().filter(|e| e.has_host_end());
+    let way_out = primary(&attached.endpoints).filter(|e| e.has_host_end());
+    let endpoint = way_out.or_else(|| bridged().next())?;
     endpoint
         .ipv4
         .or(endpoint.ipv6)
@@ -465,7 +468,7 @@ pub(crate) fn primary_gateway(attached: &Attached) -> Option<IpAddr> {
 
 impl Endpoint {
     /// Whether the host has an end of it, at a bridge.
-    pub(crate) fn has_host_end(&self) -> bool {
+    pub fn has_host_end(&self) -> bool {
         !self.host_interface.is_empty()
     }
 }

@@ -112,6 +112,14 @@ impl NetworkRecord {
         self.pools.iter().find(|pool| !pool.subnet.is_ipv4())
     }
 
+    /// Whether containers get IPv4 addresses; on `host` and `none` they have what there is.
+    pub fn has_ipv4(&self) -> bool {
+        match &self.config {
+            Some(config) => config.ipv4 != Some(false),
+            None => self.pool_v4().is_some() || self.pools.is_empty(),
+        }
+    }
+
     /// `bridge`, `host` and `none`: always there, never removed.
     pub fn is_builtin(&self) -> bool {
         is_builtin(&self.name)

@@ -102,6 +102,16 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// No subnet is left for one more network.
+    pub fn is_exhausted(&self) -> bool {
+        let Self::Pool { source, .. } = self else {
+            return false;
+        };
+        matches!(source, PoolError::Exhausted)
+    }
+}
+
 /// All networks, by name; `bridge`, `host` and `none` among them.
 pub fn list(layout: &Layout) -> Result<Vec<NetworkRecord>, Error> {
     let found = read_all(layout)?;

@@ -76,6 +76,8 @@ pub struct IpamConfig {
     pub ipv4_address: Option<String>,
     #[serde(rename = "IPv6Address", skip_serializing_if = "Option::is_none")]
     pub ipv6_address: Option<String>,
+    #[serde(rename = "LinkLocalIPs", skip_serializing_if = "Vec::is_empty")]
+    pub link_local_ips: Vec<String>,
 }
 
 /// One network a container is in, with what it got there (nothing while it does not run).
@@ -123,12 +125,15 @@ fn endpoint(container: &ContainerRecord, joined: &Joined) -> EndpointSettings {
         let config = IpamConfig {
             ipv4_address: net.ipv4_address.map(|ip| ip.to_string()),
             ipv6_address: net.ipv6_address.map(|ip| ip.to_string()),
+            link_local_ips: net.link_local_ips.iter().map(ToString::to_string).collect(),
         };
         (config != IpamConfig::default()).then_some(config)
     });
+    let mut links = container.spec.links.clone();
+    links.extend(asked.iter().flat_map(|net| net.links.iter().cloned()));
     EndpointSettings {
         ipam_config: fixed,
-        links: super::nullable(&container.spec.links),
+        links: super::nullable(&links),
         aliases: super::nullable(&aliases),
         driver_opts: asked
             .filter(|net| !net.driver_opts.is_empty())
@@ -265,8 +270,14 @@ impl From<&network::Endpoint> for Joined {
             network: endpoint.network.clone(),
             network_id: endpoint.network_id.clone(),
             endpoint_id: endpoint.endpoint_id.clone(),
-            gateway: endpoint.ipv4.as_ref().map(|ip| ip.gateway),
-            gateway_v6: endpoint.ipv6.as_ref().map(|ip| ip.gateway),
+            gateway: endpoint
+                .ipv4
+                .filter(|_| !endpoint.on_link)
+                .map(|ip| ip.gateway),
+            gateway_v6: endpoint
+                .ipv6
+                .filter(|_| !endpoint.on_link)
+                .map(|ip| ip.gateway),
             address: endpoint.ipv4.as_ref().map(|ip| (ip.address, ip.prefix)),
             address_v6: endpoint.ipv6.as_ref().map(|ip| (ip.address, ip.prefix)),
             mac_address: endpoint.mac.clone(),

@@ -186,7 +186,7 @@ fn network_mode(spec: &ContainerSpec) -> String {
         NetworkMode::Networks => spec
             .networks
             .first()
-            .map_or_else(|| "bridge".into(), |net| net.network.clone()),
+            .map_or_else(|| "none".into(), |net| net.network.clone()),
     }
 }
 

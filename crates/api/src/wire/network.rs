@@ -66,7 +66,7 @@ pub struct Pool {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ConfigFrom {
-    pub network: &'static str,
+    pub network: String,
 }
 
 /// A running container in the network.
@@ -102,21 +102,38 @@ impl Network {
             created: record.created.clone(),
             scope: "local",
             driver: record.driver.as_str(),
-            enable_ipv4: record.pool_v4().is_some() || record.pools.is_empty(),
+            enable_ipv4: record.has_ipv4(),
             enable_ipv6: record.ipv6,
             ipam: Ipam {
                 driver: record.ipam_driver.clone(),
                 options: record.ipam_options.clone(),
-                config: record.pools.iter().map(pool).collect(),
+                config: match &record.config {
+                    Some(config) => config.ipam.iter().map(Pool::asked).collect(),
+                    None => record.pools.iter().map(pool).collect(),
+                },
             },
             internal: record.internal,
             attachable: record.attachable,
             ingress: false,
-            config_from: ConfigFrom { network: "" },
-            config_only: false,
+            config_from: ConfigFrom {
+                network: record.config_from.clone(),
+            },
+            config_only: record.config.is_some(),
             containers,
             options: record.options.clone(),
             labels: record.labels.clone(),
+        }
+    }
+}
+
+impl Pool {
+    /// Of a configuration network: as it was asked for.
+    fn asked(config: &model::network::IpamConfig) -> Self {
+        Self {
+            subnet: config.subnet.clone().unwrap_or_default(),
+            ip_range: config.ip_range.clone(),
+            gateway: config.gateway.clone().unwrap_or_default(),
+            auxiliary_addresses: config.aux_addresses.clone(),
         }
     }
 }

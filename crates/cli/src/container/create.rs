@@ -108,7 +108,10 @@ impl CreateFlags {
         let image = engine::images::base(ctx, &spec.image, policy, platform, &progress)
             .map_err(|error| no_such_image(error, &spec.image, policy))?;
         progress.finish();
-        for line in engine::container::warnings::warnings(spec) {
+        let mut lines = engine::container::warnings::warnings(spec);
+        // A network that is not there is refused where the container is made.
+        lines.extend(engine::networks::warnings(ctx, spec).unwrap_or_default());
+        for line in lines {
             output::warn(line);
         }
         Ok(image)

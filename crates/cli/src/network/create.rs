@@ -19,10 +19,10 @@ pub(super) struct Create {
     #[arg(long, value_name = "map")]
     aux_address: Vec<String>,
     /// The network from which to copy the configuration
-    #[arg(long, value_name = "string", hide = true)]
+    #[arg(long, value_name = "string")]
     config_from: Option<String>,
     /// Create a configuration only network
-    #[arg(long, hide = true)]
+    #[arg(long)]
     config_only: bool,
     /// Driver to manage the Network
     #[arg(short, long, value_name = "string", default_value = "bridge")]
@@ -69,9 +69,9 @@ pub(super) struct Create {
 
 impl Run for Create {
     fn run(self, session: &Session) -> Outcome {
-        if self.config_only || self.config_from.is_some() || self.ingress {
+        if self.ingress {
             return Err(Failure::said(
-                "--config-only, --config-from and --ingress belong to Swarm, which is not supported",
+                "--ingress belongs to Swarm, which is not supported",
             ));
         }
         if let Some(scope) = self.scope.as_deref().filter(|scope| *scope != "local") {
@@ -91,6 +91,8 @@ impl Run for Create {
             ipv4: self.ipv4,
             ipv6: self.ipv6,
             labels: key_value::map(&self.label),
+            config_only: self.config_only,
+            config_from: self.config_from.clone(),
         };
         output::line(networks::create(session.engine()?, &spec)?.id)?;
         Ok(0)

@@ -6,7 +6,7 @@ mod reload;
 pub(crate) use reload::warn_of_blocks;
 
 use crate::args::{self, key_value, parse_some};
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::output::listing::{self, Field, Format, field, join_labels};
 use crate::output::{self, units};
 use crate::session::Session;
@@ -125,12 +125,7 @@ impl List {
             ("CreatedAt", created.into()),
             ("Driver", record.driver.as_str().into()),
             ("ID", self.id(record).into()),
-            (
-                "IPv4",
-                (record.pool_v4().is_some() || record.pools.is_empty())
-                    .to_string()
-                    .into(),
-            ),
+            ("IPv4", record.has_ipv4().to_string().into()),
             ("IPv6", record.ipv6.to_string().into()),
             ("Internal", record.internal.to_string().into()),
             ("Labels", join_labels(&record.labels).into()),
@@ -198,10 +193,6 @@ struct Connect {
 
 impl Run for Connect {
     fn run(self, session: &Session) -> Outcome {
-        if !self.link.is_empty() {
-            return Err(Failure::said("--link is not supported on connect")
-                .hint("containers of a network find each other by name; use --alias"));
-        }
         let ctx = session.engine()?;
         let mac = parse_some("mac-address", self.mac_address.as_ref(), |text| {
             mac_address(text).ok_or("not a MAC address")
@@ -219,6 +210,7 @@ impl Run for Connect {
             mac_address: mac,
             driver_opts: key_value::strict_map("driver-opt", &self.driver_opt)?,
             gw_priority: self.gw_priority.unwrap_or(0),
+            links: self.link.clone(),
             ..Default::default()
         };
         let record = crate::container::find(session, &self.container)?;
@@ -240,8 +232,13 @@ struct Disconnect {
 
 impl Run for Disconnect {
     fn run(self, session: &Session) -> Outcome {
-        let record = crate::container::find(session, &self.container)?;
-        networks::disconnect(session.engine()?, &self.network, &record, self.force)?;
+        let ctx = session.engine()?;
+        match crate::container::find(session, &self.container) {
+            Ok(record) => networks::disconnect(ctx, &self.network, &record, self.force)?,
+            // By force, of one that is no more: what it left on the network goes.
+            Err(_) if self.force => networks::disconnect_gone(ctx, &self.network)?,
+            Err(failure) => return Err(failure),
+        }
         Ok(0)
     }
 }

@@ -110,6 +110,7 @@ impl Decoder<'_> {
             driver_opts: self.table(at, "driver_opts"),
             gw_priority: self.integer(at, "gw_priority").unwrap_or_default(),
             priority: self.integer(at, "priority").unwrap_or_default(),
+            ..EndpointSettings::default()
         }
     }
 

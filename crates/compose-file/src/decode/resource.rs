@@ -34,6 +34,7 @@ impl Decoder<'_> {
             ipv4: self.flag(at, "enable_ipv4"),
             ipv6: self.flag(at, "enable_ipv6"),
             labels: self.table(at, "labels"),
+            ..NetworkSpec::default()
         };
         Some(Network {
             external,

@@ -1,9 +1,9 @@
 //! `network connect` and `network disconnect`: the record first, then the monitor where one runs.
 
-use super::{check_endpoint, emit, endpoints};
-use crate::container::launch;
+use super::{check_confinement, check_endpoint, emit, endpoints};
 use crate::container::record::ContainerRecord;
 use crate::container::state::State;
+use crate::container::{launch, names};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::protocol::Request;
@@ -40,6 +40,13 @@ pub fn connect(
         _ => {}
     }
     check_endpoint(&record, &endpoint)?;
+    check_confinement(&record, &container.spec)?;
+    for link in &endpoint.links {
+        names::resolve(
+            ctx,
+            link.split_once(':').map_or(link.as_str(), |(name, _)| name),
+        )?;
+    }
     let lock = ContainerRecord::lock(ctx, container.id.as_str())?;
     let before = reload(ctx, container)?;
     let mut changed = before.clone();
@@ -108,7 +115,8 @@ pub fn disconnect(
         .filter(|e| e.network != record.name)
         .cloned()
         .collect();
-    if left.len() == joined.len() {
+    let leaves_none = record.name == "none" && changed.spec.network_mode == NetworkMode::None;
+    if left.len() == joined.len() && !leaves_none {
         if force {
             return Ok(());
         }
@@ -120,11 +128,8 @@ pub fn disconnect(
             "see `network inspect` for who is",
         ));
     }
-    changed.spec.network_mode = if left.is_empty() {
-        NetworkMode::None
-    } else {
-        NetworkMode::Networks
-    };
+    // With no networks left it is on none, and may join others again.
+    changed.spec.network_mode = NetworkMode::Networks;
     changed.spec.networks = left;
     changed.save(ctx)?;
     drop(lock);
@@ -135,6 +140,13 @@ pub fn disconnect(
         launch::ask(ctx, &changed, &request)?;
     }
     emit(ctx, "disconnect", &record, Some(&changed));
+    Ok(())
+}
+
+/// `network disconnect --force` of a container that does not exist: whatever is left of such goes.
+pub fn disconnect_gone(ctx: &Context, wanted: &str) -> Result<()> {
+    network::find(&ctx.layout, wanted)?;
+    crate::sweep::sweep_endpoints(ctx)?;
     Ok(())
 }
 
