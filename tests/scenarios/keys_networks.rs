@@ -13,7 +13,10 @@ scenarios!(
 
 /// What `ip` says inside a container.
 fn ip(host: &Host, container: &str, words: &str) -> String {
-    kernel::tool_ok(&format!("nsenter -t {} -n ip -o {words}", host.pid(container)))
+    kernel::tool_ok(&format!(
+        "nsenter -t {} -n ip -o {words}",
+        host.pid(container)
+    ))
 }
 
 const ENDPOINTS: &str = "\
@@ -71,7 +74,9 @@ fn endpoint_keys_reach_the_interface(host: &Host) {
     );
     assert_eq!(shown, "fd71::77/64 fd71::f [169.254.7.1]");
     eventually("the alias leads there", || {
-        let page = host.docker("exec ends-client-1 timeout 4 wget -q -O - http://shop/").run();
+        let page = host
+            .docker("exec ends-client-1 timeout 4 wget -q -O - http://shop/")
+            .run();
         (page.stdout.trim() == "web").then_some(())
     });
 }
@@ -98,7 +103,10 @@ fn the_order_of_networks_is_by_priority(host: &Host) {
         let line = links.lines().find(|line| line.contains(name));
         line.expect("the interface").contains("02:00:00:00:00:01")
     };
-    assert!(of(" eth0") && !of(" eth1"), "the first has the service's MAC: {links}");
+    assert!(
+        of(" eth0") && !of(" eth1"),
+        "the first has the service's MAC: {links}"
+    );
 }
 
 const DESCRIBED: &str = "\
@@ -141,7 +149,11 @@ fn networks_are_made_as_they_are_described(host: &Host) {
     );
     assert!(ip(host, "made-one-1", "link show").contains("mtu 1400"));
     let routes = ip(host, "made-one-1", "-4 route show default");
-    assert_eq!(routes.lines().count(), 1, "none by the internal one: {routes}");
+    assert_eq!(
+        routes.lines().count(),
+        1,
+        "none by the internal one: {routes}"
+    );
     assert!(routes.contains("via 10.75.0.70"), "{routes}");
     let shown = host.inspect(
         "a-name-of-its-own",
@@ -150,7 +162,8 @@ fn networks_are_made_as_they_are_described(host: &Host) {
     assert_eq!(shown, "front true default kept 10.75.0.65");
     let internal = host.inspect("made_closed", "{{.Internal}}");
     assert_eq!(internal, "true");
-    host.docker("run --rm --network a-name-of-its-own busybox true").ok();
+    host.docker("run --rm --network a-name-of-its-own busybox true")
+        .ok();
     project.compose("down").ok();
     assert!(!kernel::links().contains("br-described"));
 }
@@ -180,11 +193,21 @@ fn a_network_has_the_families_that_are_on(host: &Host) {
     requires!(has_ipv6(), "IPv6 is off on this host");
     let project = host.compose_file("fam", FAMILIES);
     project.compose("up -d").ok();
-    assert!(kernel::addresses_in(host.pid("fam-six-1")).is_empty(), "no IPv4");
-    assert_eq!(kernel::addresses_in(host.pid("fam-other-1")).len(), 1, "of both");
+    assert!(
+        kernel::addresses_in(host.pid("fam-six-1")).is_empty(),
+        "no IPv4"
+    );
+    assert_eq!(
+        kernel::addresses_in(host.pid("fam-other-1")).len(),
+        1,
+        "of both"
+    );
     let global = |container: &str| ip(host, container, "-6 addr show scope global");
     let six = global("fam-six-1");
-    assert!(six.contains("inet6 fd") && six.contains("/64"), "a unique local prefix: {six}");
+    assert!(
+        six.contains("inet6 fd") && six.contains("/64"),
+        "a unique local prefix: {six}"
+    );
     assert_eq!(global("fam-other-1").lines().count(), 2);
     host.docker("exec fam-other-1 ping -6 -c 1 -W 5 six").ok();
     let gateway = host.inspect("fam_only", "{{(index .IPAM.Config 0).Gateway}}");
@@ -238,7 +261,8 @@ networks:
 fn external_networks_are_joined_and_left_alone(host: &Host) {
     let project = host.compose_file("ext", EXTERNAL);
     project.compose("up -d").fails(1).says(&["was-there"]);
-    host.docker("network create --subnet 10.76.0.0/24 was-there").ok();
+    host.docker("network create --subnet 10.76.0.0/24 was-there")
+        .ok();
     project.compose("up -d").ok();
     let addresses = kernel::addresses_in(host.pid("ext-one-1"));
     assert_eq!(addresses, ["10.76.0.2/24"]);

@@ -18,15 +18,19 @@ scenarios!(
 pub(crate) fn kernel_has(kind: &str) -> bool {
     let more = if kind == "vlan" { " id 9" } else { "" };
     kernel::tool("ip link add probe0 type veth peer name probe1");
-    kernel::tool(&format!("ip link add link probe0 name probe2 type {kind}{more}"));
+    kernel::tool(&format!(
+        "ip link add link probe0 name probe2 type {kind}{more}"
+    ));
     let has = kernel::links().contains("probe2");
     kernel::tool("ip link del probe0");
     has
 }
 
 fn sleeper(host: &Host, name: &str, words: &str) {
-    host.docker(&format!("run -d --init --name {name} {words} busybox sleep 1000"))
-        .ok();
+    host.docker(&format!(
+        "run -d --init --name {name} {words} busybox sleep 1000"
+    ))
+    .ok();
 }
 
 fn pings(host: &Host, from: &str, to: &str) -> bool {
@@ -39,21 +43,28 @@ const LAN: &str = "--subnet 192.0.2.0/24 --ip-range 192.0.2.128/25 --gateway 192
 fn macvlan_containers_are_machines_of_the_outside_network(host: &Host) {
     requires!(kernel_has("macvlan"), "this kernel has no macvlan");
     let outside = crate::network::Outside::new();
-    host.docker(&format!("network create -d macvlan -o parent=cable {LAN} lan"))
-        .ok();
+    host.docker(&format!(
+        "network create -d macvlan -o parent=cable {LAN} lan"
+    ))
+    .ok();
     let web = "sh -c 'echo web > /index.html; httpd -f -p 80 -h /'";
     let started = host.docker(&format!(
         "run -d --init --name web --network lan --ip 192.0.2.77 -p 8080:80 busybox {web}"
     ));
-    started.run().says(&["Published ports are discarded on network lan"]);
+    started
+        .run()
+        .says(&["Published ports are discarded on network lan"]);
     sleeper(host, "aa", "--network lan");
     assert!(pings(host, "aa", "web"), "by name");
     assert!(pings(host, "aa", "192.0.2.2"), "the outside");
     let page = eventually("the outside sees it", || outside.get("192.0.2.77:80"));
     assert_eq!(page.trim(), "web");
-    assert!(!pings(host, "aa", "192.0.2.1"), "the host itself is not reached by its own wire");
+    assert!(
+        !pings(host, "aa", "192.0.2.1"),
+        "the host itself is not reached by its own wire"
+    );
     let ports = host.inspect("web", "{{json .NetworkSettings.Ports}}");
-    assert_eq!(ports, "{}");
+    assert_eq!(ports, "{\"80/tcp\":null}", "shown, not published");
     // Live: a container of a bridge joins and leaves.
     host.docker("network create app").ok();
     sleeper(host, "both", "--network app");
@@ -106,8 +117,10 @@ fn a_vlan_is_made_for_its_network_and_goes_with_it(host: &Host) {
 fn ipvlan_containers_share_the_address_on_the_wire(host: &Host) {
     requires!(kernel_has("ipvlan"), "this kernel has no ipvlan");
     let _outside = crate::network::Outside::new();
-    host.docker(&format!("network create -d ipvlan -o parent=cable {LAN} lan"))
-        .ok();
+    host.docker(&format!(
+        "network create -d ipvlan -o parent=cable {LAN} lan"
+    ))
+    .ok();
     sleeper(host, "aa", "--network lan");
     sleeper(host, "bb", "--network lan");
     assert!(pings(host, "aa", "bb") && pings(host, "aa", "192.0.2.2"));
@@ -119,11 +132,19 @@ fn ipvlan_containers_share_the_address_on_the_wire(host: &Host) {
         .says(&["lan", "cable"]);
     host.docker("rm -f aa bb").ok();
     host.docker("network rm lan").ok();
-    host.docker("network create -d ipvlan -o parent=cable -o ipvlan_mode=l3 --subnet 10.80.0.0/24 routed")
-        .ok();
+    host.docker(
+        "network create -d ipvlan -o parent=cable -o ipvlan_mode=l3 --subnet 10.80.0.0/24 routed",
+    )
+    .ok();
     sleeper(host, "cc", "--network routed");
-    let route = kernel::tool_ok(&format!("nsenter -t {} -n ip route show default", host.pid("cc")));
-    assert!(route.contains("dev eth0") && !route.contains("via"), "{route}");
+    let route = kernel::tool_ok(&format!(
+        "nsenter -t {} -n ip route show default",
+        host.pid("cc")
+    ));
+    assert!(
+        route.contains("dev eth0") && !route.contains("via"),
+        "{route}"
+    );
 }
 
 fn a_configuration_is_used_by_other_networks(host: &Host) {
@@ -135,15 +156,21 @@ fn a_configuration_is_used_by_other_networks(host: &Host) {
     host.docker("network create --config-from conf --subnet 10.82.0.0/24 net")
         .fails(1)
         .says(&["--config-from"]);
-    host.docker("network create --config-from conf --attachable net").ok();
+    host.docker("network create --config-from conf --attachable net")
+        .ok();
     sleeper(host, "aa", "--network net");
     assert_eq!(kernel::addresses_in(host.pid("aa")), ["10.81.0.129/24"]);
-    let link = kernel::tool_ok(&format!("nsenter -t {} -n ip link show eth0", host.pid("aa")));
+    let link = kernel::tool_ok(&format!(
+        "nsenter -t {} -n ip link show eth0",
+        host.pid("aa")
+    ));
     assert!(link.contains("mtu 1300"), "{link}");
     let shown = host.inspect("conf", "{{.ConfigOnly}} {{(index .IPAM.Config 0).Subnet}}");
     assert_eq!(shown, "true 10.81.0.0/24");
     assert_eq!(host.inspect("net", "{{.ConfigFrom.Network}}"), "conf");
-    host.docker("network rm conf").fails(1).says(&["in use by network net"]);
+    host.docker("network rm conf")
+        .fails(1)
+        .says(&["in use by network net"]);
 }
 
 fn bridge_options_that_would_not_hold_are_refused(host: &Host) {
@@ -180,9 +207,14 @@ fn configured_pools_are_used_up_and_say_so(host: &Host) {
     let subnet = |name: &str| host.inspect(name, "{{(index .IPAM.Config 0).Subnet}}");
     create("one").ok();
     create("two").ok();
-    assert_eq!((subnet("one"), subnet("two")), ("10.84.0.0/28".into(), "10.84.0.16/28".into()));
+    assert_eq!(
+        (subnet("one"), subnet("two")),
+        ("10.84.0.0/28".into(), "10.84.0.16/28".into())
+    );
     sleeper(host, "aa", "--network one");
-    create("three").fails(1).says(&["network prune", "no container has two"]);
+    create("three")
+        .fails(1)
+        .says(&["network prune", "no container has two"]);
     host.docker("network prune -f").ok();
     create("three").ok();
     assert_eq!(subnet("three"), "10.84.0.16/28");
@@ -195,16 +227,29 @@ fn a_container_that_left_all_networks_joins_again(host: &Host) {
     host.docker("network disconnect one aa").ok();
     assert!(kernel::addresses_in(host.pid("aa")).is_empty());
     host.docker("restart -t 0 aa").ok();
-    assert!(kernel::addresses_in(host.pid("aa")).is_empty(), "it is remembered");
+    assert!(
+        kernel::addresses_in(host.pid("aa")).is_empty(),
+        "it is remembered"
+    );
     host.docker("network connect --ip 10.85.0.9 --alias back --link-local-ip 169.254.3.4 --driver-opt com.docker.network.endpoint.ifname=lan --driver-opt com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.log_martians=1 one aa")
         .ok();
-    let lan = kernel::tool_ok(&format!("nsenter -t {} -n ip -o addr show dev lan", host.pid("aa")));
-    assert!(lan.contains("10.85.0.9/24") && lan.contains("169.254.3.4/16"), "{lan}");
-    let martians = host.docker("exec aa cat /proc/sys/net/ipv4/conf/lan/log_martians").ok();
+    let lan = kernel::tool_ok(&format!(
+        "nsenter -t {} -n ip -o addr show dev lan",
+        host.pid("aa")
+    ));
+    assert!(
+        lan.contains("10.85.0.9/24") && lan.contains("169.254.3.4/16"),
+        "{lan}"
+    );
+    let martians = host
+        .docker("exec aa cat /proc/sys/net/ipv4/conf/lan/log_martians")
+        .ok();
     assert_eq!(martians, "1");
     assert!(pings(host, "bb", "back"));
     assert!(pings(host, "aa", "bb"), "and names are served to it again");
-    host.docker("network disconnect one nobody").fails(1).says(&["nobody"]);
+    host.docker("network disconnect one nobody")
+        .fails(1)
+        .says(&["nobody"]);
     host.docker("network disconnect -f one nobody").ok();
     host.docker("network disconnect -f one aa").ok();
     host.docker("network disconnect -f one aa").ok();
@@ -219,7 +264,9 @@ fn a_link_is_a_name_of_ones_own(host: &Host) {
     sleeper(host, "db", "--network one");
     sleeper(host, "aa", "");
     sleeper(host, "bb", "--network one");
-    host.docker("network connect --link nobody:x one aa").fails(1).says(&["nobody"]);
+    host.docker("network connect --link nobody:x one aa")
+        .fails(1)
+        .says(&["nobody"]);
     host.docker("network connect --link db:store one aa").ok();
     assert!(pings(host, "aa", "store"));
     assert!(!pings(host, "bb", "store"), "nobody else's");

@@ -133,7 +133,9 @@ pub fn disconnect(
     changed.spec.networks = left;
     changed.save(ctx)?;
     drop(lock);
-    if State::load(ctx, changed.id.as_str())?.process().is_some() {
+    // There is no endpoint of `none` to take away.
+    let joined = !leaves_none;
+    if joined && State::load(ctx, changed.id.as_str())?.process().is_some() {
         let request = Request::Disconnect {
             network: record.name.clone(),
         };
