@@ -12,6 +12,7 @@
 mod live;
 mod plan;
 mod rename;
+mod stacked;
 mod sysctl;
 mod undo;
 
@@ -147,6 +148,15 @@ pub enum Error {
         container: String,
         network: String,
         option: String,
+        cause: &'static str,
+    },
+    #[error(
+        "container {container} cannot join network {network} on the host's interface {parent}: {cause}"
+    )]
+    Parent {
+        container: String,
+        network: String,
+        parent: String,
         cause: &'static str,
     },
     #[error("cannot set {option} of container {container}")]

@@ -51,6 +51,14 @@ pub(crate) fn kind(network: &NetworkRecord) -> Option<Kind> {
     }
 }
 
+/// Whether its interfaces have the parent's address on the wire, which cannot be chosen.
+pub(crate) fn shares_address(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Ipvlan(..) | Kind::Macvlan(MacvlanMode::Passthru)
+    )
+}
+
 /// The interface a new network names, if it names one.
 pub(crate) fn asked(options: &std::collections::BTreeMap<String, String>) -> Option<&str> {
     let parent = options.get(OPTION).map(String::as_str);
@@ -97,7 +105,8 @@ pub(crate) fn ensure(
     let marker = Marker {
         interface: network.parent.clone(),
         index,
-        made: there.is_none(),
+        // One of our own is ours whoever made it: the run root may have been lost.
+        made: there.is_none() || asked(&network.options).is_none(),
     };
     Role::Parent.write(layout, &network.name, &marker)?;
     Ok(index)

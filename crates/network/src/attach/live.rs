@@ -5,7 +5,7 @@
 use super::undo::Undo;
 use super::{
     AttachRequest, Attached, Endpoint, Error, asker, lower, netlink_error, plan, primary, publish,
-    register, ways_out,
+    register, stacked, ways_out,
 };
 use crate::ports::PublishedPort;
 use crate::record::NetworkRecord;
@@ -83,9 +83,7 @@ pub fn connect(
     plan::set_sysctls(netns, &name, std::slice::from_ref(&planned))?;
     let inside = RouteSocket::open_in(netns).map_err(|source| netlink_error(&id, source))?;
     let requests = plan::addresses(&inside, &id, &planned)?;
-    inside
-        .apply(&requests)
-        .map_err(|source| netlink_error(&id, source))?;
+    stacked::apply(&inside, &requests, &id, std::slice::from_ref(&planned))?;
     reroute(&inside, &after)?;
     republish(layout, attached, &mut after)?;
     undo.keep();

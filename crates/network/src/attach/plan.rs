@@ -1,10 +1,10 @@
 //! One endpoint as data, then all of them made in two datagrams.
 
 use super::undo::Undo;
-use super::{Assigned, Endpoint, Error, Subnet, WayOut, Wish, netlink_error, sysctl};
+use super::{Assigned, Endpoint, Error, Subnet, WayOut, Wish, netlink_error, stacked, sysctl};
 use crate::bridge::mac_for;
 use crate::lease;
-use crate::parent::Kind;
+use crate::parent::{self, Kind};
 use crate::record::{NetworkRecord, Pool, is_interface_name};
 use model::network::EndpointSettings;
 use state::Layout;
@@ -36,7 +36,9 @@ pub(super) enum Lower {
 #[derive(Debug)]
 pub(super) struct Planned {
     pub(super) endpoint: Endpoint,
-    lower: Lower,
+    pub(super) lower: Lower,
+    /// The host's interface below, for messages.
+    pub(super) parent: String,
     mac: [u8; 6],
     mtu: Option<u32>,
     /// Whether neighbours on the bridge are out of reach.
@@ -61,13 +63,13 @@ pub(super) fn endpoint(
         .as_deref()
         .filter(|mac| !mac.is_empty());
     let given_mac = given_mac.map(|mac| parse_mac(network, mac)).transpose()?;
-    let shares_mac = matches!(lower, Lower::Parent(_, Kind::Ipvlan(..)));
+    let shares_mac = matches!(lower, Lower::Parent(_, kind) if parent::shares_address(kind));
     if shares_mac && given_mac.is_some() {
         return Err(option_error(
             network,
             asker,
             "mac-address",
-            "an ipvlan interface has the address of its parent; a macvlan has one of its own",
+            "on an ipvlan, and a macvlan in passthru mode, it has the address of the parent",
         ));
     }
     let sysctls = sysctl::parse(&settings.driver_opts, &interface)
@@ -118,6 +120,7 @@ pub(super) fn endpoint(
             on_link: network.routes_on_link(),
         },
         lower,
+        parent: network.parent.clone(),
         mac,
         mtu: network.mtu(),
         isolated: !network.inter_container(),
@@ -279,15 +282,11 @@ pub(super) fn make(
     hairpin: bool,
     undo: &mut Undo<'_>,
 ) -> Result<(), Error> {
-    let mut requests = Vec::with_capacity(planned.len());
-    for plan in planned {
-        requests.push(create(plan, netns));
-        if !plan.endpoint.has_host_end() {
-            undo.linked_inside(&plan.endpoint.interface);
-            continue;
-        }
+    let mut pairs = Vec::with_capacity(planned.len());
+    for plan in planned.iter().filter(|plan| plan.endpoint.has_host_end()) {
+        pairs.push(create(plan, netns));
         if plan.isolated || hairpin {
-            requests.push(Request::BridgePort {
+            pairs.push(Request::BridgePort {
                 name: &plan.endpoint.host_interface,
                 isolated: plan.isolated,
                 hairpin,
@@ -295,8 +294,15 @@ pub(super) fn make(
         }
         undo.linked(&plan.endpoint.host_interface);
     }
-    host.apply(&requests)
-        .map_err(|source| netlink_error(container, source))
+    host.apply(&pairs)
+        .map_err(|source| netlink_error(container, source))?;
+    // One by one: where a predecessor is in the way, only this one is tried again.
+    for plan in planned.iter().filter(|plan| !plan.endpoint.has_host_end()) {
+        let one = std::slice::from_ref(plan);
+        stacked::apply(host, &[create(plan, netns)], container, one)?;
+        undo.linked_inside(&plan.endpoint.interface);
+    }
+    Ok(())
 }
 
 fn create<'a>(plan: &'a Planned, netns: BorrowedFd<'a>) -> Request<'a> {
@@ -363,9 +369,7 @@ pub(super) fn configure_fresh(
         let index = index_of(&inside, container, &way.interface)?;
         requests.push(way.route(index));
     }
-    inside
-        .apply(&requests)
-        .map_err(|source| netlink_error(container, source))
+    stacked::apply(&inside, &requests, container, planned)
 }
 
 /// The addresses before the interface comes up, so that coming up announces them.

@@ -4,7 +4,7 @@ use crate::world::{NEIGHBOUR, World, ask, tcp};
 use model::network::{EndpointSettings, IpamConfig, NetworkSpec};
 use network::{AttachError, Driver, NetworkRecord};
 use std::os::fd::AsFd;
-use sys::netlink::RouteSocket;
+use sys::netlink::{Request, RouteSocket};
 
 /// A macvlan on the network that the neighbour is on; containers get addresses from 10.9.0.128 on.
 fn on_the_lan(world: &World, name: &str, mode: &str) -> NetworkRecord {
@@ -176,4 +176,76 @@ fn one_that_may_not_leave_is_refused_where_nobody_would_see_it_leave() {
     assert!(matches!(refused, Err(AttachError::Unconfinable { .. })));
     assert!(network::leases(&world.layout, "lan").unwrap().is_empty());
     assert!(network::names(&world.layout, "lan").is_empty());
+}
+
+#[test]
+fn a_parent_of_our_own_is_there_again_after_a_reboot_and_goes_with_its_network() {
+    let world = World::new();
+    let before = links();
+    let net = world.network("alone", |spec| spec.driver = "macvlan".into());
+    let reboot = || {
+        let run = world.layout.run_network("alone");
+        std::fs::remove_dir_all(run).unwrap();
+    };
+    let name = net.parent.clone();
+    let host = RouteSocket::open().unwrap();
+    host.apply(&[Request::DeleteLink { name: &name }]).unwrap();
+    reboot();
+    world.detach(world.container("a", &[&net]));
+    assert!(links().contains(&name));
+    // Only what was remembered is lost: it is ours still.
+    reboot();
+    world.detach(world.container("b", &[&net]));
+    network::remove(&world.layout, "alone").unwrap();
+    assert_eq!(links(), before);
+}
+
+#[test]
+fn what_the_kernel_refuses_of_a_parent_names_it() {
+    let world = World::new();
+    let _neighbour = world.neighbour();
+    let net = on_the_lan(&world, "lan", "passthru");
+    let first = world.container("a", &[&net]);
+    assert_eq!(first.attached.endpoints[0].mac, "", "the parent's");
+    let refused = world.container_with("b", &[&net], &[], None).err().unwrap();
+    assert!(
+        refused.to_string().contains("lan0: in passthru mode"),
+        "{refused}"
+    );
+    let chosen = world.container_as("c", &[&net], &[], None, |settings| {
+        settings.mac_address = Some("02:00:00:00:00:09".into());
+    });
+    assert!(
+        chosen
+            .err()
+            .unwrap()
+            .to_string()
+            .contains("address of the parent")
+    );
+    // Two of one address on the wire cannot both be up.
+    let mac = |settings: &mut EndpointSettings| {
+        settings.mac_address = Some("02:00:00:00:00:09".into());
+    };
+    let alone = world.network("alone", |spec| spec.driver = "macvlan".into());
+    let _one = world
+        .container_as("one", &[&alone], &[], None, mac)
+        .unwrap();
+    let two = world
+        .container_as("two", &[&alone], &[], None, mac)
+        .err()
+        .unwrap();
+    assert!(two.to_string().contains("the same MAC"), "{two}");
+    assert_eq!(network::leases(&world.layout, "alone").unwrap().len(), 1);
+}
+
+#[test]
+fn a_container_comes_back_with_its_address_while_its_old_namespace_is_going() {
+    let world = World::new();
+    let net = world.network("alone", |spec| spec.driver = "macvlan".into());
+    for _ in 0..5 {
+        let again = |settings: &mut EndpointSettings| {
+            settings.mac_address = Some("02:00:00:00:00:07".into());
+        };
+        world.detach(world.container_as("a", &[&net], &[], None, again).unwrap());
+    }
 }
