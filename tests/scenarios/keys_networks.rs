@@ -172,8 +172,9 @@ const FAMILIES: &str = "\
 services:
   six:
     image: busybox
-    command: sleep 1000
+    command: sh -c 'echo six > /index.html; httpd -f -p 80 -h /'
     init: true
+    ports: ['8086:80']
     networks: [only]
   other:
     image: busybox
@@ -215,6 +216,10 @@ fn a_network_has_the_families_that_are_on(host: &Host) {
     assert!(route.contains(&format!("via {gateway} ")), "{route}");
     let flags = host.inspect("fam_only", "{{.EnableIPv4}} {{.EnableIPv6}}");
     assert_eq!(flags, "false true");
+    let page = eventually("its port answers by IPv6", || {
+        testkit::http::get("[::1]:8086", "/")
+    });
+    assert_eq!(page.body.trim(), "six");
     // The prefix stays as long as the network does.
     let subnet = || host.inspect("fam_only", "{{(index .IPAM.Config 0).Subnet}}");
     let before = subnet();

@@ -65,6 +65,9 @@ fn macvlan_containers_are_machines_of_the_outside_network(host: &Host) {
     );
     let ports = host.inspect("web", "{{json .NetworkSettings.Ports}}");
     assert_eq!(ports, "{\"80/tcp\":null}", "shown, not published");
+    host.docker("restart -t 0 web").ok();
+    let page = eventually("it is there again", || outside.get("192.0.2.77:80"));
+    assert_eq!(page.trim(), "web", "with its address");
     // Live: a container of a bridge joins and leaves.
     host.docker("network create app").ok();
     sleeper(host, "both", "--network app");

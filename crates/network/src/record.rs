@@ -1,6 +1,6 @@
 //! Network records: what a network is, durably.
 //!
-//! `networks/<name>.json` under the data root, written by [`create`](crate::create) and never changed after. The bridge
+//! `networks/<name>.json` under the data root, written by [`create`](crate::create) and never changed after. The interface
 //! itself, leases and endpoints are runtime state and live elsewhere (`bridge`, `lease`, `attach`).
 //!
 //! Source: Docker Engine API, `Network`; driver options as <https://docs.docker.com/engine/network/drivers/bridge/>.
