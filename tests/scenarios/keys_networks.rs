@@ -217,7 +217,7 @@ fn a_network_has_the_families_that_are_on(host: &Host) {
     let flags = host.inspect("fam_only", "{{.EnableIPv4}} {{.EnableIPv6}}");
     assert_eq!(flags, "false true");
     let page = eventually("its port answers by IPv6", || {
-        testkit::http::get("[::1]:8086", "/")
+        testkit::http::get(&format!("[{gateway}]:8086"), "/")
     });
     assert_eq!(page.body.trim(), "six");
     // The prefix stays as long as the network does.
