@@ -70,6 +70,7 @@ pub struct Attached {
     pub share_group: Option<String>,
     pub endpoints: Vec<Endpoint>,
     /// As asked, to publish them again when the endpoint they lead to changes.
+    #[serde(with = "model::runs")]
     pub bindings: Vec<PortBinding>,
     /// Of the bindings, those that not everybody may reach.
     #[serde(default)]
@@ -78,6 +79,7 @@ pub struct Attached {
     pub service_address: bool,
     #[serde(default)]
     pub deny_egress: bool,
+    #[serde(with = "model::runs")]
     pub ports: Vec<PublishedPort>,
 }
 
