@@ -32,6 +32,8 @@ pub(super) struct Zone {
 #[derive(Debug)]
 struct Names {
     network: String,
+    /// `.network`, as questions end in it.
+    suffix: String,
     directory: PathBuf,
     /// When the directory had last changed; `None` when it must be read again.
     changed: Option<SystemTime>,
@@ -45,6 +47,7 @@ impl Zone {
     pub(super) fn new(layout: &Layout, config: &DnsConfig) -> Self {
         let names = |network: &str| Names {
             network: network.into(),
+            suffix: format!(".{}", network.to_ascii_lowercase()),
             directory: endpoint::directory(layout, network),
             changed: None,
             entries: HashMap::new(),
@@ -78,11 +81,10 @@ impl Zone {
         }
     }
 
-    /// `None`: not ours, ask others.
-    pub(super) fn lookup(&mut self, query: &Query<'_>) -> Option<Records> {
+    /// As of the last [`refresh`](Self::refresh). `None`: not ours, ask others.
+    pub(super) fn lookup(&self, query: &Query<'_>) -> Option<Records> {
         if query.kind == Kind::Ptr {
             let address = query.reverse_address()?;
-            self.refresh();
             let named = self
                 .networks
                 .iter()
@@ -99,7 +101,6 @@ impl Zone {
         if !fixed.is_empty() {
             return Some(Records::Addresses(fixed));
         }
-        self.refresh();
         let mut found = self.named(name);
         if found.is_empty()
             && let Some((_, target)) = self.links.iter().find(|(alias, _)| alias == name)
@@ -114,8 +115,7 @@ impl Zone {
     fn named(&self, name: &str) -> Vec<IpAddr> {
         let mut found: Vec<IpAddr> = Vec::new();
         for names in &self.networks {
-            let qualified = name.strip_suffix(names.network.to_ascii_lowercase().as_str());
-            let bare = qualified.and_then(|name| name.strip_suffix('.'));
+            let bare = name.strip_suffix(&names.suffix);
             let here = names.forward.get(name).or_else(|| names.forward.get(bare?));
             found.extend(here.into_iter().flatten());
         }
@@ -123,7 +123,8 @@ impl Zone {
         found
     }
 
-    fn refresh(&mut self) {
+    /// Looks whether names came, went or changed; once for all questions that are there already.
+    pub(super) fn refresh(&mut self) {
         for names in &mut self.networks {
             names.refresh(&self.layout);
         }
