@@ -457,7 +457,8 @@ fn register(
         };
         undo.registered(&endpoint.network, &endpoint.endpoint_id);
         let service = set_rules(layout, attached, network, endpoint, serving)?;
-        let entry = name_entry(attached, endpoint, service);
+        let mut entry = name_entry(attached, endpoint, service);
+        entry.standing.serving = serving;
         endpoint::register(layout, &endpoint.network, &endpoint.endpoint_id, &entry).map_err(
             |source| Error::Names {
                 container: attached.container_name.clone(),
@@ -523,6 +524,7 @@ fn name_entry(
             .map(|a| a.address)
             .collect(),
         service,
+        standing: ports::Standing::default(),
     }
 }
 

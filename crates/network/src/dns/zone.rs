@@ -9,6 +9,7 @@
 use super::DnsConfig;
 use super::wire::{Kind, Query, Records};
 use crate::endpoint::{self, NameEntry, Version};
+use crate::ports::{Standing, keep_best};
 use state::Layout;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -172,28 +173,43 @@ impl Names {
 
     /// By name and by address.
     fn index(&mut self) {
-        self.forward.clear();
         self.reverse.clear();
         let mut entries: Vec<&NameEntry> = self.entries.values().map(|(_, entry)| entry).collect();
         entries.sort_by(|a, b| a.addresses.cmp(&b.addresses));
+        let mut named: HashMap<String, Vec<(Standing, &[IpAddr])>> = HashMap::new();
         for entry in entries {
             let service = entry.service.iter();
             let service = service.flat_map(|s| s.names.iter().map(|name| (name, &s.addresses)));
             let own = entry.names.iter().map(|name| (name, &entry.addresses));
             for (name, addresses) in own.chain(service) {
-                let known = self.forward.entry(name.to_ascii_lowercase()).or_default();
-                for address in addresses {
-                    // Every container of a service names the one address it has.
-                    if !known.contains(address) {
-                        known.push(*address);
-                    }
-                }
+                let name = name.to_ascii_lowercase();
+                named
+                    .entry(name)
+                    .or_default()
+                    .push((entry.standing, addresses));
             }
             for address in &entry.addresses {
                 self.reverse.insert(*address, entry.container_name.clone());
             }
         }
+        self.forward = named
+            .into_iter()
+            .map(|(name, members)| (name, serving(members)))
+            .collect();
     }
+}
+
+/// The addresses of those that serve, or else of all.
+fn serving(mut members: Vec<(Standing, &[IpAddr])>) -> Vec<IpAddr> {
+    keep_best(&mut members, |(standing, _)| *standing);
+    let mut found = Vec::new();
+    for address in members.into_iter().flat_map(|(_, addresses)| addresses) {
+        // Every container of a service names the one address it has.
+        if !found.contains(address) {
+            found.push(*address);
+        }
+    }
+    found
 }
 
 #[cfg(test)]
@@ -213,6 +229,7 @@ mod tests {
             ],
             addresses: vec![Ipv4Addr::new(10, 9, high, low).into()],
             service: None,
+            standing: Standing::default(),
         }
     }
 
