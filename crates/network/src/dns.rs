@@ -22,7 +22,7 @@ use rustix::net::RecvFlags;
 use state::Layout;
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::{Duration, Instant};
 use stream::Stream;
@@ -36,8 +36,9 @@ pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
 
 /// Connections a container may hold open; the oldest goes first.
 const MAX_CLIENTS: usize = 64;
-/// Questions answered in one turn.
-const TOGETHER: usize = 32;
+/// Questions answered together, and how often before others have their turn.
+const TOGETHER: usize = 16;
+const TURNS: usize = 4;
 /// Room for one of them.
 const MESSAGE: usize = 4096;
 /// How long a connection may say nothing.
@@ -191,24 +192,34 @@ impl Responder {
         self.deliver(answers);
     }
 
-    /// Answers as many as came together, a bounded number, so that a flood cannot keep the owner from its other work. What is
-    /// left makes the descriptor ready again.
+    /// Answers what came, and what comes meanwhile: who has its answer may ask on at once. A bounded number, so that a flood
+    /// cannot keep the owner from its other work.
     fn read_udp(&mut self) {
         let mut space = std::mem::take(&mut self.space);
         if space.is_empty() {
             // Pages of it that no question ever reached cost nothing.
             space = vec![0; TOGETHER * MESSAGE];
         }
-        let asked = datagram::receive_many(&self.udp, &mut space, MESSAGE).unwrap_or_default();
+        for _ in 0..TURNS {
+            let asked = datagram::receive_many(&self.udp, &mut space, MESSAGE).unwrap_or_default();
+            if asked.is_empty() {
+                break;
+            }
+            self.answer_together(&asked, &space);
+        }
+        self.space = space;
+    }
+
+    /// Each question lies in its own part of `space`.
+    fn answer_together(&mut self, asked: &[(usize, SocketAddrV4)], space: &[u8]) {
         // After they came: who asks knows nothing newer.
         self.zone.refresh();
         let mut answers = Vec::with_capacity(asked.len());
-        for ((length, from), message) in asked.into_iter().zip(space.chunks_exact(MESSAGE)) {
-            let answer = self.answer(&message[..length], Client::Udp(from.into()));
-            answers.extend(answer.map(|answer| (answer, from)));
+        for ((length, from), message) in asked.iter().zip(space.chunks_exact(MESSAGE)) {
+            let answer = self.answer(&message[..*length], Client::Udp((*from).into()));
+            answers.extend(answer.map(|answer| (answer, *from)));
         }
         datagram::send_many(&self.udp, &answers);
-        self.space = space;
     }
 
     fn accept(&mut self) {
