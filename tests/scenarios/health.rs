@@ -5,7 +5,8 @@ use testkit::{Host, eventually, scenarios};
 scenarios!(
     health_follows_the_probe,
     a_probe_that_hangs_is_killed,
-    no_healthcheck_means_none
+    no_healthcheck_means_none,
+    a_name_leads_to_the_healthy_ones,
 );
 
 fn health(host: &Host, name: &str) -> String {
@@ -75,4 +76,38 @@ fn no_healthcheck_means_none(host: &Host) {
         ),
         "none"
     );
+}
+
+fn a_name_leads_to_the_healthy_ones(host: &Host) {
+    let check = "sh -c 'test ! -e /tmp/ill'";
+    let project = host.compose_file(
+        "named",
+        &format!("services:\n  web:\n    image: busybox\n    command: sleep 1000\n    stop_grace_period: 0s\n    deploy: {{replicas: 2}}\n    healthcheck: {{test: \"{check}\", interval: 100ms, retries: 1}}\n  client:\n    image: busybox\n    command: sleep 1000\n    stop_grace_period: 0s\n"),
+    );
+    project.compose("up -d --wait").ok();
+    let leads_to = |numbers: &[u8]| {
+        let said = project
+            .compose("exec -T client nslookup -type=a web")
+            .run()
+            .stdout;
+        let answer = said.split("answer").nth(1).unwrap_or(&said).to_owned();
+        let has = |number: &u8| {
+            let address = format!(
+                "Address: {}\n",
+                host.address(&format!("named-web-{number}"))
+            );
+            answer.contains(&address)
+        };
+        ([1, 2]
+            .iter()
+            .all(|number| has(number) == numbers.contains(number)))
+        .then_some(())
+    };
+    eventually("both", || leads_to(&[1, 2]));
+    host.docker("exec named-web-1 touch /tmp/ill").ok();
+    eventually("the healthy one", || leads_to(&[2]));
+    host.docker("exec named-web-2 touch /tmp/ill").ok();
+    eventually("when none is healthy, all", || leads_to(&[1, 2]));
+    host.docker("exec named-web-1 rm /tmp/ill").ok();
+    eventually("the one that recovered", || leads_to(&[1]));
 }

@@ -214,21 +214,33 @@ impl Outside {
         ));
         (!page.is_empty()).then_some(page)
     }
+
+    /// Answers `seen` at 192.0.2.2:80 as long as the result is kept.
+    pub(crate) fn answer(&self) -> testkit::Running {
+        let pid = self.0.pid();
+        testkit::Call::tool(
+            std::path::Path::new("nsenter"),
+            &format!("-t {pid} -n busybox nc -ll -p 80 -e sh -c 'echo seen'"),
+        )
+        .start()
+    }
+}
+
+/// Whether a container gets an answer of [`Outside::answer`].
+pub(crate) fn reaches_outside(host: &Host, name: &str) -> Option<()> {
+    let call = format!("exec {name} timeout 4 nc -w 2 192.0.2.2 80");
+    host.docker(&call)
+        .run()
+        .stdout
+        .contains("seen")
+        .then_some(())
 }
 
 fn the_outside_is_reached_and_sees_the_host(host: &Host) {
     let outside = Outside::new();
-    let pid = outside.0.pid();
-    let server = testkit::Call::tool(
-        std::path::Path::new("nsenter"),
-        &format!("-t {pid} -n busybox nc -ll -p 80 -e sh -c 'echo seen'"),
-    )
-    .start();
+    let server = outside.answer();
     host.docker("run -d --name cc busybox sleep 1000").ok();
-    eventually("the outside is reached", || {
-        let output = host.docker("exec cc nc -w 2 192.0.2.2 80").run();
-        output.stdout.contains("seen").then_some(())
-    });
+    eventually("the outside is reached", || reaches_outside(host, "cc"));
     let conntrack = kernel::tool("cat /proc/net/nf_conntrack");
     let address = host.address("cc");
     let line = conntrack

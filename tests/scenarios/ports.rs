@@ -290,6 +290,14 @@ fn a_thousand_ports_are_one_element(host: &Host) {
         (1, false),
         "{elements:?}"
     );
+    let run = host
+        .run_root()
+        .join("containers")
+        .join(host.inspect("web", "{{.Id}}"));
+    let state = std::fs::metadata(run.join("state.json")).expect("a record");
+    assert!(state.len() < 8 << 10, "{} bytes", state.len());
+    let shown = host.inspect("web", "{{len .NetworkSettings.Ports}}");
+    assert_eq!(shown, "1000");
     assert!(
         host.docker("ps")
             .ok()

@@ -44,7 +44,9 @@ pub struct ContainerSpec {
     /// Seconds between the stop signal and `SIGKILL`; `None`: 10.
     pub stop_timeout: Option<u64>,
 
+    #[serde(with = "crate::runs")]
     pub expose: Vec<ContainerPort>,
+    #[serde(with = "crate::runs")]
     pub ports: Vec<PortBinding>,
     /// Ports of `ports` that not everybody may reach.
     pub port_access: Vec<crate::access::PortAccess>,

@@ -20,6 +20,7 @@ pub mod port;
 #[cfg(test)]
 mod properties;
 pub mod restart;
+pub mod runs;
 pub mod size;
 pub mod unpublish;
 pub mod userns;

@@ -1,6 +1,7 @@
 //! Published and exposed ports (`-p`, `--expose`, Compose `ports`).
 
 use crate::ParseError;
+use crate::runs::Consecutive;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::IpAddr;
@@ -46,6 +47,29 @@ pub enum HostPort {
         first: u16,
         last: u16,
     },
+}
+
+impl Consecutive for ContainerPort {
+    fn after(&self, by: u16) -> Option<Self> {
+        let port = self.port.checked_add(by)?;
+        Some(Self { port, ..*self })
+    }
+}
+
+impl Consecutive for PortBinding {
+    /// Where the host's side is not one port, nothing comes after it.
+    fn after(&self, by: u16) -> Option<Self> {
+        let host_port = match self.host_port {
+            HostPort::Exact(port) => HostPort::Exact(port.checked_add(by)?),
+            other if by == 0 => other,
+            _ => return None,
+        };
+        Some(Self {
+            host_port,
+            container_port: self.container_port.checked_add(by)?,
+            ..*self
+        })
+    }
 }
 
 impl fmt::Display for Protocol {

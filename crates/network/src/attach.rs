@@ -72,6 +72,7 @@ pub struct Attached {
     pub share_group: Option<String>,
     pub endpoints: Vec<Endpoint>,
     /// As asked, to publish them again when the endpoint they lead to changes.
+    #[serde(with = "model::runs")]
     pub bindings: Vec<PortBinding>,
     /// Of the bindings, those that not everybody may reach.
     #[serde(default)]
@@ -80,6 +81,7 @@ pub struct Attached {
     pub service_address: bool,
     #[serde(default)]
     pub deny_egress: bool,
+    #[serde(with = "model::runs")]
     pub ports: Vec<PublishedPort>,
 }
 
@@ -541,7 +543,8 @@ fn register(
         };
         undo.registered(&endpoint.network, &endpoint.endpoint_id);
         let service = set_rules(layout, attached, network, endpoint, serving)?;
-        let entry = name_entry(attached, endpoint, service);
+        let mut entry = name_entry(attached, endpoint, service);
+        entry.standing.serving = serving;
         endpoint::register(layout, &endpoint.network, &endpoint.endpoint_id, &entry).map_err(
             |source| Error::Names {
                 container: attached.container_name.clone(),
@@ -615,6 +618,7 @@ fn name_entry(
             .map(|a| a.address)
             .collect(),
         service,
+        standing: ports::Standing::default(),
     }
 }
 

@@ -7,7 +7,7 @@
 
 use crate::FirewallError;
 use state::Layout;
-use sys::nft::{BaseChain, INET, IPV4, IPV6, NftSocket};
+use sys::nft::{BaseChain, INET, IPV4, IPV6, NftSocket, Table};
 
 /// Something that blocks, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,13 @@ pub fn diagnose(layout: &Layout) -> Result<Vec<Finding>, FirewallError> {
         .map_err(|source| FirewallError::Netlink { source })?;
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let mut findings = of_chains(&chains, &layout.instance());
+    let zones = socket.compared(Table {
+        family: INET,
+        name: FIREWALLD,
+    });
+    if zones.is_ok_and(|zones| has_bridges(&zones)) {
+        findings.retain(|finding| !finding.what.contains(ZONELESS));
+    }
     findings.extend(of_forwarding(&read("/proc/sys/net/ipv4/ip_forward")));
     findings.extend(of_legacy(&read("/proc/thread-self/net/ip_tables_names")));
     Ok(findings)
@@ -38,6 +45,15 @@ const OUT: &str =
 
 /// `NF_INET_FORWARD`.
 const FORWARD: u32 = 2;
+
+const FIREWALLD: &str = "firewalld";
+const ZONELESS: &str = "firewalld rejects what no zone forwards";
+
+/// Whether somebody put our bridges into a zone: an interface's name is compared whole, or its beginning where `+` ends it.
+fn has_bridges(compared: &[Vec<u8>]) -> bool {
+    let of_ours = |name: &Vec<u8>| name == b"dl" || name.len() == 16 && name.starts_with(b"dl");
+    compared.iter().any(of_ours)
+}
 
 /// `instance` is the word in the names of another data root's bridges.
 fn of_chains(chains: &[BaseChain], instance: &str) -> Vec<Finding> {
@@ -66,15 +82,15 @@ fn of_chain(chain: &BaseChain, bridges: &[&str]) -> Option<Finding> {
         _ => "inet",
     };
     let place = format!("table {family} {}, chain {}", chain.table, chain.name);
-    if chain.table == "firewalld" {
+    if chain.table == FIREWALLD {
         let each = bridges
             .iter()
             .map(|bridge| format!(" --add-interface={bridge}"));
         return Some(Finding {
-            what: format!("{place}: firewalld rejects what no zone forwards"),
-            blocks: OUT,
+            what: format!("{place}: {ZONELESS}"),
+            blocks: "containers cannot reach other machines, nor processes of this host",
             hint: format!(
-                "put the bridges into a zone that forwards: firewall-cmd --zone=trusted{}",
+                "put the bridges into a zone that accepts: firewall-cmd --permanent --zone=trusted{} && firewall-cmd --reload",
                 each.collect::<String>()
             ),
         });
@@ -177,6 +193,18 @@ mod tests {
             hint.contains("nft insert rule inet mine fwd iifname '\"dl*\"' accept"),
             "{hint}"
         );
+    }
+
+    #[test]
+    fn bridges_in_a_zone_are_seen() {
+        let name = |text: &[u8]| [text, &[0; 16][text.len()..]].concat();
+        assert!(has_bridges(&[b"dl".to_vec()]));
+        assert!(has_bridges(&[name(b"eth0"), name(b"dl0123456789")]));
+        assert!(!has_bridges(&[
+            name(b"eth0"),
+            b"dlx".to_vec(),
+            name(b"wlan0")
+        ]));
     }
 
     #[test]

@@ -22,10 +22,11 @@ use rustix::net::RecvFlags;
 use state::Layout;
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::{Duration, Instant};
 use stream::Stream;
+use sys::datagram;
 use sys::netlink::{self, in_netns};
 use wire::{Query, Rcode, Records};
 use zone::Zone;
@@ -35,6 +36,11 @@ pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
 
 /// Connections a container may hold open; the oldest goes first.
 const MAX_CLIENTS: usize = 64;
+/// Questions answered together, and how often before others have their turn.
+const TOGETHER: usize = 16;
+const TURNS: usize = 4;
+/// Room for one of them.
+const MESSAGE: usize = 4096;
 /// How long a connection may say nothing.
 const IDLE: Duration = Duration::from_secs(10);
 
@@ -118,6 +124,8 @@ pub struct Responder {
     forwarder: Forwarder,
     /// Rotates the answers with several addresses.
     turn: usize,
+    /// Where questions are read to.
+    space: Vec<u8>,
 }
 
 impl Responder {
@@ -139,6 +147,7 @@ impl Responder {
             tcp,
             clients: HashMap::new(),
             turn: 0,
+            space: Vec::new(),
         })
     }
 
@@ -183,17 +192,34 @@ impl Responder {
         self.deliver(answers);
     }
 
+    /// Answers what came, and what comes meanwhile: who has its answer may ask on at once. A bounded number, so that a flood
+    /// cannot keep the owner from its other work.
     fn read_udp(&mut self) {
-        let mut buffer = [0; 4096];
-        // A bounded number, so that a flood cannot keep the owner from its other work.
-        for _ in 0..64 {
-            let Ok((length, from)) = self.udp.recv_from(&mut buffer) else {
-                return;
-            };
-            if let Some(answer) = self.answer(&buffer[..length], Client::Udp(from)) {
-                let _ = self.udp.send_to(&answer, from);
-            }
+        let mut space = std::mem::take(&mut self.space);
+        if space.is_empty() {
+            // Pages of it that no question ever reached cost nothing.
+            space = vec![0; TOGETHER * MESSAGE];
         }
+        for _ in 0..TURNS {
+            let asked = datagram::receive_many(&self.udp, &mut space, MESSAGE).unwrap_or_default();
+            if asked.is_empty() {
+                break;
+            }
+            self.answer_together(&asked, &space);
+        }
+        self.space = space;
+    }
+
+    /// Each question lies in its own part of `space`.
+    fn answer_together(&mut self, asked: &[(usize, SocketAddrV4)], space: &[u8]) {
+        // After they came: who asks knows nothing newer.
+        self.zone.refresh();
+        let mut answers = Vec::with_capacity(asked.len());
+        for ((length, from), message) in asked.iter().zip(space.chunks_exact(MESSAGE)) {
+            let answer = self.answer(&message[..*length], Client::Udp((*from).into()));
+            answers.extend(answer.map(|answer| (answer, *from)));
+        }
+        datagram::send_many(&self.udp, &answers);
     }
 
     fn accept(&mut self) {
@@ -220,6 +246,7 @@ impl Responder {
         *since = Instant::now();
         let serial = stream.serial();
         let (messages, open) = stream.advance();
+        self.zone.refresh();
         for message in messages {
             if let Some(answer) = self.answer(&message, Client::Tcp { fd, serial })
                 && let Some((stream, _)) = self.clients.get_mut(&fd)

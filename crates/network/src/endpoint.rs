@@ -6,11 +6,13 @@
 //! {"schema":1, "container":"<id>", "container_name":"web", "names":["web","www"], "addresses":["172.18.0.2"]}
 //! ```
 
+use crate::ports::Standing;
 use serde::{Deserialize, Serialize};
 use state::{Durability, Layout, record};
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use sys::lock::FileLock;
 
 /// What one endpoint is called and where it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +25,9 @@ pub struct NameEntry {
     /// What its service is called, where that has addresses of its own.
     #[serde(default)]
     pub service: Option<ServiceNames>,
+    /// Of several containers with one name, those are answered with that serve.
+    #[serde(default)]
+    pub(crate) standing: Standing,
 }
 
 /// The names of a service that has one address on the network.
@@ -99,6 +104,50 @@ pub(crate) fn entries(layout: &Layout, network: &str) -> Vec<(String, NameEntry)
         Some((id, found))
     };
     dir.filter_map(|file| read(file.ok()?)).collect()
+}
+
+/// Held by who reads an entry to write it changed: a name and a standing may be given at the same time.
+pub(crate) fn lock(layout: &Layout) -> Result<FileLock, record::Error> {
+    let path = layout.lock("network", ".names");
+    FileLock::exclusive(&path).map_err(|source| record::Error::Write { path, source })
+}
+
+/// Changes where a container stands beside others of the same names, on each of its networks.
+pub(crate) fn turn(
+    layout: &Layout,
+    container: &str,
+    edit: &dyn Fn(&mut Standing),
+) -> Result<(), record::Error> {
+    let _lock = lock(layout)?;
+    for (network, endpoint_id, mut entry) in everywhere(layout) {
+        let before = entry.standing;
+        if entry.container == container {
+            edit(&mut entry.standing);
+        }
+        if entry.standing != before {
+            register(layout, &network, &endpoint_id, &entry)?;
+        }
+    }
+    Ok(())
+}
+
+/// Containers that are on their way out.
+pub(crate) fn leaving(layout: &Layout) -> impl Iterator<Item = String> {
+    everywhere(layout)
+        .filter(|(_, _, entry)| entry.standing.leaving)
+        .map(|(_, _, entry)| entry.container)
+}
+
+/// All entries of all networks: network, endpoint id, entry.
+fn everywhere(layout: &Layout) -> impl Iterator<Item = (String, String, NameEntry)> {
+    let networks = std::fs::read_dir(layout.run_networks())
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    networks.flat_map(|network| {
+        let entries = entries(layout, &network).into_iter();
+        entries.map(move |(id, entry)| (network.clone(), id, entry))
+    })
 }
 
 /// All endpoints of a network: who is on it now.

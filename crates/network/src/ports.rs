@@ -25,6 +25,7 @@ use claim::{claims_where, could_meet, names};
 pub use holder::Process;
 use model::access::PortAccess;
 use model::port::{PortBinding, Protocol};
+use model::runs::Consecutive;
 use projection::Projection;
 use serde::{Deserialize, Serialize};
 pub(crate) use serving::{Standing, keep_best, rename};
@@ -106,6 +107,16 @@ pub struct PublishedPort {
     pub host_port: u16,
     pub container_port: u16,
     pub protocol: Protocol,
+}
+
+impl Consecutive for PublishedPort {
+    fn after(&self, by: u16) -> Option<Self> {
+        Some(Self {
+            host_port: self.host_port.checked_add(by)?,
+            container_port: self.container_port.checked_add(by)?,
+            ..*self
+        })
+    }
 }
 
 /// Where a container's ports lead.

@@ -9,6 +9,7 @@ pub mod cgroupfs;
 pub mod command;
 pub mod conntrack;
 pub mod cpuset;
+pub mod datagram;
 pub mod disposition;
 pub mod entry;
 pub mod file;

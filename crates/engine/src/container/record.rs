@@ -39,6 +39,7 @@ pub struct ContainerRecord {
     pub stop_signal: String,
     pub healthcheck: Option<Healthcheck>,
     /// Ports the image and the user expose.
+    #[serde(with = "model::runs")]
     pub exposed: Vec<model::port::ContainerPort>,
     /// Its ids on the host, when it has a user namespace of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]

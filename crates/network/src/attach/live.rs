@@ -14,6 +14,7 @@ use model::access::PortAccess;
 use model::network::EndpointSettings;
 use model::port::{HostPort, PortBinding};
 use state::Layout;
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use sys::netlink::{self, Request, RouteSocket};
@@ -206,8 +207,9 @@ fn draws(attached: &Attached) -> Vec<(PortBinding, u16)> {
         container_port: port.container_port,
         protocol: port.protocol,
     };
+    let asked: HashSet<&PortBinding> = attached.bindings.iter().collect();
     let mut left: Vec<&PublishedPort> = attached.ports.iter().collect();
-    left.retain(|port| !attached.bindings.contains(&exact(port)));
+    left.retain(|port| !asked.contains(&exact(port)));
     let mut draws = Vec::new();
     for binding in &attached.bindings {
         let fits = |port: &&PublishedPort| match binding.host_port {

@@ -10,6 +10,7 @@ pub fn rename(layout: &Layout, attached: &mut Attached, name: &str) -> Result<()
         container: name.into(),
         source,
     };
+    let _lock = endpoint::lock(layout).map_err(failed)?;
     let old = std::mem::replace(&mut attached.container_name, name.into());
     for endpoint in &mut attached.endpoints {
         for known in endpoint.dns_names.iter_mut().filter(|known| **known == old) {
@@ -21,6 +22,10 @@ pub fn rename(layout: &Layout, attached: &mut Attached, name: &str) -> Result<()
             .into_iter()
             .find(|entry| entry.container == attached.container_id);
         let entry = endpoint::NameEntry {
+            standing: known
+                .as_ref()
+                .map(|entry| entry.standing)
+                .unwrap_or_default(),
             service: known.and_then(|entry| entry.service),
             container: attached.container_id.clone(),
             container_name: name.into(),

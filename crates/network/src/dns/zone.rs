@@ -9,6 +9,7 @@
 use super::DnsConfig;
 use super::wire::{Kind, Query, Records};
 use crate::endpoint::{self, NameEntry, Version};
+use crate::ports::{Standing, keep_best};
 use state::Layout;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -32,6 +33,8 @@ pub(super) struct Zone {
 #[derive(Debug)]
 struct Names {
     network: String,
+    /// `.network`, as questions end in it.
+    suffix: String,
     directory: PathBuf,
     /// When the directory had last changed; `None` when it must be read again.
     changed: Option<SystemTime>,
@@ -45,6 +48,7 @@ impl Zone {
     pub(super) fn new(layout: &Layout, config: &DnsConfig) -> Self {
         let names = |network: &str| Names {
             network: network.into(),
+            suffix: format!(".{}", network.to_ascii_lowercase()),
             directory: endpoint::directory(layout, network),
             changed: None,
             entries: HashMap::new(),
@@ -78,11 +82,10 @@ impl Zone {
         }
     }
 
-    /// `None`: not ours, ask others.
-    pub(super) fn lookup(&mut self, query: &Query<'_>) -> Option<Records> {
+    /// As of the last [`refresh`](Self::refresh). `None`: not ours, ask others.
+    pub(super) fn lookup(&self, query: &Query<'_>) -> Option<Records> {
         if query.kind == Kind::Ptr {
             let address = query.reverse_address()?;
-            self.refresh();
             let named = self
                 .networks
                 .iter()
@@ -99,7 +102,6 @@ impl Zone {
         if !fixed.is_empty() {
             return Some(Records::Addresses(fixed));
         }
-        self.refresh();
         let mut found = self.named(name);
         if found.is_empty()
             && let Some((_, target)) = self.links.iter().find(|(alias, _)| alias == name)
@@ -114,8 +116,7 @@ impl Zone {
     fn named(&self, name: &str) -> Vec<IpAddr> {
         let mut found: Vec<IpAddr> = Vec::new();
         for names in &self.networks {
-            let qualified = name.strip_suffix(names.network.to_ascii_lowercase().as_str());
-            let bare = qualified.and_then(|name| name.strip_suffix('.'));
+            let bare = name.strip_suffix(&names.suffix);
             let here = names.forward.get(name).or_else(|| names.forward.get(bare?));
             found.extend(here.into_iter().flatten());
         }
@@ -123,7 +124,8 @@ impl Zone {
         found
     }
 
-    fn refresh(&mut self) {
+    /// Looks whether names came, went or changed; once for all questions that are there already.
+    pub(super) fn refresh(&mut self) {
         for names in &mut self.networks {
             names.refresh(&self.layout);
         }
@@ -171,28 +173,43 @@ impl Names {
 
     /// By name and by address.
     fn index(&mut self) {
-        self.forward.clear();
         self.reverse.clear();
         let mut entries: Vec<&NameEntry> = self.entries.values().map(|(_, entry)| entry).collect();
         entries.sort_by(|a, b| a.addresses.cmp(&b.addresses));
+        let mut named: HashMap<String, Vec<(Standing, &[IpAddr])>> = HashMap::new();
         for entry in entries {
             let service = entry.service.iter();
             let service = service.flat_map(|s| s.names.iter().map(|name| (name, &s.addresses)));
             let own = entry.names.iter().map(|name| (name, &entry.addresses));
             for (name, addresses) in own.chain(service) {
-                let known = self.forward.entry(name.to_ascii_lowercase()).or_default();
-                for address in addresses {
-                    // Every container of a service names the one address it has.
-                    if !known.contains(address) {
-                        known.push(*address);
-                    }
-                }
+                let name = name.to_ascii_lowercase();
+                named
+                    .entry(name)
+                    .or_default()
+                    .push((entry.standing, addresses));
             }
             for address in &entry.addresses {
                 self.reverse.insert(*address, entry.container_name.clone());
             }
         }
+        self.forward = named
+            .into_iter()
+            .map(|(name, members)| (name, serving(members)))
+            .collect();
     }
+}
+
+/// The addresses of those that serve, or else of all.
+fn serving(mut members: Vec<(Standing, &[IpAddr])>) -> Vec<IpAddr> {
+    keep_best(&mut members, |(standing, _)| *standing);
+    let mut found = Vec::new();
+    for address in members.into_iter().flat_map(|(_, addresses)| addresses) {
+        // Every container of a service names the one address it has.
+        if !found.contains(address) {
+            found.push(*address);
+        }
+    }
+    found
 }
 
 #[cfg(test)]
@@ -212,6 +229,7 @@ mod tests {
             ],
             addresses: vec![Ipv4Addr::new(10, 9, high, low).into()],
             service: None,
+            standing: Standing::default(),
         }
     }
 

@@ -12,42 +12,51 @@
 //! set allowed4    { type ipv4_addr . inet_proto . inet_service . ipv4_addr; flags interval }
 //!
 //! chain guard       { type filter hook prerouting priority raw;
-//!                     iifname @bridges ip daddr 127.0.0.0/8 drop }
+//!                     ip daddr 127.0.0.0/8 iifname @bridges drop }
 //! chain prerouting  { type nat hook prerouting priority dstnat;
 //!                     ip daddr 127.0.0.0/8 return
 //!                     iifname @bridges jump services
-//!                     fib daddr type local jump access; fib daddr type local jump publish }
+//!                     fib daddr type local jump access }
 //! chain output      { type nat hook output priority dstnat;
 //!                     ip6 daddr ::1 return                                 # only where bridged frames are filtered
 //!                     fib daddr type local jump publish }
 //! chain services    { dnat to  iifname . ip daddr . numgen random mod 64  map @services4 }
 //! chain access      { meta nfproto ipv4 jump access4; meta nfproto ipv6 jump access6 }
 //! chain access4     { ip daddr . meta l4proto . th dport @restricted4
-//!                     ip daddr . meta l4proto . th dport . ip saddr != @allowed4 drop }
+//!                     ip daddr . meta l4proto . th dport . ip saddr != @allowed4 drop
+//!                     jump publish4 }
 //! chain publish     { meta nfproto ipv4 jump publish4; meta nfproto ipv6 jump publish6 }
 //! chain publish4    { dnat to  ip daddr . meta l4proto . th dport  map @publish4
 //!                     dnat to  0.0.0.0  . meta l4proto . th dport  map @publish4
 //!                     the same two with `. numgen random mod 64` over @shared4
 //!                     dnat to  ip daddr . meta l4proto . th dport  map @ranges4 }
 //! chain postrouting { type nat hook postrouting priority srcnat;
-//!                     iifname . oifname @pairs ct status dnat masquerade   # through the host back to the same bridge
-//!                     oifname @bridges ct status dnat iifname "" fib saddr type != local masquerade  # the same, bridged
-//!                     oifname @bridges ip saddr 127.0.0.0/8 masquerade     # from the host's localhost, and so from ::1
+//!                     oifname @bridges jump through_host
 //!                     iifname @masquerade oifname != @bridges masquerade }
-//! chain input       { type filter hook input priority filter; iifname @bridges jump confine }
-//! chain confine     { ct state established,related accept; meta l4proto ipv6-icmp accept
+//! chain through_host {  ip saddr 127.0.0.0/8 masquerade                      # from the host's localhost, and so from ::1
+//!                     ct status dnat iifname . oifname @pairs masquerade   # through the host back to the same bridge
+//!                     ct status dnat iifname "" fib saddr type != local masquerade }  # the same, bridged
+//! chain input       { type filter hook input priority filter;
+//!                     ct state established,related accept; iifname @bridges jump confine }
+//! chain confine     { meta l4proto ipv6-icmp accept
 //!                     iifname . ip saddr @confined4 drop }
 //! chain forward     { type filter hook forward priority filter;
-//!                     iifname @bridges jump isolate; oifname @bridges jump isolate }
-//! chain isolate     { ct state established,related accept
-//!                     iifname . oifname @noicc ct status ! dnat drop
+//!                     ct state established,related accept
+//!                     iifname @bridges jump isolate; oifname @bridges jump enter }
+//! chain isolate     { iifname . oifname @noicc ct status ! dnat drop
 //!                     iifname . oifname @pairs accept
 //!                     iifname . ip saddr @confined4 drop
 //!                     iifname @internal drop; oifname @internal drop
-//!                     ct status dnat accept                                # published, from anywhere
-//!                     oifname @bridges drop                                # other networks, and outside
+//!                     ct status dnat accept                                # published, from another network of ours
+//!                     oifname @bridges drop                                # other networks
 //!                     accept }
+//! chain enter       { oifname @internal drop
+//!                     ct status dnat accept                                # published, from outside
+//!                     drop }
 //! ```
+//!
+//! Every packet of the host passes these chains, so what most of them have comes first, and asks least: a packet of a
+//! connection that exists costs one rule in each of `guard`, `input` and `forward`.
 //!
 //! A wildcard binding lies under 0.0.0.0, so one map serves bindings with and without an address. Slots are explained in
 //! `ports::projection`. `guard` is what CVE-2020-8558 asks for once `route_localnet` is on; the `return` in
@@ -73,7 +82,7 @@ use words::{
 };
 
 /// Raised whenever the rules below change: an older table is rebuilt.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 /// Into how many slots a shared port, or a service's address, is divided.
 pub(crate) const SLOTS: u32 = 64;
 
@@ -83,7 +92,7 @@ const DSTNAT: i32 = -100;
 const FILTER: i32 = 0;
 const SRCNAT: i32 = 100;
 
-fn hooks() -> [(&'static str, Option<Hook>); 15] {
+fn hooks() -> [(&'static str, Option<Hook>); 17] {
     let hook = |kind, point, priority| {
         Some(Hook {
             kind,
@@ -116,6 +125,8 @@ fn hooks() -> [(&'static str, Option<Hook>); 15] {
         ("access6", None),
         ("confine", None),
         ("isolate", None),
+        ("enter", None),
+        ("through_host", None),
     ]
 }
 
@@ -154,8 +165,8 @@ fn all_rules(filtered: bool) -> Vec<Rule> {
         (
             "guard",
             join([
-                input_in(BRIDGES),
                 source_or_destination_is_loopback(16),
+                input_in(BRIDGES),
                 vec![drop_it()],
             ]),
         ),
@@ -175,10 +186,6 @@ fn all_rules(filtered: bool) -> Vec<Rule> {
             join([destination_is_local(), vec![jump("access")]]),
         ),
         (
-            "prerouting",
-            join([destination_is_local(), vec![jump("publish")]]),
-        ),
-        (
             "output",
             join([destination_is_local(), vec![jump("publish")]]),
         ),
@@ -190,6 +197,8 @@ fn all_rules(filtered: bool) -> Vec<Rule> {
         publish::service("services", &V6),
         publish::access("access4", &V4),
         publish::access("access6", &V6),
+        ("access4", vec![jump("publish4")]),
+        ("access6", vec![jump("publish6")]),
     ]);
     rules.extend(publish::publish("publish4", &V4));
     rules.extend(publish::publish("publish6", &V6));
@@ -200,27 +209,11 @@ fn all_rules(filtered: bool) -> Vec<Rule> {
 
 /// Where an answer must come back through us.
 fn source_rules() -> Vec<Rule> {
+    let back = |condition: Vec<Expr>| ("through_host", join([condition, vec![Expr::Masquerade]]));
     vec![
         (
             "postrouting",
-            join([
-                output_in(BRIDGES),
-                dnatted(true),
-                bridged(),
-                vec![Expr::Masquerade],
-            ]),
-        ),
-        (
-            "postrouting",
-            join([pair_in(PAIRS), dnatted(true), vec![Expr::Masquerade]]),
-        ),
-        (
-            "postrouting",
-            join([
-                output_in(BRIDGES),
-                source_or_destination_is_loopback(12),
-                vec![Expr::Masquerade],
-            ]),
+            join([output_in(BRIDGES), vec![jump("through_host")]]),
         ),
         (
             "postrouting",
@@ -230,14 +223,10 @@ fn source_rules() -> Vec<Rule> {
                 vec![Expr::Masquerade],
             ]),
         ),
-        (
-            "postrouting",
-            join([
-                output_in(BRIDGES),
-                source_is_loopback6(),
-                vec![Expr::Masquerade],
-            ]),
-        ),
+        back(source_or_destination_is_loopback(12)),
+        back(join([dnatted(true), pair_in(PAIRS)])),
+        back(join([dnatted(true), bridged()])),
+        back(source_is_loopback6()),
     ]
 }
 
@@ -249,14 +238,14 @@ fn filter_rules() -> Vec<Rule> {
         )
     };
     vec![
+        ("input", join([established(), vec![accept()]])),
         ("input", join([input_in(BRIDGES), vec![jump("confine")]])),
-        ("confine", join([established(), vec![accept()]])),
         ("confine", join([neighbour_discovery(), vec![accept()]])),
         confined("confine", 0),
         confined("confine", 1),
+        ("forward", join([established(), vec![accept()]])),
         ("forward", join([input_in(BRIDGES), vec![jump("isolate")]])),
-        ("forward", join([output_in(BRIDGES), vec![jump("isolate")]])),
-        ("isolate", join([established(), vec![accept()]])),
+        ("forward", join([output_in(BRIDGES), vec![jump("enter")]])),
         (
             "isolate",
             join([pair_in(NO_ICC), dnatted(false), vec![drop_it()]]),
@@ -269,5 +258,8 @@ fn filter_rules() -> Vec<Rule> {
         ("isolate", join([dnatted(true), vec![accept()]])),
         ("isolate", join([output_in(BRIDGES), vec![drop_it()]])),
         ("isolate", vec![accept()]),
+        ("enter", join([output_in(INTERNAL), vec![drop_it()]])),
+        ("enter", join([dnatted(true), vec![accept()]])),
+        ("enter", vec![drop_it()]),
     ]
 }

@@ -4,6 +4,7 @@
 //! `ip_local_port_range`.
 
 use super::{Claim, Error, Standing, Target, holder, projection};
+use model::access::SourceNetwork;
 use model::port::{HostPort, PortBinding, Protocol};
 use rustix::net::{AddressFamily, SocketType, ipproto, sockopt};
 use std::collections::BTreeSet;
@@ -96,16 +97,16 @@ fn runs(ports: &[PortBinding], target: &Target<'_>) -> Vec<Claim> {
             container_port: container,
             protocol,
         };
-        let next = claim(target, &binding, host);
         if let Some(run) = runs.last_mut()
-            && (run.protocol, run.host_ip, &run.allow) == (protocol, host_ip, &next.allow)
+            && (run.protocol, run.host_ip) == (protocol, host_ip)
+            && run.allow.as_deref() == allowed(target, &binding)
             && Some(host) == run.last.checked_add(1)
             && container.wrapping_sub(host) == run.container_first.wrapping_sub(run.first)
         {
             run.last = host;
             continue;
         }
-        runs.push(next);
+        runs.push(claim(target, &binding, host));
     }
     runs
 }
@@ -129,12 +130,15 @@ fn claim(target: &Target<'_>, binding: &PortBinding, host: u16) -> Claim {
         v6: target.v6,
         since,
         standing: Standing::default(),
-        allow: target
-            .access
-            .iter()
-            .find(|access| access.binding == *binding)
-            .map(|access| access.allow.clone()),
+        allow: allowed(target, binding).map(<[_]>::to_vec),
     }
+}
+
+/// Who may come by the binding, where not everybody may.
+fn allowed<'a>(target: &Target<'a>, binding: &PortBinding) -> Option<&'a [SourceNetwork]> {
+    let mut access = target.access.iter();
+    let said = access.find(|access| access.binding == *binding)?;
+    Some(&said.allow)
 }
 
 fn conflict<'a>(claim: &Claim, others: &'a [Claim]) -> Option<&'a Claim> {

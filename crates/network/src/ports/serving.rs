@@ -5,8 +5,8 @@
 
 use super::claim::{self, Claim, claims};
 use super::{Error, change};
-use crate::endpoint_rules;
 use crate::firewall::Firewall;
+use crate::{endpoint, endpoint_rules};
 use serde::{Deserialize, Serialize};
 use state::Layout;
 use std::collections::BTreeSet;
@@ -49,8 +49,9 @@ pub(crate) fn keep_best<T>(members: &mut Vec<T>, standing: impl Fn(&T) -> Standi
     members.retain(|member| Some(standing(member).rank()) == best);
 }
 
-/// Lets a replica out of, or back into, the balance of its service's address and of the ports it shares: an unhealthy one gets no new connections as long
-/// as another serves. Connections it has stay. Of no effect on ports it has alone.
+/// Lets a replica out of, or back into, the balance of its service's name and address and of the ports it shares: an
+/// unhealthy one gets no new connections as long as another serves. Connections it has stay. Of no effect on names and ports
+/// it has alone.
 pub fn set_serving(layout: &Layout, container: &str, serving: bool) -> Result<(), Error> {
     turn(layout, container, &|standing| standing.serving = serving)
 }
@@ -70,7 +71,8 @@ pub fn withdrawn(layout: &Layout) -> Result<BTreeSet<String>, Error> {
     let leaving = claims(layout)?
         .into_iter()
         .filter(|claim| claim.standing.leaving);
-    Ok(leaving.map(|claim| claim.container).collect())
+    let leaving = leaving.map(|claim| claim.container);
+    Ok(leaving.chain(endpoint::leaving(layout)).collect())
 }
 
 /// How many TCP connections lead to these addresses, as far as the kernel tracks them.
@@ -88,8 +90,9 @@ pub(crate) fn rename(layout: &Layout, container: &str, name: &str) -> Result<(),
     })
 }
 
-/// At the address its service has, and at the ports it shares.
+/// Behind the names it shares, at the address its service has, and at the ports it shares.
 fn turn(layout: &Layout, container: &str, edit: &dyn Fn(&mut Standing)) -> Result<(), Error> {
+    endpoint::turn(layout, container, edit)?;
     endpoint_rules::turn(layout, container, edit).map_err(|source| Error::Service {
         source: Box::new(source),
     })?;

@@ -401,3 +401,39 @@ fn rubbish_does_not_stop_it() {
     eventually("it answers", || ask(&a.space, "a", TYPE::A) == only(a.ip()));
     let _: SocketAddr = SERVER.into();
 }
+
+#[test]
+fn a_shared_name_leads_to_those_that_serve() {
+    let world = World::new();
+    let net = world.network("front", |_| {});
+    let client = world.container("client", &[&net]);
+    let aliased = |name: &str| {
+        world
+            .container_as(name, &[&net], &[], None, |settings| {
+                settings.aliases = vec!["web".into()]
+            })
+            .unwrap()
+    };
+    let (one, two) = (aliased("one"), aliased("two"));
+    let _dns = Driven::of(&world, &client);
+    let asked = |name: &str| {
+        let (_, mut addresses) = ask(&client.space, name, TYPE::A);
+        addresses.sort();
+        addresses
+    };
+    let [first, second] = [&one, &two].map(|container| vec![container.ip().to_string()]);
+    let both = [first.clone(), second.clone()].concat();
+    assert_eq!(asked("web"), both);
+    network::set_serving(&world.layout, &one.id, false).unwrap();
+    assert_eq!(asked("web"), second);
+    assert_eq!(asked("one"), first, "its own name");
+    network::set_serving(&world.layout, &two.id, false).unwrap();
+    assert_eq!(asked("web"), both, "when none serves all are answered with");
+    network::withdraw(&world.layout, &one.id).unwrap();
+    assert_eq!(asked("web"), second);
+    let withdrawn = network::withdrawn(&world.layout).unwrap();
+    assert_eq!(withdrawn.into_iter().collect::<Vec<_>>(), [one.id.clone()]);
+    network::readmit(&world.layout, &one.id).unwrap();
+    network::set_serving(&world.layout, &one.id, true).unwrap();
+    assert_eq!(asked("web"), first);
+}

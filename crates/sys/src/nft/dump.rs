@@ -69,6 +69,29 @@ impl NftSocket {
         Ok(count)
     }
 
+    /// What the rules of a table compare packets with: names of interfaces, addresses, numbers, as the kernel has them.
+    pub fn compared(&self, table: Table<'_>) -> Result<Vec<Vec<u8>>, Error> {
+        let mut datagram = Datagram::default();
+        let label = format!("list the rules of {}", table.name);
+        let flags = NLM_F_REQUEST | NLM_F_DUMP;
+        Writer::new(&mut datagram).message(MSG_GETRULE, flags, table.family, label, |w| {
+            w.text(1, table.name)
+        });
+        let mut found = Vec::new();
+        self.channel.dump(&datagram, |message| {
+            let rule = || attributes(message.payload);
+            if rule().any(|(kind, value)| kind == 1 && text(value) == table.name) {
+                let expressions = rule().filter(|(kind, _)| *kind == 4);
+                found.extend(
+                    expressions
+                        .flat_map(|(_, list)| Attributes(list))
+                        .filter_map(comparand),
+                );
+            }
+        })?;
+        Ok(found)
+    }
+
     /// The elements of a set or map.
     pub fn elements(&self, table: Table<'_>, set: &str) -> Result<Vec<Element>, Error> {
         let mut datagram = Datagram::default();
@@ -221,6 +244,15 @@ fn parse_chain(payload: &[u8]) -> Option<BaseChain> {
         }
     }
     (chain.hook != u32::MAX).then_some(chain)
+}
+
+/// `NFTA_CMP_DATA` of an expression that is a comparison (`NFTA_EXPR_NAME`, `NFTA_EXPR_DATA`).
+fn comparand((_, expression): (u16, &[u8])) -> Option<Vec<u8>> {
+    let part = |of, wanted| Attributes(of).find(|(kind, _)| *kind == wanted);
+    let (_, name) = part(expression, 1)?;
+    let (_, body) = part(expression, 2).filter(|_| text(name) == "cmp")?;
+    let (_, data) = part(body, 3)?;
+    part(data, 1).map(|(_, value)| value.to_vec())
 }
 
 fn attributes(payload: &[u8]) -> Attributes<'_> {
