@@ -113,7 +113,13 @@ impl Decoder<'_> {
             }
             _ => {
                 let message = format!("unknown mount type {kind:?}");
-                self.error_with_hint(at, message, "use bind, volume, tmpfs or image");
+                let at = at.child("type").unwrap_or_else(|| at.clone());
+                let known = ["bind", "volume", "tmpfs", "image"];
+                let hint = match crate::schema::nearest(kind, known) {
+                    Some(nearest) => format!("did you mean \"{nearest}\"?"),
+                    None => "use bind, volume, tmpfs or image".to_owned(),
+                };
+                self.error_with_hint(&at, message, hint);
                 None
             }
         }
