@@ -10,19 +10,19 @@ use std::collections::{BTreeSet, HashMap};
 const MAX_VALUES: usize = 16 << 20;
 
 /// One assignment; `None`: `KEY` alone, to be inherited.
-pub(crate) type Assignment = (String, Option<String>);
+pub type Assignment = (String, Option<String>);
 
 /// What is wrong in an env file, and in which line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{cause}")]
-pub(crate) struct EnvFileError {
+pub struct EnvFileError {
     /// From 1.
-    pub(crate) line: u32,
-    pub(crate) cause: Cause,
+    pub line: u32,
+    pub cause: Cause,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Cause {
+pub enum Cause {
     #[error("unterminated quoted value {0}")]
     Unterminated(String),
     #[error("unexpected character {0:?} in variable name {1:?}")]
@@ -39,13 +39,13 @@ pub(crate) enum Cause {
 
 /// The assignments in order, and the variables that were used without being set.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Parsed {
-    pub(crate) assignments: Vec<Assignment>,
-    pub(crate) unset: BTreeSet<String>,
+pub struct Parsed {
+    pub assignments: Vec<Assignment>,
+    pub unset: BTreeSet<String>,
 }
 
 /// Reads an env file; earlier keys of the same file are visible to later ones unless `lookup` has them.
-pub(crate) fn parse(text: &str, lookup: Lookup<'_>) -> Result<Parsed, EnvFileError> {
+pub fn parse(text: &str, lookup: Lookup<'_>) -> Result<Parsed, EnvFileError> {
     let mut reader = Reader {
         rest: text.strip_prefix('\u{feff}').unwrap_or(text),
         line: 1,
@@ -83,7 +83,7 @@ pub(crate) fn parse(text: &str, lookup: Lookup<'_>) -> Result<Parsed, EnvFileErr
 }
 
 /// Reads `format: raw`: every line is `KEY=VALUE` as it stands; blank lines and `#` lines are skipped.
-pub(crate) fn parse_raw(text: &str) -> Vec<Assignment> {
+pub fn parse_raw(text: &str) -> Vec<Assignment> {
     let lines = text
         .lines()
         .filter(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'));

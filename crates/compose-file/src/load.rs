@@ -40,6 +40,9 @@ pub fn load_tree(
         Ok((ready, root)) => {
             let mut tree = decode::to_json(&root);
             if let Some(map) = tree.as_object_mut() {
+                if options.normalize {
+                    normalise::default_networks(map, &ready.name);
+                }
                 map.insert("name".into(), ready.name.into());
             }
             Ok((emit::by_name(tree), loader.diagnostics))

@@ -7,6 +7,7 @@ use crate::project::{
     Service, VolumesFromSource,
 };
 use model::network::EndpointSettings;
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 /// The network of services that name none.
@@ -37,6 +38,34 @@ pub(crate) fn normalise(project: &mut Project) {
             .or_default();
     }
     names(project);
+}
+
+/// The default network in a tree that is not typed: for services that name none and have no other way out.
+pub(crate) fn default_networks(root: &mut Map<String, Value>, project: &str) {
+    let services = root.get_mut("services").and_then(Value::as_object_mut);
+    let mut used = false;
+    for service in services
+        .into_iter()
+        .flat_map(|services| services.values_mut())
+    {
+        let Some(service) = service.as_object_mut() else {
+            continue;
+        };
+        let keys = ["networks", "network_mode", "provider"];
+        if !keys.iter().any(|key| service.contains_key(*key)) {
+            service.insert("networks".into(), json!({DEFAULT_NETWORK: null}));
+            used = true;
+        }
+    }
+    if used {
+        let networks = root.entry("networks").or_insert_with(|| json!({}));
+        if let Some(networks) = networks.as_object_mut() {
+            let name = format!("{project}_{DEFAULT_NETWORK}");
+            networks
+                .entry(DEFAULT_NETWORK)
+                .or_insert_with(|| json!({"name": name}));
+        }
+    }
 }
 
 fn default_build(service: &mut Service, working_dir: &str) {

@@ -5,10 +5,12 @@
 
 mod explain;
 mod nearest;
+mod outline;
 mod shapes;
 
 pub(crate) use explain::looks_like_service;
 pub(crate) use nearest::nearest;
+pub use outline::{Outline, outline};
 
 use crate::diagnostic::{Diagnostic, Place, Severity, Sources};
 use crate::tree::{Entry, Map, Node, Value, join};
@@ -196,7 +198,6 @@ impl Checker<'_> {
 fn fits(shape: &Shape, node: &Node) -> bool {
     let scalar = || !matches!(node.value, Value::List(_) | Value::Map(_));
     match shape {
-        Shape::Any => true,
         Shape::Text => matches!(
             node.value,
             Value::String(_) | Value::Int(_) | Value::Bool(_)
@@ -219,7 +220,6 @@ fn fits(shape: &Shape, node: &Node) -> bool {
 
 fn describe(shape: &Shape) -> String {
     match shape {
-        Shape::Any => "anything".into(),
         Shape::Text => "a string".into(),
         Shape::Scalar => "a string, a number or a boolean".into(),
         Shape::Bool => "true or false".into(),

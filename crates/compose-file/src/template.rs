@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 /// Where values come from; `None`: not set.
-pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Operands may hold further variables, this deep.
 const MAX_NESTING: usize = 40;
@@ -14,7 +14,7 @@ const MAX_OUTPUT: usize = 4 << 20;
 
 /// Why a text could not be interpolated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum TemplateError {
+pub enum TemplateError {
     #[error("invalid interpolation format: {excerpt:?}")]
     Malformed { excerpt: String },
     #[error("required variable {name} is missing a value{}", .message.as_ref().map(|m| format!(": {m}")).unwrap_or_default())]
@@ -39,27 +39,27 @@ pub struct Variable {
 
 /// An interpolated text, and what it used.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Substituted {
-    pub(crate) text: String,
+pub struct Substituted {
+    pub text: String,
     /// Variables without value and without default.
-    pub(crate) unset: BTreeSet<String>,
-    pub(crate) variables: BTreeSet<Variable>,
+    pub unset: BTreeSet<String>,
+    pub variables: BTreeSet<Variable>,
 }
 
 /// Docker's words for a variable that has no value.
-pub(crate) fn unset_message(name: &str) -> String {
+pub fn unset_message(name: &str) -> String {
     format!("The \"{name}\" variable is not set. Defaulting to a blank string.")
 }
 
 /// Replaces every variable in `text`.
-pub(crate) fn substitute(text: &str, lookup: Lookup<'_>) -> Result<Substituted, TemplateError> {
+pub fn substitute(text: &str, lookup: Lookup<'_>) -> Result<Substituted, TemplateError> {
     let mut seen = Substituted::default();
     substitute_noting(text, lookup, &mut seen)?;
     Ok(seen)
 }
 
 /// As [`substitute`]; what was used is noted even when there is an error.
-pub(crate) fn substitute_noting(
+pub fn substitute_noting(
     text: &str,
     lookup: Lookup<'_>,
     seen: &mut Substituted,

@@ -2,6 +2,7 @@
 
 use super::{Cursor, Decoder, extensions};
 use crate::project::{Build, SshKey};
+use std::collections::BTreeMap;
 
 impl Decoder<'_> {
     pub(super) fn build(&mut self, at: &Cursor<'_>) -> Build {
@@ -12,7 +13,7 @@ impl Decoder<'_> {
             args: self.pairs(at, "args"),
             target: self.filled(at, "target"),
             labels: self.table(at, "labels"),
-            additional_contexts: self.table(at, "additional_contexts"),
+            additional_contexts: self.contexts(at),
             cache_from: self.texts(at, "cache_from"),
             cache_to: self.texts(at, "cache_to"),
             no_cache: self.flag(at, "no_cache").unwrap_or_default(),
@@ -35,6 +36,23 @@ impl Decoder<'_> {
             sbom: self.filled(at, "sbom"),
             extensions: extensions(at.node),
         }
+    }
+
+    fn contexts(&mut self, at: &Cursor<'_>) -> BTreeMap<String, String> {
+        for (name, context) in self.entries(at, "additional_contexts") {
+            if context
+                .node
+                .scalar_text()
+                .is_none_or(|text| text.is_empty())
+            {
+                let message = format!("the additional context \"{name}\" names nothing");
+                let hint = format!(
+                    "give it a directory, an image or a service: {name}=docker-image://alpine"
+                );
+                self.error_with_hint(&context, message, hint);
+            }
+        }
+        self.table(at, "additional_contexts")
     }
 
     fn ssh(&mut self, at: &Cursor<'_>) -> Vec<SshKey> {

@@ -6,7 +6,7 @@ use model::mount::{Mount, MountKind};
 
 impl Decoder<'_> {
     pub(super) fn service_files(&mut self, at: &Cursor<'_>, service: &mut Service) {
-        service.volumes = self.list(at, "volumes", Self::service_volume);
+        service.volumes = self.service_volumes(at);
         service.tmpfs = self.parsed_list(at, "tmpfs", model::mount::parse_tmpfs);
         service.configs = self.list(at, "configs", |decoder, item| {
             decoder.file_reference(item, Some("/"))
@@ -18,6 +18,33 @@ impl Decoder<'_> {
         service.shm_size = self.size(at, "shm_size");
         service.storage_opt = self.table(at, "storage_opt");
         service.use_api_socket = self.flag(at, "use_api_socket").unwrap_or_default();
+    }
+
+    /// Of two entries with one target the later counts, as in docker compose, and that is told.
+    fn service_volumes(&mut self, at: &Cursor<'_>) -> Vec<ServiceVolume> {
+        let mut volumes: Vec<ServiceVolume> = Vec::new();
+        let items = at.child("volumes").into_iter();
+        for item in items.flat_map(|volumes| volumes.items().collect::<Vec<_>>()) {
+            let Some(volume) = self.service_volume(&item) else {
+                continue;
+            };
+            let target = &volume.mount.target;
+            match volumes
+                .iter_mut()
+                .find(|earlier| earlier.mount.target == *target)
+            {
+                Some(earlier) => {
+                    let message = format!(
+                        "target {target} is named by an earlier entry of volumes; this one takes its place"
+                    );
+                    let hint = "give one of the two another target, or remove it";
+                    self.warn_with_hint(&item, message, hint);
+                    *earlier = volume;
+                }
+                None => volumes.push(volume),
+            }
+        }
+        volumes
     }
 
     fn service_volume(&mut self, at: &Cursor<'_>) -> Option<ServiceVolume> {
@@ -113,7 +140,13 @@ impl Decoder<'_> {
             }
             _ => {
                 let message = format!("unknown mount type {kind:?}");
-                self.error_with_hint(at, message, "use bind, volume, tmpfs or image");
+                let at = at.child("type").unwrap_or_else(|| at.clone());
+                let known = ["bind", "volume", "tmpfs", "image"];
+                let hint = match crate::schema::nearest(kind, known) {
+                    Some(nearest) => format!("did you mean \"{nearest}\"?"),
+                    None => "use bind, volume, tmpfs or image".to_owned(),
+                };
+                self.error_with_hint(&at, message, hint);
                 None
             }
         }

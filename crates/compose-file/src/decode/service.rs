@@ -89,7 +89,10 @@ impl Decoder<'_> {
         service.runtime = self.filled(at, "runtime");
         service.cgroup_parent = self.filled(at, "cgroup_parent");
         service.cpu_count = self.integer(at, "cpu_count");
-        service.cpu_percent = self.number(at, "cpu_percent");
+        service.cpu_percent = self.parsed(at, "cpu_percent", |text| match text.parse::<f64>() {
+            Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent),
+            _ => Err(format!("{text:?} is not a number between 0 and 100")),
+        });
         service.isolation = self.filled(at, "isolation");
         service.credential_spec = at.child("credential_spec").map(|spec| CredentialSpec {
             config: self.filled(&spec, "config"),

@@ -1,5 +1,5 @@
 use crate::testing::{load_text, load_with, options};
-use crate::{Options, Project, to_json, to_yaml};
+use crate::{Options, Project, to_json, to_yaml, yaml};
 
 const EVERYTHING: &str = r#"
 name: all
@@ -219,4 +219,14 @@ proptest::proptest! {
         let again = load(&to_yaml(&project).unwrap());
         proptest::prop_assert_eq!(again.services[0].environment["A"].as_deref(), Some(text.as_str()));
     }
+}
+
+#[test]
+fn a_long_key_is_read_again() {
+    let long = "k".repeat(2000);
+    let value = serde_json::json!({&long: {"a": [1]}, "b": {&long: "x"}});
+    let text = yaml(&value).unwrap();
+    assert!(text.starts_with("? kkk"), "{text}");
+    let again = crate::document::read(std::path::Path::new("x"), text.as_bytes()).unwrap();
+    assert_eq!(again, value);
 }

@@ -19,13 +19,24 @@ pub(super) fn document(value: &Value) -> String {
     text
 }
 
+/// A longer key is marked with `?`: YAML reads one without mark only as far as 1,024 characters, and go-yaml
+/// writes one only as far as this.
+const MAX_SIMPLE_KEY: usize = 128;
+
 /// `inline`: the first entry stands behind a dash.
 fn mapping(text: &mut String, map: &Map<String, Value>, indent: usize, mut inline: bool) {
     for (key, value) in map {
         if !std::mem::take(&mut inline) {
             pad(text, indent);
         }
-        string(text, key, indent, true);
+        if key.len() > MAX_SIMPLE_KEY {
+            text.push_str("? ");
+            string(text, key, indent, true);
+            text.push('\n');
+            pad(text, indent);
+        } else {
+            string(text, key, indent, true);
+        }
         text.push(':');
         match value {
             Value::Object(map) if !map.is_empty() => {

@@ -4,8 +4,6 @@
 /// What a node may be. Null is allowed wherever a key may be left out.
 #[derive(Debug)]
 pub(crate) enum Shape {
-    /// Anything (extensions, provider options).
-    Any,
     /// A string; whole numbers and booleans are taken as their text.
     Text,
     /// A string, a number or a boolean.
@@ -53,7 +51,7 @@ pub(crate) use build::BUILD;
 pub(crate) use deploy::DEPLOY;
 pub(crate) use service::SERVICE;
 
-use Shape::{Any, Integer, List, OneOf, Scalar, Table, Text};
+use Shape::{Integer, List, OneOf, Scalar, Table, Text};
 use parts::{DEVICE_REQUEST, FILE_REFERENCE, ULIMIT};
 use resource::{CONFIG, MODEL, NETWORK, SECRET, VOLUME};
 
@@ -68,7 +66,7 @@ const DEVICE_REQUESTS: Shape = List(&Shape::Record(&DEVICE_REQUEST));
 pub(crate) static PROJECT: Record = Record {
     name: "the Compose file",
     keys: &[
-        ("version", &Any),
+        ("version", &Scalar),
         ("name", &Text),
         ("include", &List(&OneOf(&[&Text, &Shape::Record(&INCLUDE)]))),
         ("services", &Table(&Shape::Record(&SERVICE))),

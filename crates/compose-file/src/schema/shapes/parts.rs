@@ -1,7 +1,7 @@
 //! What stands under the keys of a service: hooks, mounts, ports, devices and the rest.
 
-use super::Shape::{self, Any, Bool, Duration, Integer, List, Pairs, Scalar, Size, Table, Text};
-use super::{Record, TEXT_OR_LIST, TEXTS};
+use super::Shape::{self, Bool, Duration, Integer, List, OneOf, Pairs, Scalar, Size, Table, Text};
+use super::{Record, SCALARS, TEXT_OR_LIST, TEXTS};
 
 const DEVICE_RATES: Shape = List(&Shape::Record(&DEVICE_RATE));
 
@@ -172,7 +172,10 @@ pub(super) static PORT: Record = Record {
 
 pub(super) static PROVIDER: Record = Record {
     name: "a provider",
-    keys: &[("options", &Table(&Any)), ("type", &Text)],
+    keys: &[
+        ("options", &Table(&OneOf(&[&Scalar, &SCALARS]))),
+        ("type", &Text),
+    ],
 };
 
 pub(super) static ULIMIT: Record = Record {
