@@ -17,6 +17,17 @@ pub(crate) struct Target {
     pub(crate) project: Option<Project>,
 }
 
+impl Target {
+    /// Whether a service is one of the file's, also with a profile that is not active; without a file every service is.
+    pub(crate) fn has(&self, service: &str) -> bool {
+        let Some(project) = &self.project else {
+            return true;
+        };
+        let disabled = &project.disabled_services;
+        project.service(service).is_some() || disabled.iter().any(|s| s.name == service)
+    }
+}
+
 impl Call<'_> {
     pub(crate) fn ctx(&self) -> Result<&Context, Failure> {
         self.session.engine()
@@ -123,7 +134,11 @@ impl Call<'_> {
 
     /// The project by its files; without a file, by the name that was given.
     pub(crate) fn target(&self, services: &[String]) -> Result<Target, Failure> {
-        let options = self.options(services)?;
+        // Of what exists already nobody needs the variables again.
+        let options = Options {
+            needs_environment: false,
+            ..self.options(services)?
+        };
         let named = options
             .project_name
             .clone()

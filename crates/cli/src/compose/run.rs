@@ -95,7 +95,7 @@ struct RunVerb {
     #[arg(short, long, value_name = "string")]
     user: Option<String>,
     /// Bind mount a volume
-    #[arg(short, long, value_name = "stringArray")]
+    #[arg(short, long, alias = "volumes", value_name = "stringArray")]
     volume: Vec<String>,
     /// Working directory inside the container
     #[arg(short, long, value_name = "string")]
@@ -194,9 +194,9 @@ impl RunVerb {
                             crate::failure::chain(&error)
                         )));
                     }
-                    Err(error) => {
-                        call.warn(&format!("optional dependency failed to start: {error}"))
-                    }
+                    Err(error) => call.warn(&format!(
+                        "optional dependency {name:?} failed to start: {error}"
+                    )),
                     Ok(()) => {}
                 }
             }
@@ -278,7 +278,7 @@ impl RunVerb {
         let make = MakeFlags::default();
         let mut request = make.request(call, std::slice::from_ref(&service.name))?;
         request.options.no_dependencies = true;
-        request.options.ignore_orphans = true;
+        super::make::heed_environment(&mut request.options, project);
         request.options.scale.insert(service.name.clone(), 0);
         let _lock = compose::up::lock(call.ctx()?, &project.name).map_err(up_failure)?;
         let plan = compose::up::resources(call.ctx()?, project, &request).map_err(up_failure)?;
