@@ -199,7 +199,9 @@ fn run(loader: &mut Loader<'_>) -> Result<Loaded, Stop> {
         .extend(profiles::select(&mut project, &options.services));
     if options.resolve_environment {
         project.environment_resolved = true;
-        let found = resolve::environment(&mut project, loader.files, &mut loader.diagnostics);
+        let needed = resolve::needed(&project, options);
+        let found =
+            resolve::environment(&mut project, &needed, loader.files, &mut loader.diagnostics);
         loader.diagnostics.extend(found);
     }
     if options.normalize {

@@ -35,6 +35,9 @@ pub struct Options {
     pub resolve_paths: bool,
     /// `config --no-env-resolution` unsets it: `env_file` and `label_file` are not read.
     pub resolve_environment: bool,
+    /// Whether the environment of every service is needed: then an `env_file` that is not there is an error. Else only that of
+    /// `services` and what those need.
+    pub needs_environment: bool,
 }
 
 impl Default for Options {
@@ -53,6 +56,7 @@ impl Default for Options {
             check_consistency: true,
             resolve_paths: true,
             resolve_environment: true,
+            needs_environment: true,
         }
     }
 }

@@ -6,9 +6,10 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::env_file;
 use crate::environment::{read_text, syntax};
 use crate::files::Files;
+use crate::options::Options;
 use crate::project::{EnvFile, EnvFormat, FileSource, Project, Service};
 use crate::template;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 type Variables = BTreeMap<String, Option<String>>;
@@ -17,14 +18,19 @@ type Variables = BTreeMap<String, Option<String>>;
 /// `env_file` does set gets a hint: the two are easily confused.
 pub(crate) fn environment(
     project: &mut Project,
+    needed: &BTreeSet<String>,
     files: &dyn Files,
     earlier: &mut [Diagnostic],
 ) -> Vec<Diagnostic> {
     let mut diagnostics = Vec::new();
     let mut services = std::mem::take(&mut project.services);
     for service in &mut services {
-        service_environment(project, service, files, &mut diagnostics, earlier);
-        service_labels(project, service, files, &mut diagnostics);
+        let mut found = Vec::new();
+        service_environment(project, service, files, &mut found, earlier);
+        service_labels(project, service, files, &mut found);
+        if needed.contains(&service.name) {
+            diagnostics.append(&mut found);
+        }
     }
     project.services = services;
     let environment = &project.environment;
@@ -38,6 +44,28 @@ pub(crate) fn environment(
         }
     }
     diagnostics
+}
+
+/// The services whose environment the command needs whole.
+pub(crate) fn needed(project: &Project, options: &Options) -> BTreeSet<String> {
+    let all = options.services.is_empty() && options.needs_environment;
+    let mut needed: BTreeSet<String> = match all {
+        true => project.service_names().map(str::to_owned).collect(),
+        false if options.needs_environment => options.services.iter().cloned().collect(),
+        false => BTreeSet::new(),
+    };
+    loop {
+        let services = project.services.iter().filter(|s| needed.contains(&s.name));
+        let further: Vec<String> = services
+            .flat_map(|s| s.depends_on.keys())
+            .filter(|name| !needed.contains(*name))
+            .cloned()
+            .collect();
+        if further.is_empty() {
+            return needed;
+        }
+        needed.extend(further);
+    }
 }
 
 /// Which of the project's env files gives `name` its value: `path:line`. The last one that names it wins.

@@ -37,11 +37,10 @@ pub enum Error {
     Incomplete { service: String, code: u8 },
     #[error("container {container} was removed")]
     Gone { container: String },
-    #[error("timed out after {}s: container {container} is {status}", after.as_secs())]
+    #[error("timed out: container {container} is still {status}")]
     TimedOut {
         container: String,
         status: &'static str,
-        after: Duration,
     },
     #[error("interrupted")]
     Interrupted,
@@ -89,12 +88,11 @@ pub fn wait(
         if interrupted.load(Ordering::Relaxed) {
             return Err(Error::Interrupted);
         }
-        if let Some(after) = timeout.filter(|t| begin.elapsed() >= *t) {
+        if timeout.is_some_and(|t| begin.elapsed() >= t) {
             let status = State::load(ctx, record.id.as_str())?.status();
             return Err(Error::TimedOut {
                 container: record.name,
                 status,
-                after,
             });
         }
     }
@@ -128,13 +126,13 @@ fn judge(ctx: &Context, record: &ContainerRecord, goal: Goal) -> Result<Option<(
             })
         }
         (Goal::CompletedSuccessfully, _) => Ok(None),
-        (Goal::Healthy, _) if !checked => Err(Error::NoHealthcheck { container }),
         // A task that has done its work: migrations and the like.
         (Goal::Up, State::Exited(last)) if last.exit_code == 0 && is_task(record) => Ok(Some(())),
         (_, State::Exited(last)) => Err(Error::Exited {
             container,
             code: last.exit_code,
         }),
+        (Goal::Healthy, _) if !checked => Err(Error::NoHealthcheck { container }),
         (Goal::Ready | Goal::Lasting, State::Restarting { last, .. }) => Err(Error::Restarted {
             container,
             code: last.exit_code,

@@ -87,8 +87,12 @@ pub enum Cause {
         /// The last line of its output.
         output: String,
     },
-    #[error("hook {command:?} exited with status {code}")]
-    Hook { command: String, code: i32 },
+    #[error("{service} hook exited with status {code}: {command}")]
+    Hook {
+        service: String,
+        command: String,
+        code: i32,
+    },
     #[error("cannot run the hook in container {container}")]
     NoHook {
         container: String,

@@ -12,7 +12,7 @@ pub use pull::pull;
 
 use crate::generation::Restored;
 use crate::plan::up::ImageState;
-use crate::progress::{Progress, Silent};
+use crate::progress::{Event, Progress, State};
 use compose_file::project::PullPolicy as FilePolicy;
 use compose_file::{Diagnostic, Project, Service};
 use engine::Context;
@@ -56,6 +56,9 @@ pub fn look(
             (Decision::Build(why), _) => ImageState::Missing(format!("to be built: {why}")),
             (Decision::Use | Decision::Pull(PullPolicy::Always), Some(image)) => present(&image),
             (Decision::Refuse(why), _) => ImageState::Missing(format!("not here, and {why}")),
+            _ if builder_of(project, service).is_some() => {
+                ImageState::Missing("to be built".to_owned())
+            }
             _ => ImageState::Missing("to be pulled".to_owned()),
         };
         states.insert(service.name.clone(), state);
@@ -75,6 +78,7 @@ pub fn ensure(
     let store = ctx.images()?;
     let mut pulls: Vec<(&Service, PullPolicy)> = Vec::new();
     let mut builds: Vec<&Service> = Vec::new();
+    let mut built_along: Vec<&Service> = Vec::new();
     let mut refused = Vec::new();
     let mut decided = Vec::new();
     for service in services.iter().copied().filter(|s| s.provider.is_none()) {
@@ -82,6 +86,9 @@ pub fn ensure(
         let decision = decision(ctx, project, service, found.is_some(), options);
         decided.push((service, decision.clone(), found));
         match decision {
+            Decision::Pull(PullPolicy::Missing) if builder_of(project, service).is_some() => {
+                built_along.extend(builder_of(project, service));
+            }
             Decision::Use => {}
             Decision::Build(_) => builds.push(service),
             Decision::Pull(policy) => pulls.push((service, policy)),
@@ -98,8 +105,14 @@ pub fn ensure(
     if !refused.is_empty() {
         return Err(Error::Unavailable(refused));
     }
-    let told: &dyn Progress = if options.quiet { &Silent } else { progress };
+    let quiet = WithoutLayers(progress);
+    let told: &dyn Progress = if options.quiet { &quiet } else { progress };
     pull(ctx, project, &pulls, told)?;
+    for builder in built_along {
+        if !builds.iter().any(|service| service.name == builder.name) {
+            builds.push(builder);
+        }
+    }
     if !builds.is_empty() {
         crate::build::all(ctx, project, &builds, build, progress)?;
     }
@@ -181,8 +194,32 @@ pub(crate) fn of_init_containers(
         .iter()
         .map(|service| (service, PullPolicy::Missing))
         .collect();
-    let told: &dyn Progress = if options.quiet { &Silent } else { progress };
+    let quiet = WithoutLayers(progress);
+    let told: &dyn Progress = if options.quiet { &quiet } else { progress };
     pull(ctx, project, &pulls, told)
+}
+
+/// The service whose build makes the image of another one that only names it.
+fn builder_of<'a>(project: &'a Project, service: &Service) -> Option<&'a Service> {
+    let name = service.image_name(&project.name);
+    let makes = |s: &&Service| s.build.is_some() && s.image_name(&project.name) == name;
+    project.services.iter().find(makes)
+}
+
+/// `--quiet-pull`: which images come is told, not how far each of their layers is.
+struct WithoutLayers<'a>(&'a dyn Progress);
+
+impl Progress for WithoutLayers<'_> {
+    fn event(&self, event: Event<'_>) {
+        let part = event.state == State::Working && event.text != pull::PULLING;
+        if !part {
+            self.0.event(event);
+        }
+    }
+
+    fn warning(&self, text: &str) {
+        self.0.warning(text);
+    }
 }
 
 fn present(image: &image::Image) -> ImageState {

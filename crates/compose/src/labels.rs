@@ -3,6 +3,7 @@
 //! They are Docker's own, so that what one of the two made the other understands. Source: docker/compose
 //! `pkg/api/labels.go`.
 
+use compose_file::project::Condition;
 use std::collections::BTreeMap;
 
 /// Everything Compose writes begins so.
@@ -60,6 +61,20 @@ pub(crate) fn dependencies(labels: &BTreeMap<String, String>) -> Vec<(String, bo
         .collect()
 }
 
+/// How a container wants the services it needs, from the same label.
+pub(crate) fn condition(labels: &BTreeMap<String, String>, service: &str) -> Condition {
+    let text = labels.get(DEPENDS_ON).map_or("", String::as_str);
+    let entry = text.split(',').find_map(|entry| {
+        let (name, rest) = entry.split_once(':')?;
+        (name == service).then(|| rest.split(':').next().unwrap_or_default())
+    });
+    match entry {
+        Some("service_healthy") => Condition::Healthy,
+        Some("service_completed_successfully") => Condition::CompletedSuccessfully,
+        _ => Condition::Started,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,6 +89,9 @@ mod tests {
             dependencies(&labels),
             [("db".to_owned(), true), ("cache".to_owned(), false)]
         );
+        assert_eq!(condition(&labels, "db"), Condition::Healthy);
+        assert_eq!(condition(&labels, "cache"), Condition::Started);
+        assert_eq!(condition(&labels, "web"), Condition::Started);
         assert!(dependencies(&BTreeMap::new()).is_empty());
     }
 }

@@ -68,6 +68,12 @@ impl Status {
 }
 
 impl Observed {
+    /// Containers of `run` that were not removed after their work: orphans, as Docker has it.
+    pub fn ended_tasks(&self) -> impl Iterator<Item = &Container> {
+        let ended = |c: &&Container| c.oneoff && matches!(c.status, Status::Exited(_));
+        self.containers.iter().filter(ended)
+    }
+
     /// Reads the containers of a project, and all networks and volumes.
     pub fn read(ctx: &Context, project: &str) -> Result<Self, Error> {
         let mut observed = Self {

@@ -5,6 +5,7 @@ use crate::labels;
 use crate::observe::Observed;
 use crate::plan::{Action, LiveChange, Plan};
 use crate::spec::ServiceSpec;
+use compose_file::project::{NamespaceRef, NetworkModeRef, VolumesFromSource};
 use compose_file::{Diagnostic, Project, Service};
 use engine::Context;
 use engine::container::names;
@@ -13,8 +14,16 @@ use model::port::{HostPort, PortBinding};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+/// What is wrong before any image is looked for.
+pub fn before(project: &Project, services: &[&Service], observed: &Observed) -> Vec<Diagnostic> {
+    let mut errors = names_twice(project, services);
+    errors.extend(externals(project, services, observed));
+    errors.extend(donors_missing(project, services, observed));
+    errors
+}
+
 /// Networks and volumes that the file says others have made.
-pub fn externals(project: &Project, services: &[&Service], observed: &Observed) -> Vec<Diagnostic> {
+fn externals(project: &Project, services: &[&Service], observed: &Observed) -> Vec<Diagnostic> {
     let mut errors = Vec::new();
     let networks: BTreeSet<&str> = services
         .iter()
@@ -59,6 +68,73 @@ pub fn externals(project: &Project, services: &[&Service], observed: &Observed) 
             errors.push(error.with_hint(format!(
                 "make it with `docker volume create {name}`, or take `external` out"
             )));
+        }
+    }
+    errors
+}
+
+/// Containers that others of the project are to share something with, where nothing makes them: left out by `--no-deps`, and gone.
+fn donors_missing(
+    project: &Project,
+    services: &[&Service],
+    observed: &Observed,
+) -> Vec<Diagnostic> {
+    let missing = |name: &str| {
+        !services.iter().any(|s| s.name == name) && observed.of_service(name).next().is_none()
+    };
+    let mut errors = Vec::new();
+    for service in services {
+        for (what, key, donor) in shared(service) {
+            if missing(donor) {
+                let text = format!("cannot share {what} with service {donor}: container missing");
+                let error = project.error_at(&format!("services.{}.{key}", service.name), text);
+                errors.push(error.with_hint(format!("start {donor} too: leave out --no-deps")));
+            }
+        }
+    }
+    errors
+}
+
+/// What a service shares with others, the key that says so, and with whom.
+fn shared(service: &Service) -> Vec<(&'static str, &'static str, &str)> {
+    let mut shared = Vec::new();
+    if let Some(NetworkModeRef::Service(donor)) = &service.network_mode {
+        shared.push(("network namespace", "network_mode", donor.as_str()));
+    }
+    for (what, key, reference) in [
+        ("PID namespace", "pid", &service.pid),
+        ("IPC namespace", "ipc", &service.ipc),
+        ("UTS namespace", "uts", &service.uts),
+        ("cgroup namespace", "cgroup", &service.cgroup),
+    ] {
+        if let NamespaceRef::Service(donor) = reference {
+            shared.push((what, key, donor.as_str()));
+        }
+    }
+    for from in &service.volumes_from {
+        if let VolumesFromSource::Service(donor) = &from.source {
+            shared.push(("volume", "volumes_from", donor.as_str()));
+        }
+    }
+    shared
+}
+
+/// A name of one container cannot be another's too.
+fn names_twice(project: &Project, services: &[&Service]) -> Vec<Diagnostic> {
+    let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut errors = Vec::new();
+    for service in services {
+        let Some(name) = service.container_name.as_deref() else {
+            continue;
+        };
+        if let Some(other) = seen.insert(name, &service.name) {
+            let path = format!("services.{}.container_name", service.name);
+            let text = format!("container name {name:?} is already in use by service {other:?}");
+            errors.push(
+                project
+                    .error_at(&path, text)
+                    .with_hint("give each container a name of its own"),
+            );
         }
     }
     errors

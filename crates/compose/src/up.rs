@@ -42,6 +42,11 @@ pub enum Error {
     Provider(#[from] provider::Error),
     #[error(transparent)]
     Wait(#[from] condition::Error),
+    #[error("application not healthy after {}s", after.as_secs())]
+    NotHealthy {
+        after: Duration,
+        source: condition::Error,
+    },
     #[error("cannot lock project {project}")]
     Lock {
         project: String,
@@ -131,7 +136,7 @@ pub fn preview(ctx: &Context, project: &Project, request: &Request) -> Result<Pl
     let services = planner::selected(project, &request.options);
     let specs = specs(ctx, project, &services, &request.options)?;
     let observed = Observed::read(ctx, &project.name)?;
-    refuse(preflight::externals(project, &services, &observed))?;
+    refuse(preflight::before(project, &services, &observed))?;
     let images = images::look(ctx, project, &services, request.images)?;
     let plan = make(ctx, project, &observed, &specs, &images, &request.options)?;
     refuse(preflight::obstacles(ctx, project, &observed, &specs, &plan))?;
@@ -161,7 +166,7 @@ pub fn resources(ctx: &Context, project: &Project, request: &Request) -> Result<
     let services = planner::selected(project, &request.options);
     let specs = specs(ctx, project, &services, &request.options)?;
     let observed = Observed::read(ctx, &project.name)?;
-    refuse(preflight::externals(project, &services, &observed))?;
+    refuse(preflight::before(project, &services, &observed))?;
     let (images, node) = (BTreeMap::new(), Node::of(ctx)?);
     let input = Input {
         project,
@@ -204,7 +209,7 @@ pub fn up(
     let _lock = lock(ctx, &project.name)?;
     let observed = Observed::read(ctx, &project.name)?;
     // What is already wrong is told before anything is fetched.
-    refuse(preflight::externals(project, &services, &observed))?;
+    refuse(preflight::before(project, &services, &observed))?;
     let looked = images::look(ctx, project, &services, request.images)?;
     let draft = make(ctx, project, &observed, &specs, &looked, &request.options)?;
     refuse(preflight::obstacles(
@@ -259,7 +264,7 @@ fn restoring(
     let services = planner::selected(project, &request.options);
     let specs = specs(ctx, project, &services, &request.options)?;
     let observed = Observed::read(ctx, &project.name)?;
-    refuse(preflight::externals(project, &services, &observed))?;
+    refuse(preflight::before(project, &services, &observed))?;
     let plan = make(ctx, project, &observed, &specs, images, &request.options)?;
     refuse(preflight::obstacles(ctx, project, &observed, &specs, &plan))?;
     Ok(plan)
@@ -339,7 +344,12 @@ pub fn wait_until_up(
             Ok(()) => tell("Healthy", crate::progress::State::Done),
             Err(error) => {
                 tell("Error", crate::progress::State::Failed);
-                return Err(error.into());
+                return Err(match (error, timeout) {
+                    (source @ condition::Error::TimedOut { .. }, Some(after)) => {
+                        Error::NotHealthy { after, source }
+                    }
+                    (error, _) => error.into(),
+                });
             }
         }
     }

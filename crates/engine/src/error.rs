@@ -21,6 +21,8 @@ pub enum Error {
     BadName(String),
     #[error("container {0} is not running")]
     NotRunning(String),
+    #[error("container {0} is already paused")]
+    AlreadyPaused(String),
     #[error("container {0} is paused")]
     Paused(String),
     #[error("container {0} is not paused")]

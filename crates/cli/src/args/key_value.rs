@@ -8,9 +8,18 @@ use std::collections::BTreeMap;
 
 /// The entries of `-e`, after those of the files; a bare `KEY` takes the caller's value, or stays bare, which unsets it.
 pub(crate) fn environment(files: &[String], given: &[String]) -> Result<Vec<String>, Failure> {
+    environment_of(files, given, caller_value)
+}
+
+/// The same where a bare `KEY` takes its value from elsewhere than the caller.
+pub(crate) fn environment_of(
+    files: &[String],
+    given: &[String],
+    value_of: impl Fn(&str) -> Option<String>,
+) -> Result<Vec<String>, Failure> {
     let mut entries = Vec::new();
     for file in files {
-        entries.extend(read(file, "environment", caller_value)?);
+        entries.extend(read(file, "environment", &value_of)?);
     }
     for entry in given {
         if entry.is_empty() || entry.starts_with('=') {
@@ -23,8 +32,7 @@ pub(crate) fn environment(files: &[String], given: &[String]) -> Result<Vec<Stri
         match entry.contains('=') {
             true => entries.push(entry.clone()),
             false => entries.push(
-                caller_value(entry)
-                    .map_or_else(|| entry.clone(), |value| format!("{entry}={value}")),
+                value_of(entry).map_or_else(|| entry.clone(), |value| format!("{entry}={value}")),
             ),
         }
     }

@@ -39,6 +39,8 @@ pub(crate) enum News {
         code: Option<u8>,
         seen: Seen,
     },
+    /// A container has ended, and is started again by its policy.
+    Restarted { container: String, code: String },
     /// Output cannot be shown any more.
     Broken(Failure),
     /// What was done beside is over.
@@ -92,10 +94,18 @@ pub(crate) struct Listener<'scope, 'env> {
     scope: &'scope Scope<'scope, 'env>,
     shared: &'env Shared<'env>,
     choice: Choice,
-    /// Name of each container that is listened to, and whether its reader is at work.
-    known: BTreeMap<String, bool>,
+    /// Name of each container that is listened to.
+    known: BTreeMap<String, Known>,
     sender: Sender<News>,
     pub(crate) news: Receiver<News>,
+}
+
+/// A container that is listened to.
+#[derive(Debug)]
+struct Known {
+    service: String,
+    /// Whether its reader is at work.
+    active: bool,
 }
 
 impl<'scope, 'env> Listener<'scope, 'env> {
@@ -154,7 +164,9 @@ impl<'scope, 'env> Listener<'scope, 'env> {
 
     /// Reports containers of the project that start from now on.
     pub(crate) fn hear_events(&self, mut reader: events::Reader) {
-        let (sender, over, project) = (self.sender.clone(), self.shared.over, self.shared.project);
+        let (sender, shared) = (self.sender.clone(), self.shared);
+        let (over, project) = (shared.over, shared.project);
+        let choice = self.choice.clone();
         self.scope.spawn(move || {
             while !over.load(Ordering::Relaxed) {
                 while let Ok(Some(event)) = reader.next_ready() {
@@ -165,6 +177,12 @@ impl<'scope, 'env> Listener<'scope, 'env> {
                         .is_some_and(|p| p == project);
                     if ours && event.kind == "container" && event.action == "start" {
                         let _ = sender.send(News::Started(event.actor.id));
+                    } else if ours
+                        && event.kind == "container"
+                        && event.action == "die"
+                        && let Some(news) = restarted(shared.ctx, &choice, &event)
+                    {
+                        let _ = sender.send(news);
                     }
                 }
                 if reader.wait(Some(TURN)).is_err() {
@@ -183,9 +201,11 @@ impl<'scope, 'env> Listener<'scope, 'env> {
         });
     }
 
-    /// How many containers are being listened to.
-    pub(crate) fn active(&self) -> usize {
-        self.known.values().filter(|active| **active).count()
+    /// How many containers of the services are being listened to; of all, where none are named.
+    pub(crate) fn active(&self, services: &[String]) -> usize {
+        let counts =
+            |k: &&Known| k.active && (services.is_empty() || services.contains(&k.service));
+        self.known.values().filter(counts).count()
     }
 
     /// Listens to the containers that run now.
@@ -214,7 +234,9 @@ impl<'scope, 'env> Listener<'scope, 'env> {
         let Some(container) = containers.into_iter().find(|c| c.id == id) else {
             return Ok(());
         };
-        if !self.choice.takes(&container) || self.known.get(&container.name) == Some(&true) {
+        if !self.choice.takes(&container)
+            || self.known.get(&container.name).is_some_and(|k| k.active)
+        {
             return Ok(());
         }
         self.shared
@@ -228,7 +250,9 @@ impl<'scope, 'env> Listener<'scope, 'env> {
     /// Its reader is over. One that was started again in the meantime is listened to again: of its start was told while the reader
     /// was still at work.
     pub(crate) fn ended(&mut self, container: &str, seen: Seen) -> Result<(), Failure> {
-        self.known.insert(container.to_owned(), false);
+        if let Some(known) = self.known.get_mut(container) {
+            known.active = false;
+        }
         if self.shared.over.load(Ordering::Relaxed) {
             return Ok(());
         }
@@ -259,7 +283,11 @@ impl<'scope, 'env> Listener<'scope, 'env> {
     }
 
     fn join(&mut self, container: &Container, query: Query) {
-        self.known.insert(container.name.clone(), true);
+        let known = Known {
+            service: container.service.clone(),
+            active: true,
+        };
+        self.known.insert(container.name.clone(), known);
         let (shared, sender, container) = (self.shared, self.sender.clone(), container.clone());
         self.scope.spawn(move || {
             let shown = show(shared, &container, query);
@@ -278,6 +306,23 @@ impl<'scope, 'env> Listener<'scope, 'env> {
             };
         });
     }
+}
+
+/// The end of a run that is not the container's end: of that its reader tells.
+fn restarted(ctx: &Context, choice: &Choice, event: &events::Event) -> Option<News> {
+    let attributes = &event.actor.attributes;
+    let oneoff = attributes.get(labels::ONEOFF).map(String::as_str) == Some("True");
+    if oneoff || !choice.takes_service(attributes.get(labels::SERVICE)?) {
+        return None;
+    }
+    let restarts = matches!(
+        State::load(ctx, &event.actor.id).ok()?,
+        State::Restarting { .. } | State::Running { .. }
+    );
+    restarts.then_some(News::Restarted {
+        container: attributes.get("name")?.clone(),
+        code: attributes.get("exitCode")?.clone(),
+    })
 }
 
 fn begun(state: &State) -> Option<Timestamp> {

@@ -26,8 +26,8 @@ struct Config {
     #[arg(long)]
     environment: bool,
     /// Format the output. Values: [yaml | json]
-    #[arg(long, value_name = "string", default_value = "yaml")]
-    format: String,
+    #[arg(long, value_name = "string")]
+    format: Option<String>,
     /// Print the service config hash, one per line ("*" is all)
     #[arg(long, value_name = "string")]
     hash: Option<String>,
@@ -87,18 +87,23 @@ struct Config {
 
 impl Run for Config {
     fn run(self, call: &Call<'_>) -> Outcome {
+        let hashed = self.hash.iter().flat_map(|names| names.split(','));
+        let mut services = self.service.clone();
+        services.extend(hashed.filter(|name| *name != "*").map(str::to_owned));
         let options = Options {
             interpolate: !self.no_interpolate,
             normalize: !self.no_normalize,
             check_consistency: !self.no_consistency,
             resolve_paths: !self.no_path_resolution,
             resolve_environment: !self.no_env_resolution,
-            ..call.options(&self.service)?
+            ..call.options(&services)?
         };
         if self.variables {
-            return variables(call, &options);
+            self.tell_unfiltered(call, "--variables");
+            return self.tell_variables(call, &options);
         }
         if self.no_interpolate && !self.lists() {
+            self.tell_unfiltered(call, "--no-interpolate");
             let (tree, warnings) = compose_file::load_tree(&options, &HostFiles)
                 .map_err(|error| call.refused(error.diagnostics))?;
             call.tell(&warnings);
@@ -127,7 +132,7 @@ impl Run for Config {
             project.drop_unused();
         }
         let tree = compose_file::to_value(&project);
-        match self.format.as_str() {
+        match self.format() {
             "yaml" => self.write(&compose_file::to_yaml(&project).map_err(failed)?),
             "json" => self.write(&(compose_file::to_json(&project).map_err(failed)? + "\n")),
             _ => self.print(&tree),
@@ -136,6 +141,40 @@ impl Run for Config {
 }
 
 impl Config {
+    fn tell_unfiltered(&self, call: &Call<'_>, flag: &str) {
+        if !self.service.is_empty() {
+            call.warn(&format!(
+                "service filtering is not applied when {flag} is set"
+            ));
+        }
+    }
+
+    fn format(&self) -> &str {
+        self.format.as_deref().unwrap_or("yaml")
+    }
+
+    /// A table, unless a format was asked for; its keys are those of Compose's own type.
+    fn tell_variables(&self, call: &Call<'_>, options: &Options) -> Outcome {
+        let found = compose_file::variables(options, &HostFiles)
+            .map_err(|error| call.refused(error.diagnostics))?;
+        let keys = match self.format.as_deref() {
+            None => return variables_table(found),
+            Some("json") => ["Name", "DefaultValue", "PresenceValue", "Required"],
+            Some(_) => ["name", "defaultvalue", "presencevalue", "required"],
+        };
+        let entry = |variable: compose_file::Variable| {
+            let values = [
+                Value::from(variable.name.as_str()),
+                variable.default.unwrap_or_default().into(),
+                variable.alternate.unwrap_or_default().into(),
+                variable.required.into(),
+            ];
+            let fields = keys.map(str::to_owned).into_iter().zip(values).collect();
+            (variable.name, Value::Object(fields))
+        };
+        self.print(&Value::Object(found.into_iter().map(entry).collect()))
+    }
+
     fn lists(&self) -> bool {
         self.services
             || self.images
@@ -150,7 +189,9 @@ impl Config {
     fn list(&self, project: &Project) -> Outcome {
         if let Some(wanted) = &self.hash {
             let names: Vec<&str> = wanted.split(',').collect();
-            for service in &project.services {
+            let mut services: Vec<_> = project.services.iter().collect();
+            services.sort_by(|a, b| a.name.cmp(&b.name));
+            for service in services {
                 if wanted == "*" || names.contains(&service.name.as_str()) {
                     let hash = compose_file::hash(project, service, &HostFiles);
                     output::line(format_args!("{} {hash}", service.name))?;
@@ -166,7 +207,7 @@ impl Config {
             }
             () if self.volumes => project.volumes.keys().cloned().collect(),
             () if self.networks => project.networks.keys().cloned().collect(),
-            () if self.models => project.models.keys().cloned().collect(),
+            () if self.models => sorted(project.models.values().map(|m| m.model.clone())),
             () if self.profiles => sorted(all().flat_map(|s| s.profiles.iter().cloned())),
             () => project
                 .environment
@@ -182,7 +223,7 @@ impl Config {
 
     /// A tree that is not a typed project.
     fn print(&self, tree: &Value) -> Outcome {
-        match self.format.as_str() {
+        match self.format() {
             "yaml" => self.write(&compose_file::yaml(tree).map_err(failed)?),
             "json" => self.write(&(serde_json::to_string_pretty(tree).unwrap_or_default() + "\n")),
             other => Err(usage(format!(
@@ -240,9 +281,7 @@ fn select(project: &mut Project, names: &[String]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn variables(call: &Call<'_>, options: &Options) -> Outcome {
-    let found = compose_file::variables(options, &HostFiles)
-        .map_err(|error| call.refused(error.diagnostics))?;
+fn variables_table(found: Vec<compose_file::Variable>) -> Outcome {
     let mut rows = vec![
         ["NAME", "REQUIRED", "DEFAULT VALUE", "ALTERNATE VALUE"]
             .map(str::to_owned)

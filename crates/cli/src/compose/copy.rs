@@ -88,9 +88,7 @@ impl Copy {
         });
         match (containers.is_empty(), self.index) {
             (false, _) => Ok(containers.into_iter().map(|c| c.id).collect()),
-            (true, Some(index)) => Err(Failure::said(format!(
-                "service {service:?} has no container with index {index}"
-            ))),
+            (true, Some(index)) => Err(super::project::not_running(service, Some(index))),
             (true, None) => Err(Failure::said(format!(
                 "no container found for service {service:?}"
             ))

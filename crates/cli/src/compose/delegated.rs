@@ -112,13 +112,7 @@ struct Exec {
 
 impl Run for Exec {
     fn run(self, call: &Call<'_>) -> Outcome {
-        let container = call.one(&self.service, self.index)?;
-        if !container.status.is_active() {
-            return Err(
-                Failure::said(format!("service {:?} is not running", self.service))
-                    .hint("start it with `up -d`"),
-            );
-        }
+        let container = call.one_running(&self.service, self.index)?;
         let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
         let mut words = Words::default();
         words.switch(self.detach, "-d");
@@ -154,7 +148,7 @@ struct Attach {
 
 impl Run for Attach {
     fn run(self, call: &Call<'_>) -> Outcome {
-        let container = call.one(&self.service, self.index)?;
+        let container = call.one_running(&self.service, self.index)?;
         let mut words = Words::default();
         words.value("--detach-keys", self.detach_keys.as_ref());
         words.switch(self.no_stdin, "--no-stdin");

@@ -49,9 +49,14 @@ impl Run for Down {
                 )));
             }
         };
-        let orphans = self.remove_orphans
-            || std::env::var("COMPOSE_REMOVE_ORPHANS").is_ok_and(|v| super::globals::is_true(&v));
+        let variable = "COMPOSE_REMOVE_ORPHANS";
         let target = call.target(&self.service)?;
+        let orphans = self.remove_orphans
+            || std::env::var(variable).is_ok_and(|v| super::globals::is_true(&v))
+            || target
+                .project
+                .as_ref()
+                .is_some_and(|project| super::make::said_of(project, variable));
         let options = Options {
             volumes: self.volumes,
             remove_orphans: orphans,

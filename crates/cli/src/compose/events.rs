@@ -41,6 +41,7 @@ impl Run for Events {
             self.until.as_ref().map(time).transpose()?,
         );
         let target = call.target(&self.service)?;
+        call.containers(&target, &self.service, true)?;
         let mut reader = match since {
             Some(_) => Reader::from_start(call.ctx()?)?,
             None => Reader::from_now(call.ctx()?)?,

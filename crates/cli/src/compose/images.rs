@@ -9,7 +9,8 @@ use crate::failure::{Failure, Outcome};
 use crate::output;
 use clap::Args;
 use compose::build::Settings;
-use compose::plan::up::{Options, selected};
+use compose::plan::up::{ImageState, Options, selected};
+use compose::progress::{Event, Progress as _, State};
 use compose_file::project::PullPolicy as FilePolicy;
 use compose_file::{Project, Service};
 use image::PullPolicy;
@@ -142,6 +143,8 @@ impl Run for Build {
             .map_err(build_failure)?;
         display.finish();
         if self.push {
+            // What has no name of its own is nowhere to be pushed to.
+            services.retain(|service| service.image.is_some());
             return push(call, &project, &services, false, self.quiet);
         }
         Ok(0)
@@ -200,7 +203,8 @@ impl Run for Pull {
         let project = call.load(&self.service)?;
         let services = chosen(&project, &self.service, self.include_deps)?;
         let wanted: Vec<(&Service, PullPolicy)> = services
-            .into_iter()
+            .iter()
+            .copied()
             // What has no name but the one it is built under is nowhere to be had.
             .filter(|s| s.image.is_some() && !(self.ignore_buildable && s.build.is_some()))
             .filter_map(|s| Some((s, wanted_policy(s, asked)?)))
@@ -210,12 +214,89 @@ impl Run for Pull {
             return would("pull", &project, &services);
         }
         let display = Display::new(&call.globals, self.quiet);
-        match compose::images::pull(call.ctx()?, &project, &wanted, &display) {
+        for service in services.iter().filter(|s| s.image.is_none()) {
+            skipped(&display, &project, service, "No image to be pulled");
+        }
+        let wanted = without_present(call, &project, wanted, &display)?;
+        // What can be built is no loss where it cannot be pulled.
+        let (buildable, rest): (Vec<_>, Vec<_>) =
+            wanted.into_iter().partition(|(s, _)| s.build.is_some());
+        let ctx = call.ctx()?;
+        let pulled = compose::images::pull(ctx, &project, &rest, &display);
+        if let Err(error) = compose::images::pull(ctx, &project, &buildable, &display) {
+            call.warn(&crate::failure::chain(&error));
+            self.tell_to_build(call, &project, &buildable)?;
+        }
+        match pulled {
             Err(error) if self.ignore_pull_failures => call.warn(&crate::failure::chain(&error)),
             other => other.map_err(failed)?,
         }
         Ok(0)
     }
+}
+
+impl Pull {
+    fn tell_to_build(
+        &self,
+        call: &Call<'_>,
+        project: &Project,
+        buildable: &[(&Service, PullPolicy)],
+    ) -> Result<(), Failure> {
+        let services: Vec<&Service> = buildable.iter().map(|(service, _)| *service).collect();
+        let states = compose::images::look(call.ctx()?, project, &services, Default::default())
+            .map_err(failed)?;
+        let missing: Vec<&str> = states
+            .iter()
+            .filter(|(_, state)| matches!(state, ImageState::Missing(_)))
+            .map(|(name, _)| name.as_str())
+            .collect();
+        if !missing.is_empty() {
+            call.warn(&format!(
+                "Some service image(s) must be built from source by running:\n    {} build {}",
+                super::called(call.session),
+                missing.join(" ")
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn skipped(display: &Display, project: &Project, service: &Service, why: &str) {
+    display.event(Event {
+        id: &format!("Image {}", service.image_name(&project.name)),
+        text: &format!("Skipped {why}"),
+        state: State::Done,
+    });
+}
+
+/// Without what is here and need not be asked for: where the policy is `missing` everything but a tag `latest`.
+fn without_present<'a>(
+    call: &Call<'_>,
+    project: &Project,
+    wanted: Vec<(&'a Service, PullPolicy)>,
+    display: &Display,
+) -> Result<Vec<(&'a Service, PullPolicy)>, Failure> {
+    let store = call.ctx()?.images()?;
+    let mut left = Vec::new();
+    for (service, policy) in wanted {
+        let name = service.image_name(&project.name);
+        let latest = name
+            .parse::<oci::Reference>()
+            .is_ok_and(|r| r.tag() == Some("latest"));
+        if policy != PullPolicy::Missing || store.find(&name).is_err() {
+            left.push((service, policy));
+        } else if latest {
+            left.push((service, PullPolicy::Always));
+        } else {
+            skipped(
+                display,
+                project,
+                service,
+                "Image is already present locally",
+            );
+        }
+    }
+    Ok(left)
 }
 
 /// How `pull` goes about a service's image; `None`: not at all.

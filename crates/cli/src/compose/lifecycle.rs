@@ -112,7 +112,10 @@ impl Call<'_> {
         let _lock =
             compose::up::lock(self.ctx()?, &target.name).map_err(super::project::up_failure)?;
         let containers = self.containers(target, services, false)?;
-        let all: Vec<&Container> = containers.iter().collect();
+        let all: Vec<&Container> = containers
+            .iter()
+            .filter(|c| !services.is_empty() || target.has(&c.service))
+            .collect();
         let mut plan = plan(&all)?;
         if let Some(project) = &target.project {
             compose::plan::hooks::insert(&mut plan, project);
@@ -154,7 +157,11 @@ fn require(target: &Target, services: &[String], all: &[&Container]) -> Result<(
 impl Run for Start {
     fn run(self, call: &Call<'_>) -> Outcome {
         let target = call.target(&self.service)?;
-        call.change(&target, &self.service, |all| {
+        call.containers(&target, &self.service, false)?;
+        let everyone = call.containers(&target, &[], false)?;
+        // What a service needs is started with it.
+        let names = lifecycle::needed_with(&everyone, &self.service);
+        call.change(&target, &names, |all| {
             require(&target, &self.service, all)?;
             Ok(lifecycle::start(target.project.as_ref(), all))
         })?;
@@ -215,8 +222,9 @@ impl Run for Restart {
     fn run(self, call: &Call<'_>) -> Outcome {
         let target = call.target(&self.service)?;
         // Those who asked to be restarted along are not among the services named: look at all.
-        let everyone = call.containers(&target, &[], false)?;
+        let mut everyone = call.containers(&target, &[], false)?;
         call.containers(&target, &self.service, false)?;
+        everyone.retain(|c| target.has(&c.service) || self.service.contains(&c.service));
         let all: Vec<&Container> = everyone.iter().collect();
         let concerned = match self.no_deps {
             true => all
@@ -268,6 +276,7 @@ impl Run for Remove {
         let stopped: Vec<&Container> = containers
             .iter()
             .filter(|c| !c.status.is_active())
+            .filter(|c| !self.service.is_empty() || target.has(&c.service))
             .collect();
         if stopped.is_empty() {
             output::note("No stopped containers");

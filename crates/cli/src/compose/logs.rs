@@ -157,7 +157,7 @@ impl ShowLogs {
 /// Until nothing that is listened to runs any more.
 fn listen(listener: &mut Listener<'_, '_>, query: Query) -> Outcome {
     listener.join_all(query)?;
-    while listener.active() > 0 {
+    while listener.active(&[]) > 0 {
         match listener.news.recv_timeout(Duration::from_millis(500)) {
             Ok(News::Started(id)) => listener.started(&id)?,
             Ok(News::Broken(failure)) => return Err(failure),
@@ -173,11 +173,11 @@ fn listen(listener: &mut Listener<'_, '_>, query: Query) -> Outcome {
                             container, seen, ..
                         } => listener.ended(&container, seen)?,
                         News::Broken(failure) => return Err(failure),
-                        News::Signal | News::Key(_) | News::Done(_) => {}
+                        News::Signal | News::Key(_) | News::Restarted { .. } | News::Done(_) => {}
                     }
                 }
             }
-            Ok(News::Signal | News::Key(_) | News::Done(_)) | Err(_) => {}
+            Ok(News::Signal | News::Key(_) | News::Restarted { .. } | News::Done(_)) | Err(_) => {}
         }
     }
     Ok(0)

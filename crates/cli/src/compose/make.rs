@@ -89,6 +89,7 @@ impl MakeFlags {
         };
         let options = Options {
             services: services.to_vec(),
+            all_resources: call.globals.all_resources,
             scale: parse_scale(&self.scale)?,
             recreate,
             recreate_dependencies: if self.no_recreate {
@@ -116,6 +117,19 @@ impl MakeFlags {
             origin: None,
         })
     }
+}
+
+/// What the project's own environment says about orphans: `COMPOSE_REMOVE_ORPHANS`, `COMPOSE_IGNORE_ORPHANS` in `.env`.
+pub(super) fn heed_environment(options: &mut Options, project: &Project) {
+    options.remove_orphans |= said_of(project, "COMPOSE_REMOVE_ORPHANS");
+    options.ignore_orphans |= said_of(project, "COMPOSE_IGNORE_ORPHANS");
+}
+
+pub(super) fn said_of(project: &Project, variable: &str) -> bool {
+    project
+        .environment
+        .get(variable)
+        .is_some_and(|value| is_true(value))
 }
 
 impl Call<'_> {

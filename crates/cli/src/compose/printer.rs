@@ -122,6 +122,16 @@ impl<'a> Printer<'a> {
         }
     }
 
+    /// How a container ended, among the lines that containers write.
+    pub(crate) fn ended(&self, name: &str, how: &str) -> Result<(), Failure> {
+        let write = || writeln!(std::io::stdout().lock(), "{} {how}", self.shown(name));
+        match self.below {
+            Some(display) => display.above(write)?,
+            None => write()?,
+        }
+        Ok(())
+    }
+
     pub(crate) fn line(&self, name: &str, line: &Line) -> Result<(), Failure> {
         let mut out = self.prefix(name).into_bytes();
         if self.manner.timestamps {

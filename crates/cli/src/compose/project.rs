@@ -17,6 +17,17 @@ pub(crate) struct Target {
     pub(crate) project: Option<Project>,
 }
 
+impl Target {
+    /// Whether a service is one of the file's, also with a profile that is not active; without a file every service is.
+    pub(crate) fn has(&self, service: &str) -> bool {
+        let Some(project) = &self.project else {
+            return true;
+        };
+        let disabled = &project.disabled_services;
+        project.service(service).is_some() || disabled.iter().any(|s| s.name == service)
+    }
+}
+
 impl Call<'_> {
     pub(crate) fn ctx(&self) -> Result<&Context, Failure> {
         self.session.engine()
@@ -123,7 +134,11 @@ impl Call<'_> {
 
     /// The project by its files; without a file, by the name that was given.
     pub(crate) fn target(&self, services: &[String]) -> Result<Target, Failure> {
-        let options = self.options(services)?;
+        // Of what exists already nobody needs the variables again.
+        let options = Options {
+            needs_environment: false,
+            ..self.options(services)?
+        };
         let named = options
             .project_name
             .clone()
@@ -186,20 +201,40 @@ impl Call<'_> {
 
     /// The container of a service with an index (`--index`), or its first.
     pub(crate) fn one(&self, service: &str, index: Option<u32>) -> Result<Container, Failure> {
+        let index = index.filter(|index| *index > 0);
+        let numbered = |c: &Container| !c.oneoff && index.is_none_or(|index| c.number == index);
+        let found = self.of_service(service)?.into_iter().find(|c| numbered(c));
+        found.ok_or_else(|| not_running(service, index))
+    }
+
+    /// The same of those that run; where the service itself does not, one of `run`, which has no number.
+    pub(crate) fn one_running(
+        &self,
+        service: &str,
+        index: Option<u32>,
+    ) -> Result<Container, Failure> {
+        let index = index.filter(|index| *index > 0);
+        let mut containers = self.of_service(service)?;
+        containers.retain(|c| c.status.is_active());
+        containers.sort_by_key(|c| c.oneoff);
+        let wanted = |c: &Container| index.is_none_or(|index| !c.oneoff && c.number == index);
+        let found = containers.into_iter().find(|c| wanted(c));
+        found.ok_or_else(|| not_running(service, index))
+    }
+
+    /// Its containers, those of `run` too.
+    fn of_service(&self, service: &str) -> Result<Vec<Container>, Failure> {
         let names = [service.to_owned()];
         let target = self.target(&names)?;
-        let containers = self.containers(&target, &names, false)?;
-        let found = containers
-            .into_iter()
-            .find(|c| index.is_none_or(|index| index == 0 || c.number == index));
-        found.ok_or_else(|| match index.filter(|index| *index > 0) {
-            Some(index) => Failure::said(format!(
-                "service {service:?} has no container with index {index}"
-            )),
-            None => Failure::said(format!("service {service:?} is not running"))
-                .hint("start it with `up -d`"),
-        })
+        self.containers(&target, &names, true)
     }
+}
+
+/// In Compose's words, which scripts look for.
+pub(crate) fn not_running(service: &str, index: Option<u32>) -> Failure {
+    let which = index.map_or_else(String::new, |index| format!(" container #{index}"));
+    Failure::said(format!("service {service:?} is not running{which}"))
+        .hint("start it with `up -d`")
 }
 
 pub(crate) fn no_such_service(project: Option<&Project>, name: &str) -> Failure {

@@ -155,7 +155,27 @@ fn complete(row: &mut Map<String, Value>, container: &Listed) {
         State::Exited(last) => last.exit_code,
         _ => 0,
     };
-    let publishers: Vec<Value> = published(&container.state)
+    let ports = published(&container.state);
+    // Only exposed: a port without a side of the host.
+    let exposed = container
+        .record
+        .exposed
+        .iter()
+        .filter(|_| container.state.is_active())
+        .filter(|e| {
+            let same =
+                |p: &network::PublishedPort| p.container_port == e.port && p.protocol == e.protocol;
+            !ports.iter().any(same)
+        })
+        .map(|e| {
+            json!({
+                "URL": "",
+                "TargetPort": e.port,
+                "PublishedPort": 0,
+                "Protocol": e.protocol.to_string(),
+            })
+        });
+    let publishers: Vec<Value> = ports
         .iter()
         .flat_map(|port| {
             let hosts = match port.host_ip {
@@ -171,6 +191,7 @@ fn complete(row: &mut Map<String, Value>, container: &Listed) {
                 })
             })
         })
+        .chain(exposed)
         .collect();
     let text = |key: &str| Value::from(label(&container.record, key));
     for (key, value) in [

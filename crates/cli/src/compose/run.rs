@@ -56,10 +56,11 @@ struct RunVerb {
     #[arg(long, value_name = "string")]
     name: Option<String>,
     /// Disable pseudo-TTY allocation (default: auto-detected)
-    #[arg(short = 'T', long = "no-tty", alias = "no-TTY")]
-    no_tty: bool,
-    #[arg(short = 't', long, hide = true)]
-    tty: bool,
+    #[arg(short = 'T', long = "no-tty", alias = "no-TTY", num_args = 0..=1, require_equals = true, default_missing_value = "true", conflicts_with = "tty")]
+    no_tty: Option<bool>,
+    /// Allocate a pseudo-TTY
+    #[arg(short = 't', long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    tty: Option<bool>,
     /// Don't start linked services
     #[arg(long)]
     no_deps: bool,
@@ -94,7 +95,7 @@ struct RunVerb {
     #[arg(short, long, value_name = "string")]
     user: Option<String>,
     /// Bind mount a volume
-    #[arg(short, long, value_name = "stringArray")]
+    #[arg(short, long, alias = "volumes", value_name = "stringArray")]
     volume: Vec<String>,
     /// Working directory inside the container
     #[arg(short, long, value_name = "string")]
@@ -109,6 +110,7 @@ impl Run for RunVerb {
         if self.service_ports && !self.publish.is_empty() {
             return Err(usage("--service-ports and --publish are incompatible"));
         }
+        self.check_terminal()?;
         let names = [self.service.clone()];
         let project = call.load(&names)?;
         let service = project
@@ -192,9 +194,9 @@ impl RunVerb {
                             crate::failure::chain(&error)
                         )));
                     }
-                    Err(error) => {
-                        call.warn(&format!("optional dependency failed to start: {error}"))
-                    }
+                    Err(error) => call.warn(&format!(
+                        "optional dependency {name:?} failed to start: {error}"
+                    )),
                     Ok(()) => {}
                 }
             }
@@ -241,7 +243,7 @@ impl RunVerb {
             )));
         };
         let slug: String = engine::random_id().as_str().chars().take(12).collect();
-        let changes = self.changes(service)?;
+        let changes = self.changes(project, service)?;
         let (name, spec) = oneoff::container(
             project,
             service,
@@ -276,15 +278,33 @@ impl RunVerb {
         let make = MakeFlags::default();
         let mut request = make.request(call, std::slice::from_ref(&service.name))?;
         request.options.no_dependencies = true;
-        request.options.ignore_orphans = true;
+        super::make::heed_environment(&mut request.options, project);
         request.options.scale.insert(service.name.clone(), 0);
         let _lock = compose::up::lock(call.ctx()?, &project.name).map_err(up_failure)?;
         let plan = compose::up::resources(call.ctx()?, project, &request).map_err(up_failure)?;
         call.carry_out(&plan)
     }
 
-    fn changes(&self, service: &Service) -> Result<Changes, Failure> {
+    /// Whether a terminal was asked for, or refused; `None`: it goes by what there is.
+    fn terminal_wanted(&self) -> Option<bool> {
+        self.tty.or(self.no_tty.map(|no| !no))
+    }
+
+    /// A terminal that was asked for needs one on this side, before anything is made.
+    fn check_terminal(&self) -> Result<(), Failure> {
+        let attached = self.interactive && !self.detach;
+        if self.terminal_wanted() == Some(true) && attached && !std::io::stdin().is_terminal() {
+            return Err(Failure::said(
+                "cannot attach stdin to a TTY-enabled container because stdin is not a terminal",
+            )
+            .hint("leave out --tty, or use -T"));
+        }
+        Ok(())
+    }
+
+    fn changes(&self, project: &Project, service: &Service) -> Result<Changes, Failure> {
         let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+        let variable = |name: &str| project.environment.get(name).cloned();
         let split = |text: &String| {
             shell_words::split(text)
                 .map_err(|error| Failure::said(format!("--entrypoint {text:?}: {error}")))
@@ -297,10 +317,13 @@ impl RunVerb {
         for port in &self.publish {
             ports.extend(model::port::parse(port)?);
         }
+        let mut environment = key_value::environment_of(&self.env_from_file, &self.env, variable)?;
+        // A variable that is nowhere changes nothing: the image's value stays.
+        environment.retain(|entry| entry.contains('='));
         Ok(Changes {
             command: self.command.clone(),
             entrypoint: self.entrypoint.as_ref().map(split).transpose()?,
-            environment: key_value::environment(&self.env_from_file, &self.env)?,
+            environment,
             labels: key_value::map(&self.label),
             mounts,
             user: self.user.clone(),
@@ -311,8 +334,11 @@ impl RunVerb {
             service_ports: self.service_ports,
             use_aliases: self.use_aliases,
             remove: self.rm,
-            tty: !self.no_tty && terminal && (!self.detach || service.tty),
-            interactive: self.interactive && !self.detach,
+            tty: self
+                .terminal_wanted()
+                .unwrap_or(terminal && (!self.detach || service.tty)),
+            // Nobody is attached to a container in the background, but its input stays open.
+            interactive: self.interactive,
             name: self.name.clone(),
         })
     }

@@ -4,10 +4,11 @@ use super::Call;
 use super::attached::{Listener, News};
 use super::display::Display;
 use super::menu::{Key, Menu};
+use super::printer::Printer;
 use super::up::Up;
 use crate::failure::{Failure, Outcome};
 use compose::execute;
-use compose::observe;
+use compose::observe::{self, Container};
 use compose::plan::{hooks, lifecycle};
 use compose_file::Project;
 use engine::Timestamp;
@@ -24,6 +25,7 @@ pub(super) struct Stay<'a> {
     pub(super) call: &'a Call<'a>,
     pub(super) project: &'a Project,
     pub(super) display: &'a Display,
+    pub(super) printer: &'a Printer<'a>,
     /// Keeps the bringing up from beginning anything more.
     pub(super) interrupted: &'a AtomicBool,
     /// When it began: older output is not shown.
@@ -61,7 +63,7 @@ impl Stay<'_> {
         // Who watches files may restart or replace everything that runs.
         let watching = |course: &Course| self.flags.watch && course.stopping.is_idle();
         while course.bringing_up
-            || listener.active() > 0
+            || listener.active(self.flags.decisive()) > 0
             || course.stopping.goes_on()
             || watching(&course)
         {
@@ -106,6 +108,10 @@ impl Stay<'_> {
                 } else {
                     course.stopping.further(self)?;
                 }
+            }
+            News::Restarted { container, code } => {
+                let how = format!("exited with code {code} (restarting)");
+                self.printer.ended(self.short(&container), &how)?;
             }
             News::Done(outcome) => self.brought_up(listener, course, outcome)?,
             News::Ended {
@@ -162,9 +168,8 @@ impl Stay<'_> {
         exit: Option<u8>,
     ) -> Result<(), Failure> {
         if let Some(exit) = exit {
-            let name = self.short(container);
-            self.display
-                .note(&format!("{name} exited with code {exit}"));
+            let how = format!("exited with code {exit}");
+            self.printer.ended(self.short(container), &how)?;
         }
         if !self.flags.aborts(exit.is_some_and(|exit| exit != 0)) {
             return Ok(());
@@ -241,6 +246,14 @@ impl Stopping {
         stay.display
             .note(if gracefully { GRACEFULLY } else { "Killing..." });
         let (ctx, display) = (stay.call.ctx()?.clone(), stay.display.clone());
+        let flags = stay.flags;
+        let stops: Vec<String> = stay
+            .project
+            .services
+            .iter()
+            .map(|service| service.name.clone())
+            .filter(|name| flags.stops(name))
+            .collect();
         let (project, parallel, timeout) = (
             stay.project.clone(),
             stay.call.parallel(),
@@ -251,7 +264,8 @@ impl Stopping {
             let Ok(all) = observe::containers(&ctx, &project.name) else {
                 return;
             };
-            let containers: Vec<_> = all.iter().filter(|c| !c.oneoff).collect();
+            let concerned = |c: &&Container| !c.oneoff && stops.contains(&c.service);
+            let containers: Vec<_> = all.iter().filter(concerned).collect();
             let mut plan = match gracefully {
                 true => lifecycle::stop(&containers, timeout),
                 false => lifecycle::kill(&containers, "SIGKILL"),

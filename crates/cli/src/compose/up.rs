@@ -3,7 +3,7 @@
 use super::Call;
 use super::attached::{Choice, Listener, Shared};
 use super::display::Display;
-use super::make::{MakeFlags, bring_up};
+use super::make::{MakeFlags, bring_up, heed_environment};
 use super::menu::{self, Menu};
 use super::printer::{Manner, Printer, colour};
 use super::project::up_failure;
@@ -109,6 +109,7 @@ impl Run for Create {
         let mut request = self.make.request(call, &self.service)?;
         request.options.start = Start::No;
         let project = call.load(&self.service)?;
+        heed_environment(&mut request.options, &project);
         call.tell_ignored(&project);
         if call.globals.dry_run {
             let plan = compose::up::preview(call.ctx()?, &project, &request).map_err(up_failure)?;
@@ -137,6 +138,7 @@ impl Run for Up {
         let mut named = self.service.clone();
         named.extend(options.scale.keys().cloned());
         let project = call.load(if self.service.is_empty() { &[] } else { &named })?;
+        heed_environment(&mut request.options, &project);
         call.tell_ignored(&project);
         if self.plan || call.globals.dry_run {
             return self.show_plan(call, &project, &request);
@@ -292,6 +294,7 @@ impl Up {
                 call,
                 project,
                 display,
+                printer: &printer,
                 interrupted: &interrupted,
                 since,
                 menu,
@@ -334,6 +337,19 @@ impl Up {
             except,
             ..Choice::default()
         }
+    }
+
+    /// The services whose end is the end; empty: all that are attached.
+    pub(super) fn decisive(&self) -> &[String] {
+        match self.attach_dependencies {
+            true => &self.service,
+            false => &[],
+        }
+    }
+
+    /// Whether leaving stops a service: those named, not what was only needed.
+    pub(super) fn stops(&self, service: &String) -> bool {
+        self.service.is_empty() || self.service.contains(service)
     }
 
     pub(super) fn aborts(&self, failure: bool) -> bool {

@@ -637,6 +637,27 @@ fn switches_of_config() {
 }
 
 #[test]
+fn an_env_file_may_be_missing_where_nobody_needs_it() {
+    let text =
+        "services: {a: {image: x, depends_on: [b]}, b: {image: x}, c: {image: x, env_file: none}}";
+    let with = |services: &[&str], needs_environment| {
+        let options = Options {
+            services: services.iter().map(|s| (*s).to_owned()).collect(),
+            needs_environment,
+            ..options()
+        };
+        load_with(&options, &[("/p/compose.yaml", text)])
+    };
+    assert!(with(&["a"], true).is_ok());
+    assert!(with(&[], false).is_ok());
+    let none: &[&str] = &[];
+    for services in [none, &["c"]] {
+        let error = with(services, true).unwrap_err();
+        assert!(format!("{error:?}").contains("not found"), "{error:?}");
+    }
+}
+
+#[test]
 fn a_variable_that_only_an_env_file_sets_is_explained() {
     let files = [
         (

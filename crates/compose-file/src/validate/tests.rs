@@ -150,10 +150,6 @@ fn contradictions() {
             "services: {a: {image: x, platform: linux/arm64, build: {context: ., platforms: [linux/amd64]}}}",
             "build.platforms must include the platform",
         ),
-        (
-            "services: {a: {image: x, container_name: nn}, b: {image: x, container_name: nn}}",
-            "container name \"nn\" is already in use by service \"a\"",
-        ),
     ] {
         let error = error(text);
         assert!(error.contains(words), "{text}: {error}");

@@ -44,7 +44,7 @@ impl<'a> Worker<'a> {
             });
         };
         tell(working, State::Working);
-        let outcome = self.act(&step.action);
+        let outcome = self.act(step);
         match &outcome {
             // One of several steps to the same end: that is told by the last.
             Ok(()) if done == working => {}
@@ -119,9 +119,9 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn act(&self, action: &Action) -> Result<(), Cause> {
+    fn act(&self, step: &Step) -> Result<(), Cause> {
         let ctx = self.run.ctx;
-        match action {
+        match &step.action {
             Action::CreateNetwork { spec } => networks::create(ctx, spec)
                 .map(drop)
                 .map_err(cause("create", "network", &spec.name)),
@@ -178,9 +178,14 @@ impl<'a> Worker<'a> {
                 containers,
                 condition,
                 required,
-            } => self.wait(containers, *condition, *required),
+            } => {
+                let optional = (!required).then(|| service(&step.resource));
+                self.wait(containers, *condition, optional)
+            }
             Action::RunInitContainer(new) => self.run_init(new),
-            Action::RunHook { container, hook } => self.run_hook(container, hook),
+            Action::RunHook { container, hook } => {
+                self.run_hook(service(&step.resource), container, hook)
+            }
             Action::Shift(shift) => super::shift::carry_out(self.run, shift),
             Action::Change(change) => super::change::carry_out(self.run, change),
             Action::RemoveImage { reference } => {
@@ -217,7 +222,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn run_hook(&self, container: &str, hook: &Hook) -> Result<(), Cause> {
+    fn run_hook(&self, service: &str, container: &str, hook: &Hook) -> Result<(), Cause> {
         let status =
             super::hook::run(self.run.ctx, container, hook).map_err(|source| Cause::NoHook {
                 container: container.to_owned(),
@@ -226,6 +231,7 @@ impl<'a> Worker<'a> {
         match status {
             0 => Ok(()),
             code => Err(Cause::Hook {
+                service: service.to_owned(),
                 command: hook.command.join(" "),
                 code,
             }),
@@ -269,11 +275,12 @@ impl<'a> Worker<'a> {
         Ok(image)
     }
 
+    /// `optional`: the name of a service that others can do without.
     fn wait(
         &self,
         containers: &[String],
         condition: Condition,
-        required: bool,
+        optional: Option<&str>,
     ) -> Result<(), Cause> {
         let goal = match condition {
             Condition::CompletedSuccessfully => Goal::CompletedSuccessfully,
@@ -286,13 +293,15 @@ impl<'a> Worker<'a> {
                 Err(condition::Error::Interrupted) => {
                     return Err(Cause::Interrupted);
                 }
-                Err(error) if !required => {
-                    self.run
-                        .progress
-                        .warning(&format!("optional dependency failed to start: {error}"));
-                    return Ok(());
-                }
-                Err(error) => return Err(Cause::Dependency(Box::new(error))),
+                Err(error) => match optional {
+                    Some(service) => {
+                        self.run.progress.warning(&format!(
+                            "optional dependency {service:?} failed to start: {error}"
+                        ));
+                        return Ok(());
+                    }
+                    None => return Err(Cause::Dependency(Box::new(error))),
+                },
             }
         }
         Ok(())
@@ -301,8 +310,12 @@ impl<'a> Worker<'a> {
 
 /// `service:web:` as the progress names it.
 fn of_service(resource: &str) -> String {
-    let name = resource.split(':').nth(1).unwrap_or_default();
-    format!("Service {name}")
+    format!("Service {}", service(resource))
+}
+
+/// The service of `service:web:1`.
+fn service(resource: &str) -> &str {
+    resource.split(':').nth(1).unwrap_or_default()
 }
 
 fn renamed(plan: &Plan) -> BTreeMap<String, String> {

@@ -9,6 +9,9 @@ use image::{PullPolicy, Store};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+/// How the pull of an image is told to begin; what its layers do is told in other words.
+pub(super) const PULLING: &str = "Pulling";
+
 /// Images that are pulled at the same time.
 const PULLS: usize = 4;
 
@@ -93,7 +96,7 @@ fn pull_one(
             state,
         })
     };
-    tell("Pulling", State::Working);
+    tell(PULLING, State::Working);
     let platform = platform(service)?;
     match store.ensure(
         &name,

@@ -71,7 +71,10 @@ fn dependencies(
     for (dependency, _) in labels::dependencies(&container.spec.labels) {
         let ready = steps.get(dependency.as_str()).cloned().unwrap_or_default();
         let how = service.and_then(|s| s.depends_on.get(&dependency));
-        let condition = how.map_or(Condition::Started, |how| how.condition);
+        let condition = match how {
+            Some(how) => how.condition,
+            None => labels::condition(&container.spec.labels, &dependency),
+        };
         let names: Vec<String> = all
             .iter()
             .filter(|c| c.service == dependency && !c.oneoff)
@@ -140,6 +143,26 @@ pub fn restarted_with<'a>(containers: &[&'a Container], services: &[String]) -> 
         .collect()
 }
 
+/// The services named and those they need, by the labels of their containers.
+pub fn needed_with(containers: &[Container], services: &[String]) -> Vec<String> {
+    let mut names: BTreeSet<String> = services.iter().cloned().collect();
+    loop {
+        let before = names.len();
+        for container in containers.iter().filter(|c| !c.oneoff) {
+            if names.contains(&container.service) {
+                let needed = labels::dependencies(&container.spec.labels);
+                names.extend(needed.into_iter().map(|(name, _)| name));
+            }
+        }
+        if names.len() == before {
+            break;
+        }
+    }
+    let exists = |name: &String| containers.iter().any(|c| c.service == *name);
+    let wanted = |name: &String| services.contains(name) || exists(name);
+    names.into_iter().filter(wanted).collect()
+}
+
 /// Sends a signal to what runs.
 pub fn kill(containers: &[&Container], signal: &str) -> Plan {
     let running = containers.iter().filter(|c| c.status.is_active());
@@ -149,9 +172,16 @@ pub fn kill(containers: &[&Container], signal: &str) -> Plan {
     })
 }
 
+/// Pauses what runs. Where everything is paused already the step says so by its failure.
 pub fn pause(containers: &[&Container]) -> Plan {
-    let running = containers.iter().filter(|c| c.status == Status::Running);
-    each(running, "pause", |name| Action::PauseContainer { name })
+    let running = containers.iter().any(|c| c.status == Status::Running);
+    let status = if running {
+        Status::Running
+    } else {
+        Status::Paused
+    };
+    let wanted = containers.iter().filter(|c| c.status == status);
+    each(wanted, "pause", |name| Action::PauseContainer { name })
 }
 
 pub fn unpause(containers: &[&Container]) -> Plan {

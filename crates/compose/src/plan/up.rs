@@ -45,6 +45,8 @@ pub struct Options {
     pub going_back: bool,
     /// Services that the project had and has no more: their containers go, whatever is said about orphans.
     pub retired: BTreeSet<String>,
+    /// `--all-resources`: networks and volumes too that no service uses.
+    pub all_resources: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -109,6 +111,7 @@ pub fn resources(input: Input<'_>) -> Plan {
     let services = selected(input.project, input.options);
     planner.networks(&services);
     planner.volumes(&services);
+    planner.orphans();
     let missing = planner.plan.steps.into_iter().filter(|step| {
         step.needs.is_empty()
             && matches!(
@@ -208,12 +211,20 @@ impl<'a> Planner<'a> {
         for container in retired {
             self.discard(container, "no such service in that version");
         }
+        let orphans: Vec<&Container> = orphans
+            .into_iter()
+            .chain(self.input.observed.ended_tasks())
+            .collect();
         if orphans.is_empty() {
             return;
         }
         if self.input.options.remove_orphans {
             for container in orphans {
-                self.discard(container, "orphan: no such service in the file");
+                let cause = match container.oneoff {
+                    true => "orphan: a task of `run` that has ended",
+                    false => "orphan: no such service in the file",
+                };
+                self.discard(container, cause);
             }
         } else if !self.input.options.ignore_orphans {
             let names: Vec<&str> = orphans.iter().map(|c| c.name.as_str()).collect();

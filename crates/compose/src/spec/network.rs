@@ -87,16 +87,16 @@ fn endpoint(project: &Project, service: &Service, given: &EndpointSettings) -> E
     endpoint
 }
 
-/// `db:database` becomes one extra name for each container of `db`. A link without another name adds nothing: a
-/// service is found by its own name on every network it shares.
+/// `db:database` becomes one extra name for each container of `db`. On networks of the project a link without
+/// another name adds nothing.
 fn links(project: &Project, service: &Service, separator: Separator) -> Vec<String> {
+    // On a network of the project a service is found by its own name anyway.
+    let on_bridge = service.network_mode == Some(NetworkModeRef::Bridge);
     let mut links = Vec::new();
     for link in &service.links {
         let (target, alias) = link.split_once(':').unwrap_or((link, link));
-        let Some(target) = project
-            .service(target)
-            .filter(|target| target.name != alias)
-        else {
+        let adds = |target: &&Service| target.name != alias || on_bridge;
+        let Some(target) = project.service(target).filter(adds) else {
             continue;
         };
         for number in 1..=target.replicas().max(1) {

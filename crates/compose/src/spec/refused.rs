@@ -16,6 +16,14 @@ pub(super) fn keys(project: &Project, service: &Service) -> Vec<Diagnostic> {
             "take the key out; hand credentials over as secrets",
         );
     }
+    let health = service.healthcheck.as_ref();
+    if health.is_some_and(|h| h.start_interval.is_some() && h.start_period.is_none()) {
+        refuse(
+            "healthcheck",
+            "healthcheck.start_interval requires healthcheck.start_period to be set",
+            "add start_period: as long as the service may take to start",
+        );
+    }
     if service.use_api_socket {
         refuse(
             "use_api_socket",

@@ -103,6 +103,40 @@ fn another_services_namespaces_are_those_of_its_first_container() {
 }
 
 #[test]
+fn on_the_default_bridge_a_link_gives_the_services_own_name() {
+    let mut web = web();
+    web.network_mode = Some(NetworkModeRef::Bridge);
+    web.networks.clear();
+    web.links = vec!["db".into()];
+    let db = Service {
+        name: "db".into(),
+        ..Default::default()
+    };
+    let spec = converted(&project(vec![web, db])).unwrap().spec;
+    assert_eq!(spec.links, ["shop-db-1:db"]);
+}
+
+#[test]
+fn a_start_interval_needs_a_start_period() {
+    let mut web = web();
+    web.healthcheck = Some(model::health::Healthcheck {
+        test: model::health::HealthTest::Shell("true".into()),
+        interval: None,
+        timeout: None,
+        start_period: None,
+        start_interval: Some(std::time::Duration::from_secs(1)),
+        retries: None,
+    });
+    let refused = converted(&project(vec![web])).unwrap_err();
+    assert!(
+        refused[0]
+            .to_string()
+            .contains("start_interval requires healthcheck.start_period"),
+        "{refused:?}"
+    );
+}
+
+#[test]
 fn deploy_goes_into_limits_and_restart_policy_and_its_labels_nowhere() {
     let mut web = web();
     let mut deploy = Deploy::default();

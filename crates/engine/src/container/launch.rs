@@ -7,9 +7,11 @@ use crate::channel::Channel;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::protocol::{Reply, Request, Streams};
+use crate::watch::{self, Watch};
 use model::id::Id;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 /// The role's name: `dockless monitor <data root> <run root> <id> [adopt]`, with the socket as descriptor 3.
 pub const ROLE: &str = "monitor";
@@ -165,11 +167,23 @@ pub(crate) fn ask(ctx: &Context, container: &ContainerRecord, request: &Request)
         Ok(Reply::Refused { message }) => Err(Error::Refused(message)),
         Ok(reply) => Ok(reply),
         // The container may have ended by itself, and its monitor with it, since the caller looked.
-        Err(error) => match State::load(ctx, container.id.as_str()) {
-            Ok(state) if !state.is_active() => Err(Error::NotRunning(container.id.to_string())),
+        Err(error) => match ends(ctx, container.id.as_str()) {
+            Ok(true) => Err(Error::NotRunning(container.id.to_string())),
             _ => Err(error),
         },
     }
+}
+
+/// How long a monitor that answers nobody any more is given to write down how the container ended.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Whether the container has ended, or is just ending: its monitor takes no more requests from then on.
+fn ends(ctx: &Context, id: &str) -> Result<bool> {
+    let seen = Watch::containers(ctx, [id])?;
+    let over = watch::until(&seen, Some(LAST_WORDS), || {
+        Ok((!State::load(ctx, id)?.is_active()).then_some(()))
+    })?;
+    Ok(over.is_some())
 }
 
 /// Asks the monitor if it is there; `None` when it is not, or went before it answered.

@@ -10,7 +10,7 @@ use crate::protocol::Request;
 pub fn pause(ctx: &Context, container: &ContainerRecord) -> Result<()> {
     match State::load(ctx, container.id.as_str())? {
         State::Running { .. } => launch::ask(ctx, container, &Request::Pause).map(drop),
-        State::Paused { .. } => Err(Error::Paused(container.name.clone())),
+        State::Paused { .. } => Err(Error::AlreadyPaused(container.name.clone())),
         _ => Err(Error::NotRunning(container.name.clone())),
     }
 }

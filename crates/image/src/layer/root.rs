@@ -77,6 +77,16 @@ pub(crate) fn is_whiteout(dir: impl AsFd, name: &[u8]) -> Result<bool, Errno> {
 
 /// Removes `name` in `dir`, with everything in it, following no link and crossing no mount by name.
 pub(crate) fn remove_all(dir: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
+    loop {
+        match remove_once(dir, name) {
+            // Somebody else removes it too (several images that go at once share the trash): each turn finds less.
+            Err(Errno::NOENT) => {}
+            other => return other,
+        }
+    }
+}
+
+fn remove_once(dir: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
     match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
         Err(Errno::ISDIR | Errno::PERM) => {}

@@ -236,6 +236,96 @@ fn orphans_are_named_or_removed() {
 }
 
 #[test]
+fn a_task_of_run_is_an_orphan_once_it_has_ended() {
+    let mut world = World::new(vec![service("web")]).carried_out();
+    let mut task = world.observed.containers[0].clone();
+    task.name = "shop-web-run-ab12".into();
+    task.oneoff = true;
+    world.observed.containers.push(task);
+    assert!(world.plan().warnings.is_empty());
+    world.container("shop-web-run-ab12").status = Status::Exited(0);
+    assert!(world.plan().warnings[0].contains("([shop-web-run-ab12])"));
+    world.options.remove_orphans = true;
+    assert!(
+        world.text().starts_with(
+            "[] -> #1 service:web:1, RemoveContainer shop-web-run-ab12, orphan: a task of `run` that has ended"
+        ),
+        "{}",
+        world.text()
+    );
+}
+
+#[test]
+fn all_resources_are_made_on_request_alone() {
+    let mut world = World::new(vec![service("web")]).carried_out();
+    let unused = Volume {
+        name: "shop_unused".into(),
+        ..Default::default()
+    };
+    world.project.volumes.insert("unused".into(), unused);
+    assert!(world.plan().is_empty());
+    world.options.all_resources = true;
+    assert!(world.text().contains("CreateVolume shop_unused"));
+}
+
+#[test]
+fn what_is_shared_needs_somebody_to_share_it_with() {
+    let mut app = service("app");
+    app.networks.clear();
+    app.network_mode = Some(NetworkModeRef::Service("db".into()));
+    let mut world = World::new(vec![app, service("db")]);
+    let before = |world: &World, services: &[&Service]| -> Vec<String> {
+        crate::preflight::before(&world.project, services, &world.observed)
+            .iter()
+            .map(|error| error.message.clone())
+            .collect()
+    };
+    let (app, db) = (world.project.services[0].clone(), service("db"));
+    assert_eq!(
+        before(&world, &[&app]),
+        ["cannot share network namespace with service db: container missing"]
+    );
+    assert!(before(&world, &[&app, &db]).is_empty());
+    world = world.carried_out();
+    assert!(before(&world, &[&app]).is_empty());
+}
+
+#[test]
+fn a_container_name_clashes_only_among_what_is_brought_up() {
+    let named = |name: &str| Service {
+        container_name: Some("fixed".into()),
+        ..service(name)
+    };
+    let world = World::new(vec![named("a"), named("b")]);
+    let services: Vec<&Service> = world.project.services.iter().collect();
+    let errors = crate::preflight::before(&world.project, &services, &world.observed);
+    assert_eq!(
+        errors[0].message,
+        "container name \"fixed\" is already in use by service \"a\""
+    );
+    assert!(crate::preflight::before(&world.project, &services[1..], &world.observed).is_empty());
+}
+
+#[test]
+fn a_start_takes_along_what_is_needed_and_exists() {
+    let world = World::new(vec![
+        service("db"),
+        needs(service("api"), "db", Condition::Started),
+        needs(service("web"), "api", Condition::Healthy),
+        service("other"),
+    ])
+    .carried_out();
+    let started = lifecycle::needed_with(&world.observed.containers, &["web".to_owned()]);
+    assert_eq!(started, ["api", "db", "web"]);
+    let few = &world.observed.containers[2..];
+    assert_eq!(
+        lifecycle::needed_with(few, &["web".to_owned()]),
+        ["web"],
+        "what does not exist cannot be started"
+    );
+}
+
+#[test]
 fn a_service_in_an_inactive_profile_is_no_orphan() {
     let mut world = World::new(vec![service("web"), service("debug")]).carried_out();
     let debug = world.project.services.pop().unwrap();

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 impl<'a> Planner<'a> {
     pub(super) fn networks(&mut self, services: &[&Service]) {
         let project = self.input.project;
+        let all = self.input.options.all_resources;
         let used: BTreeSet<&str> = services
             .iter()
             .flat_map(|s| s.networks.iter().map(|n| n.network.as_str()))
@@ -19,7 +20,7 @@ impl<'a> Planner<'a> {
         for (key, network) in project
             .networks
             .iter()
-            .filter(|(key, n)| used.contains(key.as_str()) && !n.external)
+            .filter(|(key, n)| (all || used.contains(key.as_str())) && !n.external)
         {
             let mut spec = network.spec.clone();
             let hash = change::hash_of(&spec);
@@ -88,6 +89,7 @@ impl<'a> Planner<'a> {
 
     pub(super) fn volumes(&mut self, services: &[&Service]) {
         let project = self.input.project;
+        let all = self.input.options.all_resources;
         let mounts = services.iter().flat_map(|s| &s.volumes);
         let used: BTreeSet<&str> = mounts
             .filter_map(|v| match &v.mount.kind {
@@ -100,7 +102,7 @@ impl<'a> Planner<'a> {
         for (key, volume) in project
             .volumes
             .iter()
-            .filter(|(key, v)| used.contains(key.as_str()) && !v.external)
+            .filter(|(key, v)| (all || used.contains(key.as_str())) && !v.external)
         {
             let hash = change::hash_of(&(&volume.driver, &volume.driver_opts, &volume.labels));
             if let Some(found) = self.input.observed.volumes.get(&volume.name) {
