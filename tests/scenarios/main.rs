@@ -24,6 +24,7 @@ mod keys_build;
 mod keys_contents;
 mod keys_hooks;
 mod keys_kernel;
+mod keys_limits;
 mod keys_provider;
 mod keys_refused;
 mod keys_watch;
@@ -92,6 +93,7 @@ fn main() -> std::process::ExitCode {
         keys_refused::ALL,
         keys_provider::ALL,
         keys_kernel::ALL,
+        keys_limits::ALL,
         keys_watch::ALL,
         mistakes::ALL,
         prune::ALL,
