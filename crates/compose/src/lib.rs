@@ -10,6 +10,7 @@
 //! | [`images`], [`build`] | services → images that are here |
 //! | [`execute`] | steps → deeds, in parallel; decides nothing |
 //! | [`watch`] | changed files of the host → files, commands and restarts in containers |
+//! | [`pre_start`] | its steps, for `start` and `run` |
 //! | [`up`], [`oneoff`] | the whole way, for the commands |
 //! | [`swarm`] | projects as Swarm's stacks, services and tasks, and this host as its node |
 //!
@@ -24,12 +25,14 @@ pub mod execute;
 pub mod files;
 pub mod generation;
 pub mod images;
+pub mod job;
 pub mod labels;
 pub mod names;
 pub mod observe;
 pub mod oneoff;
 pub mod placement;
 pub mod plan;
+pub mod pre_start;
 pub mod preflight;
 pub mod progress;
 pub mod provider;

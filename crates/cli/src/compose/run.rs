@@ -3,7 +3,7 @@
 use super::delegated::{Words, delegate};
 use super::display::Display;
 use super::make::MakeFlags;
-use super::project::up_failure;
+use super::project::{steps_failure, up_failure};
 use super::verb::{Run, Verb, usage, verb};
 use super::{Call, failed, images};
 use crate::args::key_value;
@@ -263,7 +263,36 @@ impl RunVerb {
             &image::Silent,
         )?;
         let record = engine::container::create::create(ctx, spec, Some(&name), &image)?;
+        if let Err(error) = self.pre_start(call, project, service, &record.name) {
+            // It never ran: nobody looks for what it left.
+            let options = engine::container::remove::RemoveOptions {
+                force: true,
+                volumes: true,
+            };
+            engine::container::remove::remove(ctx, &record, options)?;
+            return Err(error);
+        }
         Ok(record.id.to_string())
+    }
+
+    /// Runs what the service wants to have run before it starts, with the mounts of the container.
+    fn pre_start(
+        &self,
+        call: &Call<'_>,
+        project: &Project,
+        service: &Service,
+        container: &str,
+    ) -> Result<(), Failure> {
+        let _lock = compose::up::lock(call.ctx()?, &project.name).map_err(up_failure)?;
+        let display = Display::new(&call.globals, self.quiet);
+        let interrupted = std::sync::atomic::AtomicBool::new(false);
+        let run = call.running(&display, &interrupted)?;
+        let separator = call.globals.separator;
+        let plan = compose::pre_start::before_run(run, project, service, container, separator)
+            .map_err(up_failure)?;
+        display
+            .during(|| compose::execute::execute(run, &plan))
+            .map_err(steps_failure)
     }
 
     /// Networks and volumes: a plan of which only those steps are kept.

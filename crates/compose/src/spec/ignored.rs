@@ -1,6 +1,6 @@
 //! Keys that are read and shown but have no effect: said once each, never passed over.
 
-use compose_file::project::{Deploy, DeployMode, FileObject};
+use compose_file::project::{Deploy, FileObject};
 use compose_file::{Diagnostic, Project, Service};
 use std::collections::BTreeMap;
 
@@ -31,7 +31,6 @@ type Keys = Vec<(String, &'static str)>;
 
 fn service_keys(service: &Service) -> Keys {
     const WINDOWS: &str = "only Windows containers know it";
-    const RECURSIVE: &str = "mounts below the source keep their own read-only state";
     let said: [(bool, &str, &'static str); 4] = [
         (service.cpu_count.is_some(), "cpu_count", WINDOWS),
         (service.cpu_percent.is_some(), "cpu_percent", WINDOWS),
@@ -46,30 +45,15 @@ fn service_keys(service: &Service) -> Keys {
             "use pull_policy: every_<duration>",
         ),
     ];
-    let mut keys: Keys = said
-        .iter()
+    said.iter()
         .filter(|(is, ..)| *is)
         .map(|(_, key, why)| ((*key).to_owned(), *why))
-        .collect();
-    for (index, volume) in service.volumes.iter().enumerate() {
-        if matches!(volume.recursive.as_deref(), Some("writable" | "readonly")) {
-            keys.push((format!("volumes[{index}].bind.recursive"), RECURSIVE));
-        }
-    }
-    keys
+        .collect()
 }
 
 fn deploy_keys(deploy: &Deploy) -> Keys {
     let reservations = &deploy.resources.reservations;
-    let said: [(bool, &str, &'static str); 3] = [
-        (
-            matches!(
-                deploy.mode,
-                DeployMode::ReplicatedJob | DeployMode::GlobalJob
-            ),
-            "mode",
-            "jobs run as services; use restart_policy.condition: none",
-        ),
+    let said: [(bool, &str, &'static str); 2] = [
         (
             !reservations.generic_resources.is_empty(),
             "resources.reservations.generic_resources",

@@ -5,7 +5,7 @@
 use super::{Facts, Security, Source, spec_error};
 use crate::container::record::{ContainerRecord, MountRecord};
 use crate::error::{Error, Result};
-use model::mount::MountKind;
+use model::mount::{MountKind, Recursion};
 use oci_spec::runtime::{Mount, MountBuilder};
 use std::path::{Path, PathBuf};
 
@@ -164,10 +164,18 @@ fn one(record: &MountRecord, facts: &Facts, idmap: Option<&str>) -> Result<Mount
         MountKind::Bind {
             source,
             propagation,
-            non_recursive,
+            recursion,
             ..
         } => {
-            let kind = if *non_recursive { "bind" } else { "rbind" };
+            let kind = match recursion {
+                Recursion::Disabled => "bind",
+                _ => "rbind",
+            };
+            // What lies below is read-only with it, unless it is asked not to be.
+            let access = match recursion {
+                Recursion::Enabled | Recursion::Readonly if mount.read_only => "rro",
+                _ => access,
+            };
             bind(
                 Path::new(source),
                 &mount.target,
@@ -259,7 +267,7 @@ mod tests {
                     source: source.into(),
                     create_source: true,
                     propagation: None,
-                    non_recursive: false,
+                    recursion: Recursion::Enabled,
                 },
                 None,
             ),
