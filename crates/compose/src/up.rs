@@ -129,6 +129,7 @@ pub fn preview(ctx: &Context, project: &Project, request: &Request) -> Result<Pl
             .chain(request.options.scale.keys()),
     )?;
     let services = planner::selected(project, &request.options);
+    let project = &*provider::as_last(ctx, project, &services)?;
     let specs = specs(ctx, project, &services, &request.options)?;
     let observed = Observed::read(ctx, &project.name)?;
     refuse(preflight::externals(project, &services, &observed))?;
@@ -212,7 +213,7 @@ pub fn up(
     ))?;
     let images = images::ensure(ctx, project, &services, request.images, build, run.progress)?;
     images::of_init_containers(ctx, project, &services, request.images, run.progress)?;
-    let provided = provider::up(project, &services, run.progress)?;
+    let provided = provider::up(ctx, project, &services, run.progress)?;
     let (project, specs) = match &provided {
         Cow::Borrowed(project) => (*project, specs),
         Cow::Owned(project) => {
