@@ -19,7 +19,7 @@ const YAML: &str = "\
 x-base: &base
   image: busybox
   command: sleep 1000
-  init: true
+  stop_grace_period: 0s
   network_mode: none
 services:
   everything: {<<: *base, gpus: all}
@@ -110,6 +110,8 @@ fn another_runtime_starts_the_container(host: &Host) {
     let there: Vec<&str> = ["/usr/bin/crun", "/usr/sbin/runc"]
         .into_iter()
         .filter(|path| std::path::Path::new(path).exists())
+        // crun leaves hosts alone that have both versions of control groups.
+        .filter(|path| !path.ends_with("crun") || !kernel::has_both_cgroups())
         .collect();
     requires!(!there.is_empty(), "Debian's crun or runc");
     let yaml = "services:\n  app:\n    image: busybox\n    command: sleep 1000\n    runtime: ${RUNTIME}\n    \

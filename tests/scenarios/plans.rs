@@ -149,7 +149,7 @@ fn announced(project: &Project<'_>, words: &str) -> Vec<String> {
 fn events(host: &Host, after: usize) -> (Vec<String>, usize) {
     let until = kernel::tool_ok("date +%s.%N");
     let call = host.docker(&format!("events --since 1 --until {until} --format"));
-    let said = call.arg("{{.Type}} {{.Action}} {{with .Actor.Attributes.name}}{{.}}{{else}}{{$.Actor.ID}}{{end}}").ok();
+    let said = call.arg("{{.Type}} {{.Action}} {{with index .Actor.Attributes \"name\"}}{{.}}{{else}}{{$.Actor.ID}}{{end}}").ok();
     let all: Vec<&str> = said.lines().collect();
     let known = ["create", "destroy", "rename", "start", "stop"];
     let mut new: Vec<String> = all[after..]

@@ -2,6 +2,7 @@
 
 use super::delegated::{Words, delegate};
 use super::display::Display;
+use super::globals::{Globals, ProgressMode};
 use super::make::MakeFlags;
 use super::project::{steps_failure, up_failure};
 use super::verb::{Run, Verb, usage, verb};
@@ -106,6 +107,14 @@ struct RunVerb {
 
 impl Run for RunVerb {
     fn run(self, call: &Call<'_>) -> Outcome {
+        let silent = Call {
+            session: call.session,
+            globals: Globals {
+                progress: ProgressMode::Quiet,
+                ..call.globals.clone()
+            },
+        };
+        let call = if self.quiet { &silent } else { call };
         if self.service_ports && !self.publish.is_empty() {
             return Err(usage("--service-ports and --publish are incompatible"));
         }

@@ -22,6 +22,7 @@ pub fn warnings<'a>(
             ));
         }
     }
+    all.extend(volume_keys(project));
     all.extend(file_keys(project, "configs", &project.configs));
     all.extend(file_keys(project, "secrets", &project.secrets));
     all
@@ -69,6 +70,22 @@ fn deploy_keys(deploy: &Deploy) -> Keys {
         .filter(|(is, ..)| *is)
         .map(|(_, key, why)| (format!("deploy.{key}"), *why))
         .collect()
+}
+
+fn volume_keys(project: &Project) -> Vec<Diagnostic> {
+    let of = |(key, volume): (&String, &compose_file::project::Volume)| {
+        let in_memory = volume.driver_opts.get("type").is_some_and(|t| t == "tmpfs");
+        in_memory.then(|| {
+            let path = format!("volumes.{key}.driver_opts.type");
+            let text =
+                "a volume of type tmpfs is a directory on disk here, without a size of its own";
+            let warning = project.warning_at(&path, text);
+            warning.with_hint(
+                "for memory of a container's own use a mount of type tmpfs in the service",
+            )
+        })
+    };
+    project.volumes.iter().filter_map(of).collect()
 }
 
 fn file_keys(

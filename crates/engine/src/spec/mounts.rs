@@ -185,11 +185,13 @@ fn one(record: &MountRecord, facts: &Facts, idmap: Option<&str>) -> Result<Mount
         MountKind::Volume { subpath, .. } => {
             let name = record.volume.as_deref().unwrap_or_default();
             let missing = || Error::NoSuchVolume(name.to_owned());
-            let mut source = facts.volumes.get(name).ok_or_else(missing)?.clone();
+            let volume = facts.volumes.get(name).ok_or_else(missing)?;
+            let mut source = volume.directory.clone();
             if let Some(subpath) = subpath {
                 source = beneath(&source, subpath)?;
             }
             let mut options = vec!["rbind", "rprivate", access];
+            options.extend(volume.flags.iter().map(String::as_str));
             options.extend(idmap);
             bind(&source, &mount.target, &options)
         }
