@@ -137,8 +137,16 @@ fn a_rollback_brings_back_every_replica_of_a_web_server(host: &Host) {
     project.compose("up -d --wait").ok();
     let page = || http::get("127.0.0.1:8077", "/").map(|page| page.body);
     let levels = || -> Vec<String> {
-        let of = |id: &String| kernel::environment(host.pid(id))["LEVEL"].clone();
-        ids(&project, "web").iter().map(of).collect()
+        // nginx writes its title over the environment it was started with.
+        let template = "{{range .Config.Env}}{{.}} {{end}}";
+        let level = |id: &String| {
+            let all = host.inspect(id, template);
+            let found = all
+                .split(' ')
+                .find_map(|entry| entry.strip_prefix("LEVEL="));
+            found.unwrap_or_default().to_owned()
+        };
+        ids(&project, "web").iter().map(level).collect()
     };
     eventually("the first page", || page().filter(|body| body == "one"));
     project.write("docker-compose.yml", &SITE.replace("one}", "two}"));
