@@ -19,10 +19,13 @@ services:
     cpu_percent: 50
     isolation: hyperv
     pull_refresh_after: 24h
+    environment: {LEVEL: one}
     configs: [templated]
     secrets: [driven]
 configs:
-  templated: {content: plain, template_driver: golang}
+  templated:
+    content: '{{.Service.Name}} {{.Node.Hostname}} {{env \"LEVEL\"}} {{secret \"driven\"}}'
+    template_driver: golang
 secrets:
   driven: {file: ./secret, driver: vault, driver_opts: {a: b}}
 ";
@@ -37,7 +40,6 @@ fn what_has_no_effect_is_told_once_and_stops_nothing(host: &Host) {
         "services.app.cpu_percent",
         "services.app.isolation",
         "services.app.pull_refresh_after",
-        "configs.templated.template_driver",
         "secrets.driven.driver",
     ] {
         assert_eq!(said.all().matches(key).count(), 1, "{key}: {said}");
@@ -45,8 +47,23 @@ fn what_has_no_effect_is_told_once_and_stops_nothing(host: &Host) {
     said.says(&["only Windows containers know it", "every_<duration>"]);
     let pid = host.pid("told-app-1");
     assert_eq!(kernel::file_in(pid, "/run/secrets/driven"), "word");
-    assert_eq!(kernel::file_in(pid, "/templated"), "plain");
+    let here = kernel::tool_ok("uname -n");
+    let made = format!("told_app {here} one word");
+    assert_eq!(kernel::file_in(pid, "/templated"), made);
+    // What the template is made of counts, too.
+    project.write("secret", "other");
+    project.compose("up -d").ok();
+    let pid = host.pid("told-app-1");
+    assert_eq!(
+        kernel::file_in(pid, "/templated"),
+        made.replace("word", "other")
+    );
     project.compose("down").ok();
+    project.replace("docker-compose.yml", ".Service.Name", ".Task.Slot");
+    let refused = project.compose("up -d").run();
+    assert_ne!(refused.code, 0, "{refused}");
+    refused.says(&["configs.templated.template_driver", ".Service"]);
+    assert_eq!(host.docker("ps -aq").ok(), "");
 }
 
 fn up_shows_no_output_of_who_is_not_attached(host: &Host) {

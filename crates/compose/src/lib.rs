@@ -6,6 +6,7 @@
 //! | [`observe`] | labels on the host → [`observe::Observed`] |
 //! | [`plan`] | project, specifications, observation → steps with causes (pure) |
 //! | [`provider`] | services that a program of the user's brings up |
+//! | `templated` | configs and secrets that are templates → their contents for one service |
 //! | `stored` | external configs and secrets → where the engine keeps them |
 //! | [`images`], [`build`] | services → images that are here |
 //! | [`execute`] | steps → deeds, in parallel; decides nothing |
@@ -40,6 +41,7 @@ pub mod rollback;
 pub mod spec;
 mod stored;
 pub mod swarm;
+mod templated;
 pub mod up;
 pub mod watch;
 

@@ -12,7 +12,7 @@ use crate::placement::Node;
 use crate::plan::Plan;
 use crate::plan::up::{self as planner, ImageState, Input, Options, Start};
 use crate::spec::{self, ServiceSpec, Surroundings};
-use crate::{build, files, labels, preflight, provider, rollback, stored};
+use crate::{build, files, labels, preflight, provider, rollback, stored, templated};
 use compose_file::{Diagnostic, Project, Service};
 use engine::Context;
 use std::borrow::Cow;
@@ -85,7 +85,16 @@ pub fn specs(
     let named = services.iter().filter_map(|s| project.service(&s.name));
     // What a provider brings up is no container of ours.
     let named = named.filter(|service| service.provider.is_none());
+    let node = Node::of(ctx)?;
     for service in named {
+        let project = match templated::resolve(project, service, &node) {
+            Ok(project) => project,
+            Err(wrong) => {
+                errors.extend(wrong);
+                continue;
+            }
+        };
+        let project = &*project;
         let hash = compose_file::hash(project, service, &HostFiles);
         match spec::convert(project, service, hash, around) {
             Ok(mut spec) => {

@@ -95,16 +95,11 @@ fn file_keys(
 ) -> Vec<Diagnostic> {
     let mut all = Vec::new();
     for (key, object) in objects {
-        for (is, name) in [
-            (object.driver.is_some(), "driver"),
-            (object.template_driver.is_some(), "template_driver"),
-        ] {
-            if is {
-                all.push(project.warning_at(
-                    &format!("{kind}.{key}.{name}"),
-                    "no effect: contents are taken as they are",
-                ));
-            }
+        if object.driver.is_some() {
+            all.push(project.warning_at(
+                &format!("{kind}.{key}.driver"),
+                "no effect: contents are taken as they are",
+            ));
         }
     }
     all
