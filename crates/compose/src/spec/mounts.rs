@@ -111,21 +111,18 @@ fn contradictions(project: &Project, service: &Service) -> Vec<Diagnostic> {
 
 fn volume_mount(project: &Project, volume: &compose_file::project::ServiceVolume) -> Mount {
     let mut mount = volume.mount.clone();
-    match &mut mount.kind {
-        MountKind::Volume {
-            name: Some(name),
-            driver,
-            driver_opts,
-            ..
-        } => {
-            if let Some(declared) = project.volumes.get(name) {
-                *name = declared.name.clone();
-                // The volume is there before the container: made with the project's own labels and options.
-                *driver = None;
-                driver_opts.clear();
-            }
-        }
-        _ => {}
+    if let MountKind::Volume {
+        name: Some(name),
+        driver,
+        driver_opts,
+        ..
+    } = &mut mount.kind
+        && let Some(declared) = project.volumes.get(name)
+    {
+        *name = declared.name.clone();
+        // The volume is there before the container: made with the project's own labels and options.
+        *driver = None;
+        driver_opts.clear();
     }
     mount
 }
