@@ -1,10 +1,11 @@
 //! Back to what a project was, and on to newer images: `history`, `rollback`, `update`.
 
 use std::collections::BTreeSet;
-use testkit::{Host, Project, Registry, kernel, requires, scenarios};
+use testkit::{Host, Project, Registry, eventually, http, kernel, requires, scenarios};
 
 scenarios!(
     rollback_restores_configuration_contents_replicas_and_services,
+    a_rollback_brings_back_every_replica_of_a_web_server,
     images_of_kept_generations_are_not_pruned_while_the_project_is_there,
     update_takes_newer_images_and_goes_back_from_a_broken_one,
 );
@@ -117,6 +118,51 @@ fn rollback_restores_configuration_contents_replicas_and_services(host: &Host) {
     again.compose("down").ok();
 }
 
+const SITE: &str = "\
+services:
+  web:
+    image: nginx:alpine
+    environment: {LEVEL: one}
+    configs: [{source: page, target: /usr/share/nginx/html/index.html}]
+    ports: ['8077:80']
+    stop_grace_period: 2s
+    healthcheck: {test: [CMD, wget, -q, -O, /dev/null, '127.0.0.1'], interval: 200ms, retries: 20}
+    deploy: {replicas: 3, update_config: {order: start-first, parallelism: 3, monitor: 0s}}
+configs: {page: {content: one}}
+";
+
+fn a_rollback_brings_back_every_replica_of_a_web_server(host: &Host) {
+    requires!(host.has_image("nginx:alpine"), "image nginx:alpine");
+    let project = host.compose_file("site", SITE);
+    project.compose("up -d --wait").ok();
+    let page = || http::get("127.0.0.1:8077", "/").map(|page| page.body);
+    let levels = || -> Vec<String> {
+        // nginx writes its title over the environment it was started with.
+        let template = "{{range .Config.Env}}{{.}} {{end}}";
+        let level = |id: &String| {
+            let all = host.inspect(id, template);
+            let found = all
+                .split(' ')
+                .find_map(|entry| entry.strip_prefix("LEVEL="));
+            found.unwrap_or_default().to_owned()
+        };
+        ids(&project, "web").iter().map(level).collect()
+    };
+    eventually("the first page", || page().filter(|body| body == "one"));
+    project.write("docker-compose.yml", &SITE.replace("one}", "two}"));
+    project.compose("up -d --wait").ok();
+    eventually("the second page", || page().filter(|body| body == "two"));
+    assert_eq!(levels(), ["two"; 3]);
+    let plan = project.compose("rollback --plan").run();
+    plan.says(&["site-web-1", "site-web-2", "site-web-3"]);
+    assert_eq!(levels(), ["two"; 3], "a plan changes nothing");
+    project.compose("rollback").ok();
+    assert_eq!(levels(), ["one"; 3]);
+    assert!((0..9).all(|_| page().as_deref() == Some("one")));
+    project.compose("history").run().says(&["rollback"]);
+    project.compose("down").ok();
+}
+
 fn images_of_kept_generations_are_not_pruned_while_the_project_is_there(host: &Host) {
     let yaml = "services:\n  app:\n    build: .\n    stop_grace_period: 0s\n";
     let project = host.compose_file("kept", yaml);
@@ -127,9 +173,15 @@ fn images_of_kept_generations_are_not_pruned_while_the_project_is_there(host: &H
     let word = || project.compose("exec -T app cat /word").ok();
     dockerfile("old");
     project.compose("up -d").ok();
+    let old = host.inspect("kept-app-1", "{{.Image}}");
     dockerfile("new");
     project.compose("up -d --build").ok();
     assert_eq!(word(), "new");
+    host.docker(&format!("rmi {old}")).fails(1).says(&[
+        "must be forced",
+        "project kept keeps it to go back to (generation 1)",
+        "compose -p kept down",
+    ]);
     host.docker("image prune -f").ok();
     project.compose("rollback").ok();
     assert_eq!(word(), "old");

@@ -44,8 +44,17 @@ fn a_provider_is_asked_and_what_it_says_reaches_its_dependents(host: &Host) {
         before,
         "the same again"
     );
+    // A plan asks no program: what was said the last time is what it goes by.
+    let plan = compose("up --plan").run();
+    assert_eq!(plan.code, 0, "{plan}");
+    let asked = project.read("calls").lines().count();
+    project.replace("docker-compose.yml", "size: 10", "size: 11");
+    compose("up --plan").fails(2).says(&["provided-app-1"]);
+    project.replace("docker-compose.yml", "size: 11", "size: 10");
+    assert_eq!(project.read("calls").lines().count(), asked);
     compose("stop").ok();
     compose("down").ok();
+    assert!(!host.data_root().join("providers/provided.json").exists());
     let said = project.read("calls");
     let calls: Vec<&str> = said.lines().collect();
     let with = |verb: &str| {

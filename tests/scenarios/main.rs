@@ -22,11 +22,17 @@ mod isolation;
 mod keys;
 mod keys_build;
 mod keys_contents;
+mod keys_deploy;
+mod keys_devices;
 mod keys_hooks;
 mod keys_kernel;
+mod keys_limits;
+mod keys_mounts;
 mod keys_networks;
 mod keys_provider;
 mod keys_refused;
+mod keys_run;
+mod keys_shown;
 mod keys_watch;
 mod lifecycle;
 mod limits;
@@ -39,6 +45,7 @@ mod oci_annotations;
 mod oci_attached;
 mod oci_callers;
 mod oci_exec;
+mod plans;
 mod ports;
 mod projects;
 mod prune;
@@ -90,12 +97,19 @@ fn main() -> std::process::ExitCode {
         inspect::ALL,
         isolation::ALL,
         keys::ALL,
+        plans::ALL,
         keys_contents::ALL,
+        keys_deploy::ALL,
+        keys_devices::ALL,
         keys_hooks::ALL,
         keys_build::ALL,
         keys_refused::ALL,
+        keys_run::ALL,
+        keys_shown::ALL,
         keys_provider::ALL,
         keys_kernel::ALL,
+        keys_limits::ALL,
+        keys_mounts::ALL,
         keys_watch::ALL,
         mistakes::ALL,
         prune::ALL,

@@ -35,7 +35,7 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Filter(#[from] model::filter::FilterError),
     #[error("template parsing error: {0}")]
-    Template(#[from] crate::template::TemplateError),
+    Template(#[from] template::TemplateError),
     /// Everything was printed already.
     #[error("exit code {0}")]
     Silent(u8),

@@ -3,7 +3,6 @@
 use crate::failure::{Failure, Outcome};
 use crate::output;
 use crate::session::{Program, Session};
-use crate::template::Template;
 use crate::verb::{Run, Verb, verb};
 use api::wire;
 use clap::Args;
@@ -12,6 +11,7 @@ use engine::container::record::ContainerRecord;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use template::Template;
 use wire::container::Sizes;
 
 pub(crate) const VERBS: &[Verb] = &[

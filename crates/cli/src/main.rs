@@ -27,7 +27,6 @@ mod session;
 mod stored;
 mod swarm;
 mod system;
-mod template;
 mod verb;
 mod volume;
 

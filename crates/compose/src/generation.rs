@@ -121,8 +121,9 @@ fn numbers(directory: &Path) -> Result<BTreeSet<u32>, Error> {
     Ok(entries.flatten().filter_map(number).collect())
 }
 
-/// The images that must stay so that projects which are there can go back: image id and who needs it.
-pub fn images(ctx: &Context) -> Result<BTreeMap<String, String>, Error> {
+/// The images that must stay so that projects which are there can go back: image id, and the project and
+/// generation that need it.
+pub fn images(ctx: &Context) -> Result<BTreeMap<String, (String, u32)>, Error> {
     let mut needed = BTreeMap::new();
     let projects = match std::fs::read_dir(ctx.layout.generations()) {
         Ok(projects) => projects,
@@ -138,8 +139,7 @@ pub fn images(ctx: &Context) -> Result<BTreeMap<String, String>, Error> {
         }
         for generation in list(ctx, &project)? {
             for service in generation.services.into_values() {
-                let user = format!("{project} (generation {})", generation.number);
-                needed.insert(service.image_id, user);
+                needed.insert(service.image_id, (project.clone(), generation.number));
             }
         }
     }

@@ -315,8 +315,10 @@ pub(crate) fn remove(ctx: &Context, reference: &str) -> engine::Result<()> {
             users.push(image::InUse {
                 image: image.clone(),
                 layers,
-                container: container.id.short().to_owned(),
-                running: true,
+                user: image::remove::User::Container {
+                    id: container.id.short().to_owned(),
+                    running: true,
+                },
             });
         }
     }

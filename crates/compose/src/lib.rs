@@ -6,10 +6,12 @@
 //! | [`observe`] | labels on the host → [`observe::Observed`] |
 //! | [`plan`] | project, specifications, observation → steps with causes (pure) |
 //! | [`provider`] | services that a program of the user's brings up |
+//! | `templated` | configs and secrets that are templates → their contents for one service |
 //! | `stored` | external configs and secrets → where the engine keeps them |
 //! | [`images`], [`build`] | services → images that are here |
 //! | [`execute`] | steps → deeds, in parallel; decides nothing |
 //! | [`watch`] | changed files of the host → files, commands and restarts in containers |
+//! | [`pre_start`] | its steps, for `start` and `run` |
 //! | [`up`], [`oneoff`] | the whole way, for the commands |
 //! | [`swarm`] | projects as Swarm's stacks, services and tasks, and this host as its node |
 //!
@@ -24,12 +26,14 @@ pub mod execute;
 pub mod files;
 pub mod generation;
 pub mod images;
+pub mod job;
 pub mod labels;
 pub mod names;
 pub mod observe;
 pub mod oneoff;
 pub mod placement;
 pub mod plan;
+pub mod pre_start;
 pub mod preflight;
 pub mod progress;
 pub mod provider;
@@ -37,6 +41,7 @@ pub mod rollback;
 pub mod spec;
 mod stored;
 pub mod swarm;
+mod templated;
 pub mod up;
 pub mod watch;
 

@@ -8,9 +8,13 @@
 //! ```
 //! `docker-<type>` is tried first, as Docker's plug-ins are called. Source: docker/compose `docs/extension.md`.
 
+mod remembered;
+
 use crate::progress::{Event, Progress, State};
 use compose_file::project::Provider;
 use compose_file::{Project, Service};
+use engine::Context;
+use remembered::{Answer, Remembered};
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -35,6 +39,14 @@ pub enum Error {
         verb: &'static str,
         why: String,
     },
+    #[error(transparent)]
+    Engine(Box<engine::Error>),
+}
+
+impl From<engine::Error> for Error {
+    fn from(error: engine::Error) -> Self {
+        Self::Engine(Box::new(error))
+    }
 }
 
 /// One line of the program.
@@ -48,31 +60,69 @@ struct Message {
 
 /// Brings up those of the services that have a provider, in dependency order. Gives the project with what their dependents get.
 pub(crate) fn up<'a>(
+    ctx: &Context,
     project: &'a Project,
     services: &[&Service],
     progress: &dyn Progress,
 ) -> Result<Cow<'a, Project>, Error> {
     let mut result = Cow::Borrowed(project);
+    if services.iter().all(|service| service.provider.is_none()) {
+        return Ok(result);
+    }
+    let mut remembered = Remembered::load(ctx, &project.name)?;
     for service in services {
         let Some(provider) = &service.provider else {
             continue;
         };
-        let variables = call(project, service, provider, Verb::UP, progress)?;
-        let dependents = result.to_mut().services.iter_mut();
-        for dependent in dependents.filter(|s| s.depends_on.contains_key(&service.name)) {
-            for (name, value) in &variables {
-                // What the file itself says is nearer.
-                let entry = dependent.environment.entry(name.clone());
-                entry.or_insert_with(|| Some(value.clone()));
-            }
+        let answer = Answer {
+            arguments: arguments(project, service, provider, Verb::UP.word),
+            variables: call(project, service, provider, Verb::UP, progress)?,
+        };
+        give(result.to_mut(), service, &answer.variables);
+        remembered.services.insert(service.name.clone(), answer);
+    }
+    remembered.save(ctx, &project.name)?;
+    Ok(result)
+}
+
+/// The project with what the dependents of providers were given the last time, no program being asked. One that was never asked, or
+/// asked otherwise, gives nothing.
+pub(crate) fn as_last<'a>(
+    ctx: &Context,
+    project: &'a Project,
+    services: &[&Service],
+) -> Result<Cow<'a, Project>, Error> {
+    let mut result = Cow::Borrowed(project);
+    let remembered = Remembered::load(ctx, &project.name)?;
+    for service in services {
+        let Some(provider) = &service.provider else {
+            continue;
+        };
+        let words = arguments(project, service, provider, Verb::UP.word);
+        let answer = remembered.services.get(&service.name);
+        if let Some(answer) = answer.filter(|answer| answer.arguments == words) {
+            give(result.to_mut(), service, &answer.variables);
         }
     }
     Ok(result)
 }
 
+/// Hands variables to those who depend on a service.
+fn give(project: &mut Project, service: &Service, variables: &BTreeMap<String, String>) {
+    let dependents = project.services.iter_mut();
+    for dependent in dependents.filter(|s| s.depends_on.contains_key(&service.name)) {
+        for (name, value) in variables {
+            // What the file itself says is nearer.
+            let entry = dependent.environment.entry(name.clone());
+            entry.or_insert_with(|| Some(value.clone()));
+        }
+    }
+}
+
 /// Takes down what `up` brought up, dependents first.
-pub fn down(project: &Project, progress: &dyn Progress) -> Result<(), Error> {
-    every(project, Verb::DOWN, &[], progress)
+pub fn down(ctx: &Context, project: &Project, progress: &dyn Progress) -> Result<(), Error> {
+    every(project, Verb::DOWN, &[], progress)?;
+    Ok(Remembered::forget(ctx, &project.name)?)
 }
 
 /// Stops the services named (none: all).

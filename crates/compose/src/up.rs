@@ -12,7 +12,7 @@ use crate::placement::Node;
 use crate::plan::Plan;
 use crate::plan::up::{self as planner, ImageState, Input, Options, Start};
 use crate::spec::{self, ServiceSpec, Surroundings};
-use crate::{build, files, labels, preflight, provider, rollback, stored};
+use crate::{build, files, labels, preflight, provider, rollback, stored, templated};
 use compose_file::{Diagnostic, Project, Service};
 use engine::Context;
 use std::borrow::Cow;
@@ -90,7 +90,16 @@ pub fn specs(
     let named = services.iter().filter_map(|s| project.service(&s.name));
     // What a provider brings up is no container of ours.
     let named = named.filter(|service| service.provider.is_none());
+    let node = Node::of(ctx)?;
     for service in named {
+        let project = match templated::resolve(project, service, &node) {
+            Ok(project) => project,
+            Err(wrong) => {
+                errors.extend(wrong);
+                continue;
+            }
+        };
+        let project = &*project;
         let hash = compose_file::hash(project, service, &HostFiles);
         match spec::convert(project, service, hash, around) {
             Ok(mut spec) => {
@@ -134,6 +143,7 @@ pub fn preview(ctx: &Context, project: &Project, request: &Request) -> Result<Pl
             .chain(request.options.scale.keys()),
     )?;
     let services = planner::selected(project, &request.options);
+    let project = &*provider::as_last(ctx, project, &services)?;
     let specs = specs(ctx, project, &services, &request.options)?;
     let observed = Observed::read(ctx, &project.name)?;
     refuse(preflight::before(project, &services, &observed))?;
@@ -217,7 +227,7 @@ pub fn up(
     ))?;
     let images = images::ensure(ctx, project, &services, request.images, build, run.progress)?;
     images::of_init_containers(ctx, project, &services, request.images, run.progress)?;
-    let provided = provider::up(project, &services, run.progress)?;
+    let provided = provider::up(ctx, project, &services, run.progress)?;
     let (project, specs) = match &provided {
         Cow::Borrowed(project) => (*project, specs),
         Cow::Owned(project) => {

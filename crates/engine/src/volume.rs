@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use state::{Durability, record};
 use std::collections::BTreeMap;
 use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::PathBuf;
 use sys::lock::FileLock;
 
@@ -48,7 +48,27 @@ impl VolumeRecord {
             None => ctx.layout.volume(&self.name).join("_data"),
         }
     }
+
+    /// What its options say of every mount of it.
+    pub(crate) fn flags(&self) -> Vec<String> {
+        let words = self.options.get("o").map_or("", String::as_str).split(',');
+        words
+            .filter(|word| FLAGS.contains(word))
+            .map(str::to_owned)
+            .collect()
+    }
 }
+
+/// The words of `o` that say something of a mount of it, whatever it is: mount(8), "FILESYSTEM-INDEPENDENT MOUNT OPTIONS".
+const FLAGS: [&str; 7] = [
+    "ro",
+    "nosuid",
+    "nodev",
+    "noexec",
+    "noatime",
+    "nodiratime",
+    "nosymfollow",
+];
 
 /// The local driver's `type=none,o=bind,device=/path`: a host directory under a volume's name.
 fn bound_directory(options: &BTreeMap<String, String>) -> Option<PathBuf> {
@@ -103,6 +123,7 @@ fn make(ctx: &Context, volume: &VolumeRecord) -> Result<()> {
         .create(&staging)
         .and_then(|()| DirBuilder::new().mode(0o755).create(&data))
         .map_err(Error::file("create", &data));
+    let made = made.and_then(|()| give_away(&data, &volume.options));
     let target = ctx.layout.volume(&volume.name);
     let placed = made
         .and_then(|()| {
@@ -117,6 +138,35 @@ fn make(ctx: &Context, volume: &VolumeRecord) -> Result<()> {
         let _ = std::fs::remove_dir_all(&staging);
     }
     placed
+}
+
+/// `mode`, `uid` and `gid` of a volume of type tmpfs: it is a directory here, which containers share and which has no size of its own.
+fn give_away(data: &std::path::Path, options: &BTreeMap<String, String>) -> Result<()> {
+    let kind = options.get("type").map(String::as_str);
+    if kind != Some("tmpfs") {
+        return Ok(());
+    }
+    let words = options.get("o").map_or("", String::as_str).split(',');
+    let (mut owner, mut mode) = ((None, None), 0o1777);
+    for (key, value) in words.filter_map(|word| word.split_once('=')) {
+        let wrong = || {
+            Error::invalid(
+                format!("volume option {key}={value}"),
+                "it is no number; mode is octal",
+            )
+        };
+        match key {
+            "mode" => mode = u32::from_str_radix(value, 8).map_err(|_| wrong())?,
+            "uid" => owner.0 = Some(value.parse().map_err(|_| wrong())?),
+            "gid" => owner.1 = Some(value.parse().map_err(|_| wrong())?),
+            _ => {}
+        }
+    }
+    std::os::unix::fs::chown(data, owner.0, owner.1)
+        .and_then(|()| {
+            std::fs::set_permissions(data, std::fs::Permissions::from_mode(mode & 0o7777))
+        })
+        .map_err(Error::file("give away", data))
 }
 
 fn check(spec: &VolumeSpec) -> Result<()> {

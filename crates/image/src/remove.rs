@@ -12,16 +12,25 @@ use oci::{Descriptor, Digest, Document, Reference};
 use std::collections::BTreeSet;
 use sys::lock::FileLock;
 
-/// A container that uses an image.
+/// Somebody who uses an image.
 #[derive(Debug, Clone)]
 pub struct InUse {
     /// The image's id.
     pub image: Digest,
     /// The chain ids of its layers, kept whatever is removed.
     pub layers: Vec<Digest>,
-    /// The container's id as shown (twelve digits).
-    pub container: String,
-    pub running: bool,
+    pub user: User,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum User {
+    Container {
+        /// As shown (twelve digits).
+        id: String,
+        running: bool,
+    },
+    /// A Compose project that may go back to a version which ran on it.
+    Project { name: String, generation: u32 },
 }
 
 /// How to remove.
@@ -214,26 +223,39 @@ fn check(
     options: RemoveOptions<'_>,
 ) -> Result<(), Error> {
     let id = image.id.short();
-    let user = |running: bool| {
-        options
-            .in_use
-            .iter()
-            .find(|u| u.image == image.id && u.running == running)
+    let users = || options.in_use.iter().filter(|u| u.image == image.id);
+    let container = |wanted: bool| {
+        users().find_map(|u| match &u.user {
+            User::Container { id, running } if *running == wanted => Some(id),
+            _ => None,
+        })
+    };
+    let project = || {
+        users().find_map(|u| match &u.user {
+            User::Project { name, generation } => Some(format!(
+                "project {name} keeps it to go back to (generation {generation}); `compose -p {name} down` lets go of it"
+            )),
+            User::Container { .. } => None,
+        })
     };
     if let Some(name) = by_name {
         if names.len() > 1 || options.force {
             return Ok(());
         }
-        if let Some(user) = user(true).or(user(false)) {
-            let (name, container) = (name.familiar(), &user.container);
+        let name = name.familiar();
+        if let Some(container) = container(true).or(container(false)) {
             return Err(Error::Conflict(format!(
                 "conflict: unable to remove repository reference \"{name}\" (must force) - container {container} is using its referenced image {id}"
             )));
         }
+        if let Some(why) = project() {
+            return Err(Error::Conflict(format!(
+                "conflict: unable to remove repository reference \"{name}\" (must force) - {why}"
+            )));
+        }
         return Ok(());
     }
-    if let Some(user) = user(true) {
-        let container = &user.container;
+    if let Some(container) = container(true) {
         return Err(Error::Conflict(format!(
             "conflict: unable to delete {wanted} (cannot be forced) - image is being used by running container {container}"
         )));
@@ -241,10 +263,14 @@ fn check(
     if options.force {
         return Ok(());
     }
-    if let Some(user) = user(false) {
-        let container = &user.container;
+    if let Some(container) = container(false) {
         return Err(Error::Conflict(format!(
             "conflict: unable to delete {wanted} (must be forced) - image is being used by stopped container {container}"
+        )));
+    }
+    if let Some(why) = project() {
+        return Err(Error::Conflict(format!(
+            "conflict: unable to delete {wanted} (must be forced) - {why}"
         )));
     }
     let repositories: BTreeSet<String> = names.iter().map(Reference::repository).collect();

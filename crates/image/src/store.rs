@@ -140,16 +140,23 @@ impl Store {
         wanted: &str,
         platform: Option<&Platform>,
     ) -> Result<Image, Error> {
-        let Some(target) = self.find_target(wanted)? else {
+        // Read once: what is found and what it is called are of one moment.
+        let index = self.content.layout().index()?;
+        let Some(target) = self.target_in(&index, wanted)? else {
             return Err(Error::NoSuchImage(wanted.into()));
         };
         let platform = || platform.cloned().unwrap_or_else(|| self.platform());
-        self.read(&target, &platform, wanted)
+        let mut image = read_image(self.content.layout(), &target, &platform, wanted)?;
+        image.names = names_in(&index, &target.digest);
+        Ok(image)
     }
 
     /// The entry of the table of names that `wanted` stands for.
     pub(crate) fn find_target(&self, wanted: &str) -> Result<Option<Descriptor>, Error> {
-        let index = self.content.layout().index()?;
+        self.target_in(&self.content.layout().index()?, wanted)
+    }
+
+    fn target_in(&self, index: &oci::Index, wanted: &str) -> Result<Option<Descriptor>, Error> {
         let entries = &index.manifests;
         let hex = wanted.strip_prefix("sha256:").unwrap_or(wanted);
         if let Ok(name) = wanted.parse::<Reference>()
@@ -237,13 +244,7 @@ impl Store {
 
     /// All names an entry has.
     pub(crate) fn names_of(&self, target: &Digest) -> Result<Vec<Reference>, Error> {
-        let index = self.content.layout().index()?;
-        Ok(index
-            .manifests
-            .iter()
-            .filter(|d| d.digest == *target)
-            .filter_map(content::name_of)
-            .collect())
+        Ok(names_in(&self.content.layout().index()?, target))
     }
 
     /// The directories of an image's layers, **lowest first** (the reverse of overlayfs' `lowerdir=`).
@@ -270,6 +271,12 @@ impl Store {
             limits: Limits::default(),
         }
     }
+}
+
+/// All names that an entry has in a table of names.
+fn names_in(index: &oci::Index, target: &Digest) -> Vec<Reference> {
+    let entries = index.manifests.iter().filter(|d| d.digest == *target);
+    entries.filter_map(content::name_of).collect()
 }
 
 /// Whether an entry answers to the (full) name. With tag and digest, only the digest counts.

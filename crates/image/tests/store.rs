@@ -32,8 +32,10 @@ fn in_use(image: &Image, running: bool) -> [InUse; 1] {
     [InUse {
         image: image.id.clone(),
         layers: image.chain.clone(),
-        container: "0123456789ab".into(),
-        running,
+        user: image::remove::User::Container {
+            id: "0123456789ab".into(),
+            running,
+        },
     }]
 }
 

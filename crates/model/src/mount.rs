@@ -1,9 +1,11 @@
 //! What is mounted into a container (`-v`, `--mount`, `--tmpfs`, Compose `volumes`).
 
 mod long;
+mod recursion;
 mod short;
 
 pub use long::parse_mount;
+pub use recursion::Recursion;
 pub use short::{parse_tmpfs, parse_volume, volume_name};
 
 use serde::{Deserialize, Serialize};
@@ -39,8 +41,8 @@ pub enum MountKind {
         /// Make the source as a directory when it does not exist (`-v` does, `--mount` does not).
         create_source: bool,
         propagation: Option<String>,
-        /// Without the mounts below the source (`bind-nonrecursive`).
-        non_recursive: bool,
+        #[serde(default)]
+        recursion: Recursion,
     },
     Volume {
         /// `None`: anonymous.

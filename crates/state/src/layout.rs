@@ -194,6 +194,11 @@ impl Layout {
         self.data.join("services").join(format!("{project}.json"))
     }
 
+    /// What the providers of a project's services said last.
+    pub fn provided(&self, project: &str) -> PathBuf {
+        self.data.join("providers").join(format!("{project}.json"))
+    }
+
     /// The labels of this host as Swarm's node.
     pub fn node(&self) -> PathBuf {
         self.data.join("node.json")

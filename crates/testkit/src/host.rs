@@ -211,6 +211,14 @@ impl Host {
         project
     }
 
+    /// A project whose files were put there already.
+    pub fn existing_project(&self, name: &str) -> Project<'_> {
+        Project {
+            host: self,
+            dir: self.folder(name),
+        }
+    }
+
     /// The wheels that builds install where no package index can be reached; `None` when nobody made them.
     pub fn wheels(&self) -> Option<PathBuf> {
         Some(top().join("target/wheels")).filter(|p| p.join(".made-of").exists())

@@ -224,6 +224,15 @@ pub fn has_cgroup_v2() -> bool {
     fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").is_ok_and(|c| c.contains("memory"))
 }
 
+/// Whether the host has control groups of both versions.
+pub fn has_both_cgroups() -> bool {
+    let me = i32::try_from(std::process::id()).unwrap_or(0);
+    let mounts = mounts_of(me);
+    ["cgroup", "cgroup2"]
+        .iter()
+        .all(|kind| mounts.iter().any(|m| m.kind == *kind))
+}
+
 /// The identities of the namespaces of some kind that a set of processes holds.
 pub fn namespaces(pids: &[i32], kind: &str) -> BTreeSet<PathBuf> {
     pids.iter()

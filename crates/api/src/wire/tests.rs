@@ -35,7 +35,7 @@ fn record() -> ContainerRecord {
             source: "/srv".into(),
             create_source: true,
             propagation: None,
-            non_recursive: false,
+            recursion: Default::default(),
         },
         target: "/data".into(),
         read_only: true,

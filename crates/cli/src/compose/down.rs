@@ -105,7 +105,7 @@ pub(super) fn take_down(call: &Call<'_>, target: &Target, options: &Options) -> 
         .as_ref()
         .filter(|_| options.services.is_empty())
     {
-        compose::provider::down(project, &display).map_err(super::failed)?;
+        compose::provider::down(call.ctx()?, project, &display).map_err(super::failed)?;
     }
     compose::up::sweep(ctx, &target.name).map_err(up_failure)?;
     Changes::forget(ctx, &target.name, &options.services)?;

@@ -84,6 +84,14 @@ struct Build {
     builder: Option<String>,
     #[arg(short, long, value_name = "bytes", hide = true)]
     memory: Option<String>,
+    #[arg(long, value_name = "string", hide = true)]
+    provenance: Option<String>,
+    #[arg(long, value_name = "string", hide = true)]
+    sbom: Option<String>,
+    #[arg(long, hide = true)]
+    check: bool,
+    #[arg(long, hide = true)]
+    print: bool,
     #[arg(long, hide = true)]
     force_rm: bool,
     #[arg(long, hide = true)]
@@ -114,8 +122,31 @@ fn chosen<'a>(
     Ok(selected(project, &options))
 }
 
+impl Build {
+    /// Flags of Docker's that would be expected to do something that is not done.
+    fn refuse_what_is_not_done(&self) -> Result<(), Failure> {
+        let wanted = |value: &Option<String>| {
+            let value = value.as_deref();
+            value.is_some_and(|value| !matches!(value, "false" | "0"))
+        };
+        let (flag, way_out) = if wanted(&self.provenance) {
+            ("provenance", "no attestations are made; leave it out")
+        } else if wanted(&self.sbom) {
+            ("sbom", "no attestations are made; leave it out")
+        } else if self.check {
+            ("check", "a Dockerfile is checked when it is built")
+        } else if self.print {
+            ("print", "nothing is built by bake; see `config`")
+        } else {
+            return Ok(());
+        };
+        Err(Failure::said(format!("--{flag} is not supported")).hint(way_out))
+    }
+}
+
 impl Run for Build {
     fn run(self, call: &Call<'_>) -> Outcome {
+        self.refuse_what_is_not_done()?;
         let project = call.load(&self.service)?;
         call.tell(&compose::build::ignored(&project, &project.services));
         let mut services = chosen(&project, &self.service, self.with_dependencies)?;

@@ -8,6 +8,7 @@ use crate::output;
 use clap::Args;
 use compose::observe::Container;
 use compose::plan::{Plan, lifecycle};
+use compose_file::Project;
 use std::io::{BufRead, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
@@ -129,6 +130,17 @@ impl Call<'_> {
     }
 }
 
+impl Call<'_> {
+    /// What the services want to have run before they start.
+    fn with_pre_start(&self, project: &Project, plan: &mut Plan) -> Result<(), Failure> {
+        let display = super::display::Display::new(&self.globals, false);
+        let interrupted = std::sync::atomic::AtomicBool::new(false);
+        let run = self.running(&display, &interrupted)?;
+        compose::pre_start::insert(run, project, plan, self.globals.separator)
+            .map_err(super::project::up_failure)
+    }
+}
+
 /// `start` of what was never made is an error, as Docker's.
 fn require(target: &Target, services: &[String], all: &[&Container]) -> Result<(), Failure> {
     let wanted: Vec<&String> = services
@@ -163,7 +175,11 @@ impl Run for Start {
         let names = lifecycle::needed_with(&everyone, &self.service);
         call.change(&target, &names, |all| {
             require(&target, &self.service, all)?;
-            Ok(lifecycle::start(target.project.as_ref(), all))
+            let mut plan = lifecycle::start(target.project.as_ref(), all);
+            if let Some(project) = &target.project {
+                call.with_pre_start(project, &mut plan)?;
+            }
+            Ok(plan)
         })?;
         if !self.wait {
             return Ok(0);

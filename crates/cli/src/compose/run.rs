@@ -2,8 +2,9 @@
 
 use super::delegated::{Words, delegate};
 use super::display::Display;
+use super::globals::{Globals, ProgressMode};
 use super::make::MakeFlags;
-use super::project::up_failure;
+use super::project::{steps_failure, up_failure};
 use super::verb::{Run, Verb, usage, verb};
 use super::{Call, failed, images};
 use crate::args::key_value;
@@ -107,6 +108,14 @@ struct RunVerb {
 
 impl Run for RunVerb {
     fn run(self, call: &Call<'_>) -> Outcome {
+        let silent = Call {
+            session: call.session,
+            globals: Globals {
+                progress: ProgressMode::Quiet,
+                ..call.globals.clone()
+            },
+        };
+        let call = if self.quiet { &silent } else { call };
         if self.service_ports && !self.publish.is_empty() {
             return Err(usage("--service-ports and --publish are incompatible"));
         }
@@ -265,7 +274,36 @@ impl RunVerb {
             &image::Silent,
         )?;
         let record = engine::container::create::create(ctx, spec, Some(&name), &image)?;
+        if let Err(error) = self.pre_start(call, project, service, &record.name) {
+            // It never ran: nobody looks for what it left.
+            let options = engine::container::remove::RemoveOptions {
+                force: true,
+                volumes: true,
+            };
+            engine::container::remove::remove(ctx, &record, options)?;
+            return Err(error);
+        }
         Ok(record.id.to_string())
+    }
+
+    /// Runs what the service wants to have run before it starts, with the mounts of the container.
+    fn pre_start(
+        &self,
+        call: &Call<'_>,
+        project: &Project,
+        service: &Service,
+        container: &str,
+    ) -> Result<(), Failure> {
+        let _lock = compose::up::lock(call.ctx()?, &project.name).map_err(up_failure)?;
+        let display = Display::new(&call.globals, self.quiet);
+        let interrupted = std::sync::atomic::AtomicBool::new(false);
+        let run = call.running(&display, &interrupted)?;
+        let separator = call.globals.separator;
+        let plan = compose::pre_start::before_run(run, project, service, container, separator)
+            .map_err(up_failure)?;
+        display
+            .during(|| compose::execute::execute(run, &plan))
+            .map_err(steps_failure)
     }
 
     /// Networks and volumes: a plan of which only those steps are kept.

@@ -14,7 +14,7 @@ use crate::session::Session;
 use crate::verb::Verb;
 use engine::container::record::ContainerRecord;
 use engine::container::state::State;
-use image::remove::InUse;
+use image::remove::{InUse, User};
 
 /// Every verb of this noun.
 pub(crate) const VERBS: &[Verb] = &[
@@ -44,20 +44,21 @@ pub(crate) fn in_use(session: &Session) -> Result<Vec<InUse>, Failure> {
             users.push(InUse {
                 image,
                 layers: layers.collect(),
-                container: record.id.short().to_owned(),
-                running,
+                user: User::Container {
+                    id: record.id.short().to_owned(),
+                    running,
+                },
             });
         }
     }
     let store = ctx.images()?;
-    for (id, user) in compose::generation::images(ctx).map_err(kept_failure)? {
+    for (id, (name, generation)) in compose::generation::images(ctx).map_err(kept_failure)? {
         // One that is gone already keeps nothing.
         if let Ok(image) = store.find(&id) {
             users.push(InUse {
                 image: image.id,
                 layers: image.chain,
-                container: user,
-                running: false,
+                user: User::Project { name, generation },
             });
         }
     }

@@ -4,9 +4,9 @@
 
 use super::{table, terminal};
 use crate::failure::Failure;
-use crate::template::{Methods, Template, json};
 use serde_json::{Map, Value};
 use std::cell::OnceCell;
+use template::{Methods, Template, json};
 
 /// What most lists can be asked for.
 #[derive(Debug, clap::Args)]

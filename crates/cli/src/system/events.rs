@@ -4,13 +4,13 @@ use crate::container;
 use crate::failure::{Failure, Outcome};
 use crate::output;
 use crate::session::Session;
-use crate::template::Template;
 use crate::verb::{Run, Verb, verb};
 use clap::Args;
 use engine::Timestamp;
 use engine::events::{Event, Reader};
 use model::filter::Filters;
 use std::time::Duration;
+use template::Template;
 
 pub(crate) const VERB: Verb = verb::<Events>(&["events", "system events"], "[OPTIONS]", "Get real time events from the engine")
     .examples("events --filter container=web --filter event=die\nevents --since 10m --until 0s --format '{{json .}}'");

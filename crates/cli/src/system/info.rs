@@ -5,7 +5,6 @@ use crate::VERSION;
 use crate::failure::{Failure, Outcome};
 use crate::output::{self, units};
 use crate::session::Session;
-use crate::template::Template;
 use crate::verb::{Run, Verb, verb};
 use api::wire::system::{
     ClientInfo, DiscoveredDevice, IndexConfig, Info as Shape, KernelMechanism, Plugin, Plugins,
@@ -15,6 +14,7 @@ use clap::Args;
 use engine::Timestamp;
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use template::Template;
 
 pub(crate) const VERB: Verb = verb::<Info>(
     &["info", "system info"],

@@ -5,11 +5,11 @@ use crate::VERSION;
 use crate::failure::{Failure, Outcome};
 use crate::output;
 use crate::session::Session;
-use crate::template::Template;
 use crate::verb::{Run, Verb, verb};
 use api::wire::API_VERSION;
 use api::wire::system::{Client, Component, Platform, Server, Version as Shape};
 use clap::Args;
+use template::Template;
 
 pub(crate) const VERB: Verb =
     verb::<Version>(&["version"], "[OPTIONS]", "Show the version information")

@@ -4,7 +4,7 @@ use super::{Canonical, child, pairs_to_map};
 use crate::diagnostic::Place;
 use crate::paths;
 use crate::tree::{Map, Node, Value};
-use model::mount::MountKind;
+use model::mount::{MountKind, Recursion};
 
 impl Canonical<'_> {
     pub(super) fn volumes(&mut self, service: &mut Node, path: &str) {
@@ -60,13 +60,16 @@ impl Canonical<'_> {
         let (kind, source, details) = match &mount.kind {
             MountKind::Bind {
                 propagation,
-                non_recursive,
+                recursion,
                 ..
             } => {
                 let details = [
                     ("create_host_path", yes(true)),
                     ("propagation", propagation.as_deref().map(text_value)),
-                    ("recursive", non_recursive.then(|| text_value("disabled"))),
+                    (
+                        "recursive",
+                        (*recursion == Recursion::Disabled).then(|| text_value("disabled")),
+                    ),
                     ("selinux", is(&["z", "Z"])),
                 ];
                 let source = text.split(':').next().unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use super::{Cursor, Decoder, mode};
 use crate::project::{FileReference, Service, ServiceVolume};
-use model::mount::{Mount, MountKind};
+use model::mount::{Mount, MountKind, Recursion};
 
 impl Decoder<'_> {
     pub(super) fn service_files(&mut self, at: &Cursor<'_>, service: &mut Service) {
@@ -176,21 +176,25 @@ impl Decoder<'_> {
             source,
             create_source: true,
             propagation: None,
-            non_recursive: false,
+            recursion: Recursion::Enabled,
         };
         if let (
             Some(bind),
             MountKind::Bind {
                 create_source,
                 propagation,
-                non_recursive,
+                recursion,
                 ..
             },
         ) = (at.child("bind"), &mut kind)
         {
             *create_source = self.flag(&bind, "create_host_path").unwrap_or(true);
             *propagation = self.word(&bind, "propagation", &words).map(str::to_owned);
-            *non_recursive = self.text(&bind, "recursive").as_deref() == Some("disabled");
+            // A word that is none of these is told where the volume as a whole is read.
+            *recursion = self
+                .text(&bind, "recursive")
+                .and_then(|word| Recursion::parse(&word).ok())
+                .unwrap_or_default();
         }
         Some(kind)
     }

@@ -202,7 +202,7 @@ fn mounts_of_every_type() {
         matches!(&s.volumes[1].mount.kind, MountKind::Bind { source, create_source: true, .. } if source == "/p/b")
     );
     assert!(
-        matches!(&s.volumes[3].mount.kind, MountKind::Bind { create_source: false, non_recursive: true, propagation: Some(p), .. } if p == "rshared")
+        matches!(&s.volumes[3].mount.kind, MountKind::Bind { create_source: false, recursion: model::mount::Recursion::Disabled, propagation: Some(p), .. } if p == "rshared")
     );
     assert!(matches!(
         &s.volumes[4].mount.kind,

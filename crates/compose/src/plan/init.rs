@@ -29,17 +29,42 @@ pub(crate) fn insert(plan: &mut Plan, input: Input<'_>) {
         if let Some((first, name)) = starts.first()
             && !is_up(plan, input, service)
         {
-            shared = chain(plan, input, service, *first, name, &once);
+            let needs = plan.steps[first - 1].needs.clone();
+            let resource = plan.steps[first - 1].resource.clone();
+            shared = chain(plan, input, service, (needs, &resource), name, &once);
         }
         for (start, name) in starts {
             if let Some(last) = shared {
                 plan.also_needs(start, last);
             }
-            if let Some(last) = chain(plan, input, service, start, &name, &each) {
+            let needs = plan.steps[start - 1].needs.clone();
+            let resource = plan.steps[start - 1].resource.clone();
+            if let Some(last) = chain(plan, input, service, (needs, &resource), &name, &each) {
                 plan.also_needs(start, last);
             }
         }
     }
+}
+
+/// The steps before a container that `run` made starts. Those for the service as a whole have been run where it is up.
+pub(crate) fn before_run(input: Input<'_>, service: &Service, container: &str) -> Plan {
+    let up = input
+        .observed
+        .of_service(&service.name)
+        .any(|c| c.status.is_active());
+    let hooks = service.pre_start.iter().enumerate();
+    let hooks: Vec<_> = hooks.filter(|(_, hook)| hook.per_replica || !up).collect();
+    let mut plan = Plan::default();
+    let resource = super::up::resource(&service.name, 1);
+    chain(
+        &mut plan,
+        input,
+        service,
+        (Vec::new(), &resource),
+        container,
+        &hooks,
+    );
+    plan
 }
 
 /// The steps that start a container of the service, with its name.
@@ -66,18 +91,16 @@ fn chain(
     plan: &mut Plan,
     input: Input<'_>,
     service: &Service,
-    start: StepId,
+    (mut needs, resource): (Vec<StepId>, &str),
     container: &str,
     hooks: &[(usize, &InitHook)],
 ) -> Option<StepId> {
-    let resource = plan.steps[start - 1].resource.clone();
-    let mut needs = plan.steps[start - 1].needs.clone();
     let mut last = None;
     for (index, hook) in hooks {
         let new = init_container(input, service, container, *index, hook)?;
         let action = Action::RunInitContainer(Box::new(new));
         let cause = format!("pre_start[{index}] of {}", service.name);
-        let step = plan.add(needs, resource.clone(), action, cause);
+        let step = plan.add(needs, resource.to_owned(), action, cause);
         needs = vec![step];
         last = Some(step);
     }

@@ -1,6 +1,6 @@
 //! Keys that are read and shown but have no effect: said once each, never passed over.
 
-use compose_file::project::{Deploy, DeployMode, FileObject};
+use compose_file::project::{Deploy, FileObject};
 use compose_file::{Diagnostic, Project, Service};
 use std::collections::BTreeMap;
 
@@ -22,6 +22,7 @@ pub fn warnings<'a>(
             ));
         }
     }
+    all.extend(volume_keys(project));
     all.extend(file_keys(project, "configs", &project.configs));
     all.extend(file_keys(project, "secrets", &project.secrets));
     all
@@ -31,7 +32,6 @@ type Keys = Vec<(String, &'static str)>;
 
 fn service_keys(service: &Service) -> Keys {
     const WINDOWS: &str = "only Windows containers know it";
-    const RECURSIVE: &str = "mounts below the source keep their own read-only state";
     let said: [(bool, &str, &'static str); 4] = [
         (service.cpu_count.is_some(), "cpu_count", WINDOWS),
         (service.cpu_percent.is_some(), "cpu_percent", WINDOWS),
@@ -46,30 +46,15 @@ fn service_keys(service: &Service) -> Keys {
             "use pull_policy: every_<duration>",
         ),
     ];
-    let mut keys: Keys = said
-        .iter()
+    said.iter()
         .filter(|(is, ..)| *is)
         .map(|(_, key, why)| ((*key).to_owned(), *why))
-        .collect();
-    for (index, volume) in service.volumes.iter().enumerate() {
-        if matches!(volume.recursive.as_deref(), Some("writable" | "readonly")) {
-            keys.push((format!("volumes[{index}].bind.recursive"), RECURSIVE));
-        }
-    }
-    keys
+        .collect()
 }
 
 fn deploy_keys(deploy: &Deploy) -> Keys {
     let reservations = &deploy.resources.reservations;
-    let said: [(bool, &str, &'static str); 3] = [
-        (
-            matches!(
-                deploy.mode,
-                DeployMode::ReplicatedJob | DeployMode::GlobalJob
-            ),
-            "mode",
-            "jobs run as services; use restart_policy.condition: none",
-        ),
+    let said: [(bool, &str, &'static str); 2] = [
         (
             !reservations.generic_resources.is_empty(),
             "resources.reservations.generic_resources",
@@ -87,6 +72,22 @@ fn deploy_keys(deploy: &Deploy) -> Keys {
         .collect()
 }
 
+fn volume_keys(project: &Project) -> Vec<Diagnostic> {
+    let of = |(key, volume): (&String, &compose_file::project::Volume)| {
+        let in_memory = volume.driver_opts.get("type").is_some_and(|t| t == "tmpfs");
+        in_memory.then(|| {
+            let path = format!("volumes.{key}.driver_opts.type");
+            let text =
+                "a volume of type tmpfs is a directory on disk here, without a size of its own";
+            let warning = project.warning_at(&path, text);
+            warning.with_hint(
+                "for memory of a container's own use a mount of type tmpfs in the service",
+            )
+        })
+    };
+    project.volumes.iter().filter_map(of).collect()
+}
+
 fn file_keys(
     project: &Project,
     kind: &str,
@@ -94,16 +95,11 @@ fn file_keys(
 ) -> Vec<Diagnostic> {
     let mut all = Vec::new();
     for (key, object) in objects {
-        for (is, name) in [
-            (object.driver.is_some(), "driver"),
-            (object.template_driver.is_some(), "template_driver"),
-        ] {
-            if is {
-                all.push(project.warning_at(
-                    &format!("{kind}.{key}.{name}"),
-                    "no effect: contents are taken as they are",
-                ));
-            }
+        if object.driver.is_some() {
+            all.push(project.warning_at(
+                &format!("{kind}.{key}.driver"),
+                "no effect: contents are taken as they are",
+            ));
         }
     }
     all

@@ -106,7 +106,7 @@ fn base(service: &Service, project: &Project) -> ContainerSpec {
         sysctls: service.sysctls.clone(),
         oom_score_adj: service.oom_score_adj,
         runtime: service.runtime.clone(),
-        restart: service.restart_policy(),
+        restart: crate::job::restart_policy(service),
         healthcheck: service.healthcheck.clone(),
         platform: service.platform.clone(),
         ..ContainerSpec::default()

@@ -8,7 +8,7 @@ use super::{Surroundings, donor};
 use compose_file::project::{FileObject, FileReference, FileSource, VolumesFromSource};
 use compose_file::{Diagnostic, Project, Service};
 use model::container::ContainerSpec;
-use model::mount::{FileMount, Mount, MountKind};
+use model::mount::{FileMount, Mount, MountKind, Recursion};
 use sha2::{Digest, Sha256};
 use std::path::PathBuf;
 
@@ -45,6 +45,7 @@ pub(super) fn fill(
     spec: &mut ContainerSpec,
     errors: &mut Vec<Diagnostic>,
 ) -> Vec<Material> {
+    errors.extend(contradictions(project, service));
     spec.mounts = service
         .volumes
         .iter()
@@ -87,26 +88,41 @@ pub(super) fn fill(
     files
 }
 
+/// Bind mounts whose `recursive` does not go with the rest of them.
+fn contradictions(project: &Project, service: &Service) -> Vec<Diagnostic> {
+    let wrong = |(index, volume): (usize, &compose_file::project::ServiceVolume)| {
+        let MountKind::Bind {
+            recursion,
+            propagation,
+            ..
+        } = &volume.mount.kind
+        else {
+            return None;
+        };
+        let error = recursion
+            .check(volume.mount.read_only, propagation.as_deref())
+            .err()?;
+        let path = format!("services.{}.volumes[{index}].bind.recursive", service.name);
+        Some(project.error_at(&path, error))
+    };
+    let volumes = service.volumes.iter().enumerate();
+    volumes.filter_map(wrong).collect()
+}
+
 fn volume_mount(project: &Project, volume: &compose_file::project::ServiceVolume) -> Mount {
     let mut mount = volume.mount.clone();
-    match &mut mount.kind {
-        MountKind::Volume {
-            name: Some(name),
-            driver,
-            driver_opts,
-            ..
-        } => {
-            if let Some(declared) = project.volumes.get(name) {
-                *name = declared.name.clone();
-                // The volume is there before the container: made with the project's own labels and options.
-                *driver = None;
-                driver_opts.clear();
-            }
-        }
-        MountKind::Bind { non_recursive, .. } => {
-            *non_recursive |= volume.recursive.as_deref() == Some("disabled");
-        }
-        _ => {}
+    if let MountKind::Volume {
+        name: Some(name),
+        driver,
+        driver_opts,
+        ..
+    } = &mut mount.kind
+        && let Some(declared) = project.volumes.get(name)
+    {
+        *name = declared.name.clone();
+        // The volume is there before the container: made with the project's own labels and options.
+        *driver = None;
+        driver_opts.clear();
     }
     mount
 }
@@ -233,7 +249,7 @@ fn bind(source: String, target: &str) -> Mount {
         source,
         create_source: false,
         propagation: None,
-        non_recursive: false,
+        recursion: Recursion::Enabled,
     };
     Mount {
         kind,

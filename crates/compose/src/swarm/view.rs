@@ -80,6 +80,13 @@ impl Service {
         self.tasks.iter().filter(runs).count()
     }
 
+    /// How many have ended well.
+    pub fn completed(&self) -> usize {
+        let done =
+            |task: &&Listed| matches!(&task.state, State::Exited(last) if last.exit_code == 0);
+        self.tasks.iter().filter(done).count()
+    }
+
     /// The newest of its containers says how it is meant to be.
     pub fn newest(&self) -> Option<&Listed> {
         self.tasks.iter().max_by_key(|task| task.record.created)

@@ -11,7 +11,7 @@ use super::state::State;
 use super::{names, trees};
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::spec::{self, Facts, Source};
+use crate::spec::{self, Facts, Source, VolumeSource};
 use model::container::NamespaceMode;
 use model::mount::MountKind;
 use model::network::NetworkMode;
@@ -25,7 +25,7 @@ use runtime::{
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// The container's own ends of its streams.
@@ -291,10 +291,12 @@ pub(super) fn facts(
     };
     let mut volumes = HashMap::new();
     for name in container.mounts.iter().filter_map(|m| m.volume.as_ref()) {
-        volumes.insert(
-            name.clone(),
-            crate::volume::find(ctx, name)?.mountpoint(ctx),
-        );
+        let volume = crate::volume::find(ctx, name)?;
+        let source = VolumeSource {
+            directory: volume.mountpoint(ctx),
+            flags: volume.flags(),
+        };
+        volumes.insert(name.clone(), source);
     }
     Ok(Facts {
         hostname_file: dir.join(files::HOSTNAME),
@@ -445,7 +447,7 @@ fn has_user_namespace(built: &oci_spec::runtime::Spec) -> bool {
 /// Volumes that may still need the image's content.
 pub(super) fn copy_up(
     container: &ContainerRecord,
-    volumes: &HashMap<String, PathBuf>,
+    volumes: &HashMap<String, VolumeSource>,
 ) -> Vec<CopyUp> {
     let wanted = container.mounts.iter().filter_map(|m| match &m.mount.kind {
         MountKind::Volume {
@@ -459,7 +461,7 @@ pub(super) fn copy_up(
         .filter_map(|(target, name)| {
             Some(CopyUp {
                 target: target.into(),
-                volume: volumes.get(name)?.clone(),
+                volume: volumes.get(name)?.directory.clone(),
             })
         })
         .collect()

@@ -95,7 +95,7 @@ fn what_cannot_be_is_refused_before_anything_is_made() {
             source: "/nowhere/at/all".into(),
             create_source: false,
             propagation: None,
-            non_recursive: false,
+            recursion: Default::default(),
         },
         target: "/data".into(),
         read_only: false,

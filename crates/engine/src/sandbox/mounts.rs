@@ -102,7 +102,7 @@ impl Scratch {
             source: place.display().to_string(),
             create_source: false,
             propagation: None,
-            non_recursive: true,
+            recursion: model::mount::Recursion::Disabled,
         };
         Ok(Mount {
             kind,

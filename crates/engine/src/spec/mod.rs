@@ -37,6 +37,14 @@ pub enum Source {
     Path(PathBuf),
 }
 
+/// Where a volume's data lies, and what its own options say of every mount of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VolumeSource {
+    pub directory: PathBuf,
+    /// `ro`, `nosuid` and the like.
+    pub flags: Vec<String>,
+}
+
 /// What the record does not know: paths of this run, and whose namespaces are joined.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
@@ -45,8 +53,8 @@ pub struct Facts {
     pub contents: PathBuf,
     pub hosts_file: PathBuf,
     pub resolv_file: PathBuf,
-    /// Volume name → directory.
-    pub volumes: HashMap<String, PathBuf>,
+    /// By the volume's name.
+    pub volumes: HashMap<String, VolumeSource>,
     pub network: Source,
     pub pid: Source,
     pub ipc: Source,

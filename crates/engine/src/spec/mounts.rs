@@ -5,7 +5,7 @@
 use super::{Facts, Security, Source, spec_error};
 use crate::container::record::{ContainerRecord, MountRecord};
 use crate::error::{Error, Result};
-use model::mount::MountKind;
+use model::mount::{MountKind, Recursion};
 use oci_spec::runtime::{Mount, MountBuilder};
 use std::path::{Path, PathBuf};
 
@@ -164,10 +164,18 @@ fn one(record: &MountRecord, facts: &Facts, idmap: Option<&str>) -> Result<Mount
         MountKind::Bind {
             source,
             propagation,
-            non_recursive,
+            recursion,
             ..
         } => {
-            let kind = if *non_recursive { "bind" } else { "rbind" };
+            let kind = match recursion {
+                Recursion::Disabled => "bind",
+                _ => "rbind",
+            };
+            // What lies below is read-only with it, unless it is asked not to be.
+            let access = match recursion {
+                Recursion::Enabled | Recursion::Readonly if mount.read_only => "rro",
+                _ => access,
+            };
             bind(
                 Path::new(source),
                 &mount.target,
@@ -177,11 +185,13 @@ fn one(record: &MountRecord, facts: &Facts, idmap: Option<&str>) -> Result<Mount
         MountKind::Volume { subpath, .. } => {
             let name = record.volume.as_deref().unwrap_or_default();
             let missing = || Error::NoSuchVolume(name.to_owned());
-            let mut source = facts.volumes.get(name).ok_or_else(missing)?.clone();
+            let volume = facts.volumes.get(name).ok_or_else(missing)?;
+            let mut source = volume.directory.clone();
             if let Some(subpath) = subpath {
                 source = beneath(&source, subpath)?;
             }
             let mut options = vec!["rbind", "rprivate", access];
+            options.extend(volume.flags.iter().map(String::as_str));
             options.extend(idmap);
             bind(&source, &mount.target, &options)
         }
@@ -259,7 +269,7 @@ mod tests {
                     source: source.into(),
                     create_source: true,
                     propagation: None,
-                    non_recursive: false,
+                    recursion: Recursion::Enabled,
                 },
                 None,
             ),

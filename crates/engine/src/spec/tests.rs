@@ -75,7 +75,13 @@ pub(crate) fn facts() -> Facts {
         contents: "/run/files".into(),
         hosts_file: "/data/hosts".into(),
         resolv_file: "/data/resolv.conf".into(),
-        volumes: HashMap::from([("db".to_owned(), PathBuf::from("/volumes/db/_data"))]),
+        volumes: HashMap::from([(
+            "db".to_owned(),
+            VolumeSource {
+                directory: "/volumes/db/_data".into(),
+                flags: Vec::new(),
+            },
+        )]),
         ..Default::default()
     }
 }

@@ -3,7 +3,7 @@
 //! Source: Docker CLI reference (`--mount`), docker/cli `opts/mount.go`.
 
 use super::short::{clean, parse_mode, resolve};
-use super::{Mount, MountKind};
+use super::{Mount, MountKind, Recursion};
 use crate::{ParseError, csv, size};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,7 +16,7 @@ struct Fields {
     target: Option<String>,
     read_only: bool,
     propagation: Option<String>,
-    non_recursive: bool,
+    recursion: Recursion,
     create_source: bool,
     no_copy: bool,
     subpath: Option<String>,
@@ -71,8 +71,9 @@ impl Fields {
             "readonly" | "ro" => self.read_only = flag()?,
             "consistency" => {}
             "bind-propagation" => self.propagation = Some(propagation(text()?)?),
-            "bind-nonrecursive" => self.non_recursive = flag()?,
-            "bind-recursive" => self.non_recursive = text()? == "disabled",
+            "bind-nonrecursive" if flag()? => self.recursion = Recursion::Disabled,
+            "bind-nonrecursive" => {}
+            "bind-recursive" => self.recursion = Recursion::parse(&text()?)?,
             "bind-create-src" => self.create_source = flag()?,
             "volume-nocopy" => self.no_copy = flag()?,
             "volume-subpath" | "image-subpath" => self.subpath = Some(text()?),
@@ -126,11 +127,13 @@ impl Fields {
                         "invalid mount path: '{source}' mount path must be absolute"
                     ));
                 }
+                self.recursion
+                    .check(self.read_only, self.propagation.as_deref())?;
                 MountKind::Bind {
                     source: resolve(&source, base_dir),
                     create_source: self.create_source,
                     propagation: self.propagation,
-                    non_recursive: self.non_recursive,
+                    recursion: self.recursion,
                 }
             }
             "volume" => MountKind::Volume {

@@ -2,7 +2,7 @@
 //!
 //! Source: Docker CLI reference (`--volume`, `--tmpfs`), Compose Specification `volumes` short syntax.
 
-use super::{Mount, MountKind};
+use super::{Mount, MountKind, Recursion};
 use crate::{ParseError, size};
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -60,7 +60,7 @@ fn bind(source: &str, target: String) -> Mount {
         source: source.to_owned(),
         create_source: true,
         propagation: None,
-        non_recursive: false,
+        recursion: Recursion::Enabled,
     };
     Mount {
         kind,
@@ -114,7 +114,9 @@ fn apply_options(mount: &mut Mount, options: &str) -> Result<(), String> {
             // SELinux relabelling and Docker Desktop's cache hints: nothing to do here.
             ("z" | "Z" | "cached" | "delegated" | "consistent" | "default", _) => {}
             ("nocopy" | "volume-nocopy", MountKind::Volume { no_copy, .. }) => *no_copy = true,
-            ("bind-nonrecursive", MountKind::Bind { non_recursive, .. }) => *non_recursive = true,
+            ("bind-nonrecursive", MountKind::Bind { recursion, .. }) => {
+                *recursion = Recursion::Disabled;
+            }
             (word, MountKind::Bind { propagation, .. }) if PROPAGATION.contains(&word) => {
                 *propagation = Some(word.to_owned());
             }

@@ -12,6 +12,9 @@ use sys::cgroupfs::{self, Made};
 
 const MARK: &str = "trusted.dockless.made";
 
+/// What the engine made for its containers: it stays while there may be more of them, and has no other purpose.
+const ENGINES_MARK: &str = "trusted.dockless.engine";
+
 /// Makes the group itself; what is missing above it too, when it turns out to be the first there.
 pub(super) fn make_group(
     mount: &Path,
@@ -57,22 +60,31 @@ fn make_one(path: &Path, place: &Place) -> Result<Made, Error> {
         path: path.to_owned(),
         source,
     })?;
-    if made == Made::New && *place.origin() == Origin::Spec {
+    let mark = match place.origin() {
+        Origin::Engine => Some(ENGINES_MARK),
+        Origin::Spec => Some(MARK),
+        Origin::Systemd(_) => None,
+    };
+    if let (Made::New, Some(mark)) = (made, mark) {
         // Where the kernel keeps no such attribute the group stays behind, empty.
-        let _ = cgroupfs::mark(&directory, MARK);
+        let _ = cgroupfs::mark(&directory, mark);
     }
     Ok(made)
 }
 
 /// Whether it was made for containers and nobody else.
-pub(super) fn is_marked(directory: &Path) -> bool {
+pub(super) fn is_ours(directory: &Path) -> bool {
+    goes_with_the_last(directory) || cgroupfs::is_marked(directory, ENGINES_MARK)
+}
+
+fn goes_with_the_last(directory: &Path) -> bool {
     cgroupfs::is_marked(directory, MARK)
 }
 
 /// Removes the marked groups above one that has gone, as far as they are empty.
 pub(super) fn remove(mount: &Path, group: &Path) {
     for directory in group.ancestors().skip(1) {
-        if directory == mount || !is_marked(directory) {
+        if directory == mount || !goes_with_the_last(directory) {
             return;
         }
         // EBUSY: another container is in it.

@@ -71,7 +71,7 @@ fn document(service: &Service, deploy: &Deploy) -> Value {
         "Mode": match deploy.mode {
             DeployMode::Global => json!({"Global": {}}),
             DeployMode::GlobalJob => json!({"GlobalJob": {}}),
-            DeployMode::ReplicatedJob => json!({"ReplicatedJob": {"MaxConcurrent": 1, "TotalCompletions": service.tasks.len()}}),
+            DeployMode::ReplicatedJob => json!({"ReplicatedJob": {"MaxConcurrent": service.tasks.len(), "TotalCompletions": service.tasks.len()}}),
             DeployMode::Replicated => json!({"Replicated": {"Replicas": service.tasks.len()}}),
         },
         "EndpointSpec": {"Mode": mode, "Ports": ports},
@@ -215,7 +215,8 @@ fn pretty(service: &Service, deploy: &Deploy) -> String {
     }
     let mode = match deploy.mode {
         DeployMode::Global => "Global".to_owned(),
-        DeployMode::ReplicatedJob | DeployMode::GlobalJob => "Job".to_owned(),
+        DeployMode::ReplicatedJob => "Replicated Job".to_owned(),
+        DeployMode::GlobalJob => "Global Job".to_owned(),
         DeployMode::Replicated => format!("Replicated\n Replicas:\t{}", service.tasks.len()),
     };
     let _ = writeln!(out, "Service Mode:\t{mode}\nPlacement:");

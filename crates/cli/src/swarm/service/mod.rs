@@ -127,16 +127,23 @@ pub(super) fn print(session: &Session, services: &[Service], flags: &ListFlags) 
     Ok(0)
 }
 
+/// What runs of what is to run; of a job also what is done.
+fn replicas(service: &Service, mode: &str) -> String {
+    let (running, all) = (service.running(), service.tasks.len());
+    if !mode.ends_with("job") {
+        return format!("{running}/{all}");
+    }
+    let done = service.completed();
+    format!("{running}/{} ({done}/{all} completed)", all - done)
+}
+
 fn row(service: &Service, mode: &str) -> Map<String, Value> {
     let id = service.id();
     [
         ("ID", short(&id).to_owned()),
         ("Name", service.name()),
         ("Mode", mode.to_owned()),
-        (
-            "Replicas",
-            format!("{}/{}", service.running(), service.tasks.len()),
-        ),
+        ("Replicas", replicas(service, mode)),
         ("Image", service.image().to_owned()),
         ("Ports", service.ports()),
     ]

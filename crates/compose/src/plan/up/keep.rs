@@ -67,6 +67,9 @@ impl<'a> Planner<'a> {
             (Status::Running | Status::Restarting | Status::Paused, Some(dependency)) => {
                 self.restart_with(service, container, &name, before, &dependency);
             }
+            (Status::Exited(0), _) if crate::job::is_job(service) => {
+                self.plan.unchanged.push(name);
+            }
             (Status::Paused, None) => {
                 let resource = resource(&service.name, container.number);
                 let action = Action::UnpauseContainer { name };

@@ -43,7 +43,8 @@ impl<'a> Planner<'a> {
         let options = self.input.options;
         let deploy = service.deploy.as_ref();
         let update = deploy.and_then(|deploy| deploy.update_config.as_ref());
-        if options.start == Start::No {
+        // A job has nothing to stay reachable for.
+        if options.start == Start::No || crate::job::is_job(service) {
             return None;
         }
         if !options.going_back {

@@ -114,6 +114,10 @@ impl<'a> Planner<'a> {
         };
         let (fit, why) = free.reserve(service, wanted);
         why.into_iter().for_each(pending);
+        if fit == 0 && wanted > 0 {
+            // Who needs it waits with it.
+            self.pending.insert(service.name.clone());
+        }
         fit
     }
 

@@ -1,7 +1,7 @@
 //! Real time of the cpu controller of v1.
 //!
-//! The kernel gives a group real time only from what its parent has and has not given to others. A parent that was made for the
-//! container (see `parents`) is born with none: it gets what its children need together, from the top down.
+//! The kernel gives a group real time only from what its parent has and has not given to others. A parent that was made for
+//! containers (see `parents`) is born with none: it gets what its children need together, from the top down.
 //! Source: kernel `scheduler/sched-rt-group.rst`.
 
 use super::limits::write;
@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use sys::cgroupfs;
 
 const EINVAL: i32 = 22;
+/// How often a parent is given more before the group's own share counts as refused.
+const ROUNDS: usize = 5;
 const PERIOD: &str = "cpu.rt_period_us";
 const RUNTIME: &str = "cpu.rt_runtime_us";
 
@@ -23,14 +25,16 @@ pub(super) fn set(group: &V1Group, cpu: &LinuxCpu) -> Result<(), Error> {
         return Ok(());
     };
     let set = || write(group, RUNTIME, &runtime.to_string(), RUNTIME);
-    match set() {
-        Err(Error::Write { source, .. }) if source.raw_os_error() == Some(EINVAL) => {
-            raise_parents(&group.path, runtime);
-            // What it is refused now, the host has not.
-            set()
+    // Another container in the same parent may take what was raised for this one. What is refused in the end, the host has not.
+    for _ in 0..ROUNDS {
+        match set() {
+            Err(Error::Write { source, .. }) if source.raw_os_error() == Some(EINVAL) => {
+                raise_parents(&group.path, runtime);
+            }
+            other => return other,
         }
-        other => other,
     }
+    set()
 }
 
 /// What a group has of each of its periods.
@@ -78,7 +82,7 @@ fn raise_parents(group: &Path, runtime: i64) {
     };
     let mut plan: Vec<(PathBuf, i64)> = Vec::new();
     let mut below = group;
-    while let Some(parent) = below.parent().filter(|parent| parents::is_marked(parent)) {
+    while let Some(parent) = below.parent().filter(|parent| parents::is_ours(parent)) {
         let Some(own) = Share::of(parent).filter(|own| own.runtime >= 0) else {
             break;
         };

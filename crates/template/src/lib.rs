@@ -1,4 +1,4 @@
-//! Go templates over JSON values: what `--format` takes.
+//! Go templates over JSON values: what `--format` takes, and contents of configs and secrets.
 //!
 //! The subset that scripts use: text, actions, trim markers, pipelines, variables, `if`/`else if`/`else`,
 //! `with`, `range` (with index and value variables, `else`, `break`, `continue`), comments, the comparison and logic
@@ -16,27 +16,32 @@ mod value;
 
 use serde_json::Value;
 
-pub(crate) use value::json;
+pub use value::json;
 
 /// What went wrong with a template, in Go's words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct TemplateError(pub(crate) String);
+pub struct TemplateError(pub(crate) String);
 
-/// Methods of the top-level object that take arguments (`{{.Label "x"}}`).
-pub(crate) type Methods<'a> = &'a dyn Fn(&str, &[Value]) -> Option<Value>;
+/// Methods of the top-level object that take arguments (`{{.Label "x"}}`), and functions of the caller's own.
+pub type Methods<'a> = &'a dyn Fn(&str, &[Value]) -> Option<Value>;
 
 /// A parsed template.
 #[derive(Debug)]
-pub(crate) struct Template {
+pub struct Template {
     nodes: Vec<parse::Node>,
     source: String,
 }
 
 impl Template {
-    pub(crate) fn parse(source: &str) -> Result<Self, TemplateError> {
+    pub fn parse(source: &str) -> Result<Self, TemplateError> {
+        Self::parse_with(source, &[])
+    }
+
+    /// The same where further functions are known, which [`Template::execute_with`] is then given.
+    pub fn parse_with(source: &str, functions: &[&str]) -> Result<Self, TemplateError> {
         let items = lex::lex(source)?;
-        let nodes = parse::parse(source, items)?;
+        let nodes = parse::parse(source, items, functions)?;
         Ok(Self {
             nodes,
             source: source.to_owned(),
@@ -44,12 +49,12 @@ impl Template {
     }
 
     /// Runs the template over `data`.
-    pub(crate) fn execute(&self, data: &Value) -> Result<String, TemplateError> {
+    pub fn execute(&self, data: &Value) -> Result<String, TemplateError> {
         self.execute_with(data, None)
     }
 
     /// Like [`Template::execute`], with methods on the top-level object.
-    pub(crate) fn execute_with(
+    pub fn execute_with(
         &self,
         data: &Value,
         methods: Option<Methods<'_>>,
@@ -58,7 +63,7 @@ impl Template {
     }
 
     /// Whether a field of this name is used anywhere (sizes are only computed when asked for).
-    pub(crate) fn mentions(&self, field: &str) -> bool {
+    pub fn mentions(&self, field: &str) -> bool {
         self.source.contains(&format!(".{field}")) || self.source.contains("json .")
     }
 }

@@ -271,6 +271,16 @@ impl Machine<'_> {
                 ),
             };
         }
+        if !func::exists(name) {
+            let values: Vec<Value> = args.into_iter().map(|arg| arg.value).collect();
+            return match self.methods.and_then(|methods| methods(name, &values)) {
+                Some(value) => Ok(value.into()),
+                None => self.fail(
+                    first,
+                    format_args!("error calling {name}: there is none of this name"),
+                ),
+            };
+        }
         match func::call(name, &args) {
             Ok(value) => Ok(value.into()),
             Err(func::CallError::Arity(what)) => self.fail(first, what),

@@ -61,15 +61,22 @@ pub(super) enum OperandKind {
 
 struct Parser<'a> {
     source: &'a str,
+    /// Known besides those that every template has.
+    functions: &'a [&'a str],
     items: std::iter::Peekable<std::vec::IntoIter<Item>>,
     variables: Vec<String>,
     depth: usize,
     loops: usize,
 }
 
-pub(super) fn parse(source: &str, items: Vec<Item>) -> Result<Vec<Node>, TemplateError> {
+pub(super) fn parse(
+    source: &str,
+    items: Vec<Item>,
+    functions: &[&str],
+) -> Result<Vec<Node>, TemplateError> {
     let mut parser = Parser {
         source,
+        functions,
         items: items.into_iter().peekable(),
         variables: vec!["$".into()],
         depth: 0,
@@ -395,7 +402,9 @@ impl Parser<'_> {
                 "true" => OperandKind::Bool(true),
                 "false" => OperandKind::Bool(false),
                 "nil" => OperandKind::Nil,
-                name if super::func::exists(name) => OperandKind::Function(word),
+                name if super::func::exists(name) || self.functions.contains(&name) => {
+                    OperandKind::Function(word)
+                }
                 _ => return self.fail(pos, format_args!("function {word:?} not defined")),
             },
             other => {

@@ -159,6 +159,6 @@ pub(super) fn truth(value: &Value) -> bool {
 }
 
 /// JSON as Go's encoder writes it: `<`, `>` and `&` as they are (Docker switches HTML escaping off).
-pub(crate) fn json(value: &Value) -> String {
+pub fn json(value: &Value) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
