@@ -24,6 +24,7 @@ pub mod registry;
 pub mod remove;
 pub mod store;
 pub mod tarball;
+pub mod web;
 
 pub use account::{SearchResult, login, logout, search};
 pub use bundle::BundleError;
