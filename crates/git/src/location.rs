@@ -99,6 +99,11 @@ impl Location {
         }
     }
 
+    /// `host[:port]`.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
     /// Whether a commit is named: what it stands for never changes.
     pub fn is_fixed(&self) -> bool {
         self.reference.as_deref().is_some_and(is_whole_id)
