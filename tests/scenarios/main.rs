@@ -40,6 +40,7 @@ mod oci_exec;
 mod ports;
 mod projects;
 mod prune;
+mod remote;
 mod restart;
 mod rolling;
 mod run;
@@ -60,6 +61,7 @@ fn main() -> std::process::ExitCode {
         counter::ALL,
         fleet::ALL,
         crash::ALL,
+        remote::ALL,
         restart::ALL,
         health::ALL,
         network::ALL,

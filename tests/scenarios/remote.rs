@@ -1,0 +1,245 @@
+//! What comes from elsewhere: build contexts, ADD and Compose files by git, from URLs, from a registry.
+
+use std::fs;
+use testkit::git::{GitServer, git};
+use testkit::{Host, requires, scenarios};
+
+scenarios!(
+    a_context_from_git,
+    what_git_serves_cannot_leave_the_context,
+    add_of_repositories_and_files,
+    compose_builds_from_git,
+);
+
+/// `x-access-token:sesame`, as a server sees it.
+const SESAME: &str = "Basic eC1hY2Nlc3MtdG9rZW46c2VzYW1l";
+
+fn a_context_from_git(host: &Host) {
+    requires!(GitServer::installed(), "git http-backend");
+    let server = GitServer::start(host, None);
+    let url = server.repository(
+        "app",
+        &[
+            ("Dockerfile", "FROM busybox\nCOPY . /src\n"),
+            ("main", "one\n"),
+            ("other/Dockerfile", "FROM busybox\nCOPY file /file\n"),
+            ("other/file", "below\n"),
+            (".dockerignore", "hidden\n"),
+            ("hidden", "x"),
+        ],
+    );
+    server.git("app", &["tag", "-a", "-m", "first", "v1"]);
+    let first = server.git("app", &["rev-parse", "HEAD"]);
+    // Enough versions of one file for git to send it as a delta.
+    let long: String = (0..2000).map(|n| format!("line {n}\n")).collect();
+    server.commit(
+        "app",
+        &[
+            ("long", &long),
+            ("longer", &format!("{long}end\n")),
+            ("main", "two\n"),
+        ],
+    );
+    server.git("app", &["branch", "side/way"]);
+
+    let cat = |image: &str, path: &str| host.docker(&format!("run --rm {image} cat {path}")).ok();
+    host.docker(&format!("build -q -t head {url}")).ok();
+    assert_eq!(cat("head", "/src/main"), "two");
+    assert_eq!(cat("head", "/src/longer"), format!("{long}end"));
+    assert_eq!(
+        host.docker("run --rm head ls -A /src")
+            .ok()
+            .contains(".git"),
+        false
+    );
+    host.docker("run --rm head ls /src/hidden").fails(1);
+    for (reference, main) in [
+        ("v1", "one"),
+        (first.as_str(), "one"),
+        ("side/way", "two"),
+        ("refs/heads/main", "two"),
+    ] {
+        host.docker(&format!("build -q -t named {url}#{reference}"))
+            .ok();
+        assert_eq!(cat("named", "/src/main"), main, "{reference}");
+    }
+    host.docker(&format!("build -q -t below {url}#v1:other"))
+        .ok();
+    assert_eq!(cat("below", "/file"), "below");
+    host.docker(&format!(
+        "build -q -t file -f other/Dockerfile {url}#:other/.."
+    ))
+    .fails(1)
+    .says(&["outside of the repository"]);
+    host.docker(&format!(
+        "build -q -t moved http://{}/moved/app.git",
+        server.address
+    ))
+    .ok();
+    assert_eq!(cat("moved", "/src/main"), "two");
+
+    let fails = |address: &str, words: &[&str]| {
+        host.docker(&format!("build {address}"))
+            .fails(1)
+            .says(words);
+    };
+    fails(
+        &format!("{url}#nothing"),
+        &["no branch, tag or commit \"nothing\""],
+    );
+    fails(&format!("{url}#{}", &first[..9]), &["all of its 40 digits"]);
+    fails(&format!("{url}#v1:none"), &["no directory \"none\""]);
+    fails(&format!("{url}?commit={first}&branch=main"), &["must be"]);
+    fails(
+        &format!("http://{}/none.git", server.address),
+        &["answered 404"],
+    );
+    fails(
+        &format!("http://{}/loop/app.git", server.address),
+        &["without end"],
+    );
+    fails(
+        "git@github.com:x/y.git",
+        &["ssh", "https://github.com/x/y.git"],
+    );
+    assert!(
+        fs::read_dir(host.data_root().join("build"))
+            .expect("a directory")
+            .flatten()
+            .all(|e| !e.file_name().to_string_lossy().starts_with("work-")),
+        "nothing of the builds stays"
+    );
+}
+
+fn what_git_serves_cannot_leave_the_context(host: &Host) {
+    requires!(GitServer::installed(), "git http-backend");
+    let server = GitServer::start(host, None);
+    let url = server.repository(
+        "evil",
+        &[("Dockerfile", "FROM busybox\nCOPY etc/hostname /got\n")],
+    );
+    std::os::unix::fs::symlink("/etc", server.path("evil").join("etc")).expect("a link");
+    server.commit("evil", &[]);
+    host.docker(&format!("build {url}"))
+        .fails(1)
+        .says(&["not found"]);
+    host.docker(&format!("build {url}#main:etc"))
+        .fails(1)
+        .says(&["no directory"]);
+
+    // A tree that git itself would not make: `.git/config` and `..` as names, written as plain objects.
+    let blob = server.git("evil", &["hash-object", "-w", "Dockerfile"]);
+    for (name, words) in [
+        ("..", "directory that is there"),
+        (".git", "git's own directory"),
+    ] {
+        let tree = format!("100644 blob {blob}\t{name}\n");
+        let made = host.folder("trees").join("tree");
+        fs::write(&made, tree).expect("a file");
+        let script = format!("git mktree --missing < {}", made.display());
+        let tree = std::process::Command::new("sh")
+            .args(["-c", &script])
+            .current_dir(server.path("evil"))
+            .output()
+            .expect("mktree");
+        let tree = String::from_utf8_lossy(&tree.stdout).trim().to_owned();
+        let commit = server.git("evil", &["commit-tree", "-m", "x", &tree]);
+        server.git("evil", &["update-ref", "refs/heads/bad", &commit]);
+        host.docker(&format!("build {url}#bad"))
+            .fails(1)
+            .says(&[words]);
+    }
+}
+
+fn add_of_repositories_and_files(host: &Host) {
+    requires!(GitServer::installed(), "git http-backend");
+    let server = GitServer::start(host, Some(SESAME));
+    let url = server.repository("lib", &[("a/b", "deep\n"), ("top", "top\n")]);
+    let commit = server.git("lib", &["rev-parse", "HEAD"]);
+    let sub = server.repository("app", &[("main", "main\n")]);
+    server.git(
+        "app",
+        &[
+            "-c",
+            "protocol.file.allow=always",
+            "submodule",
+            "add",
+            "-q",
+            &server.path("lib").display().to_string(),
+            "vendor/lib",
+        ],
+    );
+    server.git(
+        "app",
+        &[
+            "config",
+            "-f",
+            ".gitmodules",
+            "submodule.vendor/lib.url",
+            "../lib.git",
+        ],
+    );
+    server.commit("app", &[]);
+
+    let project = host.compose_file("add", "");
+    project.write("Dockerfile", &format!(
+        "FROM busybox\nADD {url} /lib/\nADD --keep-git-dir --checksum={commit} {url}#main /kept\nADD {sub} /app\n\
+         ADD {url}#:a /only/\nRUN cat /lib/top /lib/a/b /kept/top /app/main /app/vendor/lib/top /only/b && test ! -e /lib/.git\n"
+    ));
+    let build = |words: &str| host.docker(&format!("build {words} .")).dir(project.dir());
+    build("").fails(1).says(&["401", "GIT_AUTH_TOKEN"]);
+    let output = build("-t added --secret id=GIT_AUTH_TOKEN")
+        .env("GIT_AUTH_TOKEN", "sesame")
+        .run();
+    assert_eq!(output.code, 0, "{output}");
+    assert!(!output.all().contains("sesame"), "{output}");
+    let again = build("-t added --secret id=GIT_AUTH_TOKEN")
+        .env("GIT_AUTH_TOKEN", "sesame")
+        .run();
+    assert!(again.all().contains("CACHED"), "{again}");
+
+    // The repository that was kept is one to git, and clean.
+    let kept = host.folder("kept");
+    host.docker("create --name added added").ok();
+    host.docker("cp added:/kept").arg(&kept).ok();
+    let kept = if kept.join("kept").exists() {
+        kept.join("kept")
+    } else {
+        kept
+    };
+    assert_eq!(git(&kept, &["rev-parse", "HEAD"]), commit);
+    assert_eq!(git(&kept, &["status", "--porcelain"]), "");
+    git(&kept, &["fsck", "--strict"]);
+
+    let wrong = "1".repeat(40);
+    project.write(
+        "Dockerfile",
+        &format!("FROM busybox\nADD --checksum={wrong} {url} /x/\n"),
+    );
+    build("--secret id=GIT_AUTH_TOKEN")
+        .env("GIT_AUTH_TOKEN", "sesame")
+        .fails(1);
+    project.write("Dockerfile", "FROM busybox\nADD --checksum=x . /x/\n");
+    build("").fails(1).says(&["--checksum", "one source"]);
+}
+
+fn compose_builds_from_git(host: &Host) {
+    requires!(GitServer::installed(), "git http-backend");
+    let server = GitServer::start(host, None);
+    let url = server.repository(
+        "app",
+        &[
+            (
+                "docker/My",
+                "FROM busybox\nCOPY --from=lib top /top\nCOPY main /main\nCMD cat /top /main\n",
+            ),
+            ("main", "main\n"),
+        ],
+    );
+    let lib = server.repository("lib", &[("top", "top\n")]);
+    let project = host.compose_file("gitbuild", &format!(
+        "services:\n  app:\n    build:\n      context: {url}#main\n      dockerfile: docker/My\n      additional_contexts:\n        lib: {lib}\n"
+    ));
+    project.compose("build -q").ok();
+    assert!(project.compose("run --rm app").ok().contains("top\nmain"));
+}
