@@ -2,13 +2,16 @@
 
 use std::fs;
 use testkit::git::{GitServer, git};
-use testkit::{Host, requires, scenarios};
+use testkit::{Host, Registry, kernel, requires, scenarios};
 
 scenarios!(
     a_context_from_git,
     what_git_serves_cannot_leave_the_context,
     add_of_repositories_and_files,
     compose_builds_from_git,
+    compose_files_from_git,
+    a_project_is_published_and_comes_back,
+    a_context_is_an_archive_or_a_dockerfile_at_a_url,
 );
 
 /// `x-access-token:sesame`, as a server sees it.
@@ -242,4 +245,215 @@ fn compose_builds_from_git(host: &Host) {
     ));
     project.compose("build -q").ok();
     assert!(project.compose("run --rm app").ok().contains("top\nmain"));
+}
+
+fn compose_files_from_git(host: &Host) {
+    requires!(GitServer::installed(), "git http-backend");
+    let server = GitServer::start(host, None);
+    let url = server.repository(
+        "Shop",
+        &[
+            ("compose.yaml", "services:\n  web:\n    image: busybox\n    env_file: web.env\n    volumes: ['./page:/page:ro']\n    command: cat /page\n"),
+            ("web.env", "FROM_GIT=yes\n"),
+            ("page", "first page\n"),
+            ("parts/compose.yml", "services:\n  part:\n    image: busybox\n    command: echo part\n    environment: {A: '1'}\n"),
+        ],
+    );
+    server.git("Shop", &["tag", "v1"]);
+    server.commit("Shop", &[("page", "second page\n")]);
+    let project = host.compose_file("local", &format!(
+        "include: ['{url}#main:parts']\nservices:\n  own:\n    extends: {{file: '{url}@v1:parts/compose.yml', service: part}}\n    command: echo own\n"
+    ));
+    let remote = |reference: &str, words: &str| {
+        host.docker(&format!("compose -f {url}{reference} {words}"))
+            .dir(project.dir())
+    };
+
+    // The name is the repository's; its `.env`, env files and bind mounts are those of the checkout.
+    remote("#v1", "up -d").ok();
+    assert!(remote("#v1", "ps -a").ok().contains("shop-web-1"));
+    assert!(
+        remote("#v1", "logs --no-log-prefix web")
+            .ok()
+            .contains("first page")
+    );
+    assert_eq!(
+        host.inspect("shop-web-1", "{{index .Config.Env 0}}"),
+        "FROM_GIT=yes"
+    );
+    remote("", "up -d").ok();
+    assert!(
+        remote("", "logs --no-log-prefix web")
+            .ok()
+            .contains("second page")
+    );
+    remote("", "down").ok();
+    assert_eq!(
+        remote("#main:parts", "config --services").ok().trim(),
+        "part"
+    );
+
+    // A commit that is here is not fetched again.
+    let before = server.seen().len();
+    let commit = server.git("Shop", &["rev-parse", "v1"]);
+    remote(&format!("#{commit}"), "config -q").ok();
+    assert_eq!(server.seen().len(), before, "{:?}", server.seen());
+
+    assert_eq!(project.compose("config --services").ok().lines().count(), 2);
+    let run = project.compose("run --rm own").ok();
+    assert!(run.contains("own"), "{run}");
+    remote("#none", "config")
+        .fails(1)
+        .says(&["cannot fetch", "\"none\""]);
+    remote("#main:page/none", "config")
+        .fails(1)
+        .says(&["no file page/none"]);
+    remote("", "config")
+        .env("COMPOSE_EXPERIMENTAL_GIT_REMOTE", "false")
+        .fails(1)
+        .says(&["switched off by COMPOSE_EXPERIMENTAL_GIT_REMOTE"]);
+
+    // A link in the repository leads nowhere on this host.
+    std::os::unix::fs::symlink("/etc/hostname", server.path("Shop").join("link.yaml"))
+        .expect("a link");
+    server.commit("Shop", &[]);
+    remote("#main:link.yaml", "config")
+        .fails(1)
+        .says(&["no file link.yaml"]);
+}
+
+fn a_project_is_published_and_comes_back(host: &Host) {
+    requires!(Registry::installed(), "docker-registry");
+    let registry = Registry::start(host, 5057);
+    let at = format!("{}/apps/shop:1", registry.address);
+    let project = host.compose_file(
+        "publish",
+        "services:\n  web: # what is said stays\n    image: busybox\n    env_file: secret/web.env\n    command: env\n\
+         \x20   extends: {file: base.yaml, service: base}\n    volumes: ['/srv/data:/data']\n    environment: {PASSWORD: hunter2}\n",
+    );
+    project.write("secret/web.env", "COLOUR=green\n");
+    project.write(
+        "base.yaml",
+        "services:\n  base:\n    image: busybox\n    environment: {BASE: 'yes'}\n",
+    );
+
+    let refused = project.compose(&format!("publish {at}")).fails(1);
+    refused.says(&["/srv/data:/data", "nothing was published", "-y"]);
+    host.docker(&format!("compose -f oci://{at} config"))
+        .fails(1)
+        .says(&["cannot fetch"]);
+    project
+        .compose(&format!("publish --oci-version 2 {at}"))
+        .fails(1)
+        .says(&["1.0 or 1.1"]);
+    for version in [
+        "",
+        "--oci-version 1.0",
+        "--oci-version 1.1 --resolve-image-digests",
+    ] {
+        project
+            .compose(&format!("publish -y --with-env {version} {at}"))
+            .ok();
+        let config = host.docker(&format!("compose -f oci://{at} config")).ok();
+        for word in [
+            "name: shop",
+            "COLOUR: green",
+            "BASE: \"yes\"",
+            "PASSWORD: hunter2",
+        ] {
+            assert!(config.contains(word), "{word}: {config}");
+        }
+        assert_eq!(
+            config.contains("busybox@sha256:"),
+            version.contains("digests"),
+            "{config}"
+        );
+    }
+    // No path of this host is told to others.
+    let manifest =
+        testkit::http::get(&registry.address, "/v2/apps/shop/manifests/1").expect("an answer");
+    assert!(!manifest.body.contains("secret/"), "{}", manifest.body);
+
+    let over = host.compose_file(
+        "over",
+        &format!("include: ['oci://{at}']\nservices:\n  other: {{image: busybox}}\n"),
+    );
+    assert_eq!(over.compose("config --services").ok().lines().count(), 2);
+    over.compose("config")
+        .env("COMPOSE_EXPERIMENTAL_OCI_REMOTE", "0")
+        .fails(1)
+        .says(&["switched off"]);
+    let image = format!("{}/plain:1", registry.address);
+    host.docker("pull busybox").ok();
+    host.docker(&format!("tag busybox {image}")).ok();
+    host.docker(&format!("push {image}")).ok();
+    host.docker(&format!("compose -f oci://{image} config"))
+        .fails(1)
+        .says(&["no artifact of type"]);
+
+    project.write("compose.yaml", "include: [base.yaml]\nservices: {}\n");
+    project
+        .compose(&format!("publish -y {at}"))
+        .fails(1)
+        .says(&["local includes"]);
+    project.write("compose.yaml", "services: {a: {build: .}}\n");
+    project
+        .compose(&format!("publish -y {at}"))
+        .fails(1)
+        .says(&["only contains a build section"]);
+}
+
+fn a_context_is_an_archive_or_a_dockerfile_at_a_url(host: &Host) {
+    requires!(GitServer::installed(), "git http-backend");
+    // Plain files are served by the backend too, from within a repository's directory.
+    let server = GitServer::start(host, None);
+    let project = host.compose_file("url", "");
+    project.write("Dockerfile", "FROM busybox\nCOPY file /file\n");
+    project.write("file", "in the archive\n");
+    let files = server.files();
+    kernel::tool_ok(&format!(
+        "tar -C {} -czf {}/ctx.tar.gz Dockerfile file",
+        project.dir().display(),
+        files.display()
+    ));
+    fs::write(
+        files.join("alone"),
+        "FROM busybox\nRUN echo alone > /file\n",
+    )
+    .expect("a file");
+    let at = format!("http://{}/files", server.address);
+    for (name, words) in [("ctx.tar.gz", "in the archive"), ("alone", "alone")] {
+        host.docker(&format!("build -q -t fromurl {at}/{name}"))
+            .ok();
+        assert_eq!(host.docker("run --rm fromurl cat /file").ok(), words);
+    }
+    let archive = fs::read(files.join("ctx.tar.gz")).expect("the archive");
+    host.docker("build -q -t fromstdin -").stdin(archive).ok();
+    assert_eq!(
+        host.docker("run --rm fromstdin cat /file").ok(),
+        "in the archive"
+    );
+    host.docker(&format!("build {at}/none"))
+        .fails(1)
+        .says(&["answered 404"]);
+
+    let sum = kernel::tool_ok(&format!("sha256sum {}/alone", files.display()));
+    let sum = sum.split(' ').next().expect("a sum");
+    project.write("Dockerfile", &format!(
+        "FROM busybox\nADD --checksum=sha256:{sum} {at}/alone /plain\nADD {at}/ctx.tar.gz /kept/\nADD --unpack=true {at}/ctx.tar.gz /unpacked/\n\
+         RUN test -f /kept/ctx.tar.gz && test -f /unpacked/file && stat -c %a /plain > /mode\n"
+    ));
+    host.docker("build -q -t added .").dir(project.dir()).ok();
+    assert_eq!(host.docker("run --rm added cat /mode").ok(), "600");
+    project.write(
+        "Dockerfile",
+        &format!(
+            "FROM busybox\nADD --checksum=sha256:{} {at}/alone /x\n",
+            "0".repeat(64)
+        ),
+    );
+    host.docker("build .")
+        .dir(project.dir())
+        .fails(1)
+        .says(&["has the digest", sum]);
 }

@@ -34,7 +34,11 @@ pub(crate) struct ContextRoot {
 }
 
 impl ContextRoot {
-    pub(crate) fn open(source: ContextSource, fetcher: &Fetcher<'_>, keep: GitDir) -> Result<Self, Cause> {
+    pub(crate) fn open(
+        source: ContextSource,
+        fetcher: &Fetcher<'_>,
+        keep: GitDir,
+    ) -> Result<Self, Cause> {
         let workspace = fetcher.workspace;
         match source {
             ContextSource::Remote(remote) => {

@@ -36,7 +36,7 @@ mod workspace;
 pub use change::change;
 pub use error::{Cause, Error, Excerpt};
 pub use options::{ContextSource, DockerfileSource, NamedContext, Options, Secret, SecretSource};
-pub use remote::Remote;
 pub use progress::{Event, Progress, Silent, Step, Stream};
+pub use remote::Remote;
 pub use solve::{Built, build};
 pub use workspace::sweep;

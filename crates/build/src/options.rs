@@ -160,7 +160,8 @@ impl ContextSource {
             return Err(BadOption {
                 what: "build context",
                 input: text.to_owned(),
-                cause: "name a directory, an address, or - for a tar archive on standard input".into(),
+                cause: "name a directory, an address, or - for a tar archive on standard input"
+                    .into(),
             });
         }
         if let Some(remote) = Remote::parse(text) {

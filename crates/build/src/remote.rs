@@ -95,10 +95,10 @@ impl Fetcher<'_> {
         let flags = OFlags::PATH | OFlags::DIRECTORY;
         let inside = sys::path::open_in_root(root.as_fd(), Path::new(&location.directory), flags)
             .map_err(|source| Cause::NoDirectory {
-                address: location.url(),
-                directory: location.directory.clone(),
-                source,
-            })?;
+            address: location.url(),
+            directory: location.directory.clone(),
+            source,
+        })?;
         let link = format!("/proc/self/fd/{}", inside.as_raw_fd());
         std::fs::read_link(&link).map_err(Cause::io("resolve", link))
     }
@@ -137,7 +137,9 @@ impl Fetcher<'_> {
             }
             Content::Unsupported(kind) => Err(Cause::UrlContext {
                 url: web::shown(url),
-                why: format!("it is compressed with {kind}: use gzip or zstd, or do not compress it"),
+                why: format!(
+                    "it is compressed with {kind}: use gzip or zstd, or do not compress it"
+                ),
             }),
             Content::Other => {
                 let mut text = String::new();
@@ -234,7 +236,11 @@ impl Fetcher<'_> {
 fn file_name(url: &str) -> String {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let path = rest.split(['?', '#']).next().unwrap_or_default();
-    let last = path.split('/').skip(1).filter(|part| !part.is_empty()).last();
+    let last = path
+        .split('/')
+        .skip(1)
+        .filter(|part| !part.is_empty())
+        .last();
     let name = last.unwrap_or_default();
     match name {
         "" | "." | ".." => "__unnamed__".to_owned(),
@@ -250,7 +256,12 @@ mod tests {
     fn files_are_called_as_their_url_ends() {
         assert_eq!(file_name("https://h/a/b.tar.gz?x=/y"), "b.tar.gz");
         assert_eq!(file_name("https://h/a/"), "a");
-        for nameless in ["https://h", "https://h/", "https://h/a/..", "https://h/?x/y"] {
+        for nameless in [
+            "https://h",
+            "https://h/",
+            "https://h/a/..",
+            "https://h/?x/y",
+        ] {
             assert_eq!(file_name(nameless), "__unnamed__", "{nameless}");
         }
     }
@@ -259,8 +270,14 @@ mod tests {
     fn addresses_and_paths() {
         let shown = |text: &str| Remote::parse(text).map(|parsed| parsed.map(|r| r.shown()));
         assert_eq!(shown("./x.git"), None);
-        assert_eq!(shown("https://u:p@h/c.tgz"), Some(Ok("https://h/c.tgz".into())));
-        assert_eq!(shown("https://u:p@h/c.git#x"), Some(Ok("https://h/c.git#x".into())));
+        assert_eq!(
+            shown("https://u:p@h/c.tgz"),
+            Some(Ok("https://h/c.tgz".into()))
+        );
+        assert_eq!(
+            shown("https://u:p@h/c.git#x"),
+            Some(Ok("https://h/c.git#x".into()))
+        );
         assert!(shown("https://h/c.git#..").unwrap().is_err());
     }
 }

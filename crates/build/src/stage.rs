@@ -240,7 +240,10 @@ impl StageState {
         if sources.len() + files.len() > 1 && !destination.ends_with('/') {
             return Err(Mistake::DestinationNotDirectory(copy.verb.name()));
         }
-        let shown: Vec<String> = sources.iter().map(|source| image::web::shown(source)).collect();
+        let shown: Vec<String> = sources
+            .iter()
+            .map(|source| image::web::shown(source))
+            .collect();
         let checksum = one(&copy.checksum)?;
         let (sources, remotes, checksum) = match copy.verb {
             CopyVerb::Add => remotes(sources, checksum, copy.keep_git_dir)?,
@@ -389,10 +392,14 @@ fn remotes(
         // Git's old short form for GitHub is a path here.
         match Remote::parse(&source).filter(|_| !source.starts_with("github.com/")) {
             None => local.push(source),
-            Some(remote) => fetched.push(remote.map_err(|error| Mistake::Address(error.to_string()))?),
+            Some(remote) => {
+                fetched.push(remote.map_err(|error| Mistake::Address(error.to_string()))?)
+            }
         }
     }
-    let git = fetched.iter().any(|remote| matches!(remote, Remote::Git(_)));
+    let git = fetched
+        .iter()
+        .any(|remote| matches!(remote, Remote::Git(_)));
     if keep_git_dir && !git {
         let cause = "no source is a git repository".to_owned();
         return Err(bad("keep-git-dir", "true", cause));

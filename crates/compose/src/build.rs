@@ -3,8 +3,8 @@
 mod order;
 
 use crate::progress::{Event, Progress, State};
-use build::dockerfile::RunNetwork;
 use build::Remote;
+use build::dockerfile::RunNetwork;
 use build::options::{
     ContextSource, DockerfileSource, NamedContext, Options, Secret, SecretSource,
 };

@@ -33,6 +33,8 @@ pub mod plan;
 pub mod preflight;
 pub mod progress;
 pub mod provider;
+pub mod publish;
+pub mod remote;
 pub mod rollback;
 pub mod spec;
 mod stored;

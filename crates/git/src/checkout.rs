@@ -169,3 +169,99 @@ pub(crate) fn directory_at(
     rustix::fs::fchmod(&made, 0o755.into()).map_err(failed)?;
     Ok(made)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::{Hash, Hasher};
+    use flate2::Compression;
+    use flate2::write::ZlibEncoder;
+    use std::io::Write;
+
+    /// A pack of whole objects; their names in order.
+    fn pack(objects: &[(Kind, Vec<u8>)]) -> (Pack, Vec<Id>) {
+        let mut bytes = [
+            &b"PACK\0\0\0\x02"[..],
+            &(objects.len() as u32).to_be_bytes(),
+        ]
+        .concat();
+        let mut ids = Vec::new();
+        for (kind, content) in objects {
+            let number = match kind {
+                Kind::Commit => 1,
+                Kind::Tree => 2,
+                Kind::Blob => 3,
+                Kind::Tag => 4,
+            };
+            assert!(content.len() < 1 << 11);
+            bytes.push(0x80 | number << 4 | (content.len() & 15) as u8);
+            bytes.push((content.len() >> 4) as u8);
+            let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
+            encoder.write_all(content).unwrap();
+            bytes.extend(encoder.finish().unwrap());
+            ids.push(id(*kind, content));
+        }
+        let mut hasher = Hash::Sha1.hasher();
+        hasher.update(&bytes);
+        bytes.extend_from_slice(hasher.finish().bytes());
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&bytes).unwrap();
+        (Pack::open(file, Hash::Sha1).unwrap(), ids)
+    }
+
+    fn id(kind: Kind, content: &[u8]) -> Id {
+        let mut hasher = Hasher::of(Hash::Sha1, kind, content.len() as u64);
+        hasher.update(content);
+        hasher.finish()
+    }
+
+    fn entry(mode: &str, name: &str, id: &Id) -> Vec<u8> {
+        [mode.as_bytes(), b" ", name.as_bytes(), b"\0", id.bytes()].concat()
+    }
+
+    fn open(path: &Path) -> OwnedFd {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        rustix::fs::open(path, flags, rustix::fs::Mode::empty()).unwrap()
+    }
+
+    #[test]
+    fn a_tree_with_one_name_twice_cannot_write_through_a_link() {
+        let outside = tempfile::tempdir().unwrap();
+        let target = outside.path().as_os_str().as_bytes().to_vec();
+        let link = (Kind::Blob, target);
+        let file = (Kind::Blob, b"written\n".to_vec());
+        let inner = (Kind::Tree, entry("100644", "file", &id(file.0, &file.1)));
+        let link_entry = entry("120000", "a", &id(link.0, &link.1));
+        for second in [
+            entry("40000", "a", &id(inner.0, &inner.1)),
+            entry("100644", "a", &id(file.0, &file.1)),
+            entry("160000", "a", &id(file.0, &file.1)),
+        ] {
+            let root = (Kind::Tree, [link_entry.clone(), second].concat());
+            let (pack, ids) = pack(&[link.clone(), file.clone(), inner.clone(), root]);
+            let into = tempfile::tempdir().unwrap();
+            let made = write(&pack, &ids[3], 0, open(into.path()).as_fd());
+            assert!(matches!(made, Err(Error::File { .. })), "{made:?}");
+            assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+        }
+    }
+
+    #[test]
+    fn trees_without_end_are_refused() {
+        // Each of a hundred and more trees is in the next.
+        let mut objects = vec![(Kind::Tree, entry("100644", "f", &id(Kind::Blob, b"")))];
+        objects.insert(0, (Kind::Blob, Vec::new()));
+        for _ in 0..MAX_DEPTH + 2 {
+            let (kind, content) = objects.last().unwrap();
+            let next = entry("40000", "d", &id(*kind, content));
+            objects.push((Kind::Tree, next));
+        }
+        let (pack, ids) = pack(&objects);
+        let into = tempfile::tempdir().unwrap();
+        let made = write(&pack, ids.last().unwrap(), 0, open(into.path()).as_fd());
+        assert!(matches!(made, Err(Error::TooLarge(_))), "{made:?}");
+        // What the pack does not have is told by its name.
+        let lost = write(&pack, &Id::of(&[7; 20]), 0, open(into.path()).as_fd());
+        assert!(matches!(lost, Err(Error::MissingObject { .. })), "{lost:?}");
+    }
+}

@@ -104,6 +104,12 @@ impl Location {
         &self.host
     }
 
+    /// The repository's own name, without `.git`.
+    pub fn name(&self) -> &str {
+        let last = self.path.rsplit('/').next().unwrap_or_default();
+        last.strip_suffix(".git").unwrap_or(last)
+    }
+
     /// Whether a commit is named: what it stands for never changes.
     pub fn is_fixed(&self) -> bool {
         self.reference.as_deref().is_some_and(is_whole_id)

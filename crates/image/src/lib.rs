@@ -8,6 +8,7 @@
 
 pub mod account;
 pub mod archive;
+pub mod artifact;
 pub mod bundle;
 pub mod collect;
 pub mod commit;

@@ -71,6 +71,13 @@ impl GitServer {
         self.dir.join(format!("{name}.git"))
     }
 
+    /// A folder whose files are at `/files/NAME`.
+    pub fn files(&self) -> PathBuf {
+        let dir = self.dir.join("files");
+        fs::create_dir_all(&dir).expect("a directory");
+        dir
+    }
+
     /// The requests so far, as `METHOD PATH`.
     pub fn seen(&self) -> Vec<String> {
         self.seen
@@ -135,6 +142,18 @@ fn answer(
     if target.starts_with("/loop/") {
         let head = "HTTP/1.0 302 Found\r\nContent-Length: 0\r\nConnection: close\r\nLocation: ";
         return write!(to, "{head}{target}\r\n\r\n").ok();
+    }
+    if let Some(name) = target.strip_prefix("/files/") {
+        let file = fs::read(root.join("files").join(name));
+        let status = if file.is_ok() {
+            "200 OK"
+        } else {
+            "404 Not Found"
+        };
+        let body = file.unwrap_or_default();
+        let head = format!("HTTP/1.0 {status}\r\nContent-Length: {}", body.len());
+        write!(to, "{head}\r\nConnection: close\r\n\r\n").ok()?;
+        return to.write_all(&body).ok();
     }
     // `x-access-token:sesame`
     if token.is_some_and(|token| authorization != token) {

@@ -99,7 +99,8 @@ impl Run for Config {
             return variables(call, &options);
         }
         if self.no_interpolate && !self.lists() {
-            let (tree, warnings) = compose_file::load_tree(&options, &HostFiles)
+            let (tree, warnings) = call
+                .with_files(&options, |files| compose_file::load_tree(&options, files))
                 .map_err(|error| call.refused(error.diagnostics))?;
             call.tell(&warnings);
             return self.print(&tree);
@@ -207,7 +208,7 @@ impl Config {
 }
 
 /// An override file that pins every image, and nothing else.
-fn images_only(project: &Project) -> Value {
+pub(super) fn images_only(project: &Project) -> Value {
     let mut services = serde_json::Map::new();
     for service in &project.services {
         let image = service.image.iter();
@@ -241,7 +242,8 @@ fn select(project: &mut Project, names: &[String]) -> Result<(), Failure> {
 }
 
 fn variables(call: &Call<'_>, options: &Options) -> Outcome {
-    let found = compose_file::variables(options, &HostFiles)
+    let found = call
+        .with_files(options, |files| compose_file::variables(options, files))
         .map_err(|error| call.refused(error.diagnostics))?;
     let mut rows = vec![
         ["NAME", "REQUIRED", "DEFAULT VALUE", "ALTERNATE VALUE"]
@@ -261,7 +263,7 @@ fn variables(call: &Call<'_>, options: &Options) -> Outcome {
 }
 
 /// `redis:7` becomes `redis:7@sha256:…`, from the images that are here.
-fn resolve_digests(call: &Call<'_>, project: &mut Project) -> Result<(), Failure> {
+pub(super) fn resolve_digests(call: &Call<'_>, project: &mut Project) -> Result<(), Failure> {
     let store = call.ctx()?.images()?;
     for service in &mut project.services {
         let Some(name) = service.image.clone().filter(|name| !name.contains('@')) else {
