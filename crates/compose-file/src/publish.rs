@@ -29,6 +29,8 @@ pub struct Reference {
     pub kind: ReferenceKind,
     pub path: PathBuf,
     place: Place,
+    /// As written, variables in it.
+    written: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +77,7 @@ impl Publishable {
                         kind,
                         path: paths::resolve(base, &text, None),
                         place: node.place,
+                        written: node.as_str().unwrap_or_default().to_owned(),
                     });
                 }
             };
@@ -129,22 +132,24 @@ impl Publishable {
         &self,
         name: impl Fn(&Reference) -> Option<String>,
     ) -> Result<String, Box<Diagnostic>> {
-        let mut places: Vec<(Place, String)> = Vec::new();
+        let mut places: Vec<(Place, &str, String)> = Vec::new();
         for reference in &self.references {
             // An alias stands where its anchor does: once is enough.
             if let Some(name) = name(reference)
-                && !places.iter().any(|(place, _)| *place == reference.place)
+                && !places.iter().any(|(place, ..)| *place == reference.place)
             {
-                places.push((reference.place, name));
+                places.push((reference.place, &reference.written, name));
             }
         }
         // From the end, so that the places before stay what they are.
-        places.sort_by_key(|(place, _)| std::cmp::Reverse((place.line, place.column)));
+        places.sort_by_key(|(place, ..)| std::cmp::Reverse((place.line, place.column)));
         let mut lines: Vec<String> = self.text.split('\n').map(str::to_owned).collect();
-        for (place, name) in places {
+        for (place, written, name) in places {
             let line = lines.get_mut((place.line as usize).saturating_sub(1));
             let replaced = line.and_then(|line| {
                 let (start, end) = scalar(line, place.column as usize)?;
+                // One that goes on in the next line is more than what is here.
+                (line[start..end].trim_matches(['\'', '"']) == written).then_some(())?;
                 line.replace_range(start..end, &name);
                 Some(())
             });
@@ -254,7 +259,7 @@ extends: {file: ../base.yaml, service: b}\n    environment: {PASSWORD: x, N: 1}\
             .replace("${DIR}/two.env", "two.x");
         assert_eq!(found.renamed(name).unwrap(), expected);
         assert_eq!(found.renamed(|_| None).unwrap(), TEXT);
-        let folded = read("services:\n  a:\n    env_file: >-\n      one.env\n");
+        let folded = read("services:\n  a:\n    env_file: >-\n      one\n      two.env\n");
         assert!(folded.renamed(name).is_err());
     }
 }

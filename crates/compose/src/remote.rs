@@ -149,7 +149,10 @@ impl ProjectFiles<'_> {
 /// An address of git's, its branch or tag also as `@ref` after `.git`.
 fn location(address: &str) -> Option<Result<Location, git::BadLocation>> {
     match address.split_once(".git@") {
-        Some((repository, reference)) if !reference.contains(['#', '/']) => {
+        // Not where `.git` ends a user's name.
+        Some((repository, reference))
+            if !reference.contains('#') && repository.splitn(4, '/').count() == 4 =>
+        {
             Location::parse(&format!("{repository}.git#{reference}"))
         }
         _ => Location::parse(address),
@@ -386,6 +389,11 @@ mod tests {
             shown("https://u@h/x.git#v1:d").unwrap(),
             "https://h/x.git#v1:d"
         );
+        assert_eq!(
+            shown("https://h/x.git@v1:d/f.yml").unwrap(),
+            "https://h/x.git#v1:d/f.yml"
+        );
+        assert_eq!(shown("https://me.git@h/x.git").unwrap(), "https://h/x.git");
         assert_eq!(shown("https://h/x.yaml"), None);
     }
 }
