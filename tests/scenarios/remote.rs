@@ -2,7 +2,7 @@
 
 use std::fs;
 use testkit::git::{GitServer, git};
-use testkit::{Host, Registry, kernel, requires, scenarios};
+use testkit::{Host, Registry, eventually, kernel, requires, scenarios};
 
 scenarios!(
     a_context_from_git,
@@ -272,19 +272,17 @@ fn compose_files_from_git(host: &Host) {
     // The name is the repository's; its `.env`, env files and bind mounts are those of the checkout.
     remote("#v1", "up -d").ok();
     assert!(remote("#v1", "ps -a").ok().contains("shop-web-1"));
-    assert!(
-        remote("#v1", "logs --no-log-prefix web")
-            .ok()
-            .contains("first page")
-    );
+    eventually("the page is shown", || {
+        let logs = remote("#v1", "logs --no-log-prefix web").ok();
+        logs.contains("first page").then_some(())
+    });
     let env = host.inspect("shop-web-1", "{{json .Config.Env}}");
     assert!(env.contains("FROM_GIT=yes"), "{env}");
     remote("", "up -d").ok();
-    assert!(
-        remote("", "logs --no-log-prefix web")
-            .ok()
-            .contains("second page")
-    );
+    eventually("the page is shown", || {
+        let logs = remote("", "logs --no-log-prefix web").ok();
+        logs.contains("second page").then_some(())
+    });
     remote("", "down").ok();
     assert_eq!(
         remote("#main:parts", "config --services").ok().trim(),
