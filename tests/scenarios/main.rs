@@ -49,6 +49,7 @@ mod plans;
 mod ports;
 mod projects;
 mod prune;
+mod remote;
 mod restart;
 mod rolling;
 mod run;
@@ -69,6 +70,7 @@ fn main() -> std::process::ExitCode {
         counter::ALL,
         fleet::ALL,
         crash::ALL,
+        remote::ALL,
         restart::ALL,
         health::ALL,
         network::ALL,

@@ -40,6 +40,34 @@ pub enum Cause {
     OpenContext { path: PathBuf, source: io::Error },
     #[error("unable to prepare context: the archive cannot be unpacked")]
     UnpackContext { source: Box<image::archive::Error> },
+    #[error("failed to fetch {address}")]
+    Git {
+        address: String,
+        source: Box<git::Error>,
+    },
+    #[error("the git repository {address} has no directory {directory:?}")]
+    NoDirectory {
+        address: String,
+        directory: String,
+        source: io::Error,
+    },
+    #[error("failed to download {url}")]
+    Download {
+        url: String,
+        source: Box<image::web::Error>,
+    },
+    #[error("failed to download {url}: it answered {status}")]
+    DownloadStatus { url: String, status: u16 },
+    #[error("failed to download {url}: the connection broke")]
+    DownloadBroken { url: String, source: io::Error },
+    #[error("{url} has the digest {found}, not {expected} as --checksum wants")]
+    DownloadDigest {
+        url: String,
+        expected: oci::Digest,
+        found: oci::Digest,
+    },
+    #[error("{url} cannot be a build context: {why}")]
+    UrlContext { url: String, why: String },
     #[error("{0}")]
     Syntax(SyntaxError),
     #[error("{0}")]

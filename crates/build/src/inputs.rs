@@ -4,7 +4,8 @@ use crate::error::Cause;
 use crate::files::{Owners, Source};
 use crate::ignore::Ignore;
 use crate::options::{ContextSource, DockerfileSource};
-use crate::workspace::Workspace;
+use crate::remote::{Fetched, Fetcher};
+use git::GitDir;
 use rustix::fs::{Mode, OFlags};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -28,11 +29,30 @@ pub(crate) struct ContextRoot {
     pub(crate) root: OwnedFd,
     pub(crate) path: PathBuf,
     pub(crate) place: String,
+    /// A URL's whole content, when that is a Dockerfile.
+    dockerfile: Option<String>,
 }
 
 impl ContextRoot {
-    pub(crate) fn open(source: ContextSource, workspace: &Workspace) -> Result<Self, Cause> {
+    pub(crate) fn open(
+        source: ContextSource,
+        fetcher: &Fetcher<'_>,
+        keep: GitDir,
+    ) -> Result<Self, Cause> {
+        let workspace = fetcher.workspace;
         match source {
+            ContextSource::Remote(remote) => {
+                let (path, dockerfile) = match fetcher.context(&remote, keep)? {
+                    Fetched::Directory(path) => (path, None),
+                    Fetched::Dockerfile(text) => (workspace.directory("context")?, Some(text)),
+                };
+                Ok(Self {
+                    root: open_directory(&path)?,
+                    place: format!("the build context {}", remote.shown()),
+                    path,
+                    dockerfile,
+                })
+            }
             ContextSource::Directory(path) => {
                 let root = open_directory(&path)?;
                 let shown = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
@@ -40,6 +60,7 @@ impl ContextRoot {
                     root,
                     place: format!("the build context {}", shown.display()),
                     path: shown,
+                    dockerfile: None,
                 })
             }
             ContextSource::Tar(stream) => {
@@ -54,6 +75,7 @@ impl ContextRoot {
                     root,
                     path,
                     place: "the build context on standard input".to_owned(),
+                    dockerfile: None,
                 })
             }
             ContextSource::Empty => {
@@ -63,6 +85,7 @@ impl ContextRoot {
                     root,
                     path,
                     place: "the build context, which is empty".to_owned(),
+                    dockerfile: None,
                 })
             }
         }
@@ -111,6 +134,11 @@ impl Text {
             DockerfileSource::Path(path) => {
                 Self::in_context(context, path)?.ok_or_else(|| missing(path))
             }
+            DockerfileSource::InContext if context.dockerfile.is_some() => Ok(Self {
+                name: "Dockerfile".to_owned(),
+                text: context.dockerfile.clone().unwrap_or_default(),
+                own_ignore: None,
+            }),
             DockerfileSource::InContext => {
                 for name in ["Dockerfile", "dockerfile", "Containerfile"] {
                     if let Some(found) = Self::in_context(context, Path::new(name))? {

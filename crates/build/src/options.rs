@@ -1,8 +1,11 @@
 //! What a build is asked to do.
 
 use crate::dockerfile::RunNetwork;
+use crate::error::Cause;
+use crate::remote::Remote;
 use model::limits::Ulimit;
 use model::network::ExtraHost;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Read;
@@ -45,6 +48,8 @@ pub enum ContextSource {
     Directory(PathBuf),
     /// A tar stream, plain or compressed (`-`).
     Tar(Box<dyn Read + Send + Sync>),
+    /// Fetched when the build begins.
+    Remote(Remote),
     /// Nothing but the Dockerfile.
     Empty,
 }
@@ -54,6 +59,7 @@ impl fmt::Debug for ContextSource {
         match self {
             Self::Directory(path) => f.debug_tuple("Directory").field(path).finish(),
             Self::Tar(_) => f.write_str("Tar"),
+            Self::Remote(remote) => f.debug_tuple("Remote").field(remote).finish(),
             Self::Empty => f.write_str("Empty"),
         }
     }
@@ -103,6 +109,8 @@ pub enum NamedContext {
     Directory(PathBuf),
     /// `docker-image://…`.
     Image(String),
+    /// Fetched when it is first used.
+    Remote(Remote),
 }
 
 impl Options {
@@ -136,7 +144,7 @@ impl Options {
 pub struct BadOption {
     pub what: &'static str,
     pub input: String,
-    pub cause: &'static str,
+    pub cause: Cow<'static, str>,
 }
 
 impl ContextSource {
@@ -145,23 +153,19 @@ impl ContextSource {
         text: &str,
         stdin: impl FnOnce() -> Box<dyn Read + Send + Sync>,
     ) -> Result<Self, BadOption> {
-        let bad = |cause| {
-            Err(BadOption {
-                what: "build context",
-                input: text.to_owned(),
-                cause,
-            })
-        };
         if text == "-" {
             return Ok(Self::Tar(stdin()));
         }
-        if is_remote(text) {
-            return bad(
-                "contexts from git or a URL are not supported yet: clone or download it, and name the directory",
-            );
-        }
         if text.is_empty() {
-            return bad("name a directory, or - for a tar archive on standard input");
+            return Err(BadOption {
+                what: "build context",
+                input: text.to_owned(),
+                cause: "name a directory, an address, or - for a tar archive on standard input"
+                    .into(),
+            });
+        }
+        if let Some(remote) = Remote::parse(text) {
+            return remote.map(Self::Remote);
         }
         Ok(Self::Directory(PathBuf::from(text)))
     }
@@ -170,10 +174,10 @@ impl ContextSource {
 impl NamedContext {
     /// Reads `name=path` or `name=docker-image://reference`.
     pub fn parse(text: &str) -> Result<(String, Self), BadOption> {
-        let bad = |cause| BadOption {
+        let bad = |cause: &'static str| BadOption {
             what: "build context",
             input: text.to_owned(),
-            cause,
+            cause: cause.into(),
         };
         let (name, value) = text
             .split_once('=')
@@ -184,16 +188,31 @@ impl NamedContext {
         if let Some(image) = value.strip_prefix("docker-image://") {
             return Ok((name.to_owned(), Self::Image(image.to_owned())));
         }
-        if is_remote(value) || value.starts_with("oci-layout://") || value.starts_with("target:") {
+        if value.starts_with("oci-layout://") || value.starts_with("target:") {
             return Err(bad(
-                "only a directory or docker-image://IMAGE is supported yet",
+                "only a directory, an address of git or HTTP, or docker-image://IMAGE is supported yet",
             ));
+        }
+        if let Some(remote) = Remote::parse(value) {
+            return Ok((name.to_owned(), Self::Remote(remote?)));
         }
         Ok((name.to_owned(), Self::Directory(PathBuf::from(value))))
     }
 }
 
 impl Secret {
+    /// Its value, read now.
+    pub(crate) fn content(&self) -> Result<Vec<u8>, Cause> {
+        match &self.source {
+            SecretSource::Value(value) => Ok(value.clone()),
+            SecretSource::File(path) => std::fs::read(path).map_err(|source| Cause::ReadSecret {
+                id: self.id.clone(),
+                path: path.clone(),
+                source,
+            }),
+        }
+    }
+
     pub fn new(id: impl Into<String>, source: SecretSource) -> Self {
         Self {
             id: id.into(),
@@ -206,10 +225,10 @@ impl Secret {
 
     /// Reads `id=name[,src=path][,env=VARIABLE]`; `env` gives the value of a variable.
     pub fn parse(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, BadOption> {
-        let bad = |cause| BadOption {
+        let bad = |cause: &'static str| BadOption {
             what: "secret",
             input: text.to_owned(),
-            cause,
+            cause: cause.into(),
         };
         let (mut id, mut path, mut variable, mut kind) = (None, None, None, None);
         for field in model::csv::fields(text).map_err(bad)? {
@@ -247,19 +266,6 @@ impl Secret {
     }
 }
 
-/// A git repository or URL.
-fn is_remote(text: &str) -> bool {
-    let prefixes = [
-        "http://",
-        "https://",
-        "git://",
-        "ssh://",
-        "git@",
-        "github.com/",
-    ];
-    prefixes.iter().any(|prefix| text.starts_with(prefix))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -271,12 +277,14 @@ mod tests {
             ContextSource::parse("-", stdin),
             Ok(ContextSource::Tar(_))
         ));
-        assert!(
-            ContextSource::parse("https://x/y.git", stdin)
-                .unwrap_err()
-                .to_string()
-                .contains("not supported yet")
-        );
+        assert!(matches!(
+            ContextSource::parse("https://x/y.git", stdin),
+            Ok(ContextSource::Remote(Remote::Git(_)))
+        ));
+        assert!(matches!(
+            ContextSource::parse("https://x/y.tgz", stdin),
+            Ok(ContextSource::Remote(Remote::Url(_)))
+        ));
         assert_eq!(
             NamedContext::parse("base=docker-image://alpine:3").unwrap(),
             ("base".to_owned(), NamedContext::Image("alpine:3".into()))

@@ -9,6 +9,7 @@ use crate::dockerfile::{
 };
 use crate::expand;
 use crate::metadata;
+use crate::remote::Remote;
 use crate::scope::{Globals, Scope, Variables, proxies};
 use oci::{History, ImageConfig};
 use serde::Serialize;
@@ -66,6 +67,14 @@ pub struct CopyStep {
     pub exclude: Vec<String>,
     pub parents: bool,
     pub unpack: Option<bool>,
+    /// What ADD fetches: the key has its content, and here the addresses, whose ends name files.
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "shown")]
+    pub remotes: Vec<Remote>,
+    /// Of the one URL in them.
+    #[serde(skip)]
+    pub checksum: Option<oci::Digest>,
+    #[serde(skip)]
+    pub keep_git_dir: bool,
 }
 
 /// The directory WORKDIR makes.
@@ -231,17 +240,17 @@ impl StageState {
         if sources.len() + files.len() > 1 && !destination.ends_with('/') {
             return Err(Mistake::DestinationNotDirectory(copy.verb.name()));
         }
-        if copy.verb == CopyVerb::Add
-            && let Some(remote) = sources.iter().find(|source| is_remote(source))
-        {
-            return Err(Mistake::RemoteAdd(remote.clone()));
-        }
-        if copy.checksum.is_some() {
-            return Err(Mistake::RemoteAdd("--checksum".to_owned()));
-        }
-        let names = sources
+        let shown: Vec<String> = sources
             .iter()
-            .cloned()
+            .map(|source| image::web::shown(source))
+            .collect();
+        let checksum = one(&copy.checksum)?;
+        let (sources, remotes, checksum) = match copy.verb {
+            CopyVerb::Add => remotes(sources, checksum, copy.keep_git_dir)?,
+            CopyVerb::Copy => (sources, Vec::new(), None),
+        };
+        let names = shown
+            .into_iter()
             .chain(files.iter().map(|(name, _)| format!("<<{name}")));
         let text = names.chain([written]).collect::<Vec<_>>().join(" ");
         self.record(
@@ -260,6 +269,9 @@ impl StageState {
             exclude: all(&copy.exclude)?,
             parents: copy.parents,
             unpack: copy.unpack,
+            remotes,
+            checksum,
+            keep_git_dir: copy.keep_git_dir,
         })))
     }
 
@@ -360,10 +372,57 @@ fn absolute(cwd: &str, path: &str) -> String {
     format!("/{}", crate::pattern::clean(&joined))
 }
 
-/// A URL or git repository, by what BuildKit takes for one.
-fn is_remote(source: &str) -> bool {
-    let scheme = ["http://", "https://", "git://", "ssh://", "git@"];
-    scheme.iter().any(|prefix| source.starts_with(prefix))
+fn shown<S: serde::Serializer>(remotes: &[Remote], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(remotes.iter().map(Remote::shown))
+}
+
+/// ADD's sources of this host, those that are fetched, and what the digest of the one URL in them must be.
+fn remotes(
+    sources: Vec<String>,
+    checksum: Option<String>,
+    keep_git_dir: bool,
+) -> Result<(Vec<String>, Vec<Remote>, Option<oci::Digest>), Mistake> {
+    let bad = |flag, value: &str, cause: String| Mistake::FlagValue {
+        flag,
+        value: value.to_owned(),
+        cause,
+    };
+    let (mut local, mut fetched) = (Vec::new(), Vec::new());
+    for source in sources {
+        // Git's old short form for GitHub is a path here.
+        match Remote::parse(&source).filter(|_| !source.starts_with("github.com/")) {
+            None => local.push(source),
+            Some(remote) => {
+                fetched.push(remote.map_err(|error| Mistake::Address(error.to_string()))?)
+            }
+        }
+    }
+    let git = fetched
+        .iter()
+        .any(|remote| matches!(remote, Remote::Git(_)));
+    if keep_git_dir && !git {
+        let cause = "no source is a git repository".to_owned();
+        return Err(bad("keep-git-dir", "true", cause));
+    }
+    let Some(checksum) = checksum else {
+        return Ok((local, fetched, None));
+    };
+    let one = "it is that of one source, an address of HTTP or git".to_owned();
+    match (local.as_slice(), fetched.as_mut_slice()) {
+        ([], [Remote::Git(location)]) => {
+            location
+                .set_checksum(&checksum)
+                .map_err(|cause| bad("checksum", &checksum, cause))?;
+            Ok((local, fetched, None))
+        }
+        ([], [Remote::Url(_)]) => {
+            let digest = checksum
+                .parse()
+                .map_err(|error| bad("checksum", &checksum, format!("{error}")))?;
+            Ok((local, fetched, Some(digest)))
+        }
+        _ => Err(bad("checksum", &checksum, one)),
+    }
 }
 
 fn shown_command(argv: &[String], run: &Run) -> String {

@@ -70,6 +70,21 @@ impl<'a> Loader<'a> {
         });
     }
 
+    /// Brings a file here that is elsewhere. `place` and `path` are what asked for it.
+    fn fetch(&mut self, address: &str, place: Place, path: &str) -> Option<PathBuf> {
+        match self.files.fetch(address) {
+            Ok(fetched) => Some(fetched.file),
+            Err(cause) => {
+                let message = format!("cannot fetch {}", crate::lookup::shown(address));
+                let error = self
+                    .sources
+                    .diagnostic(Severity::Error, place, path, message);
+                self.diagnostics.push(error.with_cause(cause));
+                None
+            }
+        }
+    }
+
     /// Reads and parses one file, without looking at what it says. `named_at` is what asked for it.
     pub(crate) fn parse(
         &mut self,

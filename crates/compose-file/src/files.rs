@@ -15,6 +15,20 @@ pub trait Files {
 
     /// Standard input, for `-f -`.
     fn read_stdin(&self) -> io::Result<Vec<u8>>;
+
+    /// Brings a Compose file here that is elsewhere; the error says why not.
+    fn fetch(&self, _address: &str) -> Result<Fetched, String> {
+        Err("it cannot be fetched here".to_owned())
+    }
+}
+
+/// A Compose file that was elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    /// Where it is now; its relative paths begin there.
+    pub file: PathBuf,
+    /// What a project is called that has no other name.
+    pub name: String,
 }
 
 /// Files in memory, for tests.

@@ -26,6 +26,7 @@ mod parse;
 mod paths;
 mod profiles;
 pub mod project;
+pub mod publish;
 mod resolve;
 mod scalar;
 mod schema;
@@ -37,7 +38,7 @@ mod validate;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use emit::{EmitError, to_json, to_value, to_yaml, yaml};
-pub use files::{Files, MemoryFiles};
+pub use files::{Fetched, Files, MemoryFiles};
 pub use hash::{fixed_hash, hash};
 pub use load::{load, load_tree, variables};
 pub use options::{LoadError, Loaded, Options};

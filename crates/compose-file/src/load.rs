@@ -118,7 +118,7 @@ fn ready(loader: &mut Loader<'_>) -> Result<Ready, Stop> {
         options,
         &environment,
         from_files.as_deref(),
-        &found.project_dir,
+        &found.named_after,
     )
     .map_err(|error| stop(loader, *error))?;
     environment.insert("COMPOSE_PROJECT_NAME".into(), name.clone());

@@ -30,6 +30,8 @@ pub(crate) struct Found {
     /// Absolute, or [`STDIN`].
     pub(crate) files: Vec<PathBuf>,
     pub(crate) project_dir: PathBuf,
+    /// Its last part is the project's name where nothing else is said.
+    pub(crate) named_after: PathBuf,
     pub(crate) warnings: Vec<Diagnostic>,
 }
 
@@ -42,6 +44,7 @@ pub(crate) fn find(
     let mut warnings = Vec::new();
     let absolute = |path: &str| paths::resolve(&options.current_dir, path, None);
     let named = named_files(options, environment);
+    let mut fetched_name = None;
     let found = if named.is_empty() {
         let start = options
             .project_directory
@@ -50,28 +53,20 @@ pub(crate) fn find(
         let start = paths::clean(start.as_deref().unwrap_or(&options.current_dir));
         look_up(&start, files, &mut warnings)?
     } else {
-        let to_path = |name: &String| {
-            if name == STDIN {
-                PathBuf::from(STDIN)
-            } else {
-                absolute(name)
-            }
-        };
-        named.iter().map(to_path).collect()
-    };
-    for file in &found {
-        if let Some(text) = file
-            .to_str()
-            .filter(|text| text.contains("oci:/") || text.contains("git@"))
-        {
-            return Err(Diagnostic::new(
-                Severity::Error,
-                format!("the Compose file {text} is remote"),
-            )
-            .with_hint("fetch it first, and give the local file with -f")
-            .into());
+        let mut found = Vec::with_capacity(named.len());
+        for name in &named {
+            found.push(match name.as_str() {
+                STDIN => PathBuf::from(STDIN),
+                name if paths::is_remote(name) => {
+                    let fetched = files.fetch(name).map_err(|cause| unfetched(name, &cause))?;
+                    fetched_name.get_or_insert(fetched.name);
+                    fetched.file
+                }
+                name => absolute(name),
+            });
         }
-    }
+        found
+    };
     let project_dir = match &options.project_directory {
         Some(dir) => paths::clean(&options.current_dir.join(dir)),
         None => match found
@@ -83,11 +78,36 @@ pub(crate) fn find(
             None => options.current_dir.clone(),
         },
     };
+    let named_after = match fetched_name.filter(|_| options.project_directory.is_none()) {
+        Some(name) if named.first().is_some_and(|name| paths::is_remote(name)) => name.into(),
+        _ => project_dir.clone(),
+    };
     Ok(Found {
         files: found,
         project_dir,
+        named_after,
         warnings,
     })
+}
+
+/// What to say of a file that is elsewhere and stays there.
+pub(crate) fn unfetched(address: &str, cause: &str) -> Box<Diagnostic> {
+    let message = format!("cannot fetch the Compose file {}", shown(address));
+    Diagnostic::new(Severity::Error, message)
+        .with_cause(cause.to_owned())
+        .into()
+}
+
+/// An address without user and password.
+pub(crate) fn shown(address: &str) -> String {
+    match address.split_once("://") {
+        Some((scheme, rest)) => {
+            let end = rest.find('/').unwrap_or(rest.len());
+            let host = rest[..end].rsplit('@').next().unwrap_or_default();
+            format!("{scheme}://{host}{}", &rest[end..])
+        }
+        None => address.to_owned(),
+    }
 }
 
 /// `-f`, else `COMPOSE_FILE` split by `COMPOSE_PATH_SEPARATOR`.

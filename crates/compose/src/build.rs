@@ -3,6 +3,7 @@
 mod order;
 
 use crate::progress::{Event, Progress, State};
+use build::Remote;
 use build::dockerfile::RunNetwork;
 use build::options::{
     ContextSource, DockerfileSource, NamedContext, Options, Secret, SecretSource,
@@ -95,16 +96,13 @@ fn options(
 ) -> Result<Options, Box<Diagnostic>> {
     let path = |key: &str| format!("services.{}.build.{key}", service.name);
     let refuse = |key: &str, message: String| Box::new(project.error_at(&path(key), message));
-    if wanted.is_remote() {
-        let message = format!(
-            "contexts from git or a URL are not supported yet: {}",
-            wanted.context
-        );
-        return Err(Box::new(
-            refuse("context", message).with_hint("clone it, and name the directory"),
-        ));
-    }
-    let mut options = Options::new(ContextSource::Directory(PathBuf::from(&wanted.context)));
+    let context = match Remote::parse(&wanted.context) {
+        Some(remote) => remote
+            .map(ContextSource::Remote)
+            .map_err(|error| refuse("context", error.to_string()))?,
+        None => ContextSource::Directory(PathBuf::from(&wanted.context)),
+    };
+    let mut options = Options::new(context);
     options.dockerfile = dockerfile(wanted);
     options.tags = std::iter::once(service.image_name(&project.name))
         .chain(wanted.tags.iter().cloned())
@@ -170,6 +168,7 @@ fn dockerfile(wanted: &Build) -> DockerfileSource {
     match (&wanted.dockerfile_inline, wanted.dockerfile.as_deref()) {
         (Some(text), _) => DockerfileSource::Text(text.clone()),
         (None, None | Some("Dockerfile")) => DockerfileSource::InContext,
+        (None, Some(path)) if wanted.is_remote() => DockerfileSource::Path(path.into()),
         (None, Some(path)) => DockerfileSource::Path(PathBuf::from(&wanted.context).join(path)),
     }
 }
@@ -200,7 +199,7 @@ fn named_context(project: &Project, value: &str) -> Result<NamedContext, String>
     }
     NamedContext::parse(&format!("x={value}"))
         .map(|(_, context)| context)
-        .map_err(|error| error.cause.to_owned())
+        .map_err(|error| error.cause.into_owned())
 }
 
 /// A secret under the last part of its target, with the owner and mode it is to have where a mount says none.

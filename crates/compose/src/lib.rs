@@ -37,6 +37,8 @@ pub mod pre_start;
 pub mod preflight;
 pub mod progress;
 pub mod provider;
+pub mod publish;
+pub mod remote;
 pub mod rollback;
 pub mod spec;
 mod stored;

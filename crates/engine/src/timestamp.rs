@@ -29,6 +29,12 @@ impl Timestamp {
         self.0.div_euclid(1_000_000_000)
     }
 
+    /// Reads HTTP's form, `Sun, 06 Nov 1994 08:49:37 GMT`.
+    pub fn parse_http(text: &str) -> Option<Self> {
+        let time = jiff::fmt::rfc2822::parse(text).ok()?;
+        Self::from_jiff(time.timestamp())
+    }
+
     /// Reads RFC 3339, a date with or without time, or Unix seconds with a fraction. What is relative
     /// (`10m`) is the caller's, who knows now.
     pub fn parse(text: &str) -> Option<Self> {

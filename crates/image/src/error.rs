@@ -63,6 +63,12 @@ pub enum Error {
     },
     #[error("{0} is not a container image (media type {1}): it cannot be run or unpacked")]
     NotAnImage(String, String),
+    #[error("{name} is no artifact of type {wanted}, but {found}")]
+    NotAnArtifact {
+        name: String,
+        wanted: String,
+        found: String,
+    },
     #[error("cannot write directory {} as a layer", dir.display())]
     Pack {
         dir: std::path::PathBuf,

@@ -8,6 +8,7 @@
 
 pub mod account;
 pub mod archive;
+pub mod artifact;
 pub mod bundle;
 pub mod collect;
 pub mod commit;
@@ -24,6 +25,7 @@ pub mod registry;
 pub mod remove;
 pub mod store;
 pub mod tarball;
+pub mod web;
 
 pub use account::{SearchResult, login, logout, search};
 pub use bundle::BundleError;

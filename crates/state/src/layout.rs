@@ -184,6 +184,11 @@ impl Layout {
         self.data.join("compose")
     }
 
+    /// Compose files that were fetched, by commit or digest.
+    pub fn remote(&self) -> PathBuf {
+        self.data.join("remote")
+    }
+
     /// What projects were, by project and number.
     pub fn generations(&self) -> PathBuf {
         self.data.join("generations")

@@ -93,10 +93,8 @@ pub enum Mistake {
         value: String,
         cause: String,
     },
-    #[error(
-        "ADD of {0} is not supported yet: fetch it in a RUN, or put the file into the build context"
-    )]
-    RemoteAdd(String),
+    #[error("{0}")]
+    Address(String),
     #[error("invalid port {0:?} in EXPOSE: write PORT[-PORT][/tcp|udp|sctp]")]
     Port(String),
     #[error("invalid signal {0:?} in STOPSIGNAL: write a name (SIGTERM) or a number from 1 to 64")]

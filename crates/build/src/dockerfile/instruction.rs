@@ -117,6 +117,7 @@ pub struct Copy {
     /// ADD: whether archives are unpacked; `None`: local ones are.
     pub unpack: Option<bool>,
     pub checksum: Option<String>,
+    pub keep_git_dir: bool,
 }
 
 /// The image a stage starts from.

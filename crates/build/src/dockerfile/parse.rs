@@ -333,6 +333,7 @@ fn copy(
         link: known.take_bool("link")?.unwrap_or(false),
         unpack: known.take_bool("unpack")?,
         checksum: known.take("checksum")?,
+        keep_git_dir: known.take_bool("keep-git-dir")?.unwrap_or(false),
     }))
 }
 

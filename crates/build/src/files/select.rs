@@ -62,6 +62,12 @@ pub fn select(source: &Source, word: &str, parents: Parents) -> Result<Vec<Selec
         .collect()
 }
 
+/// Selects one path that is no pattern; the empty one is the whole.
+pub(crate) fn exactly(source: &Source, path: &Path) -> Result<Selected, Error> {
+    let word = path.to_string_lossy();
+    resolve(source, &word, path.to_owned(), 0, Parents::Dropped)
+}
+
 fn resolve(
     source: &Source,
     word: &str,

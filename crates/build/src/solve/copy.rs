@@ -13,8 +13,10 @@ use crate::inputs::open_directory;
 use crate::options::NamedContext;
 use crate::overlay;
 use crate::progress::Step;
+use crate::remote::Remote;
 use crate::stage::{CopyStep, WorkdirStep};
 use crate::workspace::Upper;
+use git::GitDir;
 use image::archive::{self, Content};
 use rustix::fs::OFlags;
 use std::os::fd::AsFd;
@@ -37,9 +39,21 @@ impl From<'_> {
 }
 
 /// What one COPY works on.
-struct Selection {
-    selected: Vec<(Selected, Handling)>,
+struct Selection<'s> {
+    selected: Vec<Chosen<'s>>,
     exclude: Ignore,
+}
+
+struct Chosen<'s> {
+    source: &'s Source,
+    selected: Selected,
+    handling: Handling,
+}
+
+/// What was fetched for one ADD, and what of it is meant.
+struct Fetched {
+    source: Source,
+    path: PathBuf,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,10 +73,11 @@ impl Solver<'_> {
     ) -> Result<(), Cause> {
         let from = self.from(copy.from.as_deref(), placed.lines, done)?;
         let source = from.source();
-        let selection = selection(source, copy)?;
-        let digests = selection.selected.iter().map(|(selected, _)| {
-            walk::digest(source, std::slice::from_ref(selected), &selection.exclude)
-                .map_err(Cause::Select)
+        let fetched = self.fetched(copy)?;
+        let selection = selection(source, &fetched, copy)?;
+        let digests = selection.selected.iter().map(|chosen| {
+            let selected = std::slice::from_ref(&chosen.selected);
+            walk::digest(chosen.source, selected, &selection.exclude).map_err(Cause::Select)
         });
         let inputs = digests.collect::<Result<Vec<_>, _>>()?;
         let chmod = copy.chmod.as_deref().map(Chmod::parse).transpose()?;
@@ -85,8 +100,9 @@ impl Solver<'_> {
                     chmod: chmod.clone(),
                 },
             );
-            for (selected, handling) in &selection.selected {
-                match handling {
+            for chosen in &selection.selected {
+                let (source, selected) = (chosen.source, &chosen.selected);
+                match chosen.handling {
                     Handling::Copied => {
                         copier.copy(source, selected, &selection.exclude, &copy.destination)?
                     }
@@ -98,6 +114,39 @@ impl Solver<'_> {
             }
             Ok(())
         })
+    }
+
+    /// Fetches what ADD names by an address.
+    fn fetched(&self, copy: &CopyStep) -> Result<Vec<Fetched>, Cause> {
+        let source = |path: &Path, remote: &Remote| -> Result<Source, Cause> {
+            Ok(Source {
+                root: open_directory(path)?,
+                ignore: Ignore::default(),
+                owners: Owners::Root,
+                place: remote.shown(),
+            })
+        };
+        let fetch = |remote: &Remote| match remote {
+            Remote::Git(location) => {
+                let keep = match copy.keep_git_dir {
+                    true => GitDir::Kept,
+                    false => GitDir::Dropped,
+                };
+                let path = self.fetcher().repository(location, keep)?;
+                Ok(Fetched {
+                    source: source(&path, remote)?,
+                    path: PathBuf::new(),
+                })
+            }
+            Remote::Url(url) => {
+                let (path, name) = self.fetcher().download(url, copy.checksum.as_ref())?;
+                Ok(Fetched {
+                    source: source(&path, remote)?,
+                    path: name.into(),
+                })
+            }
+        };
+        copy.remotes.iter().map(fetch).collect()
     }
 
     pub(super) fn make_workdir(
@@ -149,6 +198,9 @@ impl Solver<'_> {
                     merged(&self.base(image, None)?.dirs, format!("image {image}"))
                 }
                 Some(NamedContext::Directory(path)) => self.directory_context(&context, path),
+                Some(NamedContext::Remote(remote)) => {
+                    self.directory_context(&context, &self.fetched_context(&context, remote)?)
+                }
                 None => Err(Cause::Refused {
                     what: format!("--from={name}"),
                     cause: "there is no such build context",
@@ -173,7 +225,11 @@ impl Solver<'_> {
     }
 }
 
-fn selection(source: &Source, copy: &CopyStep) -> Result<Selection, Cause> {
+fn selection<'s>(
+    source: &'s Source,
+    fetched: &'s [Fetched],
+    copy: &CopyStep,
+) -> Result<Selection<'s>, Cause> {
     let parents = if copy.parents {
         Parents::Kept
     } else {
@@ -183,8 +239,25 @@ fn selection(source: &Source, copy: &CopyStep) -> Result<Selection, Cause> {
     for word in &copy.sources {
         for one in select(source, word, parents).map_err(Cause::Select)? {
             let handling = handling(source, copy, &one)?;
-            selected.push((one, handling));
+            selected.push(Chosen {
+                source,
+                selected: one,
+                handling,
+            });
         }
+    }
+    for Fetched { source, path } in fetched {
+        let one = files::select::exactly(source, path).map_err(Cause::Select)?;
+        // What came over the network is unpacked only where that is asked for.
+        let handling = match copy.unpack {
+            Some(true) => handling(source, copy, &one)?,
+            _ => Handling::Copied,
+        };
+        selected.push(Chosen {
+            source,
+            selected: one,
+            handling,
+        });
     }
     if selected.len() > 1 && !copy.destination.ends_with('/') {
         return Err(Cause::Instruction(Mistake::DestinationNotDirectory(

@@ -18,14 +18,17 @@ use crate::graph::{self, Graph};
 use crate::inputs::{ContextRoot, Text};
 use crate::options::{ContextSource, NamedContext, Options};
 use crate::progress::{Event, Progress};
+use crate::remote::{Fetched, Fetcher, Remote};
 use crate::scope::{self, Globals};
 use crate::workspace::Workspace;
 use engine::Timestamp;
+use git::GitDir;
 use oci::Reference;
 use stage::Finished;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, PoisonError};
 
 /// A build that succeeded.
 #[derive(Debug)]
@@ -50,6 +53,8 @@ struct Solver<'a> {
     workspace: Workspace,
     progress: &'a dyn Progress,
     bases: bases::Bases,
+    /// Named contexts that were fetched, by name.
+    fetched: Mutex<BTreeMap<String, PathBuf>>,
     steps: steps::Numbers,
     /// A stage has failed: the others stop.
     canceled: AtomicBool,
@@ -70,8 +75,12 @@ pub fn build(
     engine::sandbox::sweep(ctx).map_err(|error| Cause::Sweep(Box::new(error)))?;
     let workspace = Workspace::new(&ctx.layout)?;
     let source = std::mem::replace(&mut options.context, ContextSource::Empty);
-    let host_paths = !matches!(source, ContextSource::Tar(_));
-    let root = ContextRoot::open(source, &workspace)?;
+    let host_paths = !matches!(source, ContextSource::Tar(_) | ContextSource::Remote(_));
+    let keep = match options.build_args.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR") {
+        Some(value) if matches!(value.as_str(), "1" | "true") => GitDir::Kept,
+        _ => GitDir::Dropped,
+    };
+    let root = ContextRoot::open(source, &fetcher(ctx, &options, &workspace), keep)?;
     let text = Text::read(&options.dockerfile, &root, host_paths)?;
     let file = dockerfile::parse(&text.text).map_err(|error| {
         let lines = error.lines;
@@ -97,12 +106,25 @@ pub fn build(
         workspace,
         progress,
         bases: bases::Bases::default(),
+        fetched: Mutex::default(),
         steps,
         canceled: AtomicBool::new(false),
     };
     let finished = solver.run()?;
     solver.warn_unused_arguments(&finished);
     solver.export(&finished, names)
+}
+
+fn fetcher<'a>(
+    ctx: &engine::Context,
+    options: &'a Options,
+    workspace: &'a Workspace,
+) -> Fetcher<'a> {
+    Fetcher {
+        network: ctx.registries(),
+        secrets: &options.secrets,
+        workspace,
+    }
 }
 
 fn plan(
@@ -277,6 +299,30 @@ impl Solver<'_> {
         };
         let seconds: i64 = self.options.source_date_epoch.or_else(argument)?;
         Some(Timestamp(seconds.saturating_mul(1_000_000_000)))
+    }
+
+    fn fetcher(&self) -> Fetcher<'_> {
+        fetcher(self.ctx, self.options, &self.workspace)
+    }
+
+    /// The directory of a named context, fetched at its first use.
+    fn fetched_context(&self, name: &str, remote: &Remote) -> Result<PathBuf, Cause> {
+        // Held while it is fetched: another stage that wants it waits.
+        let mut all = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(path) = all.get(name) {
+            return Ok(path.clone());
+        }
+        let path = match self.fetcher().context(remote, GitDir::Dropped)? {
+            Fetched::Directory(path) => path,
+            Fetched::Dockerfile(_) => {
+                return Err(Cause::UrlContext {
+                    url: remote.shown(),
+                    why: "it is no archive".to_owned(),
+                });
+            }
+        };
+        all.insert(name.to_owned(), path.clone());
+        Ok(path)
     }
 
     fn named_context(&self, name: &str) -> Option<&NamedContext> {

@@ -13,7 +13,7 @@ use crate::files::{Attributes, Copier, Source, select, walk};
 use crate::graph::Origin;
 use crate::ignore::{Ignore, Verdict};
 use crate::inputs::open_directory;
-use crate::options::{NamedContext, SecretSource};
+use crate::options::NamedContext;
 use crate::scope::Variables;
 use crate::stage::RunStep;
 use engine::sandbox::{Access, MountSource, SandboxMount};
@@ -126,6 +126,11 @@ impl Solver<'_> {
                     let from = self.from(Some(name), lines, done)?;
                     return self.context_mount(from.source(), directory, path, access);
                 }
+                Some(NamedContext::Remote(remote)) => {
+                    let from = self.from(Some(name), lines, done)?;
+                    let directory = self.fetched_context(&context, remote)?;
+                    return self.context_mount(from.source(), &directory, path, access);
+                }
                 None => Vec::new(),
             },
         };
@@ -223,16 +228,7 @@ impl Solver<'_> {
                 Ok(None)
             };
         };
-        let content = match &secret.source {
-            SecretSource::Value(value) => value.clone(),
-            SecretSource::File(path) => {
-                std::fs::read(path).map_err(|source| Cause::ReadSecret {
-                    id: secret.id.clone(),
-                    path: path.clone(),
-                    source,
-                })?
-            }
-        };
+        let content = secret.content()?;
         if let Some(name) = &wanted.env {
             env.push((name.clone(), String::from_utf8_lossy(&content).into_owned()));
         }

@@ -104,7 +104,8 @@ impl Run for Config {
         }
         if self.no_interpolate && !self.lists() {
             self.tell_unfiltered(call, "--no-interpolate");
-            let (tree, warnings) = compose_file::load_tree(&options, &HostFiles)
+            let (tree, warnings) = call
+                .with_files(&options, |files| compose_file::load_tree(&options, files))
                 .map_err(|error| call.refused(error.diagnostics))?;
             call.tell(&warnings);
             return self.print(&tree);
@@ -155,14 +156,15 @@ impl Config {
 
     /// A table, unless a format was asked for; its keys are those of Compose's own type.
     fn tell_variables(&self, call: &Call<'_>, options: &Options) -> Outcome {
-        let found = compose_file::variables(options, &HostFiles)
+        let found = call
+            .with_files(options, |files| compose_file::variables(options, files))
             .map_err(|error| call.refused(error.diagnostics))?;
         let keys = match self.format.as_deref() {
             None => return variables_table(found),
             Some("json") => ["Name", "DefaultValue", "PresenceValue", "Required"],
             Some(_) => ["name", "defaultvalue", "presencevalue", "required"],
         };
-        let entry = |variable: compose_file::Variable| {
+        let entry = |variable: compose_file::template::Variable| {
             let values = [
                 Value::from(variable.name.as_str()),
                 variable.default.unwrap_or_default().into(),
@@ -248,7 +250,7 @@ impl Config {
 }
 
 /// An override file that pins every image, and nothing else.
-fn images_only(project: &Project) -> Value {
+pub(super) fn images_only(project: &Project) -> Value {
     let mut services = serde_json::Map::new();
     for service in &project.services {
         let image = service.image.iter();
@@ -281,7 +283,7 @@ fn select(project: &mut Project, names: &[String]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn variables_table(found: Vec<compose_file::Variable>) -> Outcome {
+fn variables_table(found: Vec<compose_file::template::Variable>) -> Outcome {
     let mut rows = vec![
         ["NAME", "REQUIRED", "DEFAULT VALUE", "ALTERNATE VALUE"]
             .map(str::to_owned)
@@ -300,7 +302,7 @@ fn variables_table(found: Vec<compose_file::Variable>) -> Outcome {
 }
 
 /// `redis:7` becomes `redis:7@sha256:…`, from the images that are here.
-fn resolve_digests(call: &Call<'_>, project: &mut Project) -> Result<(), Failure> {
+pub(super) fn resolve_digests(call: &Call<'_>, project: &mut Project) -> Result<(), Failure> {
     let store = call.ctx()?.images()?;
     for service in &mut project.services {
         let Some(name) = service.image.clone().filter(|name| !name.contains('@')) else {

@@ -372,6 +372,13 @@ impl Run for Push {
     }
 }
 
+/// Pushes what is built here, before its names are published; what cannot be pushed is told.
+pub(super) fn push_built(call: &Call<'_>, project: &Project) -> Outcome {
+    let built = |service: &&Service| service.build.is_some() && service.image.is_some();
+    let services: Vec<&Service> = project.services.iter().filter(built).collect();
+    push(call, project, &services, true, false)
+}
+
 fn push(
     call: &Call<'_>,
     project: &Project,

@@ -22,6 +22,7 @@ mod menu;
 mod printer;
 mod project;
 mod ps;
+mod publish;
 mod run;
 mod scale;
 mod stay;
@@ -65,6 +66,7 @@ fn verbs() -> impl Iterator<Item = &'static Verb> {
         top::VERBS,
         copy::VERBS,
         viz::VERBS,
+        publish::VERBS,
         logs::VERBS,
         events::VERBS,
         run::VERBS,

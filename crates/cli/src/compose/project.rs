@@ -4,9 +4,9 @@ use super::{Call, failed};
 use crate::failure::Failure;
 use crate::output::{self, terminal};
 use anstyle::AnsiColor;
-use compose::files::HostFiles;
 use compose::observe::{self, Container};
-use compose_file::{Diagnostic, Options, Project, Severity};
+use compose::remote::ProjectFiles;
+use compose_file::{Diagnostic, Files, Options, Project, Severity};
 use engine::Context;
 use std::collections::BTreeMap;
 
@@ -55,6 +55,15 @@ impl Call<'_> {
         })
     }
 
+    /// Calls with the files a project is read from: the host's, and those elsewhere.
+    pub(crate) fn with_files<T>(&self, options: &Options, act: impl FnOnce(&dyn Files) -> T) -> T {
+        let engine = || self.ctx().map_err(|failure| failure.chain());
+        act(&ProjectFiles {
+            engine: &engine,
+            environment: &options.environment,
+        })
+    }
+
     /// Loads the project; its warnings are told.
     pub(crate) fn load(&self, services: &[String]) -> Result<Project, Failure> {
         self.load_with(&self.options(services)?)
@@ -62,7 +71,8 @@ impl Call<'_> {
 
     /// The same where its warnings were told before, when it was deployed.
     pub(crate) fn load_quietly(&self, services: &[String]) -> Result<Project, Failure> {
-        match compose_file::load(&self.options(services)?, &HostFiles) {
+        let options = self.options(services)?;
+        match self.with_files(&options, |files| compose_file::load(&options, files)) {
             Ok(loaded) => Ok(loaded.project),
             Err(error) => Err(self.refused(error.diagnostics)),
         }
@@ -70,7 +80,8 @@ impl Call<'_> {
 
     /// A stack's file: it must have the `version` that Compose calls obsolete.
     pub(crate) fn load_stack(&self) -> Result<Project, Failure> {
-        match compose_file::load(&self.options(&[])?, &HostFiles) {
+        let options = self.options(&[])?;
+        match self.with_files(&options, |files| compose_file::load(&options, files)) {
             Ok(mut loaded) => {
                 let obsolete = "the attribute `version` is obsolete";
                 loaded.warnings.retain(|w| !w.message.contains(obsolete));
@@ -90,7 +101,7 @@ impl Call<'_> {
     }
 
     pub(crate) fn load_with(&self, options: &Options) -> Result<Project, Failure> {
-        match compose_file::load(options, &HostFiles) {
+        match self.with_files(options, |files| compose_file::load(options, files)) {
             Ok(loaded) => {
                 self.tell(&loaded.warnings);
                 Ok(loaded.project)
@@ -143,7 +154,7 @@ impl Call<'_> {
             .project_name
             .clone()
             .or_else(|| options.environment.get("COMPOSE_PROJECT_NAME").cloned());
-        match compose_file::load(&options, &HostFiles) {
+        match self.with_files(&options, |files| compose_file::load(&options, files)) {
             Ok(loaded) => {
                 self.tell(&loaded.warnings);
                 Ok(Target {

@@ -169,16 +169,10 @@ impl Loader<'_> {
         path: &str,
         state: &mut Extending<'_>,
     ) -> Option<Node> {
-        if paths::is_remote(file) {
-            self.error(
-                place,
-                path,
-                format!("the file {file} is remote"),
-                "fetch it first, and name the local file",
-            );
-            return None;
-        }
-        let file = paths::resolve(state.scope.base_dir, file, None);
+        let file = match paths::is_remote(file) {
+            true => self.fetch(file, place, path)?,
+            false => paths::resolve(state.scope.base_dir, file, None),
+        };
         let document = match state.others.get(&file) {
             Some(known) => known.clone()?,
             None => {

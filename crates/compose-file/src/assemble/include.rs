@@ -64,7 +64,13 @@ impl Loader<'_> {
         including: &mut Vec<PathBuf>,
     ) -> Option<Node> {
         let resolve = |path: &str| paths::resolve(scope.base_dir, path, None);
-        let files: Vec<PathBuf> = include.files.iter().map(|file| resolve(file)).collect();
+        let mut files = Vec::with_capacity(include.files.len());
+        for file in &include.files {
+            files.push(match paths::is_remote(file) {
+                true => self.fetch(file, include.place, &include.at)?,
+                false => resolve(file),
+            });
+        }
         let first = self.includable(include, &files, including)?;
         let directory = match &include.project_directory {
             Some(directory) => resolve(directory),
@@ -104,10 +110,6 @@ impl Loader<'_> {
             self.error(include.place, &include.at, message, hint);
             None
         };
-        if let Some(remote) = include.files.iter().find(|file| paths::is_remote(file)) {
-            let message = format!("the file {remote} is remote");
-            return refuse(message, "fetch it first, and include the local file");
-        }
         if let Some(again) = files.iter().find(|file| including.contains(file)) {
             let chain: Vec<_> = including
                 .iter()

@@ -3,6 +3,7 @@ mod hostile;
 
 use crate::testing::{load_files, load_text, load_with, messages, options};
 use crate::{LoadError, Loaded, MemoryFiles, Options};
+use std::path::Path;
 
 fn ok(result: Result<Loaded, LoadError>) -> Loaded {
     result.unwrap_or_else(|error| panic!("{error}"))
@@ -491,7 +492,8 @@ fn includes_that_cannot_be() {
         error(&[("/p/compose.yaml", "include: [none.yaml]")])
             .starts_with("/p/compose.yaml:1:11: include[0]: Compose file /p/none.yaml not found")
     );
-    assert!(error(&[("/p/compose.yaml", "include: ['https://x/y.git']")]).contains("is remote"));
+    let remote = error(&[("/p/compose.yaml", "include: ['https://a:b@x/y.git']")]);
+    assert!(remote.contains("cannot fetch https://x/y.git"), "{remote}");
     assert!(error(&[("/p/compose.yaml", "include: [{env_file: x}]")]).contains("names no file"));
     let wide: Vec<(String, String)> = (0..12)
         .map(|n| {
@@ -684,4 +686,77 @@ fn lines_may_end_as_on_windows() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("  3 |     imag: x\n"), "{error:?}");
+}
+
+/// Files, one of which is elsewhere.
+struct Elsewhere(MemoryFiles);
+
+impl crate::Files for Elsewhere {
+    fn read(&self, path: &Path) -> std::io::Result<Vec<u8>> {
+        self.0.read(path)
+    }
+
+    fn is_file(&self, path: &Path) -> bool {
+        self.0.is_file(path)
+    }
+
+    fn is_dir(&self, path: &Path) -> bool {
+        self.0.is_dir(path)
+    }
+
+    fn read_stdin(&self) -> std::io::Result<Vec<u8>> {
+        self.0.read_stdin()
+    }
+
+    fn fetch(&self, address: &str) -> Result<crate::Fetched, String> {
+        match address {
+            "oci://r/shop" => Ok(crate::Fetched {
+                file: "/kept/abc/compose.yaml".into(),
+                name: "Shop".into(),
+            }),
+            _ => Err("nobody answers".into()),
+        }
+    }
+}
+
+#[test]
+fn files_elsewhere_are_read_where_they_were_brought() {
+    let files = Elsewhere(MemoryFiles::new([
+        (
+            "/kept/abc/compose.yaml",
+            "services: {a: {image: x, env_file: e}}",
+        ),
+        ("/kept/abc/e", "K=v"),
+        ("/p/include.yaml", "include: ['oci://r/shop']"),
+        (
+            "/p/extends.yaml",
+            "services: {b: {extends: {file: 'oci://r/shop', service: a}}}",
+        ),
+    ]));
+    let load = |file: &str| {
+        let options = Options {
+            files: vec![file.into()],
+            ..options()
+        };
+        crate::load(&options, &files).map_err(|error| error.to_string())
+    };
+    let main = load("oci://r/shop").unwrap().project;
+    assert_eq!(
+        (main.name.as_str(), main.working_dir.as_path()),
+        ("shop", Path::new("/kept/abc"))
+    );
+    for file in ["include.yaml", "extends.yaml"] {
+        let project = load(file).unwrap().project;
+        assert_eq!(project.name, "p", "{file}");
+        assert_eq!(
+            project.services[0].environment["K"].as_deref(),
+            Some("v"),
+            "{file}"
+        );
+    }
+    let error = load("oci://u:secret@r/none").unwrap_err();
+    assert!(
+        error.contains("oci://r/none") && error.contains("nobody answers"),
+        "{error}"
+    );
 }

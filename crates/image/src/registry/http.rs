@@ -98,6 +98,24 @@ impl Http {
         })
     }
 
+    /// The same where a redirect is an answer too.
+    pub(crate) fn run_here<B: AsSendBody>(
+        &self,
+        request: Request<B>,
+    ) -> Result<Response<Body>, Error> {
+        let url = crate::web::shown(&request.uri().to_string());
+        let agent = self.agent(request.uri());
+        let request = agent
+            .configure_request(request)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .build();
+        agent.run(request).map_err(|source| Error::Connect {
+            url,
+            source: Box::new(source),
+        })
+    }
+
     fn agent(&self, uri: &Uri) -> &Agent {
         if uri.scheme_str() == Some("https") {
             self.tls.get_or_init(|| self.build(Some(self.tls_config())))
