@@ -245,9 +245,12 @@ impl StageState {
             .map(|source| image::web::shown(source))
             .collect();
         let checksum = one(&copy.checksum)?;
-        let (sources, remotes, checksum) = match copy.verb {
-            CopyVerb::Add => remotes(sources, checksum, copy.keep_git_dir)?,
-            CopyVerb::Copy => (sources, Vec::new(), None),
+        let sources = match copy.verb {
+            CopyVerb::Add => Sources::of_add(sources, checksum, copy.keep_git_dir)?,
+            CopyVerb::Copy => Sources {
+                local: sources,
+                ..Sources::default()
+            },
         };
         let names = shown
             .into_iter()
@@ -260,7 +263,7 @@ impl StageState {
         );
         Ok(Action::Copy(Box::new(CopyStep {
             verb: copy.verb,
-            sources,
+            sources: sources.local,
             files,
             destination,
             from: copy.from.clone(),
@@ -269,8 +272,8 @@ impl StageState {
             exclude: all(&copy.exclude)?,
             parents: copy.parents,
             unpack: copy.unpack,
-            remotes,
-            checksum,
+            remotes: sources.remotes,
+            checksum: sources.checksum,
             keep_git_dir: copy.keep_git_dir,
         })))
     }
@@ -376,52 +379,63 @@ fn shown<S: serde::Serializer>(remotes: &[Remote], serializer: S) -> Result<S::O
     serializer.collect_seq(remotes.iter().map(Remote::shown))
 }
 
-/// ADD's sources of this host, those that are fetched, and what the digest of the one URL in them must be.
-fn remotes(
-    sources: Vec<String>,
-    checksum: Option<String>,
-    keep_git_dir: bool,
-) -> Result<(Vec<String>, Vec<Remote>, Option<oci::Digest>), Mistake> {
-    let bad = |flag, value: &str, cause: String| Mistake::FlagValue {
+/// What COPY or ADD takes.
+#[derive(Default)]
+struct Sources {
+    local: Vec<String>,
+    remotes: Vec<Remote>,
+    /// What the digest of the one URL in them must be.
+    checksum: Option<oci::Digest>,
+}
+
+impl Sources {
+    fn of_add(
+        sources: Vec<String>,
+        checksum: Option<String>,
+        keep_git_dir: bool,
+    ) -> Result<Self, Mistake> {
+        let mut found = Self::default();
+        for source in sources {
+            // Git's old short form for GitHub is a path here.
+            match Remote::parse(&source).filter(|_| !source.starts_with("github.com/")) {
+                None => found.local.push(source),
+                Some(remote) => {
+                    let remote = remote.map_err(|error| Mistake::Address(error.to_string()))?;
+                    found.remotes.push(remote);
+                }
+            }
+        }
+        let is_git = |remote: &Remote| matches!(remote, Remote::Git(_));
+        if keep_git_dir && !found.remotes.iter().any(is_git) {
+            let cause = "no source is a git repository".to_owned();
+            return Err(bad_flag("keep-git-dir", "true", cause));
+        }
+        if let Some(checksum) = checksum {
+            found
+                .check_by(&checksum)
+                .map_err(|cause| bad_flag("checksum", &checksum, cause))?;
+        }
+        Ok(found)
+    }
+
+    fn check_by(&mut self, checksum: &str) -> Result<(), String> {
+        match (self.local.as_slice(), self.remotes.as_mut_slice()) {
+            ([], [Remote::Git(location)]) => location.set_checksum(checksum),
+            ([], [Remote::Url(_)]) => {
+                let digest = checksum.parse().map_err(|error| format!("{error}"))?;
+                self.checksum = Some(digest);
+                Ok(())
+            }
+            _ => Err("it is that of one source, an address of HTTP or git".to_owned()),
+        }
+    }
+}
+
+fn bad_flag(flag: &'static str, value: &str, cause: String) -> Mistake {
+    Mistake::FlagValue {
         flag,
         value: value.to_owned(),
         cause,
-    };
-    let (mut local, mut fetched) = (Vec::new(), Vec::new());
-    for source in sources {
-        // Git's old short form for GitHub is a path here.
-        match Remote::parse(&source).filter(|_| !source.starts_with("github.com/")) {
-            None => local.push(source),
-            Some(remote) => {
-                fetched.push(remote.map_err(|error| Mistake::Address(error.to_string()))?)
-            }
-        }
-    }
-    let git = fetched
-        .iter()
-        .any(|remote| matches!(remote, Remote::Git(_)));
-    if keep_git_dir && !git {
-        let cause = "no source is a git repository".to_owned();
-        return Err(bad("keep-git-dir", "true", cause));
-    }
-    let Some(checksum) = checksum else {
-        return Ok((local, fetched, None));
-    };
-    let one = "it is that of one source, an address of HTTP or git".to_owned();
-    match (local.as_slice(), fetched.as_mut_slice()) {
-        ([], [Remote::Git(location)]) => {
-            location
-                .set_checksum(&checksum)
-                .map_err(|cause| bad("checksum", &checksum, cause))?;
-            Ok((local, fetched, None))
-        }
-        ([], [Remote::Url(_)]) => {
-            let digest = checksum
-                .parse()
-                .map_err(|error| bad("checksum", &checksum, format!("{error}")))?;
-            Ok((local, fetched, Some(digest)))
-        }
-        _ => Err(bad("checksum", &checksum, one)),
     }
 }
 
