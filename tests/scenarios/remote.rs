@@ -1,6 +1,7 @@
 //! What comes from elsewhere: build contexts, ADD and Compose files by git, from URLs, from a registry.
 
 use std::fs;
+use std::path::Path;
 use testkit::git::{GitServer, git};
 use testkit::{Host, Registry, eventually, kernel, requires, scenarios};
 
