@@ -432,7 +432,7 @@ fn a_shared_name_leads_to_those_that_serve() {
     network::withdraw(&world.layout, &one.id).unwrap();
     assert_eq!(asked("web"), second);
     let withdrawn = network::withdrawn(&world.layout).unwrap();
-    assert_eq!(withdrawn.into_iter().collect::<Vec<_>>(), [one.id.clone()]);
+    assert!(withdrawn.len() == 1 && withdrawn.contains(&one.id));
     network::readmit(&world.layout, &one.id).unwrap();
     network::set_serving(&world.layout, &one.id, true).unwrap();
     assert_eq!(asked("web"), first);
