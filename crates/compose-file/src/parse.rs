@@ -1,6 +1,6 @@
 //! YAML text to a spanned tree: anchors, aliases, merge keys (`<<`), `!reset`, `!override`, duplicate keys.
 //!
-//! Limits are those of compose-go (100,000 nodes a document) and of the stack (depth). Source: YAML 1.2,
+//! Limits are those of compose-go (100,000 nodes copied by aliases) and of the stack (depth). Source: YAML 1.2,
 //! Compose Specification `10-fragments.md` and `13-merge.md`.
 
 mod anchors;
@@ -141,7 +141,7 @@ impl<'t> Builder<'t> {
         };
         match event {
             Event::Scalar(text, style, anchor, tag) => {
-                self.anchors.count(1, place)?;
+                self.anchors.count(place)?;
                 let node = scalar_node(&text, style, tag.as_deref(), place)?;
                 self.anchors.remember(anchor, &node)?;
                 self.finish(node, style == ScalarStyle::Plain && text == "<<")
@@ -173,7 +173,7 @@ impl<'t> Builder<'t> {
         tag: Option<&Tag>,
         place: Place,
     ) -> Result<Option<Node>, Problem> {
-        self.anchors.count(1, place)?;
+        self.anchors.count(place)?;
         if self.stack.len() >= MAX_DEPTH {
             return Err(too_deep(place));
         }

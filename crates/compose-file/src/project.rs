@@ -17,8 +17,8 @@ pub use deploy::{
 pub use develop::{Develop, Watch, WatchAction};
 pub use resource::{AiModel, FileObject, FileSource, Network, Volume};
 pub use service::{
-    Condition, CredentialSpec, Dependency, Device, EnvFile, EnvFormat, FileReference, Hook,
-    InitHook, Logging, ModelUse, NamespaceRef, NetworkModeRef, Provider, PullPolicy, Service,
+    Condition, CredentialSpec, Dependency, Device, EnvFile, EnvFormat, Exposed, FileReference,
+    Hook, InitHook, Logging, ModelUse, NamespaceRef, NetworkModeRef, Provider, PullPolicy, Service,
     ServicePort, ServiceVolume, VolumesFrom, VolumesFromSource,
 };
 

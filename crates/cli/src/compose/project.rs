@@ -40,6 +40,14 @@ impl Call<'_> {
         let text = |(key, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((key.into_string().ok()?, value.into_string().ok()?))
         };
+        let mut environment: BTreeMap<String, String> =
+            std::env::vars_os().filter_map(text).collect();
+        // A shell sets it, cron and an init do not; many files say ${PWD}/data.
+        if !environment.contains_key("PWD")
+            && let Some(here) = current_dir.to_str()
+        {
+            environment.insert("PWD".to_owned(), here.to_owned());
+        }
         Ok(Options {
             current_dir,
             files: self.globals.files.clone(),
@@ -47,9 +55,7 @@ impl Call<'_> {
             project_name: self.globals.project_name.clone(),
             profiles: self.globals.profiles.clone(),
             env_files: self.globals.env_files.clone(),
-            environment: std::env::vars_os()
-                .filter_map(text)
-                .collect::<BTreeMap<_, _>>(),
+            environment,
             services: services.to_vec(),
             ..Options::default()
         })

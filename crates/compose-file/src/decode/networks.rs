@@ -1,7 +1,7 @@
 //! A service on the network: ports, networks, names.
 
 use super::{Cursor, Decoder};
-use crate::project::{Service, ServicePort};
+use crate::project::{Exposed, Service, ServicePort};
 use model::access::SourceNetwork;
 use model::network::EndpointSettings;
 use model::port::{HostPort, PortBinding, Protocol};
@@ -13,11 +13,12 @@ impl Decoder<'_> {
         if let Some(ours) = self.ours(at, &["deny-egress"]) {
             service.deny_egress = self.flag(&ours, "deny-egress").unwrap_or_default();
         }
-        service.expose = self
-            .parsed_list(at, "expose", model::port::parse_expose)
-            .into_iter()
-            .flatten()
-            .collect();
+        service.expose = self.parsed_list(at, "expose", |text| {
+            model::port::parse_expose(text).map(|ports| Exposed {
+                text: text.to_owned(),
+                ports,
+            })
+        });
         for (name, cursor) in self.entries(at, "networks") {
             let endpoint = self.endpoint(name, &cursor);
             service.networks.push(endpoint);

@@ -243,9 +243,8 @@ fn life(object: &mut Object, service: &Service) {
 
 fn networking(object: &mut Object, service: &Service) {
     object.list("ports", &service.ports, port);
-    object.list("expose", &service.expose, |port| {
-        let text = port.to_string();
-        text.strip_suffix("/tcp").unwrap_or(&text).into()
+    object.list("expose", &service.expose, |exposed| {
+        exposed.text.as_str().into()
     });
     let mode = service.network_mode.as_ref().map(|mode| match mode {
         NetworkModeRef::None => "none".to_owned(),

@@ -6,8 +6,10 @@ use crate::diagnostic::Place;
 use crate::tree::{Node, Value};
 use std::collections::HashMap;
 
-/// Nodes in one document, aliases counted each time they are used.
-const MAX_NODES: usize = 100_000;
+/// Nodes that are written in one document: a range of all ports, port by port, has 400,000.
+const MAX_NODES: usize = 2_000_000;
+/// Nodes copied by aliases in one document, counted each time they are used.
+const MAX_COPIED: usize = 100_000;
 /// Text copied by aliases in one document.
 const MAX_ALIAS_BYTES: usize = 16 << 20;
 /// What anchors remember in one document: nodes, and text in units of 64 bytes.
@@ -33,20 +35,31 @@ struct Weight {
 pub(super) struct Anchors {
     known: HashMap<usize, Option<Anchor>>,
     nodes: usize,
+    copied: usize,
     alias_bytes: usize,
     anchored: usize,
 }
 
 impl Anchors {
-    /// Counts nodes against the document's limit.
-    pub(super) fn count(&mut self, nodes: usize, place: Place) -> Result<(), Problem> {
-        self.nodes += nodes;
+    /// Counts a node against the document's limit.
+    pub(super) fn count(&mut self, place: Place) -> Result<(), Problem> {
+        self.nodes += 1;
         match self.nodes > MAX_NODES {
             true => Err(Problem::new(
                 place,
                 format!("the document has more than {MAX_NODES} nodes"),
-            )
-            .hint("aliases count each time they are used; shorten the chain of anchors")),
+            )),
+            false => Ok(()),
+        }
+    }
+
+    fn count_copied(&mut self, nodes: usize, place: Place) -> Result<(), Problem> {
+        self.copied += nodes;
+        match self.copied > MAX_COPIED {
+            true => Err(
+                Problem::new(place, format!("aliases copy more than {MAX_COPIED} nodes"))
+                    .hint("they count each time they are used; shorten the chain of anchors"),
+            ),
             false => Ok(()),
         }
     }
@@ -92,7 +105,7 @@ impl Anchors {
             }
             None => return Err(Problem::new(place, "this alias names no anchor")),
         };
-        self.count(weight.nodes, place)?;
+        self.count_copied(weight.nodes, place)?;
         self.alias_bytes += weight.bytes;
         if self.alias_bytes > MAX_ALIAS_BYTES {
             let limit = format!(

@@ -145,7 +145,7 @@ fn alias_bombs_stop_at_the_node_limit() {
     assert!(
         try_parse(&text)
             .unwrap_err()
-            .contains("more than 100000 nodes")
+            .contains("aliases copy more than 100000 nodes")
     );
 }
 

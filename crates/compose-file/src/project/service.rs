@@ -45,7 +45,7 @@ pub struct Service {
     pub annotations: BTreeMap<String, String>,
 
     pub ports: Vec<ServicePort>,
-    pub expose: Vec<ContainerPort>,
+    pub expose: Vec<Exposed>,
     /// `x-dockless.deny-egress`: its own connections lead nowhere but to services of its networks.
     pub deny_egress: bool,
     pub network_mode: Option<NetworkModeRef>,
@@ -214,6 +214,13 @@ pub enum EnvFormat {
     Compose,
     /// Each line as it stands.
     Raw,
+}
+
+/// One entry of `expose`, a port or a range of them, and how it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exposed {
+    pub text: String,
+    pub ports: Vec<ContainerPort>,
 }
 
 /// One entry of `ports`.

@@ -23,7 +23,8 @@ pub(super) fn fill(
     let deploy = service.deploy.as_ref();
     spec.service_address =
         deploy.and_then(|deploy| deploy.endpoint_mode) == Some(EndpointMode::Vip);
-    spec.expose = service.expose.clone();
+    let exposed = service.expose.iter();
+    spec.expose = exposed.flat_map(|entry| entry.ports.clone()).collect();
     spec.dns = service.dns.clone();
     spec.dns_search = service.dns_search.clone();
     spec.dns_options = service.dns_opt.clone();
