@@ -147,8 +147,22 @@ impl Store {
         self.read(&target, &platform, wanted)
     }
 
-    /// The entry of the table of names that `wanted` stands for.
+    /// The entry of the table of names that `wanted` stands for. A name without a registry that is no name here may be another
+    /// registry's.
     pub(crate) fn find_target(&self, wanted: &str) -> Result<Option<Descriptor>, Error> {
+        if let Some(found) = self.find_exactly(wanted)? {
+            return Ok(Some(found));
+        }
+        // Files that cannot be read are told when something is pulled.
+        for name in self.names_for(wanted).unwrap_or_default() {
+            if let Some(found) = self.find_exactly(&name.to_string())? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    fn find_exactly(&self, wanted: &str) -> Result<Option<Descriptor>, Error> {
         let index = self.content.layout().index()?;
         let entries = &index.manifests;
         let hex = wanted.strip_prefix("sha256:").unwrap_or(wanted);
