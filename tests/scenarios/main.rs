@@ -40,6 +40,7 @@ mod oci_exec;
 mod ports;
 mod projects;
 mod prune;
+mod registries;
 mod restart;
 mod rolling;
 mod run;
@@ -70,6 +71,7 @@ fn main() -> std::process::ExitCode {
         stack::ALL,
         build::ALL,
         images::ALL,
+        registries::ALL,
         oci_callers::ALL,
         oci::ALL,
         oci_annotations::ALL,

@@ -21,7 +21,7 @@ pub mod wait;
 pub use call::{Call, Output, Running};
 pub use host::{Host, Project};
 pub use http::Page;
-pub use registry::Registry;
+pub use registry::{BrokenWay, Registry};
 pub use runner::{Scenario, main};
 pub use wait::{eventually, eventually_within};
 
