@@ -3,12 +3,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use testkit::{BrokenWay, Host, Registry, kernel, requires, scenarios};
+use testkit::{BrokenWay, Host, Registry, TokenService, kernel, requires, scenarios};
 
 scenarios!(
     a_mirror_of_any_registry_that_goes_down_and_comes_back,
     hosts_toml_and_namespaced_accounts,
     a_private_ca_and_a_certificate_of_ours,
+    tokens_for_what_is_done_and_one_that_lasts,
     a_download_over_connections_that_break,
     manifests_of_several_platforms,
 );
@@ -123,10 +124,9 @@ fn hosts_toml_and_namespaced_accounts(host: &Host) {
     );
 }
 
-/// A CA, a certificate for [`OUTSIDE`] and one for us.
-fn certificates(dir: &Path) -> [PathBuf; 5] {
+/// A CA, a certificate for [`OUTSIDE`], one for us, and one of a version that is too old.
+fn certificates(dir: &Path) -> [PathBuf; 6] {
     let file = |name: &str| dir.join(name);
-    fs::write(file("server.ext"), format!("subjectAltName=IP:{OUTSIDE}\n")).expect("a file");
     let openssl = |words: String| kernel::tool_ok(&format!("openssl {words}"));
     let (ca, ca_key) = (file("ca.pem"), file("ca.key"));
     openssl(format!(
@@ -134,33 +134,37 @@ fn certificates(dir: &Path) -> [PathBuf; 5] {
         ca_key.display(),
         ca.display()
     ));
-    for (name, extra) in [
-        (
-            "server",
-            format!("-extfile {}", file("server.ext").display()),
-        ),
-        ("client", String::new()),
-    ] {
+    let make = |name: &str, extension: Option<String>| {
         let path = |end: &str| file(&format!("{name}.{end}")).display().to_string();
         openssl(format!(
             "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN={name} -keyout {} -out {}",
             path("key"),
             path("csr")
         ));
+        let extended = extension.map(|text| {
+            fs::write(path("ext"), text).expect("a file");
+            format!("-extfile {}", path("ext"))
+        });
         openssl(format!(
-            "x509 -req -in {} -CA {} -CAkey {} -CAcreateserial -days 2 {extra} -out {}",
+            "x509 -req -in {} -CA {} -CAkey {} -CAcreateserial -days 2 {} -out {}",
             path("csr"),
             ca.display(),
             ca_key.display(),
+            extended.unwrap_or_default(),
             path("pem")
         ));
-    }
+        file(&format!("{name}.pem"))
+    };
+    let server = make("server", Some(format!("subjectAltName=IP:{OUTSIDE}\n")));
+    let client = make("client", Some("extendedKeyUsage=clientAuth\n".to_owned()));
+    let old = make("old", None);
     [
         ca,
-        file("server.pem"),
+        server,
         file("server.key"),
-        file("client.pem"),
+        client,
         file("client.key"),
+        old,
     ]
 }
 
@@ -168,7 +172,8 @@ fn a_private_ca_and_a_certificate_of_ours(host: &Host) {
     requires!(Registry::installed(), "docker-registry");
     requires!(Path::new("/usr/bin/openssl").exists(), "openssl");
     kernel::tool_ok(&format!("ip addr add {OUTSIDE}/32 dev lo"));
-    let [ca, certificate, key, client, client_key] = certificates(&host.folder("certificates"));
+    let [ca, certificate, key, client, client_key, old] =
+        certificates(&host.folder("certificates"));
     let at = format!("{OUTSIDE}:5064");
     let _registry = Registry::with_tls(host, &at, &certificate, &key, &ca);
     let config = host.folder("home");
@@ -187,12 +192,67 @@ fn a_private_ca_and_a_certificate_of_ours(host: &Host) {
         .fails(1)
         .says(&["client.key"]);
     fs::copy(&client_key, dir.join("client.key")).expect("a copy");
+    fs::copy(&old, dir.join("client.cert")).expect("a copy");
+    docker(&format!("push {at}/box"))
+        .fails(1)
+        .says(&["client.cert"]);
+    fs::copy(&client, dir.join("client.cert")).expect("a copy");
     docker(&format!("push {at}/box")).ok();
     host.docker(&format!("rmi {at}/box busybox")).ok();
     docker(&format!("pull {at}/box"))
         .env("DOCKLESS_IMAGE_DIR", "")
         .ok();
     host.docker(&format!("run --rm {at}/box true")).ok();
+}
+
+fn tokens_for_what_is_done_and_one_that_lasts(host: &Host) {
+    requires!(Registry::installed(), "docker-registry");
+    requires!(Path::new("/usr/bin/openssl").exists(), "openssl");
+    // base64 of ann:s3cret
+    let tokens = TokenService::start(host, "YW5uOnMzY3JldA==");
+    let registry = Registry::with_tokens(host, 5067, &tokens);
+    let at = &registry.address;
+    let config = host.folder("docker-config");
+    let docker = |words: &str| host.docker(words).env("DOCKER_CONFIG", &config);
+    host.docker("pull busybox").ok();
+    for name in ["team/box", "team/copy"] {
+        host.docker(&format!("tag busybox {at}/{name}")).ok();
+    }
+    docker(&format!("push {at}/team/box"))
+        .fails(1)
+        .says(&["no basic auth credentials"]);
+    docker(&format!("login -u ann --password-stdin {at}"))
+        .stdin("wrong\n")
+        .fails(1);
+    docker(&format!("login -u ann --password-stdin {at}"))
+        .stdin("s3cret\n")
+        .ok();
+    let kept = fs::read_to_string(config.join("config.json")).expect("Docker's config.json");
+    assert!(
+        kept.contains("identitytoken") && !kept.contains("YW5uOnMzY3JldA=="),
+        "the token, not the password: {kept}"
+    );
+    docker(&format!("push {at}/team/box")).ok();
+    let copied = docker(&format!("push {at}/team/copy")).ok();
+    assert!(
+        copied.contains("Mounted"),
+        "with a token for both repositories: {copied}"
+    );
+    host.docker(&format!("rmi {at}/team/box {at}/team/copy busybox"))
+        .ok();
+    docker(&format!("pull {at}/team/copy"))
+        .env("DOCKLESS_IMAGE_DIR", "")
+        .ok();
+    let asked = tokens.asked.lock().expect("the requests").join("\n");
+    assert!(
+        asked.contains("POST /token") && asked.contains("offline_token=true"),
+        "{asked}"
+    );
+    docker(&format!("logout {at}")).ok();
+    host.docker(&format!("rmi {at}/team/copy")).ok();
+    docker(&format!("pull {at}/team/copy"))
+        .env("DOCKLESS_IMAGE_DIR", "")
+        .fails(1);
 }
 
 fn a_download_over_connections_that_break(host: &Host) {

@@ -64,6 +64,17 @@ impl Registry {
         )
     }
 
+    /// One that wants a token of this service.
+    pub fn with_tokens(host: &Host, port: u16, tokens: &crate::TokenService) -> Self {
+        use crate::token::{ISSUER, SERVICE};
+        let auth = format!(
+            "auth:\n  token:\n    realm: http://{}/token\n    service: {SERVICE}\n    issuer: {ISSUER}\n    rootcertbundle: {}\n",
+            tokens.address,
+            tokens.certificate.display()
+        );
+        Self::run(host, &format!("127.0.0.1:{port}"), "", &auth)
+    }
+
     pub fn installed() -> bool {
         Path::new("/usr/bin/docker-registry").exists()
     }

@@ -4,6 +4,7 @@ use super::Error;
 use super::answer::{Quota, pause, status_error};
 use super::connection::{Payload, Registry};
 use super::http::{self, header};
+use super::referrers;
 use crate::content::DOCUMENT_MAX;
 use oci::{Descriptor, Digest, MediaType, media_type};
 use std::io::{self, Read};
@@ -282,11 +283,17 @@ impl Registry {
         let sent = Digest::sha256(bytes).to_string();
         match header(response.headers(), "docker-content-digest") {
             Some(stored) if stored != sent && stored.starts_with("sha256:") => {
-                Err(Error::PushDigest {
+                return Err(Error::PushDigest {
                     registry: self.name().to_owned(),
                     stored: stored.into(),
                     sent,
-                })
+                });
+            }
+            _ => {}
+        }
+        match referrers::entry(bytes, media_type) {
+            Some((subject, entry)) if header(response.headers(), "oci-subject").is_none() => {
+                self.list_referrer(repository, &subject, entry)
             }
             _ => Ok(()),
         }

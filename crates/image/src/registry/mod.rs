@@ -14,6 +14,7 @@ pub(crate) mod endpoint;
 pub(crate) mod http;
 pub(crate) mod memory;
 pub mod proxy;
+mod referrers;
 pub mod resolver;
 mod tls;
 
@@ -150,11 +151,31 @@ fn connect_text(url: &str, source: &ureq::Error) -> String {
         }
         ureq::Error::HostNotFound => format!("dial tcp: lookup {host}: no such host"),
         ureq::Error::Timeout(what) => format!("no answer from {host} in time ({what})"),
-        ureq::Error::Rustls(e) => format!(
-            "tls: {host}: {e} (add its CA to /etc/docker/certs.d/{host}/ca.crt, or list it under insecure-registries)"
-        ),
+        ureq::Error::Rustls(e) => tls_text(host, e),
+        ureq::Error::Io(e) if tls_error(e).is_some() => {
+            tls_error(e).map(|e| tls_text(host, e)).unwrap_or_default()
+        }
         other => format!("cannot reach {host}: {other}"),
     }
+}
+
+/// What TLS said, where that is behind an error of a stream.
+fn tls_error(e: &std::io::Error) -> Option<&rustls::Error> {
+    e.get_ref()?.downcast_ref()
+}
+
+fn tls_text(host: &str, e: &rustls::Error) -> String {
+    let way_out = match e {
+        rustls::Error::AlertReceived(_) => {
+            format!(
+                "if it wants a certificate, put it into /etc/docker/certs.d/{host}/ as client.cert and client.key"
+            )
+        }
+        _ => format!(
+            "add its CA to /etc/docker/certs.d/{host}/ca.crt, or list it under insecure-registries"
+        ),
+    };
+    format!("tls: {host}: {e} ({way_out})")
 }
 
 impl Error {
@@ -165,6 +186,7 @@ impl Error {
                 matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504)
             }
             Self::Connect { source, .. } => match &**source {
+                ureq::Error::Io(e) if tls_error(e).is_some() => false,
                 ureq::Error::Io(e) => !matches!(
                     e.kind(),
                     std::io::ErrorKind::ConnectionRefused | std::io::ErrorKind::NotFound

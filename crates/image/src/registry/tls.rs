@@ -8,6 +8,8 @@
 
 use super::endpoint::Transport;
 use super::{Error, RegistryOptions};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig};
@@ -126,9 +128,31 @@ fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, Error> {
 fn pair(certificate: &Path, key: &Path) -> Result<ClientCert, Error> {
     let chain = certificates(certificate)?;
     let pem = read(key)?;
-    let key = PrivateKey::from_pem(&pem)
-        .map_err(|_| bad(key, "there is no private key in it (PEM is wanted)"))?;
-    Ok(ClientCert::new_with_certs(&chain, key))
+    let no_key = |_| bad(key, "there is no private key in it (PEM is wanted)");
+    let private = PrivateKey::from_pem(&pem).map_err(no_key)?;
+    // Tried here, where it is an error with a file's name: later it would end the process.
+    let refused = |e: rustls::Error| {
+        bad(
+            certificate,
+            format!("it cannot be shown with the key {}: {e}", key.display()),
+        )
+    };
+    try_out(&chain, &pem).map_err(refused)?;
+    Ok(ClientCert::new_with_certs(&chain, private))
+}
+
+fn try_out(chain: &[Certificate<'static>], key: &[u8]) -> Result<(), rustls::Error> {
+    let key =
+        PrivateKeyDer::from_pem_slice(key).map_err(|e| rustls::Error::General(e.to_string()))?;
+    let chain = chain
+        .iter()
+        .map(|c| CertificateDer::from(c.der().to_vec()))
+        .collect();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?;
+    let builder = builder.with_root_certificates(rustls::RootCertStore::empty());
+    builder.with_client_auth_cert(chain, key).map(|_| ())
 }
 
 #[cfg(test)]
