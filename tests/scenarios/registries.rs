@@ -7,7 +7,7 @@ use testkit::{BrokenWay, Host, Registry, TokenService, kernel, requires, scenari
 
 scenarios!(
     a_mirror_of_any_registry_that_goes_down_and_comes_back,
-    hosts_toml_and_namespaced_accounts,
+    accounts_for_a_part_of_a_registry,
     a_private_ca_and_a_certificate_of_ours,
     tokens_for_what_is_done_and_one_that_lasts,
     a_download_over_connections_that_break,
@@ -87,7 +87,7 @@ fn a_mirror_of_any_registry_that_goes_down_and_comes_back(host: &Host) {
     pull("other").fails(1).says(&[NOWHERE]);
 }
 
-fn hosts_toml_and_namespaced_accounts(host: &Host) {
+fn accounts_for_a_part_of_a_registry(host: &Host) {
     requires!(Registry::installed(), "docker-registry");
     let registry = Registry::with_password(host, 5063, "ann", "s3cret");
     let at = &registry.address;

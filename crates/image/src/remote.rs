@@ -94,7 +94,17 @@ impl Remote {
     }
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+/// All causes in one line.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let direct = error.downcast_ref::<registry::Error>();
+    let within = error.downcast_ref::<Error>().and_then(|e| match e {
+        Error::Registry(e) => Some(e),
+        _ => None,
+    });
+    // Its text is the innermost cause already.
+    if let Some(connect @ registry::Error::Connect { .. }) = direct.or(within) {
+        return connect.to_string();
+    }
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(next) = cause {

@@ -10,9 +10,10 @@ use common::{
 use image::registry::config::{HostFiles, Mirror, Rule};
 use image::{Error, RegistryOptions, Silent, Store, StoreOptions};
 use oci::Digest;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// A registry nobody answers for: whoever is asked for its images is asked through a file.
 const FAR: &str = "registry.invalid";
@@ -589,18 +590,13 @@ fn a_quota_that_runs_out_is_told() {
     );
 }
 
+/// What a registry was given, by its path.
+type Kept = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
+
 /// A registry that takes uploads, in pieces of at most `most` bytes, and keeps what it was given.
-fn taking(
-    most: usize,
-) -> (
-    FakeServer,
-    Arc<std::sync::Mutex<std::collections::BTreeMap<String, Vec<u8>>>>,
-) {
-    let kept: Arc<std::sync::Mutex<std::collections::BTreeMap<String, Vec<u8>>>> = Arc::default();
-    let (store, part) = (
-        kept.clone(),
-        std::sync::Mutex::new(std::collections::HashMap::<String, Vec<u8>>::new()),
-    );
+fn taking(most: usize) -> (FakeServer, Kept) {
+    let kept = Kept::default();
+    let (store, part) = (kept.clone(), Mutex::new(HashMap::<String, Vec<u8>>::new()));
     let number = AtomicUsize::new(0);
     let server = FakeServer::start(move |asked| {
         let mut kept = store.lock().unwrap();

@@ -118,8 +118,9 @@ impl BrokenWay {
     pub fn to(registry: &Registry, cuts: &[u64]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address").to_string();
-        let (target, mut cuts) = (registry.address.clone(), cuts.to_vec().into_iter());
+        let (target, cuts) = (registry.address.clone(), cuts.to_vec());
         std::thread::spawn(move || {
+            let mut cuts = cuts.into_iter();
             for client in listener.incoming().flatten() {
                 let limit = cuts.next().unwrap_or(u64::MAX);
                 let Ok(server) = TcpStream::connect(&target) else {

@@ -107,7 +107,8 @@ impl Rule {
         if prefix.contains("://") {
             return Err(format!("the prefix {prefix:?} must not have a scheme"));
         }
-        if prefix.contains('*') && !(self.is_wildcard() && !prefix[2..].contains(['*', '/'])) {
+        let bad_wildcard = || !self.is_wildcard() || prefix[2..].contains(['*', '/']);
+        if prefix.contains('*') && bad_wildcard() {
             return Err(format!(
                 "the prefix {prefix:?} is none: a wildcard is written *.example.com"
             ));
