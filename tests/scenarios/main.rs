@@ -49,6 +49,7 @@ mod plans;
 mod ports;
 mod projects;
 mod prune;
+mod registries;
 mod remote;
 mod restart;
 mod rolling;
@@ -83,6 +84,7 @@ fn main() -> std::process::ExitCode {
         stack::ALL,
         build::ALL,
         images::ALL,
+        registries::ALL,
         oci_callers::ALL,
         oci::ALL,
         oci_annotations::ALL,

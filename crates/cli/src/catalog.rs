@@ -6,12 +6,16 @@ use crate::{
 };
 
 /// The nouns that have verbs of their own, for help.
-pub(crate) const GROUPS: [(&str, &str); 13] = [
+pub(crate) const GROUPS: [(&str, &str); 14] = [
     ("builder", "Manage builds"),
     ("compose", "Run the project of a Compose file"),
     ("config", "Manage configs"),
     ("container", "Manage containers"),
     ("image", "Manage images"),
+    (
+        "manifest",
+        "Manage manifests of several platforms at a registry",
+    ),
     ("network", "Manage networks"),
     ("node", "Manage this host's labels, as Swarm's only node"),
     ("secret", "Manage secrets"),
@@ -28,6 +32,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Verb> {
         container::VERBS,
         image::VERBS,
         registry::VERBS,
+        &registry::MANIFEST,
         build::VERBS,
         volume::VERBS,
         network::VERBS,

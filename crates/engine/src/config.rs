@@ -1,7 +1,8 @@
 //! The engine's configuration: `/etc/dockless/config.json`, every key optional.
 //!
 //! ```json
-//! { "image-dirs": ["/media/usb/images"], "insecure-registries": ["10.0.0.5:5000"],
+//! { "image-dirs": ["/media/usb/images"], "insecure-registries": ["10.0.0.5:5000"], "registry-mirrors": ["https://hub.local"],
+//!   "registries": [{ "prefix": "ghcr.io", "mirror": [{ "location": "harbor.local/ghcr" }] }],
 //!   "ip": "127.0.0.1", "log-driver": "local", "log-opts": { "max-size": "10m" },
 //!   "default-address-pools": [{ "base": "10.210.0.0/16", "size": 24 }],
 //!   "cdi-spec-dirs": ["/etc/cdi", "/var/run/cdi"],
@@ -25,6 +26,10 @@ pub struct Config {
     pub image_dirs: Vec<PathBuf>,
     /// Registries (host, host:port or CIDR) spoken to over plain HTTP or with any certificate.
     pub insecure_registries: Vec<String>,
+    /// Asked before Docker Hub for its images, as dockerd does.
+    pub registry_mirrors: Vec<String>,
+    /// Mirrors and other locations of any registry, in the words of containers' `registries.conf`.
+    pub registries: Vec<image::registry::config::Rule>,
     /// Where CDI specifications are looked for, in place of [`crate::cdi::SPEC_DIRS`].
     pub cdi_spec_dirs: Option<Vec<PathBuf>>,
     /// Other OCI runtimes by name, for `--runtime`.

@@ -27,9 +27,6 @@ pub struct Options {
     pub docker_config: Option<PathBuf>,
 }
 
-/// Docker's directories of registry certificates.
-const CERTS_DIRS: [&str; 2] = ["/etc/dockless/certs.d", "/etc/docker/certs.d"];
-
 impl Context {
     /// Reads the configuration and makes the directories of the data root.
     pub fn open(options: &Options) -> Result<Self> {
@@ -62,13 +59,14 @@ impl Context {
         Ok(ctx)
     }
 
-    /// How registries are reached.
+    /// How registries are reached: by dockless' own configuration, and by what the host has for other engines.
     pub fn registries(&self) -> image::RegistryOptions {
         image::RegistryOptions {
             insecure: self.config.insecure_registries.clone(),
+            mirrors: self.config.registry_mirrors.clone(),
+            rules: self.config.registries.clone(),
             docker_config: self.docker_config.clone(),
-            certs_dirs: CERTS_DIRS.iter().map(PathBuf::from).collect(),
-            ..Default::default()
+            ..crate::registries::of_host(|name| std::env::var(name).ok())
         }
     }
 

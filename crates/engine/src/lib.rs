@@ -22,6 +22,7 @@ pub mod name_service;
 pub mod networks;
 pub mod protocol;
 pub mod prune;
+mod registries;
 pub mod sandbox;
 pub mod spec;
 pub mod stored;

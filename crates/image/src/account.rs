@@ -1,11 +1,12 @@
 //! `login`, `logout`, `search`: what is asked of a registry besides images.
 
 use crate::error::Error;
-use crate::registry::Registry;
 use crate::registry::credentials::{Credential, DockerConfig, Error as CredentialsError};
 use crate::registry::{Error as RegistryError, RegistryOptions};
+use crate::registry::{Registry, endpoint};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
+use std::path::PathBuf;
 
 /// One line of `search`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -34,25 +35,35 @@ struct Catalog {
     repositories: Vec<String>,
 }
 
-/// Shows the registry the name and password, and keeps them when it takes them.
+/// Shows the registry the name and password, and keeps them when it takes them, or the token it gives in their place. The file they
+/// lie in as they are; `None`: a helper has them.
 pub fn login(
     options: &RegistryOptions,
     registry: &str,
     username: &str,
     password: &str,
-) -> Result<(), Error> {
+) -> Result<Option<PathBuf>, Error> {
     let registry = registry_name(registry);
-    let credential = Credential::Password {
+    let mut credential = Credential::Password {
         username: username.into(),
         password: password.into(),
     };
-    let client = Registry::new(&registry, options).with_credential(credential.clone());
+    let (endpoint, with_files) = endpoint::of_registry(options, &registry)?;
+    let client = Registry::open(endpoint, &with_files).with_credential(credential.clone());
     client.check_login()?;
+    if let Some(token) = client.lasting_token() {
+        credential = Credential::IdentityToken(token);
+    }
     let path = options
         .docker_config
         .as_ref()
         .ok_or(RegistryError::Credentials(CredentialsError::NoPlace))?;
-    let kept = DockerConfig::read(path).and_then(|mut config| config.put(&registry, &credential));
+    let kept = DockerConfig::read(path).and_then(|mut config| {
+        config.put(&registry, &credential)?;
+        Ok(config
+            .keeps_secrets(&registry)
+            .then(|| config.path().to_owned()))
+    });
     Ok(kept.map_err(RegistryError::Credentials)?)
 }
 
@@ -96,7 +107,8 @@ fn search_catalog(
     term: &str,
     limit: usize,
 ) -> Result<Vec<SearchResult>, Error> {
-    let registry = Registry::new(host, options);
+    let (endpoint, options) = endpoint::of_registry(options, host)?;
+    let registry = Registry::open(endpoint, &options);
     let catalog: Catalog = registry.json("/v2/_catalog?n=1000", "registry:catalog:*")?;
     let fitting = catalog
         .repositories

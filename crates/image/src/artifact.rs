@@ -39,9 +39,29 @@ pub enum Form {
 
 /// The digest a name has at its registry now.
 pub fn resolve(options: &RegistryOptions, reference: &Reference) -> Result<Digest, Error> {
-    let registry = Registry::new(reference.domain(), options);
-    let (_, found) = registry.manifest(reference.path(), &reference.tag_or_digest())?;
-    Ok(found.digest)
+    from_any(options, reference, |registry, repository| {
+        let (_, found) = registry.manifest(repository, &reference.tag_or_digest())?;
+        Ok(found.digest)
+    })
+}
+
+/// Asks everyone who may have it, until one does; the registry itself is the last.
+fn from_any<T>(
+    options: &RegistryOptions,
+    reference: &Reference,
+    ask: impl Fn(&Registry, &str) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let mut registries = Registry::all(options, reference)?.into_iter().peekable();
+    while let Some(registry) = registries.next() {
+        match ask(&registry, &registry.endpoint().repository) {
+            Err(Error::Registry(_)) if registries.peek().is_some() => {}
+            answer => return answer,
+        }
+    }
+    Err(Error::NotFound(crate::NotFound {
+        reference: reference.familiar(),
+        places: Vec::new(),
+    }))
 }
 
 /// Fetches an artifact of a kind, or that of an index which has one.
@@ -50,8 +70,17 @@ pub fn pull(
     reference: &Reference,
     kind: Kind<'_>,
 ) -> Result<Vec<File>, Error> {
-    let registry = Registry::new(reference.domain(), options);
-    let repository = reference.path();
+    from_any(options, reference, |registry, repository| {
+        pull_from(registry, repository, reference, kind)
+    })
+}
+
+fn pull_from(
+    registry: &Registry,
+    repository: &str,
+    reference: &Reference,
+    kind: Kind<'_>,
+) -> Result<Vec<File>, Error> {
     let other = |what: &str| Error::NotAnArtifact {
         name: reference.familiar(),
         wanted: kind.artifact_type.to_owned(),
@@ -70,7 +99,7 @@ pub fn pull(
         match Document::parse(&bytes) {
             Ok(Document::Manifest(manifest)) => {
                 check(&manifest, kind).map_err(|found| other(&found))?;
-                return files(&registry, repository, &manifest);
+                return files(registry, repository, &manifest);
             }
             Ok(Document::Index(index)) => {
                 let of_kind = |entry: &&Descriptor| {
@@ -144,8 +173,8 @@ pub fn push(
     created: &str,
     form: Option<Form>,
 ) -> Result<Digest, Error> {
-    let registry = Registry::new(reference.domain(), options);
-    let repository = reference.path();
+    let registry = Registry::for_push(options, reference)?;
+    let repository = registry.endpoint().repository.as_str();
     let mut layers = Vec::with_capacity(files.len());
     for file in files {
         let mut layer = blob(&registry, repository, &file.media_type, &file.content)?;

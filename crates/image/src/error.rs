@@ -84,6 +84,8 @@ pub enum Error {
     Bundle(#[from] crate::bundle::BundleError),
     #[error(transparent)]
     Registry(#[from] crate::registry::Error),
+    #[error(transparent)]
+    ManifestList(#[from] crate::manifest_list::ManifestListError),
     #[error("An image does not exist locally with the tag: {0}")]
     NoLocalImage(String),
     #[error("cannot read {blob} from {place}")]
@@ -92,6 +94,27 @@ pub enum Error {
         place: String,
         source: std::io::Error,
     },
+    #[error("{blob} was given by nobody: {places}")]
+    Nowhere {
+        blob: Digest,
+        places: Places,
+        /// What the last one said, for who asks again.
+        last: Box<crate::registry::Error>,
+    },
+}
+
+/// Places that were asked, and what each said.
+#[derive(Debug)]
+pub struct Places(pub Vec<Place>);
+
+impl fmt::Display for Places {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, place) in self.0.iter().enumerate() {
+            let separator = if number == 0 { "" } else { "; " };
+            write!(f, "{separator}{}: {}", place.name, place.answer)?;
+        }
+        Ok(())
+    }
 }
 
 /// An image that exists nowhere, and every place that was asked.

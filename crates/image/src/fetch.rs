@@ -28,6 +28,12 @@ pub(crate) trait Source: Sync {
     fn open(&self, blob: &Descriptor, offset: u64) -> Result<Box<dyn Read + Send>, Error>;
     /// Whether, and after how many seconds, to try once more after `failure`, the `attempt`-th in a row.
     fn again(&self, failure: &Error, attempt: u32) -> Option<std::time::Duration>;
+    /// How many places may have a blob.
+    fn places(&self) -> usize {
+        1
+    }
+    /// What was given was not what was asked for: another place is asked next.
+    fn was_wrong(&self) {}
     /// The layout whose files these are, where they are files.
     fn layout(&self) -> Option<&ImageLayout> {
         None
@@ -197,17 +203,15 @@ impl Fetcher<'_> {
             self.tell(&job.blob, Status::AlreadyExists, 0);
             return Ok(Slot::Committed);
         }
-        let staging = self.layers.stage()?;
-        let first = self.unpack(job, &staging);
-        let (staging, result) = match first {
-            // What an earlier, broken pull left was bad; it is gone now, and the whole is fetched once more.
-            Err(Error::Content(content::Error::Digest { .. })) if !self.is_local() => {
-                drop(staging);
-                let staging = self.layers.stage()?;
-                let again = self.unpack(job, &staging);
-                (staging, again)
+        let mut attempt = 1;
+        let (staging, result) = loop {
+            let staging = self.layers.stage()?;
+            let result = self.unpack(job, &staging);
+            let again = matches!(&result, Err(error) if self.tries_again(error, attempt));
+            if !again {
+                break (staging, result);
             }
-            other => (staging, other),
+            attempt += 1;
         };
         let (unpacked, diff_id) = result?;
         if diff_id != job.diff_id {
@@ -225,8 +229,16 @@ impl Fetcher<'_> {
         })
     }
 
-    fn is_local(&self) -> bool {
-        self.source.layout().is_some()
+    /// Whether wrong bytes may come right: what an earlier, broken pull left was bad and is gone now, or a place lied and another is
+    /// asked.
+    fn tries_again(&self, error: &Error, attempt: usize) -> bool {
+        use content::Error::{Digest, Size};
+        let is_wrong = matches!(error, Error::Content(Digest { .. } | Size { .. }));
+        if !is_wrong || self.source.layout().is_some() || attempt > self.source.places() {
+            return false;
+        }
+        self.source.was_wrong();
+        true
     }
 
     fn unpack(&self, job: &Job, staging: &Staging) -> Result<(Unpacked, Digest), Error> {
@@ -260,11 +272,17 @@ impl Fetcher<'_> {
 
     /// The configuration: small, and without a bar.
     pub(crate) fn config(&self, blob: &Descriptor) -> Result<(), Error> {
-        Fetcher {
+        let silent = Fetcher {
             progress: &crate::progress::Silent,
             ..*self
+        };
+        let mut attempt = 1;
+        loop {
+            match silent.blob(blob, &mut |_| {}) {
+                Err(error) if self.tries_again(&error, attempt) => attempt += 1,
+                other => return other,
+            }
         }
-        .blob(blob, &mut |_| {})
     }
 
     /// Reads a whole file; its length and digest.

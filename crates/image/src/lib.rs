@@ -2,7 +2,7 @@
 //! unpacking of untrusted archives, layer chains, save and load, collection. Knows no containers.
 //!
 //! [`Store`] is the way in. A name is looked for in the store, then in the image directories, then at its
-//! registry; what comes in is verified before it gets a name, and becomes visible in one step.
+//! registry and that one's mirrors; what comes in is verified before it gets a name, and becomes visible in one step.
 //! Locks, outermost first: `image-collect` (shared by all who bring in or use, exclusive for collection),
 //! `layer-<chain>`, `blob-<digest>`, `image-index`.
 
@@ -17,11 +17,13 @@ pub mod error;
 mod fetch;
 pub mod layer;
 pub mod list;
+pub mod manifest_list;
 mod pipeline;
 pub mod progress;
 pub mod pull;
 pub mod push;
 pub mod registry;
+mod remote;
 pub mod remove;
 pub mod store;
 pub mod tarball;

@@ -2,14 +2,14 @@
 
 use crate::content::{self, ImageLayout};
 use crate::error::{Error, NotFound, Place};
-use crate::fetch::Source;
 use crate::progress::Progress;
-use crate::registry::{self, Registry};
+use crate::registry::config::HostConfig;
+use crate::registry::memory::Memory;
+use crate::registry::{self, Quota, Registry};
+use crate::remote::Remote;
 use crate::store::{self, Image, Store};
 use oci::manifest::{CONTAINERD_NAME, REF_NAME};
 use oci::{Descriptor, Digest, Document, Index, Manifest, Platform, Reference};
-use std::io::Read;
-use std::time::Duration;
 
 /// When to look beyond the store (`--pull`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -53,7 +53,7 @@ impl Store {
                 reference.familiar()
             ));
         }
-        Ok(self.pull(&reference, platform, progress)?.image)
+        Ok(self.pull_named(wanted, platform, progress)?.1.image)
     }
 
     /// Fetches an image: from the first image directory that has the name, else from its registry.
@@ -91,13 +91,16 @@ impl Store {
                 }),
             }
         }
-        for registry in self.registries(&reference) {
-            let name = format!("registry {}", registry.name());
-            match self.pull_from_registry(&registry, &reference, platform, progress) {
-                Err(error) if is_absence(&error) => places.push(Place {
-                    name,
-                    answer: error.to_string(),
-                }),
+        let memory = Memory::new(Some(self.paths.run_registries()));
+        let remote = Remote::open(&self.options.registries, &reference, memory)?;
+        for at in remote.resolving() {
+            match self.pull_from_registry(&remote, at, &reference, platform, progress) {
+                Err(error) if remote.goes_on(at, &error) => {
+                    if let Error::Registry(error) = &error {
+                        remote.remember(at, Err(error));
+                    }
+                    places.push(remote.place(at, &error));
+                }
                 other => return other,
             }
         }
@@ -107,36 +110,65 @@ impl Store {
         }))
     }
 
-    /// Whom to ask, in order: the mirrors for Docker Hub's images, then the registry itself.
-    fn registries(&self, reference: &Reference) -> Vec<Registry> {
-        let options = &self.options.registries;
-        let hub = reference.domain() == oci::reference::DOCKER_HUB && !options.offline;
-        let mirrors = if hub { options.mirrors.as_slice() } else { &[] };
-        let mirrors = mirrors.iter().map(|url| Registry::mirror(url, options));
-        mirrors
-            .chain([Registry::new(reference.domain(), options)])
-            .collect()
+    /// The same for a name as it was typed: without a registry it may stand for another one's image (`registries.conf`). What was
+    /// pulled goes by its full name.
+    pub fn pull_named(
+        &self,
+        typed: &str,
+        platform: Option<&Platform>,
+        progress: &dyn Progress,
+    ) -> Result<(Reference, Pulled), Error> {
+        let mut nowhere = NotFound {
+            reference: typed.to_owned(),
+            places: Vec::new(),
+        };
+        for name in self.names_for(typed)? {
+            match self.pull(&name, platform, progress) {
+                Ok(pulled) => return Ok((name, pulled)),
+                Err(Error::NotFound(none)) => {
+                    nowhere.reference = name.familiar();
+                    nowhere.places.extend(none.places);
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        Err(Error::NotFound(nowhere))
+    }
+
+    /// What a typed name may stand for.
+    pub(crate) fn names_for(&self, typed: &str) -> Result<Vec<Reference>, Error> {
+        let plain: Reference = typed.parse()?;
+        let hub = oci::reference::DOCKER_HUB;
+        let config =
+            HostConfig::load(&self.options.registries, hub).map_err(registry::Error::from)?;
+        let Some(names) = config.expand(typed) else {
+            return Ok(vec![plain.or_latest()]);
+        };
+        let parsed = names
+            .iter()
+            .map(|n| n.parse::<Reference>().map(Reference::or_latest));
+        Ok(parsed.collect::<Result<_, _>>()?)
     }
 
     fn pull_from_registry(
         &self,
-        registry: &Registry,
+        remote: &Remote,
+        at: usize,
         reference: &Reference,
         platform: &Platform,
         progress: &dyn Progress,
     ) -> Result<Pulled, Error> {
-        let (bytes, target) = registry.manifest(reference.path(), &reference.tag_or_digest())?;
+        let registry = remote.registry(at);
+        let (bytes, target) = self.resolve(registry, reference, progress)?;
         check_asked(reference, &target)?;
+        remote.remember(at, Ok(()));
         announce(reference, progress);
         self.content.put_as(&target.digest, &bytes)?;
         let (manifest_digest, manifest) = match parse(&bytes, &target.digest)? {
             Document::Manifest(manifest) => (target.digest.clone(), *manifest),
             Document::Index(index) => self.pull_child(registry, reference, &index, platform)?,
         };
-        let source = RegistrySource {
-            registry,
-            repository: reference.path(),
-        };
+        let source = remote.blobs(at);
         let fetcher = self.fetcher(&source, progress);
         if manifest.config.size > content::DOCUMENT_MAX {
             let (digest, size) = (manifest.config.digest.clone(), manifest.config.size);
@@ -147,6 +179,41 @@ impl Store {
         let image = store::assemble(target.clone(), manifest_digest, manifest, &config)?;
         fetcher.layers(&store::jobs(&image)?)?;
         self.record(&target, reference, &image, progress)
+    }
+
+    /// What the name stands for. Registries count the manifests they give, not the questions what a tag is: that is asked first, and
+    /// one that is here is not fetched again.
+    fn resolve(
+        &self,
+        registry: &Registry,
+        reference: &Reference,
+        progress: &dyn Progress,
+    ) -> Result<(Vec<u8>, Descriptor), Error> {
+        let repository = &registry.endpoint().repository;
+        let mut wanted = reference.tag_or_digest();
+        if reference.digest().is_none() {
+            let head = registry.head(repository, &wanted)?;
+            if let Some(quota) = head.quota.filter(Quota::is_low) {
+                progress.line(&format!("{}: {quota}", registry.name()));
+            }
+            if let Some(digest) = head.digest {
+                if let Ok(bytes) = self.content.layout().document(&digest) {
+                    let kind = registry::api::kind_of(&bytes, "");
+                    let target = Descriptor::new(&kind, digest, bytes.len() as u64);
+                    return Ok((bytes, target));
+                }
+                wanted = digest.to_string();
+            }
+        }
+        let (bytes, target) = registry.manifest(repository, &wanted)?;
+        match wanted.parse::<Digest>() {
+            Ok(asked) if asked != target.digest => Err(content::Error::Digest {
+                expected: asked,
+                actual: target.digest,
+            }
+            .into()),
+            _ => Ok((bytes, target)),
+        }
     }
 
     /// The manifest of one platform out of an index.
@@ -162,9 +229,8 @@ impl Store {
         let bytes = match self.content.layout().document(&chosen.digest) {
             Ok(bytes) => bytes,
             Err(_) => {
-                registry
-                    .manifest(reference.path(), &chosen.digest.to_string())?
-                    .0
+                let repository = &registry.endpoint().repository;
+                registry.manifest(repository, &chosen.digest.to_string())?.0
             }
         };
         self.content.put_as(&chosen.digest, &bytes)?;
@@ -227,41 +293,11 @@ impl Store {
     }
 }
 
-fn parse(bytes: &[u8], digest: &Digest) -> Result<Document, Error> {
+pub(crate) fn parse(bytes: &[u8], digest: &Digest) -> Result<Document, Error> {
     Document::parse(bytes).map_err(|source| Error::Manifest {
         digest: digest.clone(),
         source,
     })
-}
-
-/// A registry as a source of blobs.
-struct RegistrySource<'a> {
-    registry: &'a Registry,
-    repository: &'a str,
-}
-
-impl Source for RegistrySource<'_> {
-    fn place(&self) -> String {
-        self.registry.name().to_owned()
-    }
-
-    fn open(&self, blob: &Descriptor, offset: u64) -> Result<Box<dyn Read + Send>, Error> {
-        Ok(self.registry.blob(self.repository, &blob.digest, offset)?)
-    }
-
-    fn again(&self, failure: &Error, attempt: u32) -> Option<Duration> {
-        match failure {
-            Error::Registry(error) => registry::pause(error, attempt),
-            // The body broke off: the connection, not the registry.
-            Error::Fetch { .. } if attempt < 5 => Some(Duration::from_millis(250 << attempt)),
-            _ => None,
-        }
-    }
-}
-
-/// Whether the next place may be asked: this one cannot be reached, or does not have it or give it.
-fn is_absence(error: &Error) -> bool {
-    matches!(error, Error::Registry(_))
 }
 
 /// Asked by digest, the answer must have it: a registry (or who sits between) is not believed.

@@ -4,9 +4,9 @@
 use crate::commit::json;
 use crate::error::Error;
 use crate::progress::{LayerEvent, Progress, Status};
-use crate::registry::{Payload, Registry, pause};
+use crate::registry::{Error as RegistryError, Payload, Registry, pause};
 use crate::store::{Image, Store};
-use oci::{Descriptor, Digest, Document, Index, Manifest, Reference};
+use oci::{Descriptor, Digest, Document, Index, Manifest, Platform, Reference};
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -25,26 +25,39 @@ pub struct Pushed {
 impl Store {
     /// Pushes one name (`NAME:TAG`, full form decides the registry).
     pub fn push(&self, reference: &Reference, progress: &dyn Progress) -> Result<Pushed, Error> {
+        self.push_for(reference, None, progress)
+    }
+
+    /// The same of one platform's image alone.
+    pub fn push_for(
+        &self,
+        reference: &Reference,
+        platform: Option<&Platform>,
+        progress: &dyn Progress,
+    ) -> Result<Pushed, Error> {
         let reference = reference.clone().or_latest();
         let _hold = self.hold()?;
         let missing = || Error::NoLocalImage(reference.familiar());
         let target = self
             .find_target(&reference.to_string())?
             .ok_or_else(missing)?;
-        let image = self.read_any(&target)?;
+        let image = match platform {
+            Some(platform) => self.find_for(&reference.to_string(), platform)?,
+            None => self.read_any(&target)?,
+        };
         progress.line(&format!(
             "The push refers to repository [{}]",
             reference.repository()
         ));
         let image = self.compress(&image)?;
-        let registry = Registry::new(reference.domain(), &self.options.registries);
+        let registry = Registry::for_push(&self.options.registries, &reference)?;
         let upload = Upload {
             store: self,
             registry: &registry,
-            repository: reference.path(),
+            repository: &registry.endpoint().repository,
             progress,
         };
-        let pushed = upload.target(&image, &reference)?;
+        let pushed = upload.target(&image, &reference, platform.is_some())?;
         progress.line(&format!(
             "{}: digest: {} size: {}",
             reference.tag_or_digest(),
@@ -63,7 +76,7 @@ struct Upload<'a> {
 }
 
 impl Upload<'_> {
-    fn target(&self, image: &Image, reference: &Reference) -> Result<Pushed, Error> {
+    fn target(&self, image: &Image, reference: &Reference, alone: bool) -> Result<Pushed, Error> {
         let layout = self.store.content.layout();
         let bytes = layout.document(&image.target.digest)?;
         let pushed = |bytes: &[u8]| Pushed {
@@ -83,9 +96,11 @@ impl Upload<'_> {
             return Ok(pushed(&bytes));
         };
         let here = self.complete(&index);
-        if here.len() < index.manifests.len() {
+        if alone || here.len() < index.manifests.len() {
             // Other platforms were never pulled: what we have is pushed under the name, as Docker does.
-            self.progress.line("Not all platforms of the multi-platform image are present locally. Only the available single-platform image was pushed");
+            if !alone {
+                self.progress.line("Not all platforms of the multi-platform image are present locally. Only the available single-platform image was pushed");
+            }
             self.manifest(&image.manifest)?;
             let bytes = layout.document(&image.manifest_digest)?;
             let kind = &image.manifest.media_type;
@@ -234,11 +249,35 @@ impl Upload<'_> {
             let result = self
                 .registry
                 .upload(self.repository, &blob.digest, &location, &payload);
+            let result = match result {
+                Err(RegistryError::Status { status: 413, .. }) => self.in_chunks(blob, &open),
+                other => other,
+            };
             drop(done);
             result
         })?;
         self.tell(blob, Status::Pushed, blob.size);
         Ok(())
+    }
+
+    /// Who answers "content too large" (a proxy before the registry) may take it piece by piece.
+    fn in_chunks(
+        &self,
+        blob: &Descriptor,
+        open: &dyn Fn() -> io::Result<Box<dyn Read>>,
+    ) -> Result<(), RegistryError> {
+        let location = self
+            .registry
+            .start_upload(self.repository, &blob.digest, None)?;
+        let Some(location) = location else {
+            return Ok(());
+        };
+        let mut stream = open().map_err(|e| RegistryError::Connect {
+            url: location.clone(),
+            source: Box::new(ureq::Error::Io(e)),
+        })?;
+        self.registry
+            .upload_chunks(self.repository, &blob.digest, &location, &mut stream)
     }
 
     /// Another repository of the same registry that an image here with this blob has a name in.

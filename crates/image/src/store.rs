@@ -151,12 +151,26 @@ impl Store {
         Ok(image)
     }
 
-    /// The entry of the table of names that `wanted` stands for.
+    /// The entry of the table of names that `wanted` stands for. A name without a registry that is no name here may be another
+    /// registry's.
     pub(crate) fn find_target(&self, wanted: &str) -> Result<Option<Descriptor>, Error> {
         self.target_in(&self.content.layout().index()?, wanted)
     }
 
     fn target_in(&self, index: &oci::Index, wanted: &str) -> Result<Option<Descriptor>, Error> {
+        if let Some(found) = self.exactly_in(index, wanted)? {
+            return Ok(Some(found));
+        }
+        // Files that cannot be read are told when something is pulled.
+        for name in self.names_for(wanted).unwrap_or_default() {
+            if let Some(found) = self.exactly_in(index, &name.to_string())? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    fn exactly_in(&self, index: &oci::Index, wanted: &str) -> Result<Option<Descriptor>, Error> {
         let entries = &index.manifests;
         let hex = wanted.strip_prefix("sha256:").unwrap_or(wanted);
         if let Ok(name) = wanted.parse::<Reference>()

@@ -142,13 +142,13 @@ fn once(
     }
     let http = Http::new(host, options);
     let sent = match ask.body {
-        Some(body) => http.run_here(
+        Some(body) => http.run(
             request
                 .method(Method::POST)
                 .body(body)
                 .map_err(|_| Error::Url(plain))?,
         ),
-        None => http.run_here(request.body(()).map_err(|_| Error::Url(plain))?),
+        None => http.run(request.body(()).map_err(|_| Error::Url(plain))?),
     };
     sent.map_err(|error| Error::Connect(Box::new(error)))
 }

@@ -381,6 +381,7 @@ fn a_mirror_is_asked_first_and_the_hub_only_when_it_fails() {
         server.count(|a| a.path == "/v2/library/small/manifests/latest"),
         1
     );
+    assert_eq!(server.count(|a| a.path.contains("ns=")), 0);
     assert_eq!(
         read_file(&store.layer_dirs(&image).unwrap(), "bin/sh").as_deref(),
         Some("shell")

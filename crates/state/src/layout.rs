@@ -13,12 +13,14 @@
 //!   generations/<project>/<n>/  what a project was: its model, images and contents
 //!   secrets/<name>/             a secret kept by name: record.json, data
 //!   configs/<name>/             the same of a config
+//!   manifests/                  manifest lists that are being put together: one record each
 //!   static-addresses            empty file: some container asked for an address by number
 //!   trash/                      renamed here, deleted later
 //! /run/dockless/                run root: gone at reboot
 //!   containers/<id>/            state.json, sockets, fifos
 //!   networks/<name>/            leases and names of the running endpoints
 //!   names/<name>                symbolic link to a container's id: reserves its name; made anew from the records at boot
+//!   registries/<host>           a registry that did not answer lately: until when it is asked last
 //!   locks/                      one file per object
 //!   trash/                      renamed here, deleted later
 //!   events                      the event log
@@ -219,6 +221,11 @@ impl Layout {
         self.data.join("configs")
     }
 
+    /// Manifest lists that are being put together.
+    pub fn manifests(&self) -> PathBuf {
+        self.data.join("manifests")
+    }
+
     /// There once any container asked for an address by number: without it nobody looks for reserved ones.
     pub fn static_addresses(&self) -> PathBuf {
         self.data.join("static-addresses")
@@ -244,6 +251,11 @@ impl Layout {
     /// As [`Layout::trash`], for what lies in the run root: a rename does not cross filesystems.
     pub fn run_trash(&self) -> PathBuf {
         self.run.join("trash")
+    }
+
+    /// Registries that did not answer lately.
+    pub fn run_registries(&self) -> PathBuf {
+        self.run.join("registries")
     }
 
     pub fn run_networks(&self) -> PathBuf {

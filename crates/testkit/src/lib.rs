@@ -17,13 +17,15 @@ pub mod kernel;
 pub mod layout;
 pub mod registry;
 pub mod runner;
+pub mod token;
 pub mod wait;
 
 pub use call::{Call, Output, Running};
 pub use host::{Host, Project};
 pub use http::Page;
-pub use registry::Registry;
+pub use registry::{BrokenWay, Registry};
 pub use runner::{Scenario, main};
+pub use token::TokenService;
 pub use wait::{eventually, eventually_within};
 
 /// What a skipped scenario panics with.

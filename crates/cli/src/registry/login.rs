@@ -44,8 +44,14 @@ impl Run for Login {
         let server = self.server.clone().unwrap_or_else(|| DEFAULT_SERVER.into());
         let (username, password) = self.credentials()?;
         let options = session.engine()?.registries();
-        image::account::login(&options, &server, &username, &password)
+        let kept = image::account::login(&options, &server, &username, &password)
             .map_err(engine::Error::from)?;
+        if let Some(path) = kept {
+            output::note(format_args!(
+                "\nWARNING! Your credentials are stored unencrypted in '{}'.\n",
+                path.display()
+            ));
+        }
         output::line("Login Succeeded")?;
         Ok(0)
     }

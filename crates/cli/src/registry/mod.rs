@@ -1,13 +1,16 @@
-//! What speaks to registries: `pull`, `push`, `login`, `logout`, `search`.
+//! What speaks to registries: `pull`, `push`, `login`, `logout`, `search`, `manifest`.
 
 mod login;
+mod manifest;
 mod pull;
 mod push;
 mod search;
 
 use crate::verb::Verb;
 
-/// Every verb that speaks to a registry.
+pub(crate) use manifest::VERBS as MANIFEST;
+
+/// Every verb that speaks to a registry, but for those of manifests.
 pub(crate) const VERBS: &[Verb] = &[
     pull::VERB,
     push::VERB,

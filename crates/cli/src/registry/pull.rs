@@ -53,18 +53,13 @@ impl Run for Pull {
             output::line("Using default tag: latest")?;
         }
         let progress = PullProgress::on_stdout(self.quiet);
-        let pulled = ctx
+        let (name, pulled) = ctx
             .images()?
-            .pull(&name, platform.as_ref(), &progress)
+            .pull_named(&self.image, platform.as_ref(), &progress)
             .map_err(engine::Error::from)?;
         progress.finish();
-        engine::images::emit(
-            ctx,
-            "pull",
-            &pulled.image.id.to_string(),
-            &name.clone().or_latest().familiar(),
-        );
-        output::line(name.or_latest())?;
+        engine::images::emit(ctx, "pull", &pulled.image.id.to_string(), &name.familiar());
+        output::line(name)?;
         Ok(0)
     }
 }

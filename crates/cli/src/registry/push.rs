@@ -25,7 +25,7 @@ struct Push {
     #[arg(long, hide = true)]
     disable_content_trust: bool,
     /// Push a platform-specific manifest as a single-platform image
-    #[arg(long, value_name = "string", hide = true)]
+    #[arg(long, value_name = "string")]
     platform: Option<String>,
     /// Suppress verbose output
     #[arg(short, long)]
@@ -36,11 +36,12 @@ struct Push {
 
 impl Run for Push {
     fn run(self, session: &Session) -> Outcome {
-        if self.platform.is_some() {
-            return Err(Failure::said(
-                "--platform is not supported by push: what the store has of an image is pushed",
-            ));
-        }
+        let platform = self
+            .platform
+            .as_deref()
+            .map(|text| text.parse::<oci::Platform>())
+            .transpose()
+            .map_err(|error| Failure::said(error.to_string()))?;
         let ctx = session.engine()?;
         let store = ctx.images()?;
         let name = reference(&self.image)?;
@@ -54,7 +55,9 @@ impl Run for Push {
             if !self.quiet && !self.all_tags && name.tag().is_none() && name.digest().is_none() {
                 output::line("Using default tag: latest")?;
             }
-            let pushed = store.push(&name, &progress).map_err(engine::Error::from)?;
+            let pushed = store
+                .push_for(&name, platform.as_ref(), &progress)
+                .map_err(engine::Error::from)?;
             progress.finish();
             engine::images::emit(
                 ctx,

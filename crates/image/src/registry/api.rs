@@ -1,12 +1,25 @@
 //! The registry's own calls: manifests, blobs, uploads, tags. Source: OCI distribution-spec 1.1.
 
 use super::Error;
-use super::answer::status_error;
+use super::answer::{Quota, pause, status_error};
 use super::connection::{Payload, Registry};
 use super::http::{self, header};
+use super::referrers;
 use crate::content::DOCUMENT_MAX;
 use oci::{Descriptor, Digest, MediaType, media_type};
 use std::io::{self, Read};
+use ureq::Body;
+use ureq::http::Response;
+
+/// A piece of a blob that is not taken in one.
+const CHUNK: u64 = 8 << 20;
+
+/// What a registry says of a tag.
+#[derive(Debug, Default)]
+pub(crate) struct Head {
+    pub(crate) digest: Option<Digest>,
+    pub(crate) quota: Option<Quota>,
+}
 
 impl Registry {
     /// A manifest or index by tag or digest: its bytes and what they are. Not yet parsed.
@@ -17,31 +30,67 @@ impl Registry {
     ) -> Result<(Vec<u8>, Descriptor), Error> {
         let path = format!("/v2/{repository}/manifests/{wanted}");
         let accept = [("Accept", media_type::ACCEPT_MANIFESTS.join(", "))];
-        let response = self.insist(
-            "GET",
-            &path,
-            &accept,
-            &Payload::Nothing,
-            &pull_scope(repository),
-        )?;
-        let response = self.expect(response, &[200], repository, wanted, &path)?;
-        let kind = header(response.headers(), "content-type").unwrap_or_default();
-        let kind = kind.split(';').next().unwrap_or_default().trim().to_owned();
-        let body = response
-            .into_body()
-            .into_with_config()
-            .limit(DOCUMENT_MAX + 1)
-            .read_to_vec();
-        let bytes = body.map_err(|source| Error::Connect {
-            url: path.clone(),
-            source: Box::new(source),
-        })?;
+        let mut attempt = 1;
+        let (kind, bytes) = loop {
+            let response = self.insist(
+                "GET",
+                &path,
+                &accept,
+                &Payload::Nothing,
+                &pull_scope(repository),
+            )?;
+            let response = self.expect(response, &[200], repository, wanted, &path)?;
+            let kind = header(response.headers(), "content-type").unwrap_or_default();
+            let kind = kind.split(';').next().unwrap_or_default().trim().to_owned();
+            match self.document(response, &path) {
+                Ok(bytes) => break (kind, bytes),
+                Err(error) => match pause(&error, attempt) {
+                    Some(time) => std::thread::sleep(time),
+                    None => return Err(error),
+                },
+            }
+            attempt += 1;
+        };
         let algorithm = wanted.parse::<Digest>().ok().map(|d| d.algorithm());
         let mut hasher = algorithm.unwrap_or(oci::digest::Algorithm::Sha256).hasher();
         hasher.update(&bytes);
         let digest = hasher.finish();
         let descriptor = Descriptor::new(&kind_of(&bytes, &kind), digest, bytes.len() as u64);
         Ok((bytes, descriptor))
+    }
+
+    /// A document's bytes, no more of them than a document may have.
+    fn document(&self, response: Response<Body>, path: &str) -> Result<Vec<u8>, Error> {
+        let url = self.url(path)?;
+        let mut bytes = Vec::new();
+        let body = response.into_body().into_reader();
+        let read = body.take(DOCUMENT_MAX + 1).read_to_end(&mut bytes);
+        match read {
+            Ok(_) if bytes.len() as u64 > DOCUMENT_MAX => Err(Error::TooLarge { url }),
+            Ok(_) => Ok(bytes),
+            Err(e) => Err(Error::Connect {
+                url,
+                source: Box::new(ureq::Error::Io(e)),
+            }),
+        }
+    }
+
+    /// What a tag stands for, without the manifest; nothing where a registry does not tell. Asked once: what is wrong, GET is told
+    /// with words, and tries again.
+    pub(crate) fn head(&self, repository: &str, tag: &str) -> Result<Head, Error> {
+        let path = format!("/v2/{repository}/manifests/{tag}");
+        let accept = [("Accept", media_type::ACCEPT_MANIFESTS.join(", "))];
+        let scope = pull_scope(repository);
+        let response = match self.send("HEAD", &path, &accept, &Payload::Nothing, &scope) {
+            Ok(response) if response.status().as_u16() == 200 => response,
+            Err(error) if !error.is_passing() => return Err(error),
+            _ => return Ok(Head::default()),
+        };
+        let digest = header(response.headers(), "docker-content-digest");
+        Ok(Head {
+            digest: digest.and_then(|d| d.parse().ok()),
+            quota: Quota::of(response.headers()),
+        })
     }
 
     /// Whether a manifest is there.
@@ -154,16 +203,11 @@ impl Registry {
         if response.status().as_u16() == 201 {
             return Ok(None);
         }
-        let location = header(response.headers(), "location").ok_or(Error::Incomplete {
-            url: path,
+        let location = header(response.headers(), "location").ok_or_else(|| Error::Incomplete {
+            url: path.clone(),
             what: "a location",
         })?;
-        let location = if location.contains("://") {
-            location.to_owned()
-        } else {
-            format!("{}{location}", self.base()?)
-        };
-        Ok(Some(location))
+        Ok(Some(http::join(&self.url(&path)?, location)))
     }
 
     /// Sends a blob in one piece.
@@ -184,6 +228,47 @@ impl Registry {
             .map(|_| ())
     }
 
+    /// Sends a blob in pieces, for who does not take it in one.
+    pub(crate) fn upload_chunks(
+        &self,
+        repository: &str,
+        digest: &Digest,
+        location: &str,
+        stream: &mut dyn Read,
+    ) -> Result<(), Error> {
+        let mut location = location.to_owned();
+        let (mut sent, mut buffer) = (0u64, Vec::new());
+        loop {
+            buffer.clear();
+            stream
+                .take(CHUNK)
+                .read_to_end(&mut buffer)
+                .map_err(|e| Error::Connect {
+                    url: location.clone(),
+                    source: Box::new(ureq::Error::Io(e)),
+                })?;
+            if buffer.is_empty() {
+                return self.upload(repository, digest, &location, &Payload::Nothing);
+            }
+            let end = sent + buffer.len() as u64;
+            let range = [("Content-Range", format!("{sent}-{}", end - 1))];
+            let payload = Payload::Bytes(&buffer, "application/octet-stream");
+            let response = self.send(
+                "PATCH",
+                &location,
+                &range,
+                &payload,
+                &push_scope(repository),
+            )?;
+            let response =
+                self.expect(response, &[202], repository, &digest.to_string(), &location)?;
+            if let Some(next) = header(response.headers(), "location") {
+                location = http::join(&location, next);
+            }
+            sent = end;
+        }
+    }
+
     pub(crate) fn put_manifest(
         &self,
         repository: &str,
@@ -198,11 +283,17 @@ impl Registry {
         let sent = Digest::sha256(bytes).to_string();
         match header(response.headers(), "docker-content-digest") {
             Some(stored) if stored != sent && stored.starts_with("sha256:") => {
-                Err(Error::PushDigest {
+                return Err(Error::PushDigest {
                     registry: self.name().to_owned(),
                     stored: stored.into(),
                     sent,
-                })
+                });
+            }
+            _ => {}
+        }
+        match referrers::entry(bytes, media_type) {
+            Some((subject, entry)) if header(response.headers(), "oci-subject").is_none() => {
+                self.list_referrer(repository, &subject, entry)
             }
             _ => Ok(()),
         }
@@ -237,7 +328,7 @@ impl Registry {
 }
 
 /// What a document is: by its own `mediaType`, else by the header, else by its shape.
-fn kind_of(bytes: &[u8], header: &str) -> String {
+pub(crate) fn kind_of(bytes: &[u8], header: &str) -> String {
     let own = serde_json::from_slice::<serde_json::Value>(bytes).ok();
     let own = own
         .as_ref()

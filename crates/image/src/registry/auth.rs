@@ -1,9 +1,9 @@
 //! `WWW-Authenticate`: what a registry asks for, and the tokens its authorization service gives.
 //! Source: Docker `registry/spec/auth/token.md`, `oauth.md`; RFC 9110 section 11.
 
+use super::Error;
 use super::credentials::Credential;
 use super::http::{self, Http, Trust};
-use super::{Error, RegistryOptions};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -20,11 +20,29 @@ pub(crate) enum Challenge {
     },
 }
 
+/// What a token is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Work,
+    /// One that lasts is wanted beside it, to be kept in place of the password.
+    Login,
+}
+
 /// A token and when to stop using it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Token {
     pub(crate) value: String,
     pub(crate) until: Instant,
+    /// To get further ones with.
+    pub(crate) refresh: Option<String>,
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Token")
+            .field("until", &self.until)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Deserialize)]
@@ -35,48 +53,92 @@ struct TokenAnswer {
     access_token: String,
     #[serde(default)]
     expires_in: Option<u64>,
+    #[serde(default)]
+    refresh_token: Option<String>,
 }
 
-/// Reads one `WWW-Authenticate` value.
-pub(crate) fn parse_challenge(value: &str) -> Option<Challenge> {
-    let (scheme, rest) = value.trim().split_once(' ').unwrap_or((value.trim(), ""));
-    if scheme.eq_ignore_ascii_case("basic") {
-        return Some(Challenge::Basic);
+/// The best of what `WWW-Authenticate` values offer: a token before a password.
+pub(crate) fn parse_challenge(values: &[&str]) -> Option<Challenge> {
+    let offered: Vec<Offer> = values.iter().flat_map(|value| offers(value)).collect();
+    let bearer = offered
+        .iter()
+        .filter(|o| o.scheme.eq_ignore_ascii_case("bearer"))
+        .find_map(|o| {
+            Some(Challenge::Bearer {
+                realm: o.get("realm")?,
+                service: o.get("service"),
+            })
+        });
+    let basic = || {
+        let found = offered
+            .iter()
+            .any(|o| o.scheme.eq_ignore_ascii_case("basic"));
+        found.then_some(Challenge::Basic)
+    };
+    bearer.or_else(basic)
+}
+
+/// One scheme and its parameters.
+#[derive(Debug)]
+struct Offer {
+    scheme: String,
+    parameters: Vec<(String, String)>,
+}
+
+impl Offer {
+    fn get(&self, key: &str) -> Option<String> {
+        let mut found = self
+            .parameters
+            .iter()
+            .filter(|(k, _)| k.eq_ignore_ascii_case(key));
+        found.next().map(|(_, value)| value.clone())
     }
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return None;
-    }
-    let (mut realm, mut service) = (None, None);
-    for (key, value) in parameters(rest) {
-        match key.to_ascii_lowercase().as_str() {
-            "realm" => realm = Some(value),
-            "service" => service = Some(value),
-            _ => {}
+}
+
+/// `Basic realm="a", Bearer realm="b, c",service=d`: a word without `=` begins a scheme.
+fn offers(value: &str) -> Vec<Offer> {
+    let separators = [' ', '\t', ','];
+    let mut found: Vec<Offer> = Vec::new();
+    let mut rest = value.trim_start_matches(separators);
+    while !rest.is_empty() {
+        let end = rest.find([' ', '\t', ',', '=']).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(end);
+        rest = match (after.trim_start().strip_prefix('='), found.last_mut()) {
+            (Some(text), Some(offer)) => {
+                let (value, after) = parameter(text.trim_start());
+                offer.parameters.push((word.to_owned(), value));
+                after
+            }
+            (Some(text), None) => text,
+            (None, _) => {
+                found.push(Offer {
+                    scheme: word.to_owned(),
+                    parameters: Vec::new(),
+                });
+                after
+            }
         }
-    }
-    Some(Challenge::Bearer {
-        realm: realm?,
-        service,
-    })
-}
-
-/// `key="value, with comma",key2=value2`
-fn parameters(mut text: &str) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    while let Some((key, rest)) = text.split_once('=') {
-        let key = key.trim_start_matches([',', ' ', '\t']).trim().to_owned();
-        let rest = rest.trim_start();
-        let (value, after) = match rest.strip_prefix('"') {
-            Some(quoted) => match quoted.split_once('"') {
-                Some((value, after)) => (value, after),
-                None => (quoted, ""),
-            },
-            None => rest.split_once(',').unwrap_or((rest, "")),
-        };
-        found.push((key, value.trim().to_owned()));
-        text = after;
+        .trim_start_matches(separators);
     }
     found
+}
+
+/// A value, quoted or not, and what comes after it.
+fn parameter(text: &str) -> (String, &str) {
+    let Some(quoted) = text.strip_prefix('"') else {
+        let end = text.find([' ', '\t', ',']).unwrap_or(text.len());
+        return (text[..end].to_owned(), &text[end..]);
+    };
+    let mut value = String::new();
+    let mut letters = quoted.char_indices();
+    while let Some((at, letter)) = letters.next() {
+        match letter {
+            '"' => return (value, &quoted[at + 1..]),
+            '\\' => value.extend(letters.next().map(|(_, escaped)| escaped)),
+            other => value.push(other),
+        }
+    }
+    (value, "")
 }
 
 pub(crate) fn basic_header(credential: &Credential) -> Option<String> {
@@ -85,26 +147,26 @@ pub(crate) fn basic_header(credential: &Credential) -> Option<String> {
             "Basic {}",
             STANDARD.encode(format!("{username}:{password}"))
         )),
-        Credential::IdentityToken(_) => None,
+        Credential::IdentityToken(_) | Credential::RegistryToken(_) => None,
     }
 }
 
-/// Gets a token for `scopes` (separated by spaces).
+/// Gets a token for `scopes` (separated by spaces). `base` is how the registry itself is spoken to.
 pub(crate) fn fetch_token(
     registry: &Http,
-    options: &RegistryOptions,
+    base: &str,
     (realm, service): (&str, Option<&str>),
     scopes: &str,
     credential: Option<&Credential>,
+    kind: Kind,
 ) -> Result<Token, Error> {
-    let host = realm.split('/').nth(2).unwrap_or_default();
-    let other;
-    let http = if host == registry.host() {
-        registry
-    } else {
-        other = Http::new(host, options);
-        &other
+    let refused = |reason| Error::Realm {
+        registry: registry.host().into(),
+        realm: realm.into(),
+        reason,
     };
+    let peer = registry.towards(base, realm).map_err(refused)?;
+    let http: &Http = peer.as_deref().unwrap_or(registry);
     if credential.is_some() && !realm.starts_with("https://") && http.trust() != Trust::Anything {
         return Err(Error::PlainRealm {
             registry: registry.host().into(),
@@ -135,13 +197,17 @@ pub(crate) fn fetch_token(
         if let Some(Credential::Password { username, .. }) = credential {
             query.push_str(&format!("&account={}", encode(username)));
         }
+        if kind == Kind::Login {
+            query.push_str("&client_id=dockless&offline_token=true");
+        }
         let separator = if realm.contains('?') { '&' } else { '?' };
         let url = format!("{realm}{separator}{}", query.trim_start_matches('&'));
-        let mut request = Request::get(&url);
-        if let Some(header) = credential.and_then(basic_header) {
-            request = request.header("Authorization", header);
-        }
-        http.run(request.body(http::empty()).map_err(bad)?)?
+        let shown = credential.and_then(basic_header);
+        let private: Vec<_> = shown
+            .map(|v| ("Authorization".to_owned(), v))
+            .into_iter()
+            .collect();
+        http.follow("GET", &url, &[], &private)?
     };
     read_token(response, realm, registry.host(), credential.is_some())
 }
@@ -187,6 +253,7 @@ fn read_token(
     Ok(Token {
         value,
         until: Instant::now() + Duration::from_secs(life.min(3600)),
+        refresh: answer.refresh_token.filter(|t| !t.is_empty()),
     })
 }
 
@@ -196,30 +263,42 @@ mod tests {
 
     #[test]
     fn challenges_are_read() {
-        assert_eq!(parse_challenge("Basic realm=\"x\""), Some(Challenge::Basic));
-        let hub = r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull,push""#;
-        let wanted = Challenge::Bearer {
-            realm: "https://auth.docker.io/token".into(),
-            service: Some("registry.docker.io".into()),
-        };
-        assert_eq!(parse_challenge(hub), Some(wanted));
-        assert_eq!(
-            parse_challenge("bearer service=a, realm=http://b/c"),
+        let one = |value: &str| parse_challenge(&[value]);
+        assert_eq!(one("Basic realm=\"x\""), Some(Challenge::Basic));
+        let bearer = |realm: &str, service: Option<&str>| {
             Some(Challenge::Bearer {
-                realm: "http://b/c".into(),
-                service: Some("a".into())
+                realm: realm.into(),
+                service: service.map(str::to_owned),
             })
+        };
+        let hub = r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull,push""#;
+        assert_eq!(
+            one(hub),
+            bearer("https://auth.docker.io/token", Some("registry.docker.io"))
         );
-        assert_eq!(parse_challenge("Bearer service=\"a\""), None);
-        assert_eq!(parse_challenge("Negotiate"), None);
-        assert_eq!(parse_challenge(""), None);
+        assert_eq!(
+            one("bearer service=a, realm=http://b/c"),
+            bearer("http://b/c", Some("a"))
+        );
+        assert_eq!(one("Bearer service=\"a\""), None);
+        assert_eq!(one("Negotiate"), None);
+        assert_eq!(one("Negotiate abc=="), None);
+        assert_eq!(one("= , ="), None);
+        assert_eq!(one(""), None);
+        assert_eq!(
+            one(r#"Basic realm="a, b", Bearer realm="c\"d""#),
+            bearer("c\"d", None)
+        );
+        assert_eq!(
+            parse_challenge(&["Negotiate", "Basic"]),
+            Some(Challenge::Basic)
+        );
     }
 
     proptest::proptest! {
         #[test]
         fn any_challenge_is_read_or_refused(text in "\\PC{0,100}") {
-            let _ = parse_challenge(&text);
-            let _ = parse_challenge(&format!("Bearer {text}"));
+            let _ = parse_challenge(&[&text, &format!("Bearer {text}")]);
         }
     }
 }

@@ -1,11 +1,14 @@
-//! One registry: its scheme, its challenge, its tokens, each found out once; and sending a request to it.
+//! One endpoint: its scheme, its challenge, its tokens, each found out once; and sending a request to it.
 //! A 401 brings the challenge, the challenge a token, and the request is sent again.
 
 use super::answer::{pause, status_error};
-use super::auth::{self, Challenge, Token};
-use super::credentials::{Credential, DockerConfig};
+use super::auth::{self, Challenge, Kind, Token};
+use super::credentials::{self, Credential};
+use super::endpoint::{self, Endpoint, Role, Scheme};
 use super::http::{self, Http, Trust};
 use super::{Error, RegistryOptions};
+use oci::Reference;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::collections::HashMap;
 use std::io::{self, Read};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -24,65 +27,124 @@ pub(crate) enum Payload<'a> {
     },
 }
 
-/// One registry, its scheme and tokens found out once.
+/// One endpoint, its scheme and tokens found out once.
 #[derive(Debug)]
 pub(crate) struct Registry {
-    http: Http,
+    endpoint: Endpoint,
+    /// Made when first used: its host's name is looked up then.
+    http: OnceLock<Http>,
     options: RegistryOptions,
-    /// As users call it (`docker.io`).
-    name: String,
     base: OnceLock<String>,
     challenge: Mutex<Option<Challenge>>,
     credential: OnceLock<Option<Credential>>,
+    /// Headers the user wants sent.
+    meta: OnceLock<Vec<(String, String)>>,
     tokens: Mutex<HashMap<String, Token>>,
+    /// Tokens are asked for to be kept (`login`).
+    kind: Kind,
 }
 
 impl Registry {
-    pub(crate) fn new(name: &str, options: &RegistryOptions) -> Self {
-        let host = if name == oci::reference::DOCKER_HUB {
-            "registry-1.docker.io"
-        } else {
-            name
-        };
-        Self::at(name, host, None, options)
-    }
-
-    /// A mirror of Docker Hub, given by its URL.
+    /// Any address of a web service (`https://index.docker.io`).
     pub(crate) fn mirror(url: &str, options: &RegistryOptions) -> Self {
-        let url = url.trim_end_matches('/');
-        let base = if url.contains("://") {
-            url.to_owned()
-        } else {
-            format!("https://{url}")
-        };
-        let host = base.split('/').nth(2).unwrap_or_default().to_owned();
-        Self::at(&host, &host, Some(base), options)
+        let mut endpoint = Endpoint::located(url.trim_end_matches('/'), "");
+        endpoint.scheme.get_or_insert(Scheme::Https);
+        Self::open(endpoint, options)
     }
 
-    fn at(name: &str, host: &str, base: Option<String>, options: &RegistryOptions) -> Self {
-        let cell = OnceLock::new();
-        if let Some(base) = base {
-            let _ = cell.set(base);
+    /// Everyone who may have an image, in order.
+    pub(crate) fn all(
+        options: &RegistryOptions,
+        reference: &Reference,
+    ) -> Result<Vec<Self>, Error> {
+        let (endpoints, options) = endpoint::of(options, reference)?;
+        Ok(endpoints
+            .into_iter()
+            .map(|e| Self::open(e, &options))
+            .collect())
+    }
+
+    /// Who takes what is pushed under a name.
+    pub(crate) fn for_push(
+        options: &RegistryOptions,
+        reference: &Reference,
+    ) -> Result<Self, Error> {
+        let (endpoints, options) = endpoint::of(options, reference)?;
+        let taking = endpoints.into_iter().find(|e| e.push);
+        let endpoint = taking.ok_or_else(|| Error::NoPush(reference.familiar()))?;
+        Ok(Self::open(endpoint, &options))
+    }
+
+    pub(crate) fn open(endpoint: Endpoint, options: &RegistryOptions) -> Self {
+        let base = OnceLock::new();
+        if let Some(scheme) = endpoint.scheme {
+            let scheme = match scheme {
+                Scheme::Http => "http",
+                Scheme::Https => "https",
+            };
+            let _ = base.set(format!("{scheme}://{}", endpoint.host));
         }
         Self {
-            http: Http::new(host, options),
+            http: OnceLock::new(),
             options: options.clone(),
-            name: name.to_owned(),
-            base: cell,
+            base,
             challenge: Mutex::new(None),
             credential: OnceLock::new(),
+            meta: OnceLock::new(),
             tokens: Mutex::new(HashMap::new()),
+            kind: Kind::Work,
+            endpoint,
         }
     }
 
     /// With this credential instead of the configured one (`login`).
-    pub(crate) fn with_credential(self, credential: Credential) -> Self {
+    pub(crate) fn with_credential(mut self, credential: Credential) -> Self {
         let _ = self.credential.set(Some(credential));
+        self.kind = Kind::Login;
         self
     }
 
+    fn http(&self) -> &Http {
+        let endpoint = &self.endpoint;
+        self.http
+            .get_or_init(|| Http::with(&endpoint.host, &endpoint.transport, &self.options))
+    }
+
+    /// A token that was given to be kept in place of the password.
+    pub(crate) fn lasting_token(&self) -> Option<String> {
+        let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        tokens.values().find_map(|t| t.refresh.clone())
+    }
+
     pub(crate) fn name(&self) -> &str {
-        &self.name
+        &self.endpoint.name
+    }
+
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// A path of the API (`/v2/…`) as an address of this endpoint; an address stays one.
+    pub(super) fn url(&self, path: &str) -> Result<String, Error> {
+        if path.contains("://") {
+            return Ok(path.to_owned());
+        }
+        let base = self.base()?;
+        let Some(rest) = path.strip_prefix("/v2").filter(|r| r.starts_with('/')) else {
+            return Ok(format!("{base}{path}"));
+        };
+        let root = &self.endpoint.root;
+        let namespace = match &self.endpoint.namespace {
+            Some(ns) if rest.len() > 1 => {
+                let separator = if rest.contains('?') { '&' } else { '?' };
+                format!(
+                    "{separator}ns={}",
+                    utf8_percent_encode(ns, NON_ALPHANUMERIC)
+                )
+            }
+            _ => String::new(),
+        };
+        Ok(format!("{base}{root}{rest}{namespace}"))
     }
 
     /// `https://host`, or `http://host` where that is allowed and TLS is not spoken.
@@ -90,14 +152,12 @@ impl Registry {
         if let Some(base) = self.base.get() {
             return Ok(base);
         }
-        if self.options.offline {
-            return Err(Error::Offline(self.name.clone()));
-        }
-        let secure = format!("https://{}", self.http.host());
+        self.check_online()?;
+        let secure = format!("https://{}", self.http().host());
         let found = match self.ping(&secure) {
             Ok(()) => secure,
-            Err(Error::Connect { .. }) if self.http.trust() == Trust::Anything => {
-                let plain = format!("http://{}", self.http.host());
+            Err(Error::Connect { .. }) if self.http().trust() == Trust::Anything => {
+                let plain = format!("http://{}", self.http().host());
                 self.ping(&plain)?;
                 plain
             }
@@ -106,13 +166,19 @@ impl Registry {
         Ok(self.base.get_or_init(|| found))
     }
 
+    fn check_online(&self) -> Result<(), Error> {
+        match self.options.offline {
+            true => Err(Error::Offline(self.endpoint.name.clone())),
+            false => Ok(()),
+        }
+    }
+
     /// `GET /v2/`: whether a registry is there, and how it wants to be asked.
     fn ping(&self, base: &str) -> Result<(), Error> {
-        let url = format!("{base}/v2/");
-        let request = Request::get(&url)
-            .body(http::empty())
-            .map_err(|e| Error::Request(url.clone(), e))?;
-        let response = self.http.run(request)?;
+        let url = format!("{base}{}/", self.endpoint.root);
+        let response = self
+            .http()
+            .follow("GET", &url, &[], &self.endpoint.transport.headers)?;
         if response.status().as_u16() == 401 {
             self.take_challenge(&response)?;
         }
@@ -126,13 +192,10 @@ impl Registry {
             .iter()
             .filter_map(|v| v.to_str().ok())
             .collect();
-        let challenge = offered
-            .iter()
-            .find_map(|v| auth::parse_challenge(v))
-            .ok_or_else(|| Error::Challenge {
-                registry: self.name.clone(),
-                challenge: offered.join(", "),
-            })?;
+        let challenge = auth::parse_challenge(&offered).ok_or_else(|| Error::Challenge {
+            registry: self.endpoint.name.clone(),
+            challenge: offered.join(", "),
+        })?;
         *self
             .challenge
             .lock()
@@ -144,11 +207,20 @@ impl Registry {
         if let Some(known) = self.credential.get() {
             return Ok(known.as_ref());
         }
-        let found = match &self.options.docker_config {
-            Some(path) => DockerConfig::read(path)?.get(&self.name)?,
-            None => None,
-        };
+        let found = credentials::find(
+            &self.options,
+            &self.endpoint.name,
+            &self.endpoint.repository,
+        )?;
         Ok(self.credential.get_or_init(|| found).as_ref())
+    }
+
+    fn meta_headers(&self) -> Result<&[(String, String)], Error> {
+        if let Some(known) = self.meta.get() {
+            return Ok(known);
+        }
+        let found = credentials::meta_headers(&self.options)?;
+        Ok(self.meta.get_or_init(|| found))
     }
 
     /// The `Authorization` header for a scope, once a challenge is known.
@@ -158,12 +230,19 @@ impl Registry {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
+        let credential = match challenge {
+            None => return Ok(None),
+            Some(_) => self.credential()?,
+        };
+        if let Some(Credential::RegistryToken(token)) = credential {
+            return Ok(Some(format!("Bearer {token}")));
+        }
         match challenge {
             None => Ok(None),
-            Some(Challenge::Basic) => match self.credential()?.and_then(auth::basic_header) {
+            Some(Challenge::Basic) => match credential.and_then(auth::basic_header) {
                 Some(header) => Ok(Some(header)),
                 None => Err(Error::NoCredentials {
-                    registry: self.name.clone(),
+                    registry: self.endpoint.name.clone(),
                 }),
             },
             Some(Challenge::Bearer { realm, service }) => {
@@ -173,8 +252,14 @@ impl Registry {
                     return Ok(Some(format!("Bearer {}", token.value)));
                 }
                 let place = (realm.as_str(), service.as_deref());
-                let token =
-                    auth::fetch_token(&self.http, &self.options, place, scope, self.credential()?)?;
+                let token = auth::fetch_token(
+                    self.http(),
+                    self.base()?,
+                    place,
+                    scope,
+                    credential,
+                    self.kind,
+                )?;
                 let header = format!("Bearer {}", token.value);
                 tokens.insert(scope.to_owned(), token);
                 Ok(Some(header))
@@ -198,13 +283,10 @@ impl Registry {
         payload: &Payload<'_>,
         scope: &str,
     ) -> Result<Response<Body>, Error> {
-        let url = if path.contains("://") {
-            path.to_owned()
-        } else {
-            format!("{}{path}", self.base()?)
-        };
-        // A URL of another host gets none of our credentials.
-        let ours = url.starts_with(&format!("{}/", self.base()?));
+        self.check_online()?;
+        let url = self.url(path)?;
+        // An address of another host gets none of our credentials.
+        let ours = http::origin(&url) == self.base()?;
         let mut second = false;
         loop {
             let authorization = if ours {
@@ -230,20 +312,40 @@ impl Registry {
         payload: &Payload<'_>,
         authorization: Option<String>,
     ) -> Result<Response<Body>, Error> {
+        let ours = http::origin(url) == self.base()?;
+        let mut private: Vec<(String, String)> = Vec::new();
+        if ours {
+            private.extend(self.endpoint.transport.headers.iter().cloned());
+            private.extend(self.meta_headers()?.iter().cloned());
+        }
+        private.extend(authorization.map(|value| ("Authorization".to_owned(), value)));
+        let refused = |reason| Error::Redirect {
+            url: self.endpoint.host.clone(),
+            to: url.to_owned(),
+            reason,
+        };
+        let peer = match ours {
+            true => None,
+            false => self.http().towards(self.base()?, url).map_err(refused)?,
+        };
+        let http: &Http = peer.as_deref().unwrap_or(self.http());
+        if matches!(payload, Payload::Nothing) && matches!(method, "GET" | "HEAD") {
+            return http.follow(method, url, headers, &private);
+        }
         let mut request = Request::builder().method(method).uri(url);
         for (name, value) in headers {
             request = request.header(*name, value);
         }
-        if let Some(value) = authorization {
-            request = request.header("Authorization", value);
+        for (name, value) in &private {
+            request = request.header(name, value);
         }
         let bad = |e| Error::Request(url.to_owned(), e);
         match payload {
-            Payload::Nothing if matches!(method, "GET" | "HEAD" | "DELETE") => {
-                self.http.run(request.body(http::empty()).map_err(bad)?)
+            Payload::Nothing if method == "DELETE" => {
+                http.run(request.body(http::empty()).map_err(bad)?)
             }
-            Payload::Nothing => self.http.run(request.body(&[][..]).map_err(bad)?),
-            Payload::Bytes(bytes, kind) => self.http.run(
+            Payload::Nothing => http.run(request.body(&[][..]).map_err(bad)?),
+            Payload::Bytes(bytes, kind) => http.run(
                 request
                     .header("Content-Type", *kind)
                     .body(*bytes)
@@ -257,7 +359,7 @@ impl Registry {
                 let request = request
                     .header("Content-Type", "application/octet-stream")
                     .header("Content-Length", size.to_string());
-                self.http.run(
+                http.run(
                     request
                         .body(SendBody::from_owned_reader(stream))
                         .map_err(bad)?,
@@ -283,7 +385,7 @@ impl Registry {
                     let status = response.status().as_u16();
                     let passing = matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504);
                     if passing {
-                        Err(status_error(response, path))
+                        Err(status_error(response, &self.url(path)?))
                     } else {
                         Ok(response)
                     }
@@ -292,7 +394,13 @@ impl Registry {
                 Ok(response) => return Ok(response),
                 Err(error) => error,
             };
-            let Some(pause) = pause(&error, attempt) else {
+            // A mirror is left for the next place sooner.
+            let patience = if self.endpoint.role == Role::Mirror {
+                2
+            } else {
+                u32::MAX
+            };
+            let Some(pause) = pause(&error, attempt).filter(|_| attempt < patience) else {
                 return Err(error);
             };
             std::thread::sleep(pause);
@@ -312,7 +420,7 @@ impl Registry {
         if wanted.contains(&status) {
             return Ok(response);
         }
-        let full = match self.name.as_str() {
+        let full = match self.endpoint.name.as_str() {
             oci::reference::DOCKER_HUB => repository
                 .strip_prefix("library/")
                 .unwrap_or(repository)
@@ -325,14 +433,7 @@ impl Registry {
                 let separator = if object.contains(':') { '@' } else { ':' };
                 Err(Error::ManifestUnknown(format!("{full}{separator}{object}")))
             }
-            _ => {
-                let url = if path.contains("://") {
-                    path.to_owned()
-                } else {
-                    format!("{}{path}", self.base()?)
-                };
-                Err(status_error(response, &url))
-            }
+            _ => Err(status_error(response, &self.url(path)?)),
         }
     }
 }

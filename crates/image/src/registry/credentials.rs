@@ -1,12 +1,15 @@
-//! Docker's `config.json`: who one is at which registry. Unknown keys are kept when it is written.
+//! Who one is at which registry: Docker's `config.json`, containers' `auth.json` (the same form, with keys for parts of a registry), the
+//! old `.dockercfg`, the text of `DOCKER_AUTH_CONFIG`. The first of them that knows the registry counts; in it the most specific key.
+//! Unknown keys are kept when a file is written.
 //!
 //! ```text
-//! { "auths": { "<server>": { "auth": base64("user:password"), "identitytoken": "…" } },
-//!   "credsStore": "<helper>", "credHelpers": { "<server>": "<helper>" } }
+//! { "auths": { "<server>[/<path>]": { "auth": base64("user:password"), "identitytoken": "…", "registrytoken": "…" } },
+//!   "credsStore": "<helper>", "credHelpers": { "<server>": "<helper>" }, "HttpHeaders": { "X-Meta-…": "…" } }
 //! ```
 //! A helper is the program `docker-credential-<helper>`; running it is the one execution in the engine.
-//! Source: Docker CLI reference (`docker login`), docker-credential-helpers.
+//! Source: Docker CLI reference (`docker login`), docker-credential-helpers, containers-auth.json(5).
 
+use super::RegistryOptions;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
@@ -35,6 +38,8 @@ pub enum Error {
     Helper { helper: String, source: io::Error },
     #[error("the credential helper docker-credential-{helper} failed: {message}")]
     HelperFailed { helper: String, message: String },
+    #[error("DOCKER_AUTH_CONFIG is not valid JSON")]
+    AuthText,
     #[error("invalid credential helper name {0:?}")]
     HelperName(String),
     #[error("no place to keep credentials: neither DOCKER_CONFIG nor HOME is set")]
@@ -50,6 +55,18 @@ pub enum Credential {
     },
     /// An OAuth2 refresh token.
     IdentityToken(String),
+    /// Shown to the registry as it is.
+    RegistryToken(String),
+}
+
+/// The text of `DOCKER_AUTH_CONFIG`, never shown.
+#[derive(Clone)]
+pub struct AuthText(pub String);
+
+impl std::fmt::Debug for AuthText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AuthText(..)")
+    }
 }
 
 impl std::fmt::Debug for Credential {
@@ -59,18 +76,72 @@ impl std::fmt::Debug for Credential {
                 write!(f, "Password {{ username: {username:?}, .. }}")
             }
             Self::IdentityToken(_) => f.write_str("IdentityToken(..)"),
+            Self::RegistryToken(_) => f.write_str("RegistryToken(..)"),
         }
     }
 }
 
-/// A parsed `config.json`.
-#[derive(Debug)]
+/// The credential for a repository of a registry, from the first place that knows it.
+pub(crate) fn find(
+    options: &RegistryOptions,
+    registry: &str,
+    repository: &str,
+) -> Result<Option<Credential>, Error> {
+    if let Some(AuthText(text)) = &options.auth_text
+        && let Some(found) = DockerConfig::parse(text)?.find(registry, repository)?
+    {
+        return Ok(Some(found));
+    }
+    for path in options.docker_config.iter().chain(&options.auth_files) {
+        if let Some(found) = DockerConfig::read(path)?.find(registry, repository)? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+/// `HttpHeaders` of Docker's `config.json`, those that are for registries.
+pub(crate) fn meta_headers(options: &RegistryOptions) -> Result<Vec<(String, String)>, Error> {
+    let Some(path) = &options.docker_config else {
+        return Ok(Vec::new());
+    };
+    let config = DockerConfig::read(path)?;
+    let all = config
+        .document
+        .get("HttpHeaders")
+        .and_then(Value::as_object);
+    let fitting = all.into_iter().flatten().filter_map(|(name, value)| {
+        let text = value.as_str()?;
+        let is_meta = name
+            .get(..7)
+            .is_some_and(|n| n.eq_ignore_ascii_case("x-meta-"));
+        is_meta.then(|| (name.clone(), text.to_owned()))
+    });
+    Ok(fitting.collect())
+}
+
+/// A parsed `config.json`. Not to be shown: there are passwords in it.
 pub struct DockerConfig {
     path: PathBuf,
     document: Map<String, Value>,
 }
 
+impl std::fmt::Debug for DockerConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DockerConfig")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
 impl DockerConfig {
+    fn parse(text: &str) -> Result<Self, Error> {
+        let path = PathBuf::from("DOCKER_AUTH_CONFIG");
+        // The cause would quote what is there.
+        let document = serde_json::from_str(text).map_err(|_| Error::AuthText)?;
+        Ok(Self { path, document })
+    }
+
     /// Reads the file; one that is not there is empty.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let document = match std::fs::read(path) {
@@ -95,6 +166,11 @@ impl DockerConfig {
                 });
             }
         };
+        let is_old = path.file_name().is_some_and(|name| name == ".dockercfg");
+        let document = match is_old && !document.contains_key("auths") {
+            true => Map::from_iter([("auths".to_owned(), Value::Object(document))]),
+            false => document,
+        };
         Ok(Self {
             path: path.into(),
             document,
@@ -103,12 +179,16 @@ impl DockerConfig {
 
     /// The credential for a registry (`docker.io`, `localhost:5000`).
     pub fn get(&self, registry: &str) -> Result<Option<Credential>, Error> {
-        let key = server_key(registry);
+        self.find(registry, "")
+    }
+
+    /// The credential for a repository, by the most specific key.
+    pub fn find(&self, registry: &str, repository: &str) -> Result<Option<Credential>, Error> {
         if let Some(helper) = self.helper(registry) {
-            return ask_helper(&helper, &key);
+            return ask_helper(&helper, &server_key(registry));
         }
         let auths = self.document.get("auths").and_then(Value::as_object);
-        let Some(entry) = auths.and_then(|a| find_entry(a, registry)) else {
+        let Some(entry) = auths.and_then(|a| find_entry(a, registry, repository)) else {
             return Ok(None);
         };
         let text = |name: &str| {
@@ -119,6 +199,9 @@ impl DockerConfig {
         };
         if let Some(token) = text("identitytoken") {
             return Ok(Some(Credential::IdentityToken(token.into())));
+        }
+        if let Some(token) = text("registrytoken") {
+            return Ok(Some(Credential::RegistryToken(token.into())));
         }
         if let Some(decoded) = text("auth").and_then(|t| STANDARD.decode(t).ok()) {
             let pair = String::from_utf8_lossy(&decoded)
@@ -145,12 +228,16 @@ impl DockerConfig {
         let key = server_key(registry);
         let (username, secret) = match credential {
             Credential::Password { username, password } => (username.as_str(), password.as_str()),
-            Credential::IdentityToken(token) => ("<token>", token.as_str()),
+            Credential::IdentityToken(token) | Credential::RegistryToken(token) => {
+                ("<token>", token.as_str())
+            }
         };
         if let Some(helper) = self.helper(registry) {
             let request = json!({"ServerURL": key, "Username": username, "Secret": secret});
             run_helper(&helper, "store", request.to_string().as_bytes())?;
-            return Ok(());
+            // Docker's list of where one is logged in.
+            self.enter(key, json!({}));
+            return self.write();
         }
         let entry = match credential {
             Credential::Password { .. } => {
@@ -159,12 +246,26 @@ impl DockerConfig {
             Credential::IdentityToken(_) => {
                 json!({"auth": STANDARD.encode("<token>:"), "identitytoken": secret})
             }
+            Credential::RegistryToken(_) => json!({"registrytoken": secret}),
         };
+        self.enter(key, entry);
+        self.write()
+    }
+
+    fn enter(&mut self, key: String, entry: Value) {
         let auths = self.document.entry("auths").or_insert_with(|| json!({}));
         if let Some(auths) = auths.as_object_mut() {
             auths.insert(key, entry);
         }
-        self.write()
+    }
+
+    /// Whether passwords lie in the file itself.
+    pub fn keeps_secrets(&self, registry: &str) -> bool {
+        self.helper(registry).is_none()
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Forgets a registry; false when it was not known.
@@ -180,7 +281,8 @@ impl DockerConfig {
             return Ok(false);
         };
         let before = auths.len();
-        auths.retain(|key, _| normal(key) != normal(registry) && *key != server_key(registry));
+        let wanted = canonical(registry);
+        auths.retain(|key, _| canonical(key) != wanted);
         let removed = auths.len() != before;
         if removed {
             self.write()?;
@@ -191,7 +293,7 @@ impl DockerConfig {
     fn helper(&self, registry: &str) -> Option<String> {
         let helpers = self.document.get("credHelpers").and_then(Value::as_object);
         let own = helpers
-            .and_then(|h| find_entry(h, registry))
+            .and_then(|h| find_entry(h, registry, ""))
             .and_then(Value::as_str);
         let any = || self.document.get("credsStore").and_then(Value::as_str);
         own.or_else(any)
@@ -232,7 +334,7 @@ fn server_key(registry: &str) -> String {
 
 fn is_hub(registry: &str) -> bool {
     matches!(
-        normal(registry),
+        registry,
         "docker.io" | "index.docker.io" | "registry-1.docker.io"
     )
 }
@@ -246,14 +348,48 @@ fn normal(key: &str) -> &str {
     rest.split('/').next().unwrap_or(rest)
 }
 
-fn find_entry<'a>(map: &'a Map<String, Value>, registry: &str) -> Option<&'a Value> {
-    if let Some(value) = map.get(&server_key(registry)) {
-        return Some(value);
+/// What a key is for: `host[:port]`, or with a path a part of it. Addresses (`https://host/v1/`) are for the whole registry.
+fn canonical(key: &str) -> String {
+    let bare = key.trim_end_matches('/');
+    let is_address = bare.contains("://") || bare.ends_with("/v1") || bare.ends_with("/v2");
+    let (host, path) = match bare.split_once('/') {
+        Some((host, path)) if !is_address => (host, path),
+        _ => (normal(bare), ""),
+    };
+    let host = if is_hub(host) {
+        oci::reference::DOCKER_HUB
+    } else {
+        host
+    };
+    match path {
+        "" => host.to_owned(),
+        path => format!("{host}/{path}"),
     }
-    let same = |key: &str| normal(key) == normal(registry) || (is_hub(key) && is_hub(registry));
-    map.iter()
-        .find(|(key, _)| same(key))
-        .map(|(_, value)| value)
+}
+
+/// The entry for a repository, else for what it lies in, in the end for the registry.
+fn find_entry<'a>(
+    map: &'a Map<String, Value>,
+    registry: &str,
+    repository: &str,
+) -> Option<&'a Value> {
+    let mut wanted = canonical(registry);
+    if !repository.is_empty() {
+        wanted = format!("{wanted}/{repository}");
+    }
+    loop {
+        // Docker's own way to write the registry before all others.
+        let own = map.get(&server_key(&wanted));
+        let same = || {
+            map.iter()
+                .find(|(key, _)| canonical(key) == wanted)
+                .map(|(_, v)| v)
+        };
+        if let Some(found) = own.or_else(same) {
+            return Some(found);
+        }
+        wanted.truncate(wanted.rfind('/')?);
+    }
 }
 
 fn ask_helper(helper: &str, key: &str) -> Result<Option<Credential>, Error> {
@@ -309,83 +445,4 @@ fn run_helper(helper: &str, verb: &str, input: &[u8]) -> Result<Vec<u8>, Error> 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn password(username: &str, password: &str) -> Credential {
-        Credential::Password {
-            username: username.into(),
-            password: password.into(),
-        }
-    }
-
-    #[test]
-    fn what_is_put_is_got_and_the_rest_of_the_file_stays() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("sub/config.json");
-        let mut config = DockerConfig::read(&path).unwrap();
-        assert_eq!(config.get("docker.io").unwrap(), None);
-        config.document.insert("psFormat".into(), json!("table"));
-        config.put("docker.io", &password("me", "a:b")).unwrap();
-        config
-            .put("localhost:5000", &password("you", "secret"))
-            .unwrap();
-        let mut again = DockerConfig::read(&path).unwrap();
-        assert_eq!(again.get("docker.io").unwrap(), Some(password("me", "a:b")));
-        assert_eq!(
-            again.get("localhost:5000").unwrap(),
-            Some(password("you", "secret"))
-        );
-        assert!(std::fs::read_to_string(&path).unwrap().contains("psFormat"));
-        assert!(again.remove("localhost:5000").unwrap());
-        assert!(!again.remove("localhost:5000").unwrap());
-        assert_eq!(
-            DockerConfig::read(&path)
-                .unwrap()
-                .get("localhost:5000")
-                .unwrap(),
-            None
-        );
-    }
-
-    #[test]
-    fn servers_are_found_however_they_were_written() {
-        let text = r#"{"auths":{"https://reg.example/v2/":{"auth":"dTpw"},"index.docker.io":{"identitytoken":"t"}}}"#;
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("config.json");
-        std::fs::write(&path, text).unwrap();
-        let config = DockerConfig::read(&path).unwrap();
-        assert_eq!(config.get("reg.example").unwrap(), Some(password("u", "p")));
-        assert_eq!(
-            config.get("docker.io").unwrap(),
-            Some(Credential::IdentityToken("t".into()))
-        );
-        assert_eq!(config.get("other.example").unwrap(), None);
-    }
-
-    #[test]
-    fn secrets_do_not_appear_in_debug_output() {
-        assert!(!format!("{:?}", password("u", "hunter2")).contains("hunter2"));
-    }
-
-    #[test]
-    fn a_helper_that_is_missing_is_named() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("config.json");
-        std::fs::write(&path, r#"{"credsStore":"no-such-helper-here"}"#).unwrap();
-        let error = DockerConfig::read(&path)
-            .unwrap()
-            .get("x.example")
-            .unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains("docker-credential-no-such-helper-here")
-        );
-        std::fs::write(&path, r#"{"credsStore":"../../bin/sh"}"#).unwrap();
-        assert!(matches!(
-            DockerConfig::read(&path).unwrap().get("x.example"),
-            Err(Error::HelperName(_))
-        ));
-    }
-}
+mod tests;

@@ -1,17 +1,17 @@
-//! HTTP for registries: which scheme a host is spoken to with, trust, timeouts, and errors in words.
+//! HTTP for registries: which scheme a host is spoken to with, trust, timeouts, where one may be sent on to, and errors in words.
 //!
 //! Docker's rule: TLS with a verified certificate, except for loopback addresses (also behind a name) and
 //! the configured insecure registries, which may have any certificate, or none and plain HTTP.
-//! Root certificates are read when the first TLS connection is made, never earlier.
 
+use super::endpoint::Transport;
 use super::resolver::{self, ResolverFiles};
-use super::{Error, RegistryOptions};
+use super::{Error, RegistryOptions, tls};
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use ureq::http::{HeaderMap, Request, Response, Uri};
-use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig};
+use ureq::tls::TlsConfig;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, AsSendBody, Body, SendBody};
@@ -21,6 +21,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Answers that are read whole (errors, tokens, tag lists) end here.
 const TEXT_MAX: u64 = 4 << 20;
+/// So often one is sent on.
+const REDIRECTS: usize = 5;
 
 /// The program's name in requests.
 pub(crate) const USER_AGENT: &str = concat!("dockless/", env!("CARGO_PKG_VERSION"));
@@ -33,34 +35,54 @@ pub(crate) enum Trust {
     Anything,
 }
 
+/// Which part of the network a host is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// Loopback addresses alone.
+    Loopback,
+    /// This link's, where clouds keep their metadata services.
+    Link,
+    Beyond,
+}
+
 /// One host's way of being spoken to.
 #[derive(Debug)]
 pub(crate) struct Http {
     host: String,
     trust: Trust,
-    loopback: bool,
+    reach: Reach,
+    transport: Transport,
     options: RegistryOptions,
     plain: OnceLock<Agent>,
     tls: OnceLock<Agent>,
+    /// Others it sends us to: storage, token services.
+    peers: Mutex<HashMap<String, Arc<Http>>>,
 }
 
 impl Http {
     /// `host` is `name[:port]`. A name is looked up only to see whether it is the loopback's.
     pub(crate) fn new(host: &str, options: &RegistryOptions) -> Self {
+        Self::with(host, &Transport::default(), options)
+    }
+
+    pub(crate) fn with(host: &str, transport: &Transport, options: &RegistryOptions) -> Self {
         let name = host_name(host);
-        let listed = options
-            .insecure
-            .iter()
-            .any(|entry| matches_insecure(entry, host, &[]));
+        let listed = transport.insecure
+            || options
+                .insecure
+                .iter()
+                .any(|entry| matches_insecure(entry, host, &[]));
         let literal: Option<IpAddr> = name.parse().ok();
+        // Behind a proxy, names are the proxy's to look up.
+        let proxied = transport.proxy.is_some() || options.proxies.choose(true, host).is_some();
         let addresses = match literal {
             Some(address) => vec![address],
-            None if listed || options.offline => Vec::new(),
+            None if options.offline || proxied => Vec::new(),
             None => resolver::resolve(name, &options.resolver).unwrap_or_default(),
         };
-        let loopback = !addresses.is_empty() && addresses.iter().all(IpAddr::is_loopback);
+        let reach = reach(&addresses);
         let insecure = listed
-            || loopback
+            || reach == Reach::Loopback
             || options
                 .insecure
                 .iter()
@@ -73,10 +95,12 @@ impl Http {
         Self {
             host: host.to_owned(),
             trust,
-            loopback,
+            reach,
+            transport: transport.clone(),
             options: options.clone(),
             plain: OnceLock::new(),
             tls: OnceLock::new(),
+            peers: Mutex::default(),
         }
     }
 
@@ -88,131 +112,200 @@ impl Http {
         &self.host
     }
 
-    /// Sends a request; any status is an answer.
+    /// Sends a request; any status is an answer. Redirects are not followed.
     pub(crate) fn run<B: AsSendBody>(&self, request: Request<B>) -> Result<Response<Body>, Error> {
         let url = request.uri().to_string();
-        let result = self.agent(request.uri()).run(request);
+        let result = self.agent(request.uri())?.run(request);
         result.map_err(|source| Error::Connect {
             url,
             source: Box::new(source),
         })
     }
 
-    /// The same where a redirect is an answer too.
-    pub(crate) fn run_here<B: AsSendBody>(
+    /// Another host we are sent to: spoken to by its own rules, not by ours.
+    pub(crate) fn peer(&self, host: &str) -> Arc<Http> {
+        let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(Self::new(host, &self.options));
+        peers.entry(host.to_owned()).or_insert_with(new).clone()
+    }
+
+    /// Whether we may be sent from `from` to `url`, and who answers there. Not from TLS to none, not into this host or its link from
+    /// outside, and nowhere a name or password would be taken out of the address.
+    pub(crate) fn towards(&self, from: &str, url: &str) -> Result<Option<Arc<Http>>, &'static str> {
+        let uri: Uri = url.parse().map_err(|_| "it is no address")?;
+        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+            return Err("it is no address");
+        };
+        if !matches!(scheme, "http" | "https") {
+            return Err("its scheme is neither http nor https");
+        }
+        if authority.as_str().contains('@') {
+            return Err("there is a name in the address");
+        }
+        let host = authority.as_str();
+        let peer = (host != self.host).then(|| self.peer(host));
+        let target: &Http = peer.as_deref().unwrap_or(self);
+        if from.starts_with("https://") && scheme == "http" && target.trust != Trust::Anything {
+            return Err("it is not encrypted, and the registry is");
+        }
+        if self.reach == Reach::Beyond && target.reach != Reach::Beyond {
+            return Err("it is an address of this host or its link, and the registry is not");
+        }
+        Ok(peer)
+    }
+
+    /// Sends a request without a body and follows where it is sent. `private` headers are for the first host alone.
+    pub(crate) fn follow(
         &self,
-        request: Request<B>,
+        method: &str,
+        url: &str,
+        headers: &[(&str, String)],
+        private: &[(String, String)],
     ) -> Result<Response<Body>, Error> {
-        let url = crate::web::shown(&request.uri().to_string());
-        let agent = self.agent(request.uri());
-        let request = agent
-            .configure_request(request)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .build();
-        agent.run(request).map_err(|source| Error::Connect {
-            url,
-            source: Box::new(source),
+        let mut at = url.to_owned();
+        let mut peer: Option<Arc<Http>> = None;
+        for _ in 0..=REDIRECTS {
+            let mut request = Request::builder().method(method).uri(&at);
+            for (name, value) in headers {
+                request = request.header(*name, value);
+            }
+            if origin(&at) == origin(url) {
+                for (name, value) in private {
+                    request = request.header(name, value);
+                }
+            }
+            let request = request
+                .body(empty())
+                .map_err(|e| Error::Request(at.clone(), e))?;
+            let response = peer.as_deref().unwrap_or(self).run(request)?;
+            let sent_on = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
+            let Some(location) = header(response.headers(), "location").filter(|_| sent_on) else {
+                return Ok(response);
+            };
+            let next = join(&at, location);
+            let refuse = |reason| Error::Redirect {
+                url: at.clone(),
+                to: next.clone(),
+                reason,
+            };
+            peer = self.towards(&at, &next).map_err(refuse)?;
+            at = next;
+        }
+        Err(Error::Redirect {
+            url: url.to_owned(),
+            to: at,
+            reason: "it goes on and on",
         })
     }
 
-    fn agent(&self, uri: &Uri) -> &Agent {
-        if uri.scheme_str() == Some("https") {
-            self.tls.get_or_init(|| self.build(Some(self.tls_config())))
-        } else {
-            self.plain.get_or_init(|| self.build(None))
+    fn agent(&self, uri: &Uri) -> Result<&Agent, Error> {
+        let secure = uri.scheme_str() == Some("https");
+        let cell = if secure { &self.tls } else { &self.plain };
+        if let Some(agent) = cell.get() {
+            return Ok(agent);
         }
+        let tls = match secure {
+            true => {
+                let verify = self.trust == Trust::Verified;
+                Some(tls::config(
+                    &self.host,
+                    verify,
+                    &self.transport,
+                    &self.options,
+                )?)
+            }
+            false => None,
+        };
+        let agent = self.build(tls, secure)?;
+        Ok(cell.get_or_init(|| agent))
     }
 
-    fn build(&self, tls: Option<TlsConfig>) -> Agent {
+    fn build(&self, tls: Option<TlsConfig>, secure: bool) -> Result<Agent, Error> {
         let stall = self.options.stall_timeout.unwrap_or(STALL_TIMEOUT);
+        let connect = self.transport.dial_timeout.unwrap_or(CONNECT_TIMEOUT);
         let mut config = Agent::config_builder()
             .http_status_as_error(false)
             .user_agent(USER_AGENT)
-            .max_redirects(10)
-            .timeout_resolve(Some(CONNECT_TIMEOUT))
-            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .timeout_resolve(Some(connect))
+            .timeout_connect(Some(connect))
             .timeout_per_read(Some(stall))
             .timeout_per_write(Some(stall))
             .input_buffer_size(256 << 10)
-            .output_buffer_size(256 << 10);
-        if self.loopback {
-            config = config.proxy(None); // a proxy would take 127.0.0.1 for itself
-        }
+            .output_buffer_size(256 << 10)
+            .proxy(self.proxy(secure)?);
         if let Some(tls) = tls {
             config = config.tls_config(tls);
         }
         let resolver = OwnResolver {
             files: self.options.resolver.clone(),
         };
-        Agent::with_parts(config.build(), DefaultConnector::new(), resolver)
+        Ok(Agent::with_parts(
+            config.build(),
+            DefaultConnector::new(),
+            resolver,
+        ))
     }
 
-    fn tls_config(&self) -> TlsConfig {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = TlsConfig::builder().unversioned_rustls_crypto_provider(provider);
-        let (own_roots, client) = self.certs_dir();
-        let builder = builder.client_cert(client);
-        if self.trust == Trust::Anything {
-            return builder
-                .disable_verification(true)
-                .root_certs(RootCerts::Specific(Arc::new(Vec::new())))
-                .build();
-        }
-        let native = rustls_native_certs::load_native_certs().certs;
-        if native.is_empty() && own_roots.is_empty() {
-            // A host without a CA bundle (an initramfs): Mozilla's list as of the build.
-            return builder.root_certs(RootCerts::WebPki).build();
-        }
-        let mut roots: Vec<Certificate<'static>> = native
-            .iter()
-            .map(|der| Certificate::from_der(der).to_owned())
-            .collect();
-        roots.extend(own_roots);
-        builder
-            .root_certs(RootCerts::Specific(Arc::new(roots)))
-            .build()
-    }
-
-    /// Docker's `/etc/docker/certs.d/<host>/`: `*.crt` are roots, `*.cert` with its `*.key` is ours.
-    fn certs_dir(&self) -> (Vec<Certificate<'static>>, Option<ClientCert>) {
-        let (mut roots, mut client) = (Vec::new(), None);
-        for dir in &self.options.certs_dirs {
-            let Ok(entries) = std::fs::read_dir(dir.join(&self.host)) else {
-                continue;
-            };
-            for path in entries.flatten().map(|e| e.path()) {
-                match path.extension().and_then(|e| e.to_str()) {
-                    Some("crt") => roots.extend(certificates(&path)),
-                    Some("cert") => client = client.or_else(|| client_certificate(&path)),
-                    _ => {}
-                }
-            }
-        }
-        (roots, client)
+    fn proxy(&self, secure: bool) -> Result<Option<ureq::Proxy>, Error> {
+        let chosen = match &self.transport.proxy {
+            Some(own) => Some(own.as_str()),
+            None if self.reach == Reach::Loopback => None, // a proxy would take 127.0.0.1 for itself
+            None => self.options.proxies.choose(secure, &self.host),
+        };
+        let made = chosen.map(ureq::Proxy::new).transpose();
+        made.map_err(|_| Error::Proxy(self.host.clone()))
     }
 }
 
-fn certificates(path: &Path) -> Vec<Certificate<'static>> {
-    let pem = std::fs::read(path).unwrap_or_default();
-    let items = ureq::tls::parse_pem(&pem).filter_map(Result::ok);
-    let found = items.filter_map(|item| match item {
-        PemItem::Certificate(certificate) => Some(certificate),
-        _ => None,
-    });
-    found.collect()
+fn reach(addresses: &[IpAddr]) -> Reach {
+    let loopback = |a: &IpAddr| a.is_loopback() || a.is_unspecified();
+    let link = |a: &IpAddr| match a {
+        IpAddr::V4(a) => a.is_link_local(),
+        IpAddr::V6(a) => a.is_unicast_link_local(),
+    };
+    if addresses.is_empty() {
+        Reach::Beyond
+    } else if addresses.iter().all(loopback) {
+        Reach::Loopback
+    } else if addresses.iter().any(|a| loopback(a) || link(a)) {
+        Reach::Link
+    } else {
+        Reach::Beyond
+    }
 }
 
-fn client_certificate(path: &Path) -> Option<ClientCert> {
-    let key = std::fs::read(path.with_extension("key")).ok()?;
-    Some(ClientCert::new_with_certs(
-        &certificates(path),
-        PrivateKey::from_pem(&key).ok()?,
-    ))
+/// `https://host:port` of an address.
+pub(crate) fn origin(url: &str) -> &str {
+    let after = url.find("://").map_or(0, |at| at + 3);
+    let end = url[after..]
+        .find(['/', '?', '#'])
+        .map_or(url.len(), |at| after + at);
+    &url[..end]
+}
+
+/// A `Location` seen from where it was given.
+pub(crate) fn join(base: &str, location: &str) -> String {
+    let scheme = base.split("://").next().unwrap_or("https");
+    if location.contains("://") {
+        location.to_owned()
+    } else if let Some(rest) = location.strip_prefix("//") {
+        format!("{scheme}://{rest}")
+    } else if location.starts_with('/') {
+        format!("{}{location}", origin(base))
+    } else {
+        let path = base.split(['?', '#']).next().unwrap_or(base);
+        let end = path.rfind('/').filter(|end| *end >= origin(base).len());
+        format!(
+            "{}/{location}",
+            end.map_or(origin(base), |end| &path[..end])
+        )
+    }
 }
 
 /// `name`, `[v6]` of `name[:port]`.
-fn host_name(host: &str) -> &str {
+pub(crate) fn host_name(host: &str) -> &str {
     if let Some(rest) = host.strip_prefix('[') {
         return rest.split(']').next().unwrap_or(rest);
     }
@@ -235,7 +328,7 @@ fn matches_insecure(entry: &str, host: &str, addresses: &[IpAddr]) -> bool {
         .any(|address| in_network(*address, network, bits))
 }
 
-fn in_network(address: IpAddr, network: IpAddr, bits: u32) -> bool {
+pub(crate) fn in_network(address: IpAddr, network: IpAddr, bits: u32) -> bool {
     match (address, network) {
         (IpAddr::V4(a), IpAddr::V4(n)) if bits <= 32 => {
             let mask = u32::MAX.checked_shl(32 - bits).unwrap_or(0);
@@ -307,56 +400,4 @@ pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn offline() -> RegistryOptions {
-        let none = ResolverFiles {
-            hosts: "/nonexistent".into(),
-            resolv_conf: "/nonexistent".into(),
-        };
-        RegistryOptions {
-            resolver: none,
-            ..RegistryOptions::default()
-        }
-    }
-
-    #[test]
-    fn loopback_and_listed_registries_may_be_insecure_and_others_not() {
-        let mut options = offline();
-        options.insecure = vec!["reg.example:5000".into(), "10.1.0.0/16".into()];
-        let trust = |host: &str| Http::new(host, &options).trust();
-        assert_eq!(trust("127.0.0.1:5000"), Trust::Anything);
-        assert_eq!(trust("localhost:5000"), Trust::Anything);
-        assert_eq!(trust("[::1]:5000"), Trust::Anything);
-        assert_eq!(trust("reg.example:5000"), Trust::Anything);
-        assert_eq!(trust("10.1.2.3:5000"), Trust::Anything);
-        assert_eq!(trust("10.2.2.3:5000"), Trust::Verified);
-    }
-
-    #[test]
-    fn a_name_that_is_the_loopbacks_counts_as_loopback() {
-        let dir = tempfile::tempdir().unwrap();
-        let hosts = dir.path().join("hosts");
-        std::fs::write(&hosts, "127.0.0.1 registry.test\n192.0.2.1 far.test\n").unwrap();
-        let mut options = offline();
-        options.resolver.hosts = hosts;
-        assert_eq!(
-            Http::new("registry.test:5000", &options).trust(),
-            Trust::Anything
-        );
-        assert_eq!(
-            Http::new("far.test:5000", &options).trust(),
-            Trust::Verified
-        );
-    }
-
-    #[test]
-    fn networks_contain_what_they_should() {
-        let ip = |t: &str| t.parse::<IpAddr>().unwrap();
-        assert!(in_network(ip("10.1.2.3"), ip("10.0.0.0"), 8));
-        assert!(in_network(ip("10.1.2.3"), ip("0.0.0.0"), 0));
-        assert!(!in_network(ip("10.1.2.3"), ip("10.1.2.0"), 32));
-        assert!(in_network(ip("fd00::5"), ip("fd00::"), 8));
-    }
-}
+mod tests;

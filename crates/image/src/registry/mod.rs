@@ -1,16 +1,24 @@
-//! The registry client. One [`Registry`] per registry and process (`connection`), its calls in `api`; HTTP, TLS and trust in `http`,
-//! tokens in `auth`, names to addresses in `resolver`, credentials on disk in `credentials`.
+//! The registry client. What the host says about its registries is read by `config`; whom to ask for an image and how follows in
+//! `endpoint`. One [`Registry`] per endpoint and command (`connection`), its calls in `api`; who failed lately in `memory`. HTTP and
+//! trust in `http`, certificates in `tls`, proxies in `proxy`, tokens in `auth`, names to addresses in `resolver`, credentials on
+//! disk in `credentials`.
 //! Source: OCI distribution-spec 1.1, Docker `registry/spec`.
 
 mod answer;
 pub(crate) mod api;
 pub(crate) mod auth;
+pub mod config;
 mod connection;
 pub mod credentials;
+pub(crate) mod endpoint;
 pub(crate) mod http;
+pub(crate) mod memory;
+pub mod proxy;
+mod referrers;
 pub mod resolver;
+mod tls;
 
-pub(crate) use answer::pause;
+pub(crate) use answer::{Quota, pause};
 pub(crate) use connection::{Payload, Registry};
 
 use std::path::PathBuf;
@@ -24,15 +32,29 @@ pub struct RegistryOptions {
     pub insecure: Vec<String>,
     /// Asked before Docker Hub itself for Docker Hub's images (`https://mirror.example`), in order.
     pub mirrors: Vec<String>,
+    /// What dockless' own configuration says of registries, before all other files.
+    pub rules: Vec<config::Rule>,
+    /// Other programs' files.
+    pub files: config::HostFiles,
     /// Docker's `config.json` with credentials; `None`: anonymous.
     pub docker_config: Option<PathBuf>,
-    /// Docker's `certs.d` directories (`<dir>/<host>/{ca.crt,client.cert,client.key}`).
+    /// Looked through after it: containers' `auth.json` and the like.
+    pub auth_files: Vec<PathBuf>,
+    /// Looked through before it: the text of `DOCKER_AUTH_CONFIG`.
+    pub auth_text: Option<credentials::AuthText>,
+    /// `certs.d` directories (`<dir>/<host>/{ca.crt,client.cert,client.key}`).
     pub certs_dirs: Vec<PathBuf>,
+    pub proxies: proxy::Proxies,
     /// Never connect: what image directories do not have is not there.
     pub offline: bool,
     pub resolver: resolver::ResolverFiles,
     /// No byte for this long: the connection is dead. `None`: 30 seconds.
     pub stall_timeout: Option<Duration>,
+}
+
+/// Whether a `WWW-Authenticate` value asks for something that is known here.
+pub fn is_challenge(value: &str) -> bool {
+    auth::parse_challenge(&[value]).is_some()
 }
 
 /// Why a registry did not give or take what was asked.
@@ -67,6 +89,8 @@ pub enum Error {
         url: String,
         source: serde_json::Error,
     },
+    #[error("{url} answered with a document of more than {} MB: refused", crate::content::DOCUMENT_MAX >> 20)]
+    TooLarge { url: String },
     #[error("{url} answered without {what}")]
     Incomplete { url: String, what: &'static str },
     #[error("the request to {0} cannot be written")]
@@ -75,6 +99,32 @@ pub enum Error {
     Offline(String),
     #[error(transparent)]
     Credentials(#[from] credentials::Error),
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    #[error("the registry's images are blocked on this host: {reference} (rule for {prefix})")]
+    Blocked { reference: String, prefix: String },
+    #[error(
+        "no registry on this host takes {0}: containerd's hosts.toml gives nobody the capability push"
+    )]
+    NoPush(String),
+    #[error("cannot use the certificate file {}: {message}", path.display())]
+    Certificate { path: PathBuf, message: String },
+    #[error(
+        "the proxy for {0} is not valid (write http://HOST:PORT in HTTPS_PROXY or daemon.json)"
+    )]
+    Proxy(String),
+    #[error("{url} sends us to {to}: refused, {reason}")]
+    Redirect {
+        url: String,
+        to: String,
+        reason: &'static str,
+    },
+    #[error("{registry} sends us to {realm} for a token: refused, {reason}")]
+    Realm {
+        registry: String,
+        realm: String,
+        reason: &'static str,
+    },
     #[error("{registry} stored {stored} where {sent} was sent")]
     PushDigest {
         registry: String,
@@ -101,11 +151,31 @@ fn connect_text(url: &str, source: &ureq::Error) -> String {
         }
         ureq::Error::HostNotFound => format!("dial tcp: lookup {host}: no such host"),
         ureq::Error::Timeout(what) => format!("no answer from {host} in time ({what})"),
-        ureq::Error::Rustls(e) => format!(
-            "tls: {host}: {e} (add its CA to /etc/docker/certs.d/{host}/ca.crt, or list it under insecure-registries)"
-        ),
+        ureq::Error::Rustls(e) => tls_text(host, e),
+        ureq::Error::Io(e) if tls_error(e).is_some() => {
+            tls_error(e).map(|e| tls_text(host, e)).unwrap_or_default()
+        }
         other => format!("cannot reach {host}: {other}"),
     }
+}
+
+/// What TLS said, where that is behind an error of a stream.
+fn tls_error(e: &std::io::Error) -> Option<&rustls::Error> {
+    e.get_ref()?.downcast_ref()
+}
+
+fn tls_text(host: &str, e: &rustls::Error) -> String {
+    let way_out = match e {
+        rustls::Error::AlertReceived(_) => {
+            format!(
+                "if it wants a certificate, put it into /etc/docker/certs.d/{host}/ as client.cert and client.key"
+            )
+        }
+        _ => format!(
+            "add its CA to /etc/docker/certs.d/{host}/ca.crt, or list it under insecure-registries"
+        ),
+    };
+    format!("tls: {host}: {e} ({way_out})")
 }
 
 impl Error {
@@ -116,6 +186,7 @@ impl Error {
                 matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504)
             }
             Self::Connect { source, .. } => match &**source {
+                ureq::Error::Io(e) if tls_error(e).is_some() => false,
                 ureq::Error::Io(e) => !matches!(
                     e.kind(),
                     std::io::ErrorKind::ConnectionRefused | std::io::ErrorKind::NotFound
@@ -126,6 +197,15 @@ impl Error {
                 ureq::Error::Protocol(_) => true,
                 _ => false,
             },
+            _ => false,
+        }
+    }
+
+    /// Whether the registry, not the image, is what is missing.
+    pub(crate) fn is_outage(&self) -> bool {
+        match self {
+            Self::Status { status, .. } => matches!(status, 408 | 429 | 500 | 502 | 503 | 504),
+            Self::Connect { .. } => true,
             _ => false,
         }
     }

@@ -438,10 +438,15 @@ fn plain_answer(fixture: &Fixture, asked: &Asked) -> Answer {
     if path == "/v2/" {
         return Answer::new(200, "{}");
     }
+    let path = path.split('?').next().unwrap_or_default();
     let last = path.rsplit('/').next().unwrap_or_default();
     if path.contains("/manifests/") && (last == "latest" || last.starts_with("sha256:")) {
         return Answer::new(200, fixture.manifest.clone())
-            .header("Content-Type", media_type::OCI_MANIFEST);
+            .header("Content-Type", media_type::OCI_MANIFEST)
+            .header(
+                "Docker-Content-Digest",
+                Digest::sha256(&fixture.manifest).to_string(),
+            );
     }
     let blob = last
         .parse::<Digest>()
