@@ -11,11 +11,14 @@
 //! chain ids, records and what to give to overlayfs as `lowerdir+`.
 
 mod attributes;
+pub(crate) mod index;
 pub mod inherit;
 pub(crate) mod pack;
+pub(crate) mod request;
 pub(crate) mod root;
 pub(crate) mod store;
 pub(crate) mod unpack;
+pub(crate) mod wrapped;
 
 pub use pack::{Error as PackError, Manner};
 pub use store::{Error as StoreError, LayerStore, Record};
