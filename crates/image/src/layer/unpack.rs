@@ -51,6 +51,13 @@ pub(crate) struct Unpacked {
     pub(crate) links: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
+impl Unpacked {
+    /// Whether nothing is left to the layers below.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.links.is_empty() && self.implied.is_empty()
+    }
+}
+
 /// Unpacks the (uncompressed) archive into `target`, and reads the stream to its end.
 pub(crate) fn unpack(
     stream: impl Read,

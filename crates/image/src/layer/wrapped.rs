@@ -9,9 +9,12 @@
 //! ```
 
 use crate::layer::index::{self, Index, Pieces};
+use crate::layer::inherit::{Incomplete, Model};
+use crate::layer::root::{OPAQUE, components};
 use crate::layer::unpack::{Error, Unpacked};
 use crate::tarball::Limits;
-use erofs::{BLOCK, Body, Chunks, Content, HEAD, NodeId, Tree};
+use erofs::{Attributes, BLOCK, Body, Chunks, Content, HEAD, Node, Tree};
+use rustix::io::Errno;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
@@ -79,7 +82,7 @@ pub(crate) fn wrap(stream: impl Read, file: File, limits: Limits) -> Result<Wrap
 
 impl Wrapped {
     /// Appends a file's content that is not in the archive.
-    pub(crate) fn append(&mut self, node: NodeId, content: &mut impl Read) -> io::Result<()> {
+    fn append(&mut self, content: &mut impl Read) -> io::Result<Content> {
         let (offset, mut size) = (self.end, 0);
         let mut buffer = vec![0; CHUNK];
         loop {
@@ -92,8 +95,7 @@ impl Wrapped {
             }
         }
         self.end = (offset + size).next_multiple_of(BLOCK);
-        self.tree.node_mut(node).body = Body::File(Content::Flat { offset, size });
-        Ok(())
+        Ok(Content::Flat { offset, size })
     }
 
     /// Gives the pieces of a sparse file, which lie close to each other in the archive, places of equal size.
@@ -154,6 +156,60 @@ impl Wrapped {
             .map_err(write)?;
         self.file.write_all_at(&*image.head, 0).map_err(write)?;
         Ok(self.file)
+    }
+}
+
+impl Incomplete for Wrapped {
+    fn unpacked(&self) -> &Unpacked {
+        &self.unpacked
+    }
+
+    fn take_after(&mut self, path: &[u8], model: &Model) -> Result<(), Errno> {
+        let id = self.tree.directory(path).map_err(|_| Errno::NOENT)?;
+        let opaque = self
+            .tree
+            .node_mut(id)
+            .attributes
+            .xattrs
+            .remove(OPAQUE.as_bytes());
+        let mut attributes = described(model);
+        attributes
+            .xattrs
+            .extend(opaque.map(|value| (OPAQUE.into(), value)));
+        self.tree.node_mut(id).attributes = attributes;
+        Ok(())
+    }
+
+    fn copy_in(&mut self, path: &[u8], model: &Model, content: &mut File) -> Result<(), Errno> {
+        let parts = components(path).unwrap_or_default();
+        let (name, parents) = parts.split_last().ok_or(Errno::INVAL)?;
+        let directory = self
+            .tree
+            .directory(&parents.join(&b'/'))
+            .map_err(|_| Errno::NOENT)?;
+        if self.tree.child(directory, name).is_some() {
+            return Err(Errno::EXIST);
+        }
+        let content = self
+            .append(content)
+            .map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
+        let node = Node {
+            attributes: described(model),
+            body: Body::File(content),
+        };
+        self.tree.insert(directory, name, node);
+        Ok(())
+    }
+}
+
+fn described(model: &Model) -> Attributes {
+    let stat = &model.stat;
+    Attributes {
+        mode: (stat.st_mode & 0o7777) as u16,
+        uid: stat.st_uid,
+        gid: stat.st_gid,
+        mtime: (stat.st_mtime, stat.st_mtime_nsec as u32),
+        xattrs: model.xattrs.iter().cloned().collect(),
     }
 }
 
