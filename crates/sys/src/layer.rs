@@ -6,7 +6,7 @@
 use crate::mount::{Flags, FsContext, open_root};
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 /// How the file of a layer ends.
@@ -25,6 +25,12 @@ pub fn open(layer: &Path) -> io::Result<OwnedFd> {
     let context = FsContext::open(IMAGE)?;
     context.set("source", layer)?;
     context.create(Flags::MOUNT_ATTR_RDONLY)
+}
+
+/// Whether a descriptor is of a layer's file, mounted.
+pub fn is_mounted_image(mount: impl AsFd) -> io::Result<bool> {
+    const EROFS_SUPER_MAGIC: i64 = 0xE0F5_E1E2;
+    Ok(rustix::fs::fstatfs(mount)?.f_type as i64 == EROFS_SUPER_MAGIC)
 }
 
 impl FsContext {
