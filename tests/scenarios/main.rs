@@ -34,6 +34,7 @@ mod keys_refused;
 mod keys_run;
 mod keys_shown;
 mod keys_watch;
+mod layers;
 mod lifecycle;
 mod limits;
 mod logs;
@@ -93,6 +94,7 @@ fn main() -> std::process::ExitCode {
         hostile::ALL,
         secrets::ALL,
         run::ALL,
+        layers::ALL,
         lifecycle::ALL,
         exec::ALL,
         limits::ALL,

@@ -24,6 +24,8 @@ pub const PATH: &str = "/etc/dockless/config.json";
 pub struct Config {
     /// OCI image layouts that are looked through before any registry.
     pub image_dirs: Vec<PathBuf>,
+    /// How new layers are kept: `directories`, or `erofs` where the kernel can (Linux 6.15).
+    pub layer_store: image::Form,
     /// Registries (host, host:port or CIDR) spoken to over plain HTTP or with any certificate.
     pub insecure_registries: Vec<String>,
     /// Asked before Docker Hub for its images, as dockerd does.

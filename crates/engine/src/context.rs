@@ -75,6 +75,7 @@ impl Context {
         let options = image::StoreOptions {
             image_dirs: self.config.image_dirs.clone(),
             registries: self.registries(),
+            layer_form: self.config.layer_store,
             ..Default::default()
         };
         Ok(image::Store::open(&self.layout, options)?)

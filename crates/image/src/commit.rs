@@ -7,6 +7,7 @@
 
 use crate::content;
 use crate::error::Error;
+use crate::layer::form::Taken;
 use crate::layer::store::{Staging, open_dir};
 use crate::layer::unpack::Unpacked;
 use crate::layer::{Manner, Record, StoreError, pack};
@@ -81,7 +82,7 @@ impl Store {
             size,
         };
         self.layers
-            .commit(staging, &record, &Unpacked::default(), &[])?;
+            .commit(staging, &record, Taken::Directory(Unpacked::default()), &[])?;
         Ok(layer)
     }
 

@@ -3,8 +3,8 @@
 
 use crate::content::{self, ContentStore, ImageLayout};
 use crate::error::Error;
+use crate::layer::form::Taken;
 use crate::layer::store::Staging;
-use crate::layer::unpack::Unpacked;
 use crate::layer::{LayerStore, Record};
 use crate::pipeline::{self, Sink};
 use crate::progress::{LayerEvent, Progress, Status};
@@ -12,7 +12,6 @@ use crate::tarball::Limits;
 use oci::{Descriptor, Digest};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::fd::AsFd;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use sys::lock::FileLock;
@@ -93,7 +92,7 @@ enum Slot {
     /// Unpacked and verified; waits until the layers below are committed.
     Ready {
         staging: Staging,
-        unpacked: Unpacked,
+        taken: Taken,
         _lock: FileLock,
     },
     Committed,
@@ -161,21 +160,15 @@ impl Fetcher<'_> {
                 }
                 Slot::Ready {
                     staging,
-                    unpacked,
+                    taken,
                     _lock,
-                } => self.commit(jobs, at, staging, &unpacked)?,
+                } => self.commit(jobs, at, staging, taken)?,
             }
         }
         Ok(())
     }
 
-    fn commit(
-        &self,
-        jobs: &[Job],
-        at: usize,
-        staging: Staging,
-        unpacked: &Unpacked,
-    ) -> Result<(), Error> {
+    fn commit(&self, jobs: &[Job], at: usize, staging: Staging, taken: Taken) -> Result<(), Error> {
         let below: Vec<Digest> = jobs[..at].iter().map(|j| j.chain_id.clone()).collect();
         let job = &jobs[at];
         let record = Record {
@@ -183,9 +176,9 @@ impl Fetcher<'_> {
             diff_id: job.diff_id.clone(),
             parent: below.last().cloned(),
             blob: Some(job.blob.digest.clone()),
-            size: unpacked.size,
+            size: taken.size(),
         };
-        self.layers.commit(staging, &record, unpacked, &below)?;
+        self.layers.commit(staging, &record, taken, &below)?;
         self.tell(&job.blob, Status::PullComplete, job.blob.size);
         Ok(())
     }
@@ -213,7 +206,7 @@ impl Fetcher<'_> {
             }
             attempt += 1;
         };
-        let (unpacked, diff_id) = result?;
+        let (taken, diff_id) = result?;
         if diff_id != job.diff_id {
             let (layer, expected) = (job.blob.digest.clone(), job.diff_id.clone());
             return Err(Error::DiffId {
@@ -224,7 +217,7 @@ impl Fetcher<'_> {
         }
         Ok(Slot::Ready {
             staging,
-            unpacked,
+            taken,
             _lock: lock,
         })
     }
@@ -241,9 +234,9 @@ impl Fetcher<'_> {
         true
     }
 
-    fn unpack(&self, job: &Job, staging: &Staging) -> Result<(Unpacked, Digest), Error> {
-        let target = staging.open_diff()?;
-        pipeline::run(&job.blob.digest, target.as_fd(), self.limits, |sink| {
+    fn unpack(&self, job: &Job, staging: &Staging) -> Result<(Taken, Digest), Error> {
+        let target = staging.target()?;
+        pipeline::run(&job.blob.digest, target, self.limits, |sink| {
             self.blob(&job.blob, sink)
         })
     }

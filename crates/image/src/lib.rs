@@ -35,6 +35,7 @@ pub use bundle::load::Loaded;
 pub use collect::{Fault, Keep, Unreferenced};
 pub use commit::Layer;
 pub use error::{Error, NotFound, Place};
+pub use layer::Form;
 pub use list::HistoryLine;
 pub use progress::{LayerEvent, Progress, Silent, Status};
 pub use pull::{PullPolicy, Pulled};

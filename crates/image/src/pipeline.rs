@@ -2,12 +2,11 @@
 //! digest of what it reads), inflate, the digest of the plain archive, and the files.
 
 use crate::error::Error;
-use crate::layer::unpack::{self, Unpacked};
+use crate::layer::form::{Taken, Target};
 use crate::tarball::{Limits, compression};
 use oci::Digest;
 use oci::digest::Algorithm;
 use std::io::{self, Read};
-use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -62,14 +61,14 @@ impl Read for ChannelReader {
     }
 }
 
-/// Runs `feed` and unpacks what it delivers into `target`. The caller's `feed` verifies the compressed
+/// Runs `feed` and takes what it delivers to `target`. The caller's `feed` verifies the compressed
 /// digest; the plain archive's digest is returned.
 pub(crate) fn run(
     layer: &Digest,
-    target: BorrowedFd<'_>,
+    target: Target,
     limits: Limits,
     feed: impl FnOnce(&mut Sink<'_>) -> Result<(), Error>,
-) -> Result<(Unpacked, Digest), Error> {
+) -> Result<(Taken, Digest), Error> {
     std::thread::scope(|scope| {
         let (raw_in, raw_out) = sync_channel::<Chunk>(DEPTH);
         let (hash_in, hash_out) = sync_channel::<Arc<[u8]>>(DEPTH);
@@ -82,11 +81,11 @@ pub(crate) fn run(
         });
         let files = scope.spawn(move || {
             let mut stream = ChannelReader::new(file_out);
-            let unpacked = unpack::unpack(&mut stream, target, limits);
-            if unpacked.is_ok() {
+            let taken = target.take(&mut stream, limits);
+            if taken.is_ok() {
                 stream.drain();
             }
-            unpacked
+            taken
         });
 
         let mut open = true;
@@ -104,17 +103,17 @@ pub(crate) fn run(
         drop(raw_in);
         let inflated = join(inflate);
         let digest = join(hash);
-        let unpacked = join(files);
+        let taken = join(files);
         fed?;
         inflated.map_err(|source| Error::Decompress {
             layer: layer.clone(),
             source,
         })?;
-        let unpacked = unpacked.map_err(|source| Error::Unpack {
+        let taken = taken.map_err(|source| Error::Unpack {
             layer: layer.clone(),
             source,
         })?;
-        Ok((unpacked, digest))
+        Ok((taken, digest))
     })
 }
 

@@ -17,6 +17,8 @@ pub struct StoreOptions {
     /// Image layouts on disk, searched in order before any registry.
     pub image_dirs: Vec<PathBuf>,
     pub registries: crate::RegistryOptions,
+    /// How new layers are kept.
+    pub layer_form: crate::Form,
     /// What containers run on here; `None`: the machine's own platform.
     pub platform: Option<Platform>,
 }
@@ -95,7 +97,7 @@ impl Store {
         let content = ContentStore::open(layout.clone())?;
         Ok(Self {
             content,
-            layers: LayerStore::new(layout.clone()),
+            layers: LayerStore::new(layout.clone(), options.layer_form),
             paths: layout.clone(),
             options,
         })
@@ -261,7 +263,7 @@ impl Store {
         Ok(names_in(&self.content.layout().index()?, target))
     }
 
-    /// The directories of an image's layers, **lowest first** (the reverse of overlayfs' `lowerdir=`).
+    /// The layers of an image as an overlay takes them, **lowest first** (the reverse of overlayfs' `lowerdir=`).
     /// A layer that is not unpacked (any more) is unpacked from its blob.
     pub fn layer_dirs(&self, image: &Image) -> Result<Vec<PathBuf>, Error> {
         if !image.chain.iter().all(|c| self.layers.exists(c)) {
@@ -269,7 +271,7 @@ impl Store {
             let own = self.content.layout().clone();
             self.fetcher(&own, &crate::Silent).layers(&jobs(image)?)?;
         }
-        Ok(image.chain.iter().map(|c| self.layers.diff(c)).collect())
+        Ok(image.chain.iter().map(|c| self.layers.files(c)).collect())
     }
 
     pub(crate) fn fetcher<'a>(

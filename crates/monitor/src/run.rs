@@ -29,6 +29,8 @@ pub(crate) struct Run {
     pub(crate) netns: Option<OwnedFd>,
     /// The container's mounts: while they are held its end does not wait for the kernel to take them apart.
     mounts: Option<OwnedFd>,
+    /// Held for others that start on the same layers.
+    _layers: Vec<OwnedFd>,
     pub(crate) health: Option<Checker>,
     pub(crate) started_at: Timestamp,
     began: Instant,
@@ -102,6 +104,7 @@ impl Run {
             network: born.network,
             netns: born.netns,
             mounts: born.mounts,
+            _layers: born.layers,
             shares_pids: container.spec.pid_mode != NamespaceMode::Default,
             health: Checker::new(ctx, container),
             started_at: Timestamp::now(),
@@ -126,6 +129,7 @@ impl Run {
             network: parts.network,
             netns: parts.netns,
             mounts: None,
+            _layers: Vec::new(),
             shares_pids: true,
             health: parts.health,
             started_at: parts.started_at,

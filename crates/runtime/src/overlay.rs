@@ -25,8 +25,8 @@ pub(crate) fn takes_lowerdir_plus([one, other]: [&Path; 2]) -> bool {
         lower: vec![one.into(), other.into()],
         ..Overlay::default()
     };
-    let made = FsContext::open("overlay").and_then(|context| {
-        configure(&context, &overlay).and_then(|()| context.create(Flags::empty()))
+    let made = FsContext::open("overlay").and_then(|mut context| {
+        configure(&mut context, &overlay).and_then(|()| context.create(Flags::empty()))
     });
     made.is_ok()
 }
@@ -35,7 +35,7 @@ pub(crate) fn takes_lowerdir_plus([one, other]: [&Path; 2]) -> bool {
 pub fn image_tree(layers: &[PathBuf], subpath: Option<&Path>) -> Result<OwnedFd, Error> {
     // A lone layer needs no overlay, which wants at least two directories.
     if let [layer] = layers {
-        let root = sys::mount::open_root(layer).because(refused)?;
+        let root = sys::layer::open(layer).because(refused)?;
         return Ok(part(root.as_fd(), subpath)?);
     }
     let overlay = Overlay {
@@ -80,8 +80,8 @@ fn refused(cause: crate::Errno) -> InitError {
 }
 
 pub(crate) fn detached(overlay: &Overlay) -> Result<OwnedFd, InitError> {
-    let context = FsContext::open("overlay").because(refused)?;
-    match configure(&context, overlay).and_then(|()| context.create(Flags::empty())) {
+    let mut context = FsContext::open("overlay").because(refused)?;
+    match configure(&mut context, overlay).and_then(|()| context.create(Flags::empty())) {
         Err(e) if lacks_lowerdir_plus(&e) => aside(|| copy(&by_string(overlay, place(overlay)?)?)),
         other => other.because(|cause| failed(explain(&context, overlay), cause)),
     }
@@ -90,8 +90,8 @@ pub(crate) fn detached(overlay: &Overlay) -> Result<OwnedFd, InitError> {
 /// Mounts it in this namespace, at a place that exists and where nothing is looked up later.
 pub(crate) fn mount_attached(overlay: &Overlay) -> Result<OwnedFd, InitError> {
     let place = place(overlay)?;
-    let context = FsContext::open("overlay").because(refused)?;
-    match configure(&context, overlay).and_then(|()| context.create(Flags::empty())) {
+    let mut context = FsContext::open("overlay").because(refused)?;
+    match configure(&mut context, overlay).and_then(|()| context.create(Flags::empty())) {
         Ok(root) => {
             attach_over(&root, place).because(|cause| failed(explain(&context, overlay), cause))?;
             Ok(root)
@@ -119,9 +119,9 @@ fn lacks_lowerdir_plus(error: &io::Error) -> bool {
     error.raw_os_error() == Some(22)
 }
 
-fn configure(context: &FsContext, overlay: &Overlay) -> io::Result<()> {
+fn configure(context: &mut FsContext, overlay: &Overlay) -> io::Result<()> {
     for layer in overlay.lower.iter().rev() {
-        context.set("lowerdir+", layer.as_path())?;
+        context.add_layer(layer)?;
     }
     if let Some((upper, work)) = &overlay.upper {
         forget_volatile(work);
@@ -173,7 +173,7 @@ fn explain_missing(overlay: &Overlay) -> Vec<String> {
 /// The way of all kernels since 3.18: one option string of at most a page. Layers are named by descriptors, so that as many
 /// fit as the kernel takes.
 fn by_string(overlay: &Overlay, place: &Path) -> Result<OwnedFd, InitError> {
-    let handles = overlay.lower.iter().map(|path| sys::mount::open_root(path));
+    let handles = overlay.lower.iter().map(|path| sys::layer::open(path));
     let handles: Vec<OwnedFd> = handles
         .collect::<io::Result<_>>()
         .because(|cause| failed(explain_missing(overlay), cause))?;
@@ -309,7 +309,7 @@ impl Mapped {
             upper: None,
         };
         for layer in &overlay.lower {
-            let tree = clone_mapped(layer, Recursion::None, userns, missing)?;
+            let tree = layer_mapped(layer, userns, missing)?;
             mapped
                 .lower
                 .push(reopen(&tree, Path::new("")).because(missing)?);
@@ -352,6 +352,20 @@ impl Mapped {
         let mount = || mount_string(&self.lower, upper, overlay.volatile, place);
         as_root_of(overlay, mount).because(refused)?
     }
+}
+
+/// A layer, shown by the mapping of a user namespace. A file is mounted for this alone and need not be cloned.
+fn layer_mapped(
+    layer: &Path,
+    userns: BorrowedFd<'_>,
+    error: impl FnOnce(crate::Errno) -> InitError,
+) -> Result<OwnedFd, InitError> {
+    if !sys::layer::is_image(layer) {
+        return clone_mapped(layer, Recursion::None, userns, error);
+    }
+    let tree = sys::layer::open(layer).because(error)?;
+    map_tree(&tree, layer, false, userns)?;
+    Ok(tree)
 }
 
 fn reopen(tree: &OwnedFd, beneath: &Path) -> io::Result<OwnedFd> {

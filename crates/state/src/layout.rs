@@ -258,6 +258,11 @@ impl Layout {
         self.run.join("registries")
     }
 
+    /// Who holds a layer that is mounted from a file, by the layer's name.
+    pub fn run_layers(&self) -> PathBuf {
+        self.run.join("layers")
+    }
+
     pub fn run_networks(&self) -> PathBuf {
         self.run.join("networks")
     }

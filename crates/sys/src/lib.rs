@@ -15,6 +15,7 @@ pub mod entry;
 pub mod file;
 pub mod helper;
 pub mod inherited;
+pub mod layer;
 pub mod lock;
 pub mod lsm;
 pub mod mempolicy;

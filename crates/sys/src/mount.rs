@@ -15,19 +15,24 @@ use std::path::Path;
 
 /// A filesystem being configured, before it exists.
 #[derive(Debug)]
-pub struct FsContext(OwnedFd);
+pub struct FsContext {
+    fd: OwnedFd,
+    /// Mounts that are attached nowhere and must not go before the filesystem is made.
+    held: Vec<OwnedFd>,
+}
 
 impl FsContext {
     pub fn open(kind: &str) -> io::Result<Self> {
-        Ok(Self(rustix::mount::fsopen(
-            kind,
-            FsOpenFlags::FSOPEN_CLOEXEC,
-        )?))
+        let fd = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+        Ok(Self {
+            fd,
+            held: Vec::new(),
+        })
     }
 
     pub fn set(&self, key: &str, value: impl rustix::path::Arg) -> io::Result<()> {
         Ok(rustix::mount::fsconfig_set_string(
-            self.0.as_fd(),
+            self.fd.as_fd(),
             key,
             value,
         )?)
@@ -35,18 +40,25 @@ impl FsContext {
 
     /// A parameter that is a file: its place in any namespace, and on a mount with attributes of its own.
     pub fn set_fd(&self, key: &str, fd: BorrowedFd<'_>) -> io::Result<()> {
-        Ok(rustix::mount::fsconfig_set_fd(self.0.as_fd(), key, fd)?)
+        Ok(rustix::mount::fsconfig_set_fd(self.fd.as_fd(), key, fd)?)
+    }
+
+    /// The same with a descriptor that is given away.
+    pub fn give_fd(&mut self, key: &str, fd: OwnedFd) -> io::Result<()> {
+        self.set_fd(key, fd.as_fd())?;
+        self.held.push(fd);
+        Ok(())
     }
 
     pub fn set_flag(&self, key: &str) -> io::Result<()> {
-        Ok(rustix::mount::fsconfig_set_flag(self.0.as_fd(), key)?)
+        Ok(rustix::mount::fsconfig_set_flag(self.fd.as_fd(), key)?)
     }
 
     /// Makes the filesystem and a mount of it that is attached nowhere yet.
     pub fn create(&self, attributes: MountAttrFlags) -> io::Result<OwnedFd> {
-        rustix::mount::fsconfig_create(self.0.as_fd())?;
+        rustix::mount::fsconfig_create(self.fd.as_fd())?;
         Ok(rustix::mount::fsmount(
-            self.0.as_fd(),
+            self.fd.as_fd(),
             FsMountFlags::FSMOUNT_CLOEXEC,
             attributes,
         )?)
@@ -56,7 +68,7 @@ impl FsContext {
     pub fn messages(&self) -> Vec<String> {
         let mut lines = Vec::new();
         let mut buffer = [0u8; 512];
-        while let Ok(length) = rustix::io::read(&self.0, &mut buffer) {
+        while let Ok(length) = rustix::io::read(&self.fd, &mut buffer) {
             let line = String::from_utf8_lossy(&buffer[..length]);
             let text = line.trim_end();
             lines.push(text.get(2..).unwrap_or(text).to_owned());
@@ -129,14 +141,17 @@ pub fn clone_path_itself(path: &Path, recursion: Recursion) -> io::Result<OwnedF
 pub fn reconfigure(mount: BorrowedFd<'_>, options: &[(&str, Option<&str>)]) -> io::Result<()> {
     use rustix::mount::FsPickFlags;
     let flags = FsPickFlags::FSPICK_CLOEXEC | FsPickFlags::FSPICK_EMPTY_PATH;
-    let context = FsContext(rustix::mount::fspick(mount, c"", flags)?);
+    let context = FsContext {
+        fd: rustix::mount::fspick(mount, c"", flags)?,
+        held: Vec::new(),
+    };
     for (key, value) in options {
         match value {
             Some(value) => context.set(key, *value)?,
             None => context.set_flag(key)?,
         }
     }
-    Ok(rustix::mount::fsconfig_reconfigure(context.0.as_fd())?)
+    Ok(rustix::mount::fsconfig_reconfigure(context.fd.as_fd())?)
 }
 
 /// Attaches a detached mount exactly at the object that `target` refers to.

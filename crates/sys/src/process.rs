@@ -205,6 +205,12 @@ pub fn pidfd_open_verified(pid: i32, start_time: u64) -> io::Result<OwnedFd> {
     Ok(pidfd)
 }
 
+/// A copy of another process's descriptor, close-on-exec. Source: pidfd_getfd(2).
+pub fn pidfd_getfd(pidfd: impl AsFd, descriptor: i32) -> io::Result<OwnedFd> {
+    let flags = rustix::process::PidfdGetfdFlags::empty();
+    Ok(rustix::process::pidfd_getfd(pidfd, descriptor, flags)?)
+}
+
 /// Sends a signal through the handle; real-time signals too.
 pub fn pidfd_send_signal(pidfd: impl AsFd, signal: i32) -> io::Result<()> {
     let fd = pidfd.as_fd().as_raw_fd();

@@ -83,10 +83,28 @@ impl Host {
         for sub in ["bin", "work"] {
             fs::create_dir_all(host.dir.join(sub)).expect("a directory");
         }
+        if layers().is_some() {
+            host.move_data_to_disk();
+        }
         let binary = binary();
         for name in ["dockless", "docker", "docker-compose", "runc", "crun"] {
             std::os::unix::fs::symlink(&binary, host.bin.join(name)).expect("a link");
         }
+    }
+
+    /// A layer that is a file cannot lie in a tmpfs.
+    fn move_data_to_disk(&self) {
+        let disk = self.disk();
+        let _ = fs::remove_dir_all(&disk);
+        for dir in [&disk, &self.data_root()] {
+            fs::create_dir_all(dir).expect("a directory");
+        }
+        rustix::mount::mount_bind(&disk, self.data_root()).expect("a bind mount");
+    }
+
+    fn disk(&self) -> PathBuf {
+        let name = self.dir.file_name().unwrap_or_default();
+        Path::new("/var/tmp").join(name)
     }
 
     /// The host that the process above has prepared.
@@ -133,6 +151,9 @@ impl Host {
         }
         let _ = rustix::mount::unmount(&host.dir, rustix::mount::UnmountFlags::DETACH);
         let _ = fs::remove_dir(&host.dir);
+        if layers().is_some() {
+            let _ = fs::remove_dir_all(host.disk());
+        }
         status.exit_status()
     }
 
@@ -165,8 +186,14 @@ impl Host {
 
     /// The binary under one of its names.
     pub fn call(&self, name: &str, words: &str) -> Call {
-        Call::new(&self.bin.join(name), words)
-            .env("DOCKLESS_ROOT", self.data_root())
+        let mut call = Call::new(&self.bin.join(name), words);
+        if let Some(layers) = layers() {
+            let config = self.folder(".").join("layers.json");
+            let text = format!(r#"{{"layer-store": "{layers}"}}"#);
+            fs::write(&config, text).expect("a file");
+            call = call.env("DOCKLESS_CONFIG", config);
+        }
+        call.env("DOCKLESS_ROOT", self.data_root())
             .env("DOCKLESS_RUN_ROOT", self.run_root())
             .env("DOCKLESS_IMAGE_DIR", &self.images)
             .dir(self.folder("."))
@@ -385,4 +412,9 @@ fn private_run() {
         Some(c"mode=755"),
     )
     .expect("a tmpfs on /run");
+}
+
+/// How layers shall be kept, as the engine's configuration has it: `DOCKLESS_TEST_LAYERS=erofs` runs every scenario on the other form.
+fn layers() -> Option<String> {
+    std::env::var("DOCKLESS_TEST_LAYERS").ok()
 }

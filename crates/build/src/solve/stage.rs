@@ -271,7 +271,7 @@ impl Solver<'_> {
     }
 
     fn add(&self, work: &mut Finished, layer: Layer, created: Timestamp) {
-        work.dirs.push(self.store.layers().diff(&layer.chain_id));
+        work.dirs.push(self.store.layers().files(&layer.chain_id));
         work.layers.push(layer);
         work.created = created;
     }

@@ -64,10 +64,13 @@ fn shape(session: &Session) -> Result<Shape, Failure> {
         containers_stopped: host.stopped,
         images: host.images,
         driver: "overlay2",
-        driver_status: vec![[
-            "Backing Filesystem".into(),
-            "overlayfs, in the container's mount namespace".into(),
-        ]],
+        driver_status: vec![
+            [
+                "Backing Filesystem".into(),
+                "overlayfs, in the container's mount namespace".into(),
+            ],
+            ["Layers".into(), layers(ctx).into()],
+        ],
         plugins: Plugins {
             volume: vec!["local"],
             network: vec!["bridge", "host", "null"],
@@ -129,6 +132,15 @@ fn shape(session: &Session) -> Result<Shape, Failure> {
             warnings: None,
         },
     })
+}
+
+/// What new layers become here.
+fn layers(ctx: &engine::Context) -> &'static str {
+    let form = ctx.images().map(|store| store.layers().form());
+    match form {
+        Ok(Ok(image::Form::Erofs)) => "EROFS images",
+        _ => "directories",
+    }
 }
 
 fn runtimes(found: Vec<(String, String)>) -> BTreeMap<String, Runtime> {

@@ -8,7 +8,7 @@ use super::files::{self, Files};
 use super::hooks::{self, Hooked};
 use super::record::{ContainerRecord, Lifecycle};
 use super::state::State;
-use super::{names, trees};
+use super::{layers, names, trees};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::spec::{self, Facts, Source, VolumeSource};
@@ -56,6 +56,8 @@ pub struct Born {
     pub netns: Option<OwnedFd>,
     /// The mount namespace.
     pub mounts: Option<OwnedFd>,
+    /// What its layers are mounted by, where they are files.
+    pub layers: Vec<OwnedFd>,
     /// Its name server, which answers from the container's first instruction on.
     pub dns: Option<Responder>,
 }
@@ -111,6 +113,10 @@ pub fn start(
     let mut hooked = hooks::prepare(ctx, container, &built)?;
     let cgroup = NewCgroup::make(ctx, container, &built, host)?;
     let mut request = request(ctx, container, &built, cgroup.cgroup(), streams, &facts);
+    let mut overlay = overlay(ctx, container);
+    let layers = layers::hold(ctx, &overlay.lower).map_err(Error::system("mount the layers"))?;
+    overlay.lower = layers.paths;
+    request.rootfs = Rootfs::Overlay(overlay);
     request.launch.trees = &trees;
     let state = hooked.as_ref().map(|hooked| hooked.state.clone());
     request.launch.state = state.as_ref();
@@ -142,6 +148,7 @@ pub fn start(
         started,
         hooked,
         mounts,
+        layers: layers.mounts,
         cgroup: cgroup.keep(),
         external: None,
         network: attachment.map(Attachment::keep),

@@ -13,6 +13,7 @@ pub mod files;
 pub mod hooks;
 pub mod kill;
 pub mod launch;
+mod layers;
 pub mod list;
 pub mod names;
 pub mod pause;

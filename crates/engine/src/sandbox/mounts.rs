@@ -148,13 +148,13 @@ impl Scratch {
         };
         let place = make("root")?;
         let failed = |e: std::io::Error| Error::file("mount the layers at", &place)(e);
-        let context = FsContext::open("overlay").map_err(failed)?;
+        let mut context = FsContext::open("overlay").map_err(failed)?;
         let empty = make("empty")?;
         let lower = layers.iter().rev();
         // Without an upper directory overlayfs wants two layers at least.
         let lower = lower.chain((layers.len() < 2).then_some(&empty));
         for layer in lower {
-            context.set("lowerdir+", layer.as_path()).map_err(failed)?;
+            context.add_layer(layer).map_err(failed)?;
         }
         if writable {
             context

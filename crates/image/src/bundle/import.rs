@@ -9,7 +9,6 @@ use crate::store::{Image, Store};
 use crate::tarball::Limits;
 use oci::{Digest, ImageConfig, Reference, media_type};
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
 
 impl Store {
     /// Makes the layer above `parent` of an archive (plain, gzip or zstd), as `docker import` does.
@@ -20,26 +19,25 @@ impl Store {
     ) -> Result<Layer, Error> {
         let _hold = self.hold()?;
         let staging = self.layers.stage()?;
-        let target = staging.open_diff()?;
+        let target = staging.target()?;
         let mut ingest = Ingest::new(self)?;
         let unknown = Digest::sha256(b"");
-        let (unpacked, diff_id) =
-            pipeline::run(&unknown, target.as_fd(), Limits::default(), |sink| {
-                let mut buffer = vec![0u8; 256 << 10];
-                loop {
-                    match stream.read(&mut buffer) {
-                        Ok(0) => return Ok(()),
-                        Ok(got) => {
-                            ingest
-                                .write_all(&buffer[..got])
-                                .map_err(BundleError::Write)?;
-                            sink(&buffer[..got]);
-                        }
-                        Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                        Err(e) => return Err(BundleError::Read(e).into()),
+        let (taken, diff_id) = pipeline::run(&unknown, target, Limits::default(), |sink| {
+            let mut buffer = vec![0u8; 256 << 10];
+            loop {
+                match stream.read(&mut buffer) {
+                    Ok(0) => return Ok(()),
+                    Ok(got) => {
+                        ingest
+                            .write_all(&buffer[..got])
+                            .map_err(BundleError::Write)?;
+                        sink(&buffer[..got]);
                     }
+                    Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                    Err(e) => return Err(BundleError::Read(e).into()),
                 }
-            })?;
+            }
+        })?;
         let mut blob = ingest.publish(self, media_type::OCI_LAYER)?;
         blob.media_type = self.layer_type(&blob.digest)?.into();
         let chain_id = crate::commit::chain(parent, &diff_id);
@@ -50,10 +48,10 @@ impl Store {
                 diff_id: diff_id.clone(),
                 parent: parent.cloned(),
                 blob: Some(blob.digest.clone()),
-                size: unpacked.size,
+                size: taken.size(),
             };
             let below = self.below(parent)?;
-            self.layers.commit(staging, &record, &unpacked, &below)?;
+            self.layers.commit(staging, &record, taken, &below)?;
         }
         Ok(Layer {
             blob,

@@ -3,6 +3,7 @@
 
 use crate::layer::root::{self, as_path, components};
 use crate::layer::unpack::Unpacked;
+use crate::tarball::Xattr;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Timestamps, XattrFlags};
 use rustix::io::Errno;
 use std::fs::File;
@@ -19,37 +20,122 @@ pub enum Error {
     Copy { path: PathBuf, source: io::Error },
 }
 
-/// Completes the layer in `diff` from `lower`, the layers below, highest first.
-pub(crate) fn complete(
-    diff: BorrowedFd<'_>,
-    unpacked: &Unpacked,
-    lower: &[OwnedFd],
-) -> Result<(), Error> {
-    for path in &unpacked.implied {
-        let failed = |e: Errno| Error::Copy {
-            path: as_path(path).into(),
-            source: e.into(),
-        };
-        if let Some((dir, name)) = find_in_all(lower, path).map_err(failed)? {
-            inherit_attributes(dir.as_fd(), &name, diff, path).map_err(failed)?;
-        }
+/// A layer that lacks what its archive left to those below.
+pub(crate) trait Incomplete {
+    fn unpacked(&self) -> &Unpacked;
+
+    /// Gives the directory at `path`, which no entry described, the attributes of another.
+    fn take_after(&mut self, path: &[u8], model: &Model) -> Result<(), Errno>;
+
+    /// Puts a copy of a regular file at `path`.
+    fn copy_in(&mut self, path: &[u8], model: &Model, content: &mut File) -> Result<(), Errno>;
+}
+
+/// What one file of a layer below is like.
+#[derive(Debug)]
+pub(crate) struct Model {
+    pub(crate) stat: rustix::fs::Stat,
+    pub(crate) xattrs: Vec<Xattr>,
+}
+
+impl Model {
+    fn of(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Self, Errno> {
+        Ok(Self {
+            stat: rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?,
+            xattrs: root::read_xattrs(dir, name)?,
+        })
     }
-    for (path, target) in &unpacked.links {
-        let failed = |e: Errno| Error::Copy {
-            path: as_path(path).into(),
-            source: e.into(),
-        };
-        match find_in_all(lower, target).map_err(failed)? {
-            Some((dir, name)) => copy_file(dir.as_fd(), &name, diff, path).map_err(failed)?,
-            None => {
-                return Err(Error::DanglingLink {
-                    path: as_path(path).into(),
-                    target: as_path(target).into(),
-                });
-            }
+
+    fn is(&self, kind: FileType) -> bool {
+        FileType::from_raw_mode(self.stat.st_mode) == kind
+    }
+}
+
+/// Completes a layer from `lower`, the layers below, highest first.
+pub(crate) fn complete(layer: &mut dyn Incomplete, lower: &[OwnedFd]) -> Result<(), Error> {
+    let (implied, links) = {
+        let unpacked = layer.unpacked();
+        (unpacked.implied.clone(), unpacked.links.clone())
+    };
+    let failed = |path: &[u8], e: Errno| Error::Copy {
+        path: as_path(path).into(),
+        source: e.into(),
+    };
+    for path in &implied {
+        inherit(layer, path, lower).map_err(|e| failed(path, e))?;
+    }
+    for (path, target) in &links {
+        if !link(layer, path, target, lower).map_err(|e| failed(path, e))? {
+            return Err(Error::DanglingLink {
+                path: as_path(path).into(),
+                target: as_path(target).into(),
+            });
         }
     }
     Ok(())
+}
+
+fn inherit(layer: &mut dyn Incomplete, path: &[u8], lower: &[OwnedFd]) -> Result<(), Errno> {
+    let Some((dir, name)) = find_in_all(lower, path)? else {
+        return Ok(());
+    };
+    let model = Model::of(dir.as_fd(), &name)?;
+    match model.is(FileType::Directory) {
+        true => layer.take_after(path, &model),
+        false => Ok(()),
+    }
+}
+
+/// Whether there is something to link to.
+fn link(
+    layer: &mut dyn Incomplete,
+    path: &[u8],
+    target: &[u8],
+    lower: &[OwnedFd],
+) -> Result<bool, Errno> {
+    let Some((dir, name)) = find_in_all(lower, target)? else {
+        return Ok(false);
+    };
+    let model = Model::of(dir.as_fd(), &name)?;
+    if !model.is(FileType::RegularFile) {
+        return Err(Errno::NOTSUP);
+    }
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let content = rustix::fs::openat(&dir, name.as_slice(), flags, Mode::empty())?;
+    layer.copy_in(path, &model, &mut File::from(content))?;
+    Ok(true)
+}
+
+/// A layer in its directory.
+#[derive(Debug)]
+pub(crate) struct Unfinished<'a> {
+    pub(crate) diff: BorrowedFd<'a>,
+    pub(crate) unpacked: &'a Unpacked,
+}
+
+impl Incomplete for Unfinished<'_> {
+    fn unpacked(&self) -> &Unpacked {
+        self.unpacked
+    }
+
+    fn take_after(&mut self, path: &[u8], model: &Model) -> Result<(), Errno> {
+        set_attributes(root::open_dir_rw(self.diff, path)?.as_fd(), model)
+    }
+
+    fn copy_in(&mut self, path: &[u8], model: &Model, content: &mut File) -> Result<(), Errno> {
+        let parts = components(path).unwrap_or_default();
+        let Some((last, parents)) = parts.split_last() else {
+            return Err(Errno::INVAL);
+        };
+        let dir = root::open_dir(self.diff, &parents.join(&b'/'))?;
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&dir, *last, flags, Mode::from_raw_mode(0o600))?;
+        let mut writer = File::from(file);
+        io::copy(content, &mut writer)
+            .map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
+        set_attributes(writer.as_fd(), model)
+    }
 }
 
 /// Looks a path up through all layers, highest first: a handle of its directory, and its name.
@@ -103,34 +189,16 @@ fn find(layer: BorrowedFd<'_>, path: &[u8]) -> Result<Found, Errno> {
     }
 }
 
-fn inherit_attributes(
-    from: BorrowedFd<'_>,
-    name: &[u8],
-    diff: BorrowedFd<'_>,
-    path: &[u8],
-) -> Result<(), Errno> {
-    let stat = rustix::fs::statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
-        return Ok(());
-    }
-    let to = root::open_dir_rw(diff, path)?;
-    copy_attributes(from, name, &stat, to.as_fd())
-}
-
-fn copy_attributes(
-    from: BorrowedFd<'_>,
-    name: &[u8],
-    stat: &rustix::fs::Stat,
-    to: BorrowedFd<'_>,
-) -> Result<(), Errno> {
+fn set_attributes(to: BorrowedFd<'_>, model: &Model) -> Result<(), Errno> {
+    let stat = &model.stat;
     let (uid, gid) = (
         rustix::fs::Uid::from_raw(stat.st_uid),
         rustix::fs::Gid::from_raw(stat.st_gid),
     );
     rustix::fs::fchown(to, Some(uid), Some(gid))?;
     rustix::fs::fchmod(to, Mode::from_raw_mode(stat.st_mode & 0o7777))?;
-    for (attribute, value) in root::read_xattrs(from, name)? {
-        rustix::fs::fsetxattr(to, attribute.as_slice(), &value, XattrFlags::empty())?;
+    for (attribute, value) in &model.xattrs {
+        rustix::fs::fsetxattr(to, attribute.as_slice(), value, XattrFlags::empty())?;
     }
     let time = rustix::fs::Timespec {
         tv_sec: stat.st_mtime as _,
@@ -143,33 +211,4 @@ fn copy_attributes(
             last_modification: time,
         },
     )
-}
-
-fn copy_file(
-    from: BorrowedFd<'_>,
-    name: &[u8],
-    diff: BorrowedFd<'_>,
-    path: &[u8],
-) -> Result<(), Errno> {
-    let stat = rustix::fs::statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return Err(Errno::NOTSUP);
-    }
-    let source = rustix::fs::openat(
-        from,
-        name,
-        OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?;
-    let parts = components(path).unwrap_or_default();
-    let Some((last, parents)) = parts.split_last() else {
-        return Err(Errno::INVAL);
-    };
-    let dir = root::open_dir(diff, &parents.join(&b'/'))?;
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let target = rustix::fs::openat(&dir, *last, flags, Mode::from_raw_mode(0o600))?;
-    let (mut reader, mut writer) = (File::from(source), File::from(target));
-    io::copy(&mut reader, &mut writer)
-        .map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
-    copy_attributes(from, name, &stat, writer.as_fd())
 }

@@ -1,6 +1,7 @@
 //! The store of unpacked layers: staging, commit, look-up, removal.
 
-use crate::layer::unpack::Unpacked;
+use crate::layer::form::{Form, Taken, Target, images_work};
+use crate::layer::inherit::Unfinished;
 use crate::layer::{inherit, root};
 use oci::Digest;
 use rustix::fs::{Mode, OFlags};
@@ -13,7 +14,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use sys::lock::FileLock;
+
+/// The two things a layer can be, beside its record.
+const DIRECTORY: &str = "diff";
+const IMAGE: &str = "layer.erofs";
 
 /// Why the layer store could not do something.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +34,8 @@ pub enum Error {
     Record(#[from] state::Error),
     #[error(transparent)]
     Inherit(#[from] inherit::Error),
+    #[error(transparent)]
+    Image(#[from] crate::layer::unpack::Error),
 }
 
 /// What is known of one unpacked layer.
@@ -47,6 +55,9 @@ pub struct Record {
 #[derive(Debug, Clone)]
 pub struct LayerStore {
     layout: Layout,
+    /// What new layers shall be, and what this kernel lets them be.
+    wanted: Form,
+    form: Arc<OnceLock<Form>>,
 }
 
 /// A layer in the making; dropped, it is gone.
@@ -58,11 +69,27 @@ pub(crate) struct Staging {
 
 impl Staging {
     pub(crate) fn diff(&self) -> PathBuf {
-        self.path.join("diff")
+        self.path.join(DIRECTORY)
     }
 
-    pub(crate) fn open_diff(&self) -> Result<OwnedFd, Error> {
-        open_dir(&self.diff())
+    /// Where an archive is taken to.
+    pub(crate) fn target(&self) -> Result<Target, Error> {
+        let image = self.path.join(IMAGE);
+        match open_dir(&self.diff()) {
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            other => return other.map(Target::Directory),
+        }
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&image);
+        file.map(Target::Image).map_err(|source| Error::Io {
+            step: "make",
+            path: image,
+            source,
+        })
     }
 }
 
@@ -75,17 +102,50 @@ impl Drop for Staging {
 }
 
 impl LayerStore {
-    pub(crate) fn new(layout: Layout) -> Self {
-        Self { layout }
+    pub(crate) fn new(layout: Layout, wanted: Form) -> Self {
+        Self {
+            layout,
+            wanted,
+            form: Arc::default(),
+        }
+    }
+
+    /// What new layers become: what was asked for, if the kernel takes it.
+    pub fn form(&self) -> Result<Form, Error> {
+        if let Some(form) = self.form.get() {
+            return Ok(*form);
+        }
+        let form = match self.wanted {
+            Form::Directories => Form::Directories,
+            Form::Erofs => match images_work(&self.stage_bare()?.path)? {
+                true => Form::Erofs,
+                false => Form::Directories,
+            },
+        };
+        Ok(*self.form.get_or_init(|| form))
     }
 
     fn path(&self, chain_id: &Digest) -> PathBuf {
         self.layout.layers().join(chain_id.hex())
     }
 
-    /// The layer's files: one `lowerdir` of an overlay.
-    pub fn diff(&self, chain_id: &Digest) -> PathBuf {
-        self.path(chain_id).join("diff")
+    /// The layer as an overlay takes it: a directory, or a file that [`sys::layer`] mounts.
+    pub fn files(&self, chain_id: &Digest) -> PathBuf {
+        let path = self.path(chain_id);
+        let image = path.join(IMAGE);
+        match image.exists() {
+            true => image,
+            false => path.join(DIRECTORY),
+        }
+    }
+
+    fn open(&self, chain_id: &Digest) -> Result<OwnedFd, Error> {
+        let files = self.files(chain_id);
+        sys::layer::open(&files).map_err(|source| Error::Io {
+            step: "open",
+            path: files.clone(),
+            source,
+        })
     }
 
     /// The layer's record, if it is there (then its files are complete).
@@ -109,16 +169,18 @@ impl LayerStore {
         })
     }
 
-    /// A new directory to unpack into, on the same filesystem as the layers.
+    /// A new place to take an archive to, on the same filesystem as the layers.
     pub(crate) fn stage(&self) -> Result<Staging, Error> {
+        let form = self.form()?;
         let staging = self.stage_bare()?;
-        let diff = staging.diff();
-        // 0755: the default for a root no entry describes.
-        make_dir(&diff, 0o755)?;
+        if form == Form::Directories {
+            // 0755: the default for a root no entry describes.
+            make_dir(&staging.diff(), 0o755)?;
+        }
         Ok(staging)
     }
 
-    /// The same without `diff`, for a directory that is renamed into it.
+    /// The same with nothing in it, for a directory that is renamed into it.
     pub(crate) fn stage_bare(&self) -> Result<Staging, Error> {
         static SERIAL: AtomicU32 = AtomicU32::new(0);
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
@@ -138,16 +200,28 @@ impl LayerStore {
         &self,
         mut staging: Staging,
         record: &Record,
-        unpacked: &Unpacked,
+        taken: Taken,
         below: &[Digest],
     ) -> Result<(), Error> {
-        if !unpacked.links.is_empty() || !unpacked.implied.is_empty() {
-            let lower = below
-                .iter()
-                .rev()
-                .map(|c| open_dir(&self.diff(c)))
-                .collect::<Result<Vec<_>, _>>()?;
-            inherit::complete(staging.open_diff()?.as_fd(), unpacked, &lower)?;
+        let lower = || -> Result<Vec<OwnedFd>, Error> {
+            below.iter().rev().map(|chain| self.open(chain)).collect()
+        };
+        match taken {
+            Taken::Directory(unpacked) if unpacked.is_complete() => {}
+            Taken::Directory(unpacked) => {
+                let diff = open_dir(&staging.diff())?;
+                let mut unfinished = Unfinished {
+                    diff: diff.as_fd(),
+                    unpacked: &unpacked,
+                };
+                inherit::complete(&mut unfinished, &lower()?)?;
+            }
+            Taken::Image(mut wrapped) => {
+                if !wrapped.unpacked.is_complete() {
+                    inherit::complete(&mut *wrapped, &lower()?)?;
+                }
+                wrapped.finish()?;
+            }
         }
         state::record::write(
             &staging.path.join("layer.json"),

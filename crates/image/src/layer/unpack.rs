@@ -6,6 +6,7 @@
 //! Source: OCI image-spec `layer.md`; kernel `overlayfs.rst`; Docker `pkg/archive/diff.go`.
 
 use crate::layer::attributes;
+use crate::layer::request::{Place, Request};
 use crate::layer::root::{self, OPAQUE, as_path, components};
 use crate::tarball::{self, Entry, Kind, Limits, Reader};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, XattrFlags};
@@ -14,10 +15,6 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
-
-const WHITEOUT: &[u8] = b".wh.";
-const WHITEOUT_META: &[u8] = b".wh..wh.";
-const WHITEOUT_OPAQUE: &[u8] = b".wh..wh..opq";
 
 /// Why an archive could not be applied.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +25,13 @@ pub enum Error {
     Breakout { path: PathBuf },
     #[error("the archive's whiteout {} names nothing", path.display())]
     Whiteout { path: PathBuf },
+    #[error("cannot {step} the layer's image")]
+    Image {
+        step: &'static str,
+        source: io::Error,
+    },
+    #[error("the layer cannot be written as an image")]
+    Encode(#[from] erofs::Error),
     #[error("cannot {step} {} of the layer", path.display())]
     Apply {
         step: &'static str,
@@ -45,6 +49,13 @@ pub(crate) struct Unpacked {
     pub(crate) implied: Vec<Vec<u8>>,
     /// Hard links (path, target) whose target this layer does not have: a layer below must.
     pub(crate) links: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Unpacked {
+    /// Whether nothing is left to the layers below.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.links.is_empty() && self.implied.is_empty()
+    }
 }
 
 /// Unpacks the (uncompressed) archive into `target`, and reads the stream to its end.
@@ -81,44 +92,26 @@ struct Unpacker<'a> {
 
 impl Unpacker<'_> {
     fn apply<R: Read>(&mut self, entry: &Entry, reader: &mut Reader<R>) -> Result<(), Error> {
-        let breakout = || Error::Breakout {
-            path: as_path(&entry.path).into(),
-        };
-        let parts = components(&entry.path).ok_or_else(breakout)?;
-        let Some((name, parents)) = parts.split_last() else {
-            return self.apply_root(entry);
-        };
-        // aufs kept its book-keeping in directories of such names; other `.wh.` directories mean nothing, and
-        // would turn into whiteouts when the layer is packed again.
-        if parents.iter().any(|p| p.starts_with(WHITEOUT)) {
-            return match parents
-                .iter()
-                .all(|p| !p.starts_with(WHITEOUT) || p.starts_with(WHITEOUT_META))
-            {
-                true => Ok(()),
-                false => Err(Error::Whiteout {
-                    path: as_path(&entry.path).into(),
-                }),
-            };
+        match Request::of(entry)? {
+            Request::Nothing => Ok(()),
+            Request::Root => self.apply_root(entry),
+            Request::Opaque { directory } => {
+                self.enter(&components(&directory).unwrap_or_default())?;
+                self.set_opaque(&directory)
+            }
+            Request::Whiteout(place) => self.whiteout(&place),
+            Request::Make(place) => {
+                let (parent_path, path) = (place.parent(), place.path());
+                let parent = self.enter(&place.parents)?;
+                let made = self.make(entry, reader, parent.as_fd(), place.name, &path);
+                self.parent = Some((parent_path, parent));
+                made
+            }
         }
-        let parent_path = parents.join(&b'/');
-        let path = parts.join(&b'/');
-        if let Some(hidden) = name.strip_prefix(WHITEOUT) {
-            return self.whiteout(&parent_path, name, hidden, &path);
-        }
-        let parent = self.enter(parents)?;
-        let made = self.make(entry, reader, parent.as_fd(), name, &path);
-        self.parent = Some((parent_path, parent));
-        made
     }
 
     /// `./`: the attributes of the layer's own root.
     fn apply_root(&mut self, entry: &Entry) -> Result<(), Error> {
-        if entry.kind != Kind::Directory {
-            return Err(Error::Breakout {
-                path: as_path(&entry.path).into(),
-            });
-        }
         let fd = root::open_dir_rw(self.root, b"").map_err(|e| failed("open", b".", e))?;
         attributes::set_on_fd(fd.as_fd(), entry, b".")?;
         self.directories.insert(Vec::new(), entry.mtime);
@@ -370,43 +363,25 @@ impl Unpacker<'_> {
         })
     }
 
-    fn whiteout(
-        &mut self,
-        parent: &[u8],
-        name: &[u8],
-        hidden: &[u8],
-        path: &[u8],
-    ) -> Result<(), Error> {
-        if name == WHITEOUT_OPAQUE {
-            let parts = components(parent).unwrap_or_default();
-            let dir = self.enter(&parts)?;
-            drop(dir);
-            return self.set_opaque(parent);
-        }
-        if name.starts_with(WHITEOUT_META) {
-            return Ok(()); // .wh..wh.plnk, .wh..wh.aufs: aufs' own book-keeping
-        }
-        if matches!(hidden, b"" | b"." | b"..") {
-            return Err(Error::Whiteout {
-                path: as_path(path).into(),
-            });
-        }
-        let parts = components(parent).unwrap_or_default();
-        let dir = self.enter(&parts)?;
-        let there = root::kind_at(&dir, hidden).map_err(|e| failed("look at", path, e))?;
+    fn whiteout(&mut self, place: &Place<'_>) -> Result<(), Error> {
+        let path = place.path();
+        let dir = self.enter(&place.parents)?;
+        let there = root::kind_at(&dir, place.name).map_err(|e| failed("look at", &path, e))?;
         match there {
-            None => rustix::fs::mknodat(&dir, hidden, FileType::CharacterDevice, Mode::empty(), 0)
-                .map_err(|e| failed("make whiteout", path, e))?,
+            None => {
+                let kind = FileType::CharacterDevice;
+                rustix::fs::mknodat(&dir, place.name, kind, Mode::empty(), 0)
+                    .map_err(|e| failed("make whiteout", &path, e))?;
+            }
             // What this layer brings itself stays, and hides the lower one anyway; a directory would merge.
-            Some(FileType::Directory) => self.set_opaque(&[parent, hidden].join(&b"/"[..]))?,
+            Some(FileType::Directory) => self.set_opaque(&path)?,
             Some(_) => {}
         }
-        self.parent = Some((parent.to_vec(), dir));
+        self.parent = Some((place.parent(), dir));
         Ok(())
     }
 
     fn set_opaque(&mut self, path: &[u8]) -> Result<(), Error> {
-        let path = path.strip_prefix(b"/").unwrap_or(path);
         let fd = root::open_dir_rw(self.root, path).map_err(|e| failed("open", path, e))?;
         rustix::fs::fsetxattr(&fd, OPAQUE, b"y", XattrFlags::empty())
             .map_err(|e| failed("make opaque", path, e))

@@ -108,6 +108,11 @@ impl<R: Read> Reader<R> {
         }
     }
 
+    /// How many bytes of the stream were read: after [`Reader::next`], where the entry's data begins.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
     /// The next entry, or `None` at the end of the archive.
     pub(crate) fn next(&mut self) -> Result<Option<Entry>, Error> {
         let (mut long_name, mut long_link, mut pax) = (None, None, Pax::default());

@@ -67,6 +67,7 @@ pub(super) fn start(
     external.start()?;
     created.keep();
     Ok(Born {
+        layers: Vec::new(),
         started,
         cgroup,
         external: Some(external),

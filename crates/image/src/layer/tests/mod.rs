@@ -1,5 +1,7 @@
 //! Layers as attackers and odd tools write them, unpacked as root into a real directory.
 
+mod agreement;
+
 use super::pack::{Manner, pack};
 use super::root::{OPAQUE, is_opaque, is_whiteout};
 use super::unpack::{Error, Unpacked, unpack};
@@ -35,15 +37,13 @@ impl Place {
 
     fn apply_bytes(&self, bytes: &[u8]) -> Result<Unpacked, Error> {
         let root = super::store::open_dir(&self.layer()).unwrap();
-        let result = unpack(
-            bytes,
-            root.as_fd(),
-            Limits {
-                entries: 1000,
-                bytes: 1 << 20,
-                ..Limits::default()
-            },
-        );
+        let limits = Limits {
+            entries: 1000,
+            bytes: 1 << 20,
+            ..Limits::default()
+        };
+        let fresh = fs::read_dir(self.layer()).unwrap().next().is_none();
+        let result = unpack(bytes, root.as_fd(), limits);
         let outside: Vec<_> = fs::read_dir(self.dir.path())
             .unwrap()
             .map(|e| e.unwrap().file_name())
@@ -63,6 +63,9 @@ impl Place {
                 .count(),
             1
         );
+        if fresh {
+            agreement::check(bytes, limits, &self.layer(), &result);
+        }
         result
     }
 

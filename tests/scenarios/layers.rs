@@ -1,0 +1,163 @@
+//! Layers that are EROFS images: containers, builds and images on them behave as on directories.
+
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use testkit::{Call, Host, requires, scenarios};
+
+scenarios!(
+    everything_works_on_layers_that_are_files,
+    a_layer_is_mounted_once_for_all_containers,
+);
+
+/// A data root on disk: a file in a tmpfs, where a scenario's own lies, cannot be mounted.
+struct OnDisk<'h> {
+    host: &'h Host,
+    root: PathBuf,
+}
+
+impl<'h> OnDisk<'h> {
+    fn new(host: &'h Host) -> Self {
+        let root = Path::new("/var/tmp").join(format!("dockless-layers-{}", std::process::id()));
+        fs::create_dir_all(&root).expect("a directory");
+        fs::write(root.join("config.json"), r#"{"layer-store": "erofs"}"#).expect("a file");
+        let new = Self { host, root };
+        let info: Value =
+            serde_json::from_str(&new.docker("info --format '{{json .}}'").ok()).expect("JSON");
+        let status = info["DriverStatus"].to_string();
+        requires!(
+            status.contains("EROFS images"),
+            "this kernel takes no file as a layer (Linux 6.15)"
+        );
+        new
+    }
+
+    fn docker(&self, words: &str) -> Call {
+        let call = self.host.docker(words);
+        call.env("DOCKLESS_ROOT", self.root.join("data"))
+            .env("DOCKLESS_CONFIG", self.root.join("config.json"))
+    }
+
+    /// The names of what the layers are.
+    fn forms(&self) -> Vec<String> {
+        let mut forms = Vec::new();
+        for layer in fs::read_dir(self.root.join("data/layers"))
+            .expect("layers")
+            .flatten()
+        {
+            for entry in fs::read_dir(layer.path()).expect("a layer").flatten() {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                if name != "layer.json" {
+                    forms.push(name);
+                }
+            }
+        }
+        forms.sort();
+        forms.dedup();
+        forms
+    }
+}
+
+impl Drop for OnDisk<'_> {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.root);
+    }
+}
+
+fn everything_works_on_layers_that_are_files(host: &Host) {
+    let on_disk = OnDisk::new(host);
+    let docker = |words: &str| on_disk.docker(words).ok();
+    docker("pull -q busybox");
+    docker("pull -q localhost/odd:layers");
+    assert_eq!(on_disk.forms(), ["layer.erofs"]);
+
+    // What a container sees, does and leaves.
+    let listed = docker("run --rm busybox ls /bin/busybox /etc/passwd");
+    assert_eq!(listed, "/bin/busybox\n/etc/passwd\n");
+    docker(
+        "run --name changed busybox sh -c 'rm /etc/group; echo new > /etc/passwd; mv /bin /bin2'",
+    );
+    let diff = docker("diff changed");
+    for line in ["D /etc/group", "C /etc/passwd", "D /bin", "A /bin2"] {
+        assert!(diff.lines().any(|l| l == line), "{line}: {diff}");
+    }
+    docker("commit changed after");
+    assert_eq!(
+        docker("run --rm --entrypoint /bin2/cat after /etc/passwd"),
+        "new\n"
+    );
+    assert_eq!(
+        docker("run --rm --userns=auto busybox stat -c %u /bin/busybox"),
+        "0\n"
+    );
+    let mounted = docker(
+        "run --rm --mount type=image,source=after,target=/image busybox ls /image/bin2/busybox",
+    );
+    assert_eq!(mounted, "/image/bin2/busybox\n");
+
+    // The same files as in directories, layer over layer, whiteouts and all.
+    let tree = |call: Call| call.ok();
+    let list = "run --rm localhost/odd:layers find / -xdev ( -path /proc -o -path /sys -o -path /dev ) -prune -o -type f -print";
+    let list = list.replace('(', "'('").replace(')', "')'");
+    let here = tree(on_disk.docker(&list));
+    let there = tree(host.docker(&list).env("DOCKLESS_CONFIG", "/nonexistent"));
+    let sorted = |text: &str| {
+        let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(sorted(&here), sorted(&there));
+
+    // A build makes directories above them; both lie in one image, which is saved and loaded by its digests.
+    let context = host.folder("context");
+    fs::write(
+        context.join("Dockerfile"),
+        "FROM busybox\nRUN rm /etc/group && echo built > /built\nCOPY --from=busybox /etc/passwd /copied\n",
+    )
+    .expect("a file");
+    docker(&format!("build -q -t built {}", context.display()));
+    assert_eq!(docker("run --rm built cat /built"), "built\n");
+    assert_eq!(on_disk.forms(), ["diff", "layer.erofs"]);
+    let id = docker("image inspect --format '{{.Id}}' built");
+    let saved = host.folder("saved").join("built.tar");
+    docker(&format!("save -o {} built", saved.display()));
+    docker("rm -f changed");
+    docker("rmi -f built after");
+    docker(&format!("load -q -i {}", saved.display()));
+    assert_eq!(docker("image inspect --format '{{.Id}}' built"), id);
+    assert_eq!(docker("run --rm built cat /built"), "built\n");
+    docker("rmi -f built busybox localhost/odd:layers");
+    docker("system prune -af");
+    assert!(on_disk.forms().is_empty(), "{:?}", on_disk.forms());
+}
+
+fn a_layer_is_mounted_once_for_all_containers(host: &Host) {
+    let on_disk = OnDisk::new(host);
+    let docker = |words: &str| on_disk.docker(words).ok();
+    docker("pull -q busybox");
+    let holders = |name: &str| -> Vec<String> {
+        let pid = docker(&format!("inspect --format '{{{{.State.Pid}}}}' {name}"));
+        let monitor =
+            testkit::kernel::parent(pid.trim().parse().expect("a pid")).expect("a monitor");
+        let fds = fs::read_dir(format!("/proc/{monitor}/fd")).expect("descriptors");
+        let devices = fds.flatten().filter_map(|fd| {
+            let stat = rustix::fs::stat(fd.path()).ok()?;
+            let kind = rustix::fs::statfs(fd.path()).ok()?.f_type;
+            (kind as u64 == 0xE0F5_E1E2).then(|| stat.st_dev.to_string())
+        });
+        devices.collect()
+    };
+    docker("run -d --name one busybox sleep 1000");
+    docker("run -d --name two busybox sleep 1000");
+    let (one, two) = (holders("one"), holders("two"));
+    assert_eq!(one.len(), 1);
+    assert_eq!(one, two, "one file system, held by both monitors");
+    docker("rm -f one");
+    docker("run -d --name three busybox sleep 1000");
+    assert_eq!(holders("three").len(), 1);
+    assert_eq!(
+        docker("exec two cat /etc/passwd"),
+        docker("exec three cat /etc/passwd")
+    );
+    docker("rm -f two three");
+}
