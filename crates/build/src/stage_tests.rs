@@ -177,7 +177,7 @@ fn copy_destinations_keep_their_meaning() {
 
 #[test]
 fn mistakes_that_show_only_with_the_values() {
-    assert!(failure("FROM x\nADD https://example.com/a /a").contains("not supported yet"));
+    assert!(failure("FROM x\nADD --checksum=sha256:0 a /a").contains("that of one source"));
     assert!(failure("FROM x\nSTOPSIGNAL SIGNOPE").contains("SIGNOPE"));
     assert!(failure("FROM x\nEXPOSE 80:80").contains("80:80"));
     assert!(failure("FROM x\nENV d=/x\nCOPY a b $d").contains("must be a directory"));

@@ -305,17 +305,10 @@ fn labels_say_where_a_container_belongs() {
 fn keys_without_effect_are_told() {
     let mut web = web();
     web.cpu_percent = Some(5.0);
-    web.deploy = Some(Deploy {
-        mode: compose_file::project::DeployMode::GlobalJob,
-        ..Default::default()
-    });
     let project = project(vec![web]);
     let told: Vec<String> = warnings(&project, &project.services)
         .iter()
         .map(|d| d.path.clone())
         .collect();
-    assert_eq!(
-        told,
-        ["services.web.cpu_percent", "services.web.deploy.mode"]
-    );
+    assert_eq!(told, ["services.web.cpu_percent"]);
 }
