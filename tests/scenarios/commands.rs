@@ -321,6 +321,13 @@ fn an_attached_up_ends_as_it_was_told_to(host: &Host) {
         .compose("up --abort-on-container-exit task")
         .fails(5);
     assert!(!only.all().contains("from web"), "{only}");
+    // What it needs runs on, as it was brought up for it and not named.
+    assert_eq!(
+        host.inspect("told-web-1", "{{.State.Status}}"),
+        "running",
+        "only what was named is stopped"
+    );
+    project.compose("stop").ok();
     let both = project
         .compose("up --abort-on-container-exit --attach-dependencies task")
         .fails(5);

@@ -103,20 +103,28 @@ struct Unpause {
 }
 
 impl Call<'_> {
-    /// Makes a plan from what exists and carries it out, under the project's lock.
+    /// Makes a plan from what exists and carries it out, under the project's lock. Who names no service means those of its files.
     fn change(
         &self,
         target: &Target,
         services: &[String],
         plan: impl FnOnce(&[&Container]) -> Result<Plan, Failure>,
     ) -> Outcome {
+        let concerned = |c: &Container| !services.is_empty() || target.has(&c.service);
+        self.change_those(target, services, concerned, plan)
+    }
+
+    fn change_those(
+        &self,
+        target: &Target,
+        services: &[String],
+        concerned: impl Fn(&Container) -> bool,
+        plan: impl FnOnce(&[&Container]) -> Result<Plan, Failure>,
+    ) -> Outcome {
         let _lock =
             compose::up::lock(self.ctx()?, &target.name).map_err(super::project::up_failure)?;
         let containers = self.containers(target, services, false)?;
-        let all: Vec<&Container> = containers
-            .iter()
-            .filter(|c| !services.is_empty() || target.has(&c.service))
-            .collect();
+        let all: Vec<&Container> = containers.iter().filter(|c| concerned(c)).collect();
         let mut plan = plan(&all)?;
         if let Some(project) = &target.project {
             compose::plan::hooks::insert(&mut plan, project);
@@ -128,9 +136,7 @@ impl Call<'_> {
         self.carry_out(&plan)?;
         Ok(0)
     }
-}
 
-impl Call<'_> {
     /// What the services want to have run before they start.
     fn with_pre_start(&self, project: &Project, plan: &mut Plan) -> Result<(), Failure> {
         let display = super::display::Display::new(&self.globals, false);
@@ -265,19 +271,12 @@ impl Run for Kill {
     fn run(self, call: &Call<'_>) -> Outcome {
         let target = call.target(&self.service)?;
         // Orphans are left alone unless asked for; without a file nobody can tell who is one.
-        let concerned = |c: &Container| {
-            self.remove_orphans
-                || target
-                    .project
-                    .as_ref()
-                    .is_none_or(|p| p.service(&c.service).is_some())
-        };
-        call.change(&target, &self.service, |all| {
-            let all: Vec<&Container> = all.iter().copied().filter(|c| concerned(c)).collect();
+        let concerned = |c: &Container| self.remove_orphans || target.has(&c.service);
+        call.change_those(&target, &self.service, concerned, |all| {
             if !all.iter().any(|c| c.status.is_active()) {
                 output::note("No container to kill");
             }
-            Ok(lifecycle::kill(&all, &self.signal))
+            Ok(lifecycle::kill(all, &self.signal))
         })
     }
 }
