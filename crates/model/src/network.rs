@@ -234,9 +234,11 @@ impl FromStr for ExtraHost {
                 "bad format for add-host; write it as name:address".into(),
             ));
         };
-        if name.is_empty() || name.contains(char::is_whitespace) {
+        // It becomes a line of /etc/hosts.
+        let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, ':' | '#');
+        if name.is_empty() || name.contains(odd) {
             return Err(fail(
-                "bad format for add-host: the name is empty or has blanks".into(),
+                "bad format for add-host: the name is empty, or has blanks, \":\", \"#\" or control characters".into(),
             ));
         }
         Ok(Self {

@@ -61,18 +61,18 @@ impl Canonical<'_> {
         sources(build, "secrets");
         if let Some(context) = build
             .get("context")
-            .and_then(Node::as_str)
+            .and_then(Node::scalar_text)
             .filter(|text| !paths::is_remote(text))
         {
-            let context = self.resolve(context);
+            let context = self.resolve(&context);
             if let Some(node) = child(build, "context") {
                 node.value = Value::String(context);
             }
         }
         if let Some(contexts) = child(build, "additional_contexts").and_then(Node::as_map_mut) {
             for (_, node) in contexts.values_mut() {
-                if let Some(text) = node.as_str().filter(|text| is_context_path(text)) {
-                    node.value = Value::String(self.resolve(text));
+                if let Some(text) = node.scalar_text().filter(|text| is_context_path(text)) {
+                    node.value = Value::String(self.resolve(&text));
                 }
             }
         }

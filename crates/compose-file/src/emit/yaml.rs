@@ -11,6 +11,11 @@ pub(super) fn document(value: &Value) -> String {
     match value {
         Value::Object(map) if !map.is_empty() => mapping(&mut text, map, 0, false),
         Value::Array(list) if !list.is_empty() => sequence(&mut text, list, 0, false),
+        // Lines of a block without indentation could be a list's or the document's end.
+        Value::String(alone) if alone.contains('\n') => {
+            double_quoted(&mut text, alone);
+            text.push('\n');
+        }
         _ => {
             scalar(&mut text, value, 0);
             text.push('\n');
