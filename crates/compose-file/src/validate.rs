@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 /// Every contradiction of the active services.
 pub(crate) fn validate(project: &Project) -> Vec<Diagnostic> {
     let mut found = Vec::new();
+    let names = project.service_names().collect();
     for service in &project.services {
         let check = Check { project, service };
         found.extend(check.source());
@@ -21,7 +22,7 @@ pub(crate) fn validate(project: &Project) -> Vec<Diagnostic> {
         found.extend(check.limits());
         found.extend(check.targets());
         found.extend(check.platform());
-        found.extend(references::check(project, service));
+        found.extend(references::check(project, service, &names));
     }
     found.extend(published_ports(project));
     found.extend(dependencies::cycle(project));

@@ -20,8 +20,12 @@ fn reference(key: impl Into<String>, name: &str) -> Reference<'_> {
     }
 }
 
-/// The undefined things a service refers to.
-pub(super) fn check(project: &Project, service: &Service) -> Vec<Diagnostic> {
+/// The undefined things a service refers to; `names` are all services'.
+pub(super) fn check(
+    project: &Project,
+    service: &Service,
+    names: &HashSet<&str>,
+) -> Vec<Diagnostic> {
     let numbered = |key: &str, number: usize, name| reference(format!("{key}[{number}]"), name);
     let networks = service
         .networks
@@ -93,7 +97,7 @@ pub(super) fn check(project: &Project, service: &Service) -> Vec<Diagnostic> {
             found.push(undefined(project, service, wrong, message, section, &known));
         }
     }
-    found.extend(services(project, service));
+    found.extend(services(project, service, names));
     found
 }
 
@@ -134,8 +138,7 @@ fn named_services(service: &Service) -> Vec<Reference<'_>> {
     named
 }
 
-fn services(project: &Project, service: &Service) -> Vec<Diagnostic> {
-    let known: HashSet<&str> = project.service_names().collect();
+fn services(project: &Project, service: &Service, known: &HashSet<&str>) -> Vec<Diagnostic> {
     let disabled = |name: &str| {
         project
             .disabled_services
