@@ -239,20 +239,7 @@ fn set_up(layout: &Layout, record: &NetworkRecord) -> Result<(), Error> {
 mod tests {
     use super::*;
     use crate::find;
-
-    fn layout() -> (tempfile::TempDir, Layout) {
-        let dir = tempfile::tempdir().unwrap();
-        let layout = Layout::new(dir.path().join("data"), dir.path().join("run"));
-        layout.prepare().unwrap();
-        (dir, layout)
-    }
-
-    fn spec(name: &str) -> NetworkSpec {
-        NetworkSpec {
-            name: name.into(),
-            ..NetworkSpec::default()
-        }
-    }
+    use crate::testing::{layout, spec};
 
     #[test]
     fn what_cannot_be_is_refused_with_docker_s_words() {

@@ -322,21 +322,8 @@ pub(crate) fn random_id() -> Result<Id, Error> {
 mod tests {
     use super::*;
     use crate::create;
+    use crate::testing::{layout, spec};
     use model::network::NetworkSpec;
-
-    fn layout() -> (tempfile::TempDir, Layout) {
-        let dir = tempfile::tempdir().unwrap();
-        let layout = Layout::new(dir.path().join("data"), dir.path().join("run"));
-        layout.prepare().unwrap();
-        (dir, layout)
-    }
-
-    fn spec(name: &str) -> NetworkSpec {
-        NetworkSpec {
-            name: name.into(),
-            ..NetworkSpec::default()
-        }
-    }
 
     #[test]
     fn the_built_in_networks_are_always_there_and_stay() {

@@ -3,7 +3,25 @@
 use crate::record::{Driver, NetworkRecord, Pool};
 use crate::subnet::Subnet;
 use model::Id;
+use model::network::NetworkSpec;
+use state::Layout;
 use std::collections::BTreeMap;
+
+/// Roots of their own.
+pub(crate) fn layout() -> (tempfile::TempDir, Layout) {
+    let dir = tempfile::tempdir().unwrap();
+    let layout = Layout::new(dir.path().join("data"), dir.path().join("run"));
+    layout.prepare().unwrap();
+    (dir, layout)
+}
+
+/// A network that asks for nothing but its name.
+pub(crate) fn spec(name: &str) -> NetworkSpec {
+    NetworkSpec {
+        name: name.into(),
+        ..NetworkSpec::default()
+    }
+}
 
 /// A bridge network over one subnet, its first address the gateway.
 pub(crate) fn network(name: &str, subnet: &str) -> NetworkRecord {

@@ -102,39 +102,63 @@ pub fn git(dir: &Path, words: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-/// One request: everything goes through the backend as a CGI program.
+/// What a client asks for.
+struct Asked {
+    from: BufReader<TcpStream>,
+    method: String,
+    target: String,
+    length: usize,
+    kind: String,
+    protocol: String,
+    authorization: String,
+}
+
+impl Asked {
+    fn read(stream: &TcpStream) -> Option<Self> {
+        let mut from = BufReader::new(stream.try_clone().ok()?);
+        let mut line = String::new();
+        from.read_line(&mut line).ok()?;
+        let mut words = line.split(' ');
+        let mut asked = Self {
+            method: words.next()?.to_owned(),
+            target: words.next()?.to_owned(),
+            from,
+            length: 0,
+            kind: String::new(),
+            protocol: String::new(),
+            authorization: String::new(),
+        };
+        loop {
+            let mut line = String::new();
+            asked.from.read_line(&mut line).ok()?;
+            let Some((key, value)) = line.trim().split_once(':') else {
+                return Some(asked);
+            };
+            let value = value.trim().to_owned();
+            match key.to_lowercase().as_str() {
+                "content-length" => asked.length = value.parse().ok()?,
+                "content-type" => asked.kind = value,
+                "git-protocol" => asked.protocol = value,
+                "authorization" => asked.authorization = value,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// One request: redirects and files are ours, everything else goes through the backend as a CGI program.
 fn answer(
     stream: TcpStream,
     root: &Path,
     seen: &Mutex<Vec<String>>,
     token: Option<&str>,
 ) -> Option<()> {
-    let mut from = BufReader::new(stream.try_clone().ok()?);
+    let asked = Asked::read(&stream)?;
     let mut to = stream;
-    let mut line = String::new();
-    from.read_line(&mut line).ok()?;
-    let mut words = line.split(' ');
-    let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
+    let target = asked.target.as_str();
     seen.lock()
         .unwrap_or_else(PoisonError::into_inner)
-        .push(format!("{method} {target}"));
-    let (mut length, mut kind, mut protocol, mut authorization) =
-        (0, String::new(), String::new(), String::new());
-    loop {
-        let mut line = String::new();
-        from.read_line(&mut line).ok()?;
-        let Some((key, value)) = line.trim().split_once(':') else {
-            break;
-        };
-        let value = value.trim().to_owned();
-        match key.to_lowercase().as_str() {
-            "content-length" => length = value.parse().ok()?,
-            "content-type" => kind = value,
-            "git-protocol" => protocol = value,
-            "authorization" => authorization = value,
-            _ => {}
-        }
-    }
+        .push(format!("{} {target}", asked.method));
     if let Some(to_where) = target.strip_prefix("/moved/") {
         let head = "HTTP/1.0 301 Moved\r\nContent-Length: 0\r\nConnection: close\r\nLocation: /";
         return write!(to, "{head}{to_where}\r\n\r\n").ok();
@@ -144,22 +168,36 @@ fn answer(
         return write!(to, "{head}{target}\r\n\r\n").ok();
     }
     if let Some(name) = target.strip_prefix("/files/") {
-        let file = fs::read(root.join("files").join(name));
-        let status = if file.is_ok() {
-            "200 OK"
-        } else {
-            "404 Not Found"
-        };
-        let body = file.unwrap_or_default();
-        let head = format!("HTTP/1.0 {status}\r\nContent-Length: {}", body.len());
-        write!(to, "{head}\r\nConnection: close\r\n\r\n").ok()?;
-        return to.write_all(&body).ok();
+        return give_file(&root.join("files").join(name), &mut to);
     }
     // `x-access-token:sesame`
-    if token.is_some_and(|token| authorization != token) {
+    if token.is_some_and(|token| asked.authorization != token) {
         let head = "HTTP/1.0 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
         return to.write_all(head.as_bytes()).ok();
     }
+    ask_backend(asked, root, to)
+}
+
+fn give_file(path: &Path, to: &mut TcpStream) -> Option<()> {
+    let (status, body) = match fs::read(path) {
+        Ok(body) => ("200 OK", body),
+        Err(_) => ("404 Not Found", Vec::new()),
+    };
+    let head = format!("HTTP/1.0 {status}\r\nContent-Length: {}", body.len());
+    write!(to, "{head}\r\nConnection: close\r\n\r\n").ok()?;
+    to.write_all(&body).ok()
+}
+
+fn ask_backend(asked: Asked, root: &Path, mut to: TcpStream) -> Option<()> {
+    let Asked {
+        mut from,
+        method,
+        target,
+        length,
+        kind,
+        protocol,
+        ..
+    } = asked;
     let mut body = vec![0; length];
     from.read_exact(&mut body).ok()?;
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));

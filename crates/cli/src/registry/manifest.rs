@@ -62,11 +62,7 @@ struct Create {
 impl Run for Create {
     fn run(self, session: &Session) -> Outcome {
         check_insecure(self.insecure)?;
-        let names = self
-            .names
-            .iter()
-            .map(|n| reference(n))
-            .collect::<Result<Vec<_>, _>>()?;
+        let names = references(&self.names)?;
         let [list, images @ ..] = &names[..] else {
             return Err(Failure::usage(
                 "manifest create needs a list and its images",
@@ -137,11 +133,7 @@ struct Inspect {
 impl Run for Inspect {
     fn run(self, session: &Session) -> Outcome {
         check_insecure(self.insecure)?;
-        let names = self
-            .names
-            .iter()
-            .map(|n| reference(n))
-            .collect::<Result<Vec<_>, _>>()?;
+        let names = references(&self.names)?;
         let store = session.engine()?.images()?;
         let image = match &names[..] {
             [list, image] => {
@@ -248,6 +240,10 @@ impl Run for Remove {
             Ok(())
         })
     }
+}
+
+fn references(names: &[String]) -> Result<Vec<oci::Reference>, Failure> {
+    names.iter().map(|name| reference(name)).collect()
 }
 
 /// Trust is the host's to give, not a flag's.
