@@ -4,8 +4,8 @@
 
 use super::undo::Undo;
 use super::{
-    AttachRequest, Attached, Endpoint, Error, asker, lower, netlink_error, plan, primary, publish,
-    register, stacked, ways_out,
+    AttachRequest, Attached, Endpoint, Error, asker, known, lower, netlink_error, plan, primary,
+    publish, stacked, ways_out,
 };
 use crate::ports::PublishedPort;
 use crate::record::NetworkRecord;
@@ -71,7 +71,7 @@ pub fn connect(
     )?;
     let mut after = attached.clone();
     after.endpoints.push(planned.endpoint.clone());
-    register(layout, &after, &[network], true, &mut undo)?;
+    known::register(layout, &after, &[network], true, &mut undo)?;
     let hairpin = !after.bindings.is_empty() || after.service_address;
     plan::make(
         &host,

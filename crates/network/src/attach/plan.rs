@@ -1,7 +1,8 @@
 //! One endpoint as data, then all of them made in two datagrams.
 
 use super::undo::Undo;
-use super::{Assigned, Endpoint, Error, Subnet, WayOut, Wish, netlink_error, stacked, sysctl};
+use super::way_out::WayOut;
+use super::{Assigned, Endpoint, Error, Subnet, Wish, netlink_error, stacked, sysctl};
 use crate::bridge::mac_for;
 use crate::lease;
 use crate::parent::{self, Kind};
