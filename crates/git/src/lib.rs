@@ -23,8 +23,10 @@ pub use image::RegistryOptions;
 pub use location::{BadLocation, Location};
 pub use object::Id;
 
-use object::Kind;
+use object::{Hash, Kind};
+use pack::Pack;
 use remote::Remote;
+use std::fs::File;
 use std::os::fd::BorrowedFd;
 
 /// How repositories are reached, and as whom.
@@ -72,6 +74,15 @@ pub fn fetch(
     };
     let mut submodules = submodule::Budget::new(location.submodules != Some(false));
     fetch_into(location, access, into, keep, &mut submodules)
+}
+
+/// Writes the files of the first commit that a pack has, as [`fetch`] does with what a server sent; how many. For the fuzz target.
+pub fn unpack(pack: File, into: BorrowedFd<'_>) -> Result<usize, Error> {
+    let pack = Pack::open(pack, Hash::Sha1)?;
+    let mut commits = pack.ids().filter(|(_, kind)| *kind == Kind::Commit);
+    let (commit, _) = commits.next().ok_or(Error::Pack("it has no commit"))?;
+    let (tree, time) = object::commit(&pack.read(commit, Kind::Commit)?)?;
+    Ok(checkout::write(&pack, &tree, time, into)?.files.len())
 }
 
 fn fetch_into(

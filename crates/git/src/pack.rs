@@ -246,6 +246,7 @@ impl Pack {
             }
         }
         let held = Rc::new(Cell::new(0));
+        let mut made = 0u64;
         for root in 0..self.entries.len() {
             let Some((id, kind)) = self.entries[root].is.clone() else {
                 continue;
@@ -262,6 +263,10 @@ impl Pack {
             drop(base);
             while let Some((number, base)) = stack.pop() {
                 let content = delta::apply(&base.content, &self.unpacked(number)?)?;
+                made = made.saturating_add(content.len() as u64);
+                if made > MAX_TOTAL {
+                    return Err(Error::TooLarge("its deltas make more than 128 GiB"));
+                }
                 let mut hasher = Hasher::of(self.hash, kind, content.len() as u64);
                 hasher.update(&content);
                 let id = hasher.finish();
