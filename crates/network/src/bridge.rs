@@ -80,26 +80,11 @@ pub(crate) fn own(layout: &Layout, network: &NetworkRecord) -> Result<FileLock, 
 }
 
 fn set_up(layout: &Layout, socket: &RouteSocket, network: &NetworkRecord) -> Result<u32, Error> {
-    let netlink = |source| Error::Netlink {
-        network: network.name.clone(),
-        source,
-    };
     let before = index_of(socket, &network.bridge)?;
     let remembered = Role::Bridge.read(layout, &network.name);
-    if before.is_none() {
-        let request = Request::CreateBridge {
-            name: &network.bridge,
-            mac: mac(network),
-            mtu: network.mtu(),
-        };
-        socket.apply(&[request]).map_err(netlink)?;
-    }
     let index = match before {
         Some(index) => index,
-        None => index_of(socket, &network.bridge)?.ok_or_else(|| Error::Lookup {
-            interface: network.bridge.clone(),
-            source: io::ErrorKind::NotFound.into(),
-        })?,
+        None => create(socket, network)?,
     };
     // Before it is up: a container may send router advertisements, and the host would take its routes from them
     // (CVE-2020-13401). A host without IPv6 has no such setting.
@@ -107,34 +92,13 @@ fn set_up(layout: &Layout, socket: &RouteSocket, network: &NetworkRecord) -> Res
     if Path::new("/proc/sys").join(&advertised).exists() {
         write_sysctl(&advertised, "0")?;
     }
-    let mut requests = vec![Request::Up { index }];
     if network.pool_v6().is_some() {
-        write_sysctl(
-            &format!("net/ipv6/conf/{}/disable_ipv6", network.bridge),
-            "0",
-        )?;
+        let disabled = format!("net/ipv6/conf/{}/disable_ipv6", network.bridge);
+        write_sysctl(&disabled, "0")?;
     }
-    let addressed = |pool: &&Pool| network.has_gateway(pool.subnet.is_ipv4());
-    requests.extend(
-        network
-            .pools
-            .iter()
-            .filter(addressed)
-            .map(|pool| Request::AddAddress {
-                index,
-                address: pool.gateway,
-                prefix: pool.subnet.prefix(),
-            }),
-    );
-    if network.pool_v6().is_some() {
-        // What a container answers to ::1 of the host comes in by the bridge (`rt6_need_strict` asks for a route by just that
-        // interface). From the wire nobody reaches ::1: `ip6_rcv_core` drops it before.
-        requests.push(Request::AddLocalRoute {
-            address: Ipv6Addr::LOCALHOST.into(),
-            index,
-        });
-    }
-    socket.apply(&requests).map_err(netlink)?;
+    socket
+        .apply(&addressing(network, index))
+        .map_err(|source| netlink_error(network, source))?;
     forward(network)?;
     firewall::remember(layout, network).map_err(|source| Error::Firewall {
         network: network.name.clone(),
@@ -149,6 +113,50 @@ fn set_up(layout: &Layout, socket: &RouteSocket, network: &NetworkRecord) -> Res
     };
     Role::Bridge.write(layout, &network.name, &marker)?;
     Ok(index)
+}
+
+/// Makes the bridge; its index.
+fn create(socket: &RouteSocket, network: &NetworkRecord) -> Result<u32, Error> {
+    let request = Request::CreateBridge {
+        name: &network.bridge,
+        mac: mac(network),
+        mtu: network.mtu(),
+    };
+    socket
+        .apply(&[request])
+        .map_err(|source| netlink_error(network, source))?;
+    index_of(socket, &network.bridge)?.ok_or_else(|| Error::Lookup {
+        interface: network.bridge.clone(),
+        source: io::ErrorKind::NotFound.into(),
+    })
+}
+
+fn netlink_error(network: &NetworkRecord, source: netlink::Error) -> Error {
+    Error::Netlink {
+        network: network.name.clone(),
+        source,
+    }
+}
+
+/// The bridge comes up and has the gateways' addresses.
+fn addressing(network: &NetworkRecord, index: u32) -> Vec<Request<'static>> {
+    let mut requests = vec![Request::Up { index }];
+    let addressed = |pool: &&Pool| network.has_gateway(pool.subnet.is_ipv4());
+    let gateways = network.pools.iter().filter(addressed);
+    requests.extend(gateways.map(|pool| Request::AddAddress {
+        index,
+        address: pool.gateway,
+        prefix: pool.subnet.prefix(),
+    }));
+    if network.pool_v6().is_some() {
+        // What a container answers to ::1 of the host comes in by the bridge (`rt6_need_strict` asks for a route by just that
+        // interface). From the wire nobody reaches ::1: `ip6_rcv_core` drops it before.
+        requests.push(Request::AddLocalRoute {
+            address: Ipv6Addr::LOCALHOST.into(),
+            index,
+        });
+    }
+    requests
 }
 
 /// Lets the kernel route between the bridge and the rest.

@@ -33,6 +33,13 @@ pub(super) enum Lower {
     Parent(u32, Kind),
 }
 
+impl Lower {
+    /// Whether the interface has the hardware address of what it hangs on.
+    fn shares_mac(self) -> bool {
+        matches!(self, Self::Parent(_, kind) if parent::shares_address(kind))
+    }
+}
+
 /// An endpoint and what the kernel needs to know to make it.
 #[derive(Debug)]
 pub(super) struct Planned {
@@ -59,39 +66,16 @@ pub(super) fn endpoint(
     undo: &mut Undo<'_>,
 ) -> Result<Planned, Error> {
     let interface = interface_name(network, settings, used)?;
-    let given_mac = settings
-        .mac_address
-        .as_deref()
-        .filter(|mac| !mac.is_empty());
-    let given_mac = given_mac.map(|mac| parse_mac(network, mac)).transpose()?;
-    let shares_mac = matches!(lower, Lower::Parent(_, kind) if parent::shares_address(kind));
-    if shares_mac && given_mac.is_some() {
-        return Err(option_error(
-            network,
-            asker,
-            "mac-address",
-            "on an ipvlan, and a macvlan in passthru mode, it has the address of the parent",
-        ));
-    }
+    let asked_mac = asked_mac(network, settings, asker, lower)?;
     let sysctls = sysctl::parse(&settings.driver_opts, &interface)
         .map_err(|(option, cause)| option_error(network, asker, &option, cause))?;
-    let ipv4 = address(
-        layout,
-        network,
-        true,
+    let (v4, v6) = (
         settings.ipv4_address.map(IpAddr::V4),
-        asker,
-        undo,
-    )?;
-    let ipv6 = address(
-        layout,
-        network,
-        false,
         settings.ipv6_address.map(IpAddr::V6),
-        asker,
-        undo,
-    )?;
-    let mac = given_mac
+    );
+    let ipv4 = address(layout, network, true, v4, asker, undo)?;
+    let ipv6 = address(layout, network, false, v6, asker, undo)?;
+    let mac = asked_mac
         .or_else(|| ipv4.or(ipv6).map(|a| mac_for(a.address)))
         .unwrap_or([2, 0x42, 0, 0, 0, 1]);
     let random = |source| Error::Random { source };
@@ -107,10 +91,9 @@ pub(super) fn endpoint(
                 Lower::Bridge(_) => format!("dlv{}", crate::random::hex(&tag)),
                 Lower::Parent(..) => String::new(),
             },
-            mac: if shares_mac {
-                String::new()
-            } else {
-                mac.map(|byte| format!("{byte:02x}")).join(":")
+            mac: match lower.shares_mac() {
+                true => String::new(),
+                false => mac.map(|byte| format!("{byte:02x}")).join(":"),
             },
             ipv4,
             ipv6,
@@ -128,6 +111,29 @@ pub(super) fn endpoint(
         link_local: settings.link_local_ips.clone(),
         sysctls,
     })
+}
+
+/// The hardware address that is asked for, where the endpoint can have one of its own.
+fn asked_mac(
+    network: &NetworkRecord,
+    settings: &EndpointSettings,
+    asker: &Asker<'_>,
+    lower: Lower,
+) -> Result<Option<[u8; 6]>, Error> {
+    let asked = settings.mac_address.as_deref();
+    let Some(asked) = asked.filter(|mac| !mac.is_empty()) else {
+        return Ok(None);
+    };
+    let mac = parse_mac(network, asked)?;
+    if lower.shares_mac() {
+        return Err(option_error(
+            network,
+            asker,
+            "mac-address",
+            "on an ipvlan, and a macvlan in passthru mode, it has the address of the parent",
+        ));
+    }
+    Ok(Some(mac))
 }
 
 fn option_error(
