@@ -4,8 +4,10 @@
 //! `cargo test -p scenarios -- crash` runs those with `crash` in their names. The binary is `DOCKLESS_BIN`, else the newest built;
 //! the images are those of `images-cache/`.
 
+mod artifacts;
 mod boot;
 mod build;
+mod clients;
 mod commands;
 mod compose;
 mod counter;
@@ -85,6 +87,8 @@ fn main() -> std::process::ExitCode {
         stack::ALL,
         build::ALL,
         images::ALL,
+        clients::ALL,
+        artifacts::ALL,
         registries::ALL,
         oci_callers::ALL,
         oci::ALL,

@@ -6,7 +6,8 @@ use crate::{
 };
 
 /// The nouns that have verbs of their own, for help.
-pub(crate) const GROUPS: [(&str, &str); 14] = [
+pub(crate) const GROUPS: [(&str, &str); 15] = [
+    ("artifact", "Manage artifacts, whose layers are files"),
     ("builder", "Manage builds"),
     ("compose", "Run the project of a Compose file"),
     ("config", "Manage configs"),

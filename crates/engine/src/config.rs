@@ -3,6 +3,7 @@
 //! ```json
 //! { "image-dirs": ["/media/usb/images"], "insecure-registries": ["10.0.0.5:5000"], "registry-mirrors": ["https://hub.local"],
 //!   "registries": [{ "prefix": "ghcr.io", "mirror": [{ "location": "harbor.local/ghcr" }] }],
+//!   "proxies": { "https-proxy": "http://proxy.local:3128", "no-proxy": "harbor.local" }, "signature-policy": "/etc/dockless/policy.json",
 //!   "ip": "127.0.0.1", "log-driver": "local", "log-opts": { "max-size": "10m" },
 //!   "default-address-pools": [{ "base": "10.210.0.0/16", "size": 24 }],
 //!   "cdi-spec-dirs": ["/etc/cdi", "/var/run/cdi"],
@@ -32,6 +33,10 @@ pub struct Config {
     pub registry_mirrors: Vec<String>,
     /// Mirrors and other locations of any registry, in the words of containers' `registries.conf`.
     pub registries: Vec<image::registry::config::Rule>,
+    /// Between here and registries, in place of the environment's and of dockerd's.
+    pub proxies: Option<image::registry::proxy::Proxies>,
+    /// Which images are taken, and which only with a signature: a `policy.json` in place of containers'.
+    pub signature_policy: Option<PathBuf>,
     /// Where CDI specifications are looked for, in place of [`crate::cdi::SPEC_DIRS`].
     pub cdi_spec_dirs: Option<Vec<PathBuf>>,
     /// Other OCI runtimes by name, for `--runtime`.

@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::error::{Error, Result};
+use image::registry::config::PolicyFile;
 use state::Layout;
 pub use state::layout::DATA_ROOT;
 use std::path::{Path, PathBuf};
@@ -61,12 +62,19 @@ impl Context {
 
     /// How registries are reached: by dockless' own configuration, and by what the host has for other engines.
     pub fn registries(&self) -> image::RegistryOptions {
+        let mut options = crate::registries::of_host(|name| std::env::var(name).ok());
+        if let Some(policy) = &self.config.signature_policy {
+            options.files.policy = PolicyFile::Named(policy.clone());
+        }
+        if let Some(proxies) = &self.config.proxies {
+            options.proxies = proxies.clone().own();
+        }
         image::RegistryOptions {
             insecure: self.config.insecure_registries.clone(),
             mirrors: self.config.registry_mirrors.clone(),
             rules: self.config.registries.clone(),
             docker_config: self.docker_config.clone(),
-            ..crate::registries::of_host(|name| std::env::var(name).ok())
+            ..options
         }
     }
 

@@ -2,7 +2,7 @@
 //! here and read by `image` when a registry is asked.
 
 use image::RegistryOptions;
-use image::registry::config::HostFiles;
+use image::registry::config::{HostFiles, PolicyFile};
 use image::registry::credentials::AuthText;
 use image::registry::proxy::Proxies;
 use std::path::PathBuf;
@@ -60,6 +60,11 @@ pub(crate) fn of_host(env: impl Fn(&str) -> Option<String>) -> RegistryOptions {
                 "/etc/containerd/certs.d".into(),
                 "/etc/docker/certs.d".into(),
             ],
+            policy: PolicyFile::IfThere(
+                of_user("policy.json")
+                    .filter(|p| p.exists())
+                    .unwrap_or_else(|| "/etc/containers/policy.json".into()),
+            ),
         },
         auth_files,
         auth_text: set("DOCKER_AUTH_CONFIG").map(AuthText),

@@ -69,6 +69,12 @@ pub enum Error {
         wanted: String,
         found: String,
     },
+    #[error("{artifact} has a file whose name {name:?} {why}: nothing is written")]
+    ArtifactFile {
+        artifact: String,
+        name: String,
+        why: &'static str,
+    },
     #[error("cannot write directory {} as a layer", dir.display())]
     Pack {
         dir: std::path::PathBuf,
@@ -84,6 +90,8 @@ pub enum Error {
     Bundle(#[from] crate::bundle::BundleError),
     #[error(transparent)]
     Registry(#[from] crate::registry::Error),
+    #[error(transparent)]
+    Signature(#[from] crate::signature::Error),
     #[error(transparent)]
     ManifestList(#[from] crate::manifest_list::ManifestListError),
     #[error("An image does not exist locally with the tag: {0}")]

@@ -2,7 +2,7 @@
 //! unpacking of untrusted archives, layer chains, save and load, collection. Knows no containers.
 //!
 //! [`Store`] is the way in. A name is looked for in the store, then in the image directories, then at its
-//! registry and that one's mirrors; what comes in is verified before it gets a name, and becomes visible in one step.
+//! registry and that one's mirrors; the host's policy decides whether it is taken (`signature`), what comes in is verified before it gets a name, and becomes visible in one step.
 //! Locks, outermost first: `image-collect` (shared by all who bring in or use, exclusive for collection),
 //! `layer-<chain>`, `blob-<digest>`, `image-index`.
 
@@ -25,6 +25,7 @@ pub mod push;
 pub mod registry;
 mod remote;
 pub mod remove;
+pub mod signature;
 pub mod store;
 pub mod tarball;
 pub mod web;

@@ -7,6 +7,7 @@ use crate::registry::config::HostConfig;
 use crate::registry::memory::Memory;
 use crate::registry::{self, Quota, Registry};
 use crate::remote::Remote;
+use crate::signature::{self, Demands};
 use crate::store::{self, Image, Store};
 use oci::manifest::{CONTAINERD_NAME, REF_NAME};
 use oci::{Descriptor, Digest, Document, Index, Manifest, Platform, Reference};
@@ -71,7 +72,7 @@ impl Store {
         for dir in &self.options.image_dirs {
             let layout = ImageLayout::new(dir);
             let name = format!("image directory {}", dir.display());
-            match find_in(&layout, &reference, platform) {
+            match self.find_allowed(&layout, &reference, platform) {
                 Ok(Some(target)) => {
                     return self.pull_from_layout(&layout, &target, &reference, platform, progress);
                 }
@@ -91,10 +92,11 @@ impl Store {
                 }),
             }
         }
+        let demands = Demands::of(&self.options.registries, &reference)?;
         let memory = Memory::new(Some(self.paths.run_registries()));
         let remote = Remote::open(&self.options.registries, &reference, memory)?;
         for at in remote.resolving() {
-            match self.pull_from_registry(&remote, at, &reference, platform, progress) {
+            match self.pull_from_registry(&remote, at, &demands, platform, progress) {
                 Err(error) if remote.goes_on(at, &error) => {
                     if let Error::Registry(error) = &error {
                         remote.remember(at, Err(error));
@@ -135,6 +137,29 @@ impl Store {
         Err(Error::NotFound(nowhere))
     }
 
+    /// Every tag of an image that a repository has now, by its name as it was typed.
+    pub fn tags(&self, typed: &str) -> Result<Vec<Reference>, Error> {
+        let mut names = self.names_for(typed)?.into_iter().peekable();
+        while let Some(name) = names.next() {
+            match self.tags_of(&name) {
+                Err(_) if names.peek().is_some() => {}
+                answer => return answer,
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// The same at the first place that may say so.
+    fn tags_of(&self, name: &Reference) -> Result<Vec<Reference>, Error> {
+        let tags =
+            crate::artifact::from_any(&self.options.registries, name, |registry, repository| {
+                Ok(registry.tags(repository)?)
+            })?;
+        let of_images = tags.iter().filter(|tag| !is_about_another(tag));
+        let named = of_images.map(|tag| name.with_tag(tag));
+        Ok(named.collect::<Result<_, _>>()?)
+    }
+
     /// What a typed name may stand for.
     pub(crate) fn names_for(&self, typed: &str) -> Result<Vec<Reference>, Error> {
         let plain: Reference = typed.parse()?;
@@ -154,20 +179,29 @@ impl Store {
         &self,
         remote: &Remote,
         at: usize,
-        reference: &Reference,
+        demands: &Demands,
         platform: &Platform,
         progress: &dyn Progress,
     ) -> Result<Pulled, Error> {
-        let registry = remote.registry(at);
+        let (registry, reference) = (remote.registry(at), demands.image());
         let (bytes, target) = self.resolve(registry, reference, progress)?;
         check_asked(reference, &target)?;
         remote.remember(at, Ok(()));
         announce(reference, progress);
-        self.content.put_as(&target.digest, &bytes)?;
-        let (manifest_digest, manifest) = match parse(&bytes, &target.digest)? {
-            Document::Manifest(manifest) => (target.digest.clone(), *manifest),
-            Document::Index(index) => self.pull_child(registry, reference, &index, platform)?,
+        let document = parse(&bytes, &target.digest)?;
+        // A signed index vouches for what it lists, as that is named by digest. Nothing is kept of what is not vouched for.
+        let (manifest_digest, manifest) = match document {
+            Document::Manifest(manifest) => {
+                demands.check(registry, &[&target.digest])?;
+                (target.digest.clone(), *manifest)
+            }
+            Document::Index(index) => {
+                let chosen = store::choose(&index, platform, &reference.familiar())?;
+                demands.check(registry, &[&chosen.digest, &target.digest])?;
+                self.pull_child(registry, reference, chosen)?
+            }
         };
+        self.content.put_as(&target.digest, &bytes)?;
         let source = remote.blobs(at);
         let fetcher = self.fetcher(&source, progress);
         if manifest.config.size > content::DOCUMENT_MAX {
@@ -216,16 +250,13 @@ impl Store {
         }
     }
 
-    /// The manifest of one platform out of an index.
+    /// The manifest that was chosen from an index.
     fn pull_child(
         &self,
         registry: &Registry,
         reference: &Reference,
-        index: &Index,
-        platform: &Platform,
+        chosen: &Descriptor,
     ) -> Result<(Digest, Manifest), Error> {
-        let familiar = reference.familiar();
-        let chosen = store::choose(index, platform, &familiar)?;
         let bytes = match self.content.layout().document(&chosen.digest) {
             Ok(bytes) => bytes,
             Err(_) => {
@@ -237,10 +268,25 @@ impl Store {
         match parse(&bytes, &chosen.digest)? {
             Document::Manifest(manifest) => Ok((chosen.digest.clone(), *manifest)),
             Document::Index(_) => Err(Error::NotAnImage(
-                familiar,
+                reference.familiar(),
                 "an index within an index".into(),
             )),
         }
+    }
+
+    /// The entry for a name in an image directory, where the host's policy takes images from there.
+    fn find_allowed(
+        &self,
+        layout: &ImageLayout,
+        reference: &Reference,
+        platform: &Platform,
+    ) -> Result<Option<Descriptor>, Error> {
+        let found = find_in(layout, reference, platform)?;
+        if found.is_some() {
+            let (options, name) = (&self.options.registries, reference.familiar());
+            signature::check_local(options, "oci", Some(layout.root()), &name)?;
+        }
+        Ok(found)
     }
 
     fn pull_from_layout(
@@ -310,6 +356,12 @@ fn check_asked(reference: &Reference, target: &Descriptor) -> Result<(), Error> 
         .into()),
         _ => Ok(()),
     }
+}
+
+/// Signatures, lists of contents and the like lie under tags made of the digest they are about: `sha256-<hex>`, `sha256-<hex>.sig`.
+fn is_about_another(tag: &str) -> bool {
+    let hex = tag.strip_prefix("sha256-").and_then(|rest| rest.get(..64));
+    hex.is_some_and(oci::reference::is_hex_id)
 }
 
 fn announce(reference: &Reference, progress: &dyn Progress) {

@@ -12,6 +12,9 @@ use std::io::{self, Read};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+/// So many of the places that a manifest names for a layer are asked.
+const FOREIGN: usize = 4;
+
 /// Everyone who may have an image, in the order they are asked.
 pub(crate) struct Remote {
     registries: Vec<Registry>,
@@ -77,6 +80,7 @@ impl Remote {
         match error {
             Error::Registry(_) | Error::Nowhere { .. } => true,
             Error::Content(Digest { .. } | Size { .. } | TooLarge { .. }) => is_mirror,
+            Error::Signature(error) => is_mirror && error.is_about_place(),
             Error::Manifest { .. } | Error::Config { .. } | Error::LayerCount { .. } => is_mirror,
             _ => false,
         }
@@ -161,6 +165,17 @@ impl Source for Blobs<'_> {
                 Err(error) => {
                     self.remote.remember(at, Err(&error));
                     failures.push((at, error));
+                }
+            }
+        }
+        // Layers that may not be handed on lie where their maker keeps them.
+        if let Some(&at) = self.places.get(start) {
+            let registry = &self.remote.registries[at];
+            let away = blob.urls.iter().filter(|url| url.contains("://"));
+            for url in away.take(FOREIGN) {
+                match registry.foreign(url, &blob.digest, offset) {
+                    Ok(stream) => return Ok(stream),
+                    Err(error) => failures.push((at, error)),
                 }
             }
         }

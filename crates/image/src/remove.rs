@@ -146,6 +146,19 @@ impl Store {
         Ok(removed)
     }
 
+    /// Removes those of `blobs` that no image leads to, unless somebody is bringing in or using images now.
+    pub(crate) fn drop_unreached(&self, blobs: &[Digest]) -> Result<(), Error> {
+        let Some(_alone) = self.alone()? else {
+            return Ok(());
+        };
+        let mut reached = Reachable::default();
+        for entry in &self.content.layout().index()?.manifests {
+            self.reach(entry, &mut reached);
+        }
+        let idle = blobs.iter().filter(|d| !reached.blobs.contains(*d));
+        idle.into_iter().try_for_each(|d| self.remove_blob(d))
+    }
+
     pub(crate) fn remove_blob(&self, digest: &Digest) -> Result<(), Error> {
         let path = self.content.layout().blob(digest);
         match std::fs::remove_file(&path) {

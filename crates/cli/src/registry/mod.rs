@@ -1,5 +1,6 @@
-//! What speaks to registries: `pull`, `push`, `login`, `logout`, `search`, `manifest`.
+//! What speaks to registries: `pull`, `push`, `login`, `logout`, `search`, `manifest`, `artifact`.
 
+mod artifact;
 mod login;
 mod manifest;
 mod pull;
@@ -17,4 +18,6 @@ pub(crate) const VERBS: &[Verb] = &[
     login::LOGIN,
     login::LOGOUT,
     search::VERB,
+    artifact::PULL,
+    artifact::DISCOVER,
 ];

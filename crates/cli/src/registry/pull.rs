@@ -13,7 +13,9 @@ pub(crate) const VERB: Verb = verb::<Pull>(
     "Download an image from a registry",
 )
 .exactly(1)
-.examples("pull redis:7\npull --platform linux/arm64 debian:12");
+.examples(
+    "pull redis:7\npull --platform linux/arm64 debian:12\npull -a registry.example.com/team/app",
+);
 
 #[derive(Debug, Args)]
 struct Pull {
@@ -35,31 +37,49 @@ struct Pull {
 
 impl Run for Pull {
     fn run(self, session: &Session) -> Outcome {
-        if self.all_tags {
-            return Err(Failure::said("--all-tags is not supported")
-                .hint("name the tags you want, one pull each"));
-        }
         let ctx = session.engine()?;
         let name = reference(&self.image)?;
-        let platform = self
-            .platform
-            .as_deref()
-            .map(|text| {
-                text.parse::<oci::Platform>()
-                    .map_err(|error| Failure::said(error.to_string()))
-            })
-            .transpose()?;
-        if !self.quiet && name.tag().is_none() && name.digest().is_none() {
-            output::line("Using default tag: latest")?;
+        let platform = platform(self.platform.as_deref())?;
+        let store = ctx.images()?;
+        let is_whole = name.tag().is_some() || name.digest().is_some();
+        if !self.all_tags {
+            if !self.quiet && !is_whole {
+                output::line("Using default tag: latest")?;
+            }
+            let name = one(ctx, &store, &self.image, platform.as_ref(), self.quiet)?;
+            output::line(name)?;
+            return Ok(0);
         }
-        let progress = PullProgress::on_stdout(self.quiet);
-        let (name, pulled) = ctx
-            .images()?
-            .pull_named(&self.image, platform.as_ref(), &progress)
-            .map_err(engine::Error::from)?;
-        progress.finish();
-        engine::images::emit(ctx, "pull", &pulled.image.id.to_string(), &name.familiar());
-        output::line(name)?;
+        if is_whole {
+            return Err(Failure::said("tag can't be used with --all-tags/-a"));
+        }
+        for tag in store.tags(&self.image).map_err(engine::Error::from)? {
+            one(ctx, &store, &tag.to_string(), platform.as_ref(), self.quiet)?;
+        }
+        output::line(name.repository())?;
         Ok(0)
     }
+}
+
+/// What `--platform` says.
+pub(super) fn platform(text: Option<&str>) -> Result<Option<oci::Platform>, Failure> {
+    let parsed = text.map(|text| text.parse::<oci::Platform>()).transpose();
+    parsed.map_err(|error| Failure::said(error.to_string()))
+}
+
+/// Pulls what a typed name stands for, and tells which name that is.
+fn one(
+    ctx: &engine::Context,
+    store: &image::Store,
+    typed: &str,
+    platform: Option<&oci::Platform>,
+    quiet: bool,
+) -> Result<oci::Reference, Failure> {
+    let progress = PullProgress::on_stdout(quiet);
+    let (name, pulled) = store
+        .pull_named(typed, platform, &progress)
+        .map_err(engine::Error::from)?;
+    progress.finish();
+    engine::images::emit(ctx, "pull", &pulled.image.id.to_string(), &name.familiar());
+    Ok(name)
 }

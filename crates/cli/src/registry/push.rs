@@ -36,12 +36,7 @@ struct Push {
 
 impl Run for Push {
     fn run(self, session: &Session) -> Outcome {
-        let platform = self
-            .platform
-            .as_deref()
-            .map(|text| text.parse::<oci::Platform>())
-            .transpose()
-            .map_err(|error| Failure::said(error.to_string()))?;
+        let platform = super::pull::platform(self.platform.as_deref())?;
         let ctx = session.engine()?;
         let store = ctx.images()?;
         let name = reference(&self.image)?;

@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::layer::root::components;
 use crate::progress::Progress;
 use crate::pull::{leave_dangling, set_name};
+use crate::signature;
 use crate::store::{self, Image, Store};
 use crate::tarball::{Kind, Limits, Reader, compression};
 use oci::{Descriptor, Digest, Index, Manifest, Platform, Reference, media_type};
@@ -37,15 +38,7 @@ impl Store {
         let loaded = self.load_held(stream, platform.unwrap_or(&own), progress, &mut new);
         drop(hold);
         // Files of the archive that no image refers to (all, when loading failed).
-        if let Some(_alone) = self.alone()? {
-            let mut reached = crate::remove::Reachable::default();
-            for entry in &self.content.layout().index()?.manifests {
-                self.reach(entry, &mut reached);
-            }
-            for digest in new.iter().filter(|d| !reached.blobs.contains(*d)) {
-                self.remove_blob(digest)?;
-            }
-        }
+        self.drop_unreached(&new)?;
         loaded
     }
 
@@ -61,8 +54,16 @@ impl Store {
             Some(targets) => targets,
             None => self.docker_targets(&files, new)?,
         };
+        let transport = match files.contains_key(&b"manifest.json"[..]) {
+            true => "docker-archive",
+            false => "oci-archive",
+        };
         let mut loaded: Vec<Loaded> = Vec::new();
         for (target, names) in targets {
+            let name = names
+                .first()
+                .map_or_else(|| target.digest.to_string(), Reference::familiar);
+            signature::check_local(&self.options.registries, transport, None, &name)?;
             let image = store::read_image(
                 self.content.layout(),
                 &target,

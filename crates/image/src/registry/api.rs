@@ -14,6 +14,24 @@ use ureq::http::Response;
 /// A piece of a blob that is not taken in one.
 const CHUNK: u64 = 8 << 20;
 
+/// What is read from a connection, and that it has fallen silent in words.
+struct Stream(ureq::BodyReader<'static>);
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer).map_err(|e| {
+            let cause = e.get_ref().and_then(|e| e.downcast_ref::<ureq::Error>());
+            match cause {
+                Some(ureq::Error::Timeout(_)) => io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "no byte came for too long, the connection is taken for dead",
+                ),
+                _ => e,
+            }
+        })
+    }
+}
+
 /// What a registry says of a tag.
 #[derive(Debug, Default)]
 pub(crate) struct Head {
@@ -115,6 +133,27 @@ impl Registry {
         offset: u64,
     ) -> Result<Box<dyn Read + Send>, Error> {
         let path = format!("/v2/{repository}/blobs/{digest}");
+        self.bytes(path, repository, digest, offset)
+    }
+
+    /// The same from where a manifest says that a layer lies which no registry has: at another host without our account, and not where a
+    /// redirect may not lead.
+    pub(crate) fn foreign(
+        &self,
+        url: &str,
+        digest: &Digest,
+        offset: u64,
+    ) -> Result<Box<dyn Read + Send>, Error> {
+        self.bytes(url.to_owned(), &self.endpoint().repository, digest, offset)
+    }
+
+    fn bytes(
+        &self,
+        path: String,
+        repository: &str,
+        digest: &Digest,
+        offset: u64,
+    ) -> Result<Box<dyn Read + Send>, Error> {
         let range = [("Range", format!("bytes={offset}-"))];
         let headers: &[_] = if offset > 0 { &range } else { &[] };
         let response = self.send(
@@ -135,7 +174,7 @@ impl Registry {
         let starts_at = header(response.headers(), "content-range")
             .and_then(range_start)
             .unwrap_or(offset);
-        let mut reader = response.into_body().into_reader();
+        let mut reader = Stream(response.into_body().into_reader());
         // A server that knows no ranges sends all, one that rounds sends more: what we have is skipped.
         let skip = if partial {
             offset.saturating_sub(starts_at)
@@ -347,7 +386,7 @@ pub(crate) fn kind_of(bytes: &[u8], header: &str) -> String {
     }
 }
 
-fn pull_scope(repository: &str) -> String {
+pub(super) fn pull_scope(repository: &str) -> String {
     format!("repository:{repository}:pull")
 }
 

@@ -27,6 +27,9 @@ pub(crate) enum Payload<'a> {
     },
 }
 
+/// So much of a challenge that is not understood is told.
+const CHALLENGE_SHOWN: usize = 200;
+
 /// One endpoint, its scheme and tokens found out once.
 #[derive(Debug)]
 pub(crate) struct Registry {
@@ -194,7 +197,7 @@ impl Registry {
             .collect();
         let challenge = auth::parse_challenge(&offered).ok_or_else(|| Error::Challenge {
             registry: self.endpoint.name.clone(),
-            challenge: offered.join(", "),
+            challenge: offered.join(", ").chars().take(CHALLENGE_SHOWN).collect(),
         })?;
         *self
             .challenge

@@ -319,7 +319,7 @@ pub(crate) fn of_registry(
 fn with_files(options: &RegistryOptions, config: HostConfig) -> RegistryOptions {
     RegistryOptions {
         insecure: config.insecure,
-        proxies: config.proxies.unwrap_or_else(|| options.proxies.clone()),
+        proxies: config.proxies,
         ..options.clone()
     }
 }

@@ -1,5 +1,5 @@
 //! The registry client. What the host says about its registries is read by `config`; whom to ask for an image and how follows in
-//! `endpoint`. One [`Registry`] per endpoint and command (`connection`), its calls in `api`; who failed lately in `memory`. HTTP and
+//! `endpoint`. One [`Registry`] per endpoint and command (`connection`), its calls in `api`, `tags` and `referrers`; who failed lately in `memory`. HTTP and
 //! trust in `http`, certificates in `tls`, proxies in `proxy`, tokens in `auth`, names to addresses in `resolver`, credentials on
 //! disk in `credentials`.
 //! Source: OCI distribution-spec 1.1, Docker `registry/spec`.
@@ -16,6 +16,7 @@ pub(crate) mod memory;
 pub mod proxy;
 mod referrers;
 pub mod resolver;
+mod tags;
 mod tls;
 
 pub(crate) use answer::{Quota, pause};

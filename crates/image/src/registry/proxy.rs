@@ -1,12 +1,12 @@
-//! Which proxy stands between here and a host: HTTPS_PROXY, HTTP_PROXY and NO_PROXY as dockerd reads them, or `proxies` of its
-//! `daemon.json` in their place. Loopback addresses are never behind one.
+//! Which proxy stands between here and a host: HTTPS_PROXY, HTTP_PROXY and NO_PROXY as dockerd reads them, or `proxies` of dockless'
+//! own configuration or of `daemon.json` in their place. Loopback addresses are never behind one.
 
 use super::http::{host_name, in_network};
 use serde::Deserialize;
 use std::net::IpAddr;
 
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "kebab-case")]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Proxies {
     pub http_proxy: Option<String>,
     pub https_proxy: Option<String>,
@@ -15,6 +15,9 @@ pub struct Proxies {
     pub all_proxy: Option<String>,
     /// Hosts that are spoken to directly: names with all below them, addresses, networks, `*`; with `:port` for one port.
     pub no_proxy: Option<String>,
+    /// Said by dockless' own configuration: no other file's count.
+    #[serde(skip)]
+    own: bool,
 }
 
 // A proxy's address may have a password in it.
@@ -38,10 +41,24 @@ impl Proxies {
             https_proxy: get("https_proxy"),
             all_proxy: get("all_proxy"),
             no_proxy: get("no_proxy"),
+            own: false,
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// These, whatever other files say.
+    pub fn own(self) -> Self {
+        Self { own: true, ..self }
+    }
+
+    /// These, or dockerd's where it has some and nothing stands against them.
+    pub(crate) fn or(&self, daemon: Option<Self>) -> Self {
+        match daemon {
+            Some(theirs) if !self.own && !theirs.is_empty() => theirs,
+            _ => self.clone(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
         self.http_proxy.is_none() && self.https_proxy.is_none() && self.all_proxy.is_none()
     }
 

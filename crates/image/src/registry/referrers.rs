@@ -3,7 +3,9 @@
 //! Source: OCI distribution-spec `Pushing Manifests with Subject`, `Referrers Tag Schema`.
 
 use super::Error;
-use super::connection::Registry;
+use super::api::pull_scope;
+use super::connection::{Payload, Registry};
+use super::http;
 use oci::{Descriptor, Digest, Document, Index, media_type};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -47,7 +49,54 @@ pub(super) fn entry(bytes: &[u8], kind: &str) -> Option<(Digest, Descriptor)> {
     Some((subject, entry))
 }
 
+fn list_tag(subject: &Digest) -> String {
+    format!("{}-{}", subject.algorithm().as_str(), subject.hex())
+}
+
 impl Registry {
+    /// What refers to `subject`, of one type or of any: the registry's own list, or that under the tag.
+    pub(crate) fn referrers(
+        &self,
+        repository: &str,
+        subject: &Digest,
+        artifact_type: Option<&str>,
+    ) -> Result<Vec<Descriptor>, Error> {
+        let path = format!("/v2/{repository}/referrers/{subject}");
+        let scope = pull_scope(repository);
+        let accept = [("Accept", media_type::OCI_INDEX.to_owned())];
+        let response = self.insist("GET", &path, &accept, &Payload::Nothing, &scope)?;
+        let list = match response.status().as_u16() {
+            200 => {
+                let bytes = http::text(response, &path)?;
+                serde_json::from_slice(&bytes)
+                    .map_err(|source| Error::Answer { url: path, source })?
+            }
+            // Those that know nothing of it say so in several ways.
+            400 | 404 | 405 => self.tagged_list(repository, subject)?,
+            _ => {
+                self.expect(response, &[200], repository, &subject.to_string(), &path)?;
+                Index::default()
+            }
+        };
+        let of_type = |entry: &Descriptor| {
+            let own = entry.other.get("artifactType").and_then(|t| t.as_str());
+            artifact_type.is_none_or(|wanted| own == Some(wanted))
+        };
+        Ok(list.manifests.into_iter().filter(of_type).collect())
+    }
+
+    /// The list of a registry that keeps none; empty where nobody made one.
+    fn tagged_list(&self, repository: &str, subject: &Digest) -> Result<Index, Error> {
+        match self.manifest(repository, &list_tag(subject)) {
+            Ok((bytes, _)) => match Document::parse(&bytes) {
+                Ok(Document::Index(index)) => Ok(index),
+                _ => Ok(Index::default()),
+            },
+            Err(Error::ManifestUnknown(_)) => Ok(Index::default()),
+            Err(other) => Err(other),
+        }
+    }
+
     /// Puts an entry into the list of a registry that keeps none.
     pub(super) fn list_referrer(
         &self,
@@ -55,15 +104,8 @@ impl Registry {
         subject: &Digest,
         entry: Descriptor,
     ) -> Result<(), Error> {
-        let tag = format!("{}-{}", subject.algorithm().as_str(), subject.hex());
-        let mut index = match self.manifest(repository, &tag) {
-            Ok((bytes, _)) => match Document::parse(&bytes) {
-                Ok(Document::Index(index)) => index,
-                _ => Index::default(),
-            },
-            Err(Error::ManifestUnknown(_)) => Index::default(),
-            Err(other) => return Err(other),
-        };
+        let tag = list_tag(subject);
+        let mut index = self.tagged_list(repository, subject)?;
         if index
             .manifests
             .iter()

@@ -3,6 +3,8 @@
 
 #![allow(dead_code, unreachable_pub)] // every test binary uses a part
 
+pub mod signer;
+
 use image::{LayerEvent, Progress, Store, StoreOptions};
 use oci::{Descriptor, Digest, ImageConfig, Index, Manifest, Reference, media_type};
 use state::Layout;
@@ -306,6 +308,8 @@ pub struct Answer {
     pub body: Vec<u8>,
     /// Say the full length, send only this much, and hang up.
     pub cut: Option<usize>,
+    /// Send the body in sixteen pieces, so long after one another.
+    pub pause: Option<Duration>,
 }
 
 impl Answer {
@@ -315,6 +319,7 @@ impl Answer {
             headers: Vec::new(),
             body: body.into(),
             cut: None,
+            pause: None,
         }
     }
 
@@ -325,6 +330,11 @@ impl Answer {
 
     pub fn cut(mut self, at: usize) -> Self {
         self.cut = Some(at);
+        self
+    }
+
+    pub fn slowly(mut self, pause: Duration) -> Self {
+        self.pause = Some(pause);
         self
     }
 }
@@ -356,6 +366,10 @@ impl FakeServer {
 
     pub fn host(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.host())
     }
 
     pub fn count(&self, wanted: impl Fn(&Asked) -> bool) -> usize {
@@ -415,7 +429,12 @@ fn serve(mut stream: TcpStream, handler: &Handler, log: &Mutex<Vec<Asked>>) -> O
             .cut
             .unwrap_or(answer.body.len())
             .min(answer.body.len());
-        stream.write_all(&answer.body[..end]).ok()?;
+        for piece in answer.body[..end].chunks(answer.body.len().div_ceil(16).max(1)) {
+            if let Some(pause) = answer.pause {
+                std::thread::sleep(pause);
+            }
+            stream.write_all(piece).ok()?;
+        }
     }
     Some(())
 }

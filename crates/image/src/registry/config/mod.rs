@@ -25,6 +25,20 @@ pub struct HostFiles {
     pub registries_conf_dirs: Vec<PathBuf>,
     /// containerd's directories of `<host>/hosts.toml`; the first that has the host counts.
     pub hosts_dirs: Vec<PathBuf>,
+    /// containers' `policy.json`; [`crate::signature`] reads it.
+    pub policy: PolicyFile,
+}
+
+/// Which images are taken, and which only with a signature.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum PolicyFile {
+    /// All images are taken.
+    #[default]
+    None,
+    /// Containers' own place: without the file, all images are taken.
+    IfThere(PathBuf),
+    /// Somebody named it: without the file, none is.
+    Named(PathBuf),
 }
 
 /// Why a file of the host cannot be used.
@@ -137,8 +151,8 @@ pub(crate) struct HostConfig {
     /// For Docker Hub alone, as dockerd has it.
     pub(crate) hub_mirrors: Vec<String>,
     pub(crate) insecure: Vec<String>,
-    /// dockerd's, in place of the environment's.
-    pub(crate) proxies: Option<Proxies>,
+    /// Ours, dockerd's, or the environment's.
+    pub(crate) proxies: Proxies,
     /// Registries for names without one; empty: Docker Hub.
     pub(crate) search: Vec<String>,
     /// Names without a registry, and what they stand for.
@@ -166,7 +180,7 @@ impl HostConfig {
             rules: [options.rules.clone(), containers.rules],
             hosts: containerd::find(&files.hosts_dirs, domain)?,
             hub_mirrors: both(&options.mirrors, daemon.registry_mirrors),
-            proxies: daemon.proxies.filter(|p| !p.is_empty()),
+            proxies: options.proxies.or(daemon.proxies),
             insecure: both(&options.insecure, daemon.insecure_registries),
             search: containers.search,
             aliases: containers.aliases,
@@ -204,7 +218,7 @@ pub fn check_hosts_toml(text: &str) -> Result<(), Error> {
 }
 
 /// The text of a file; `None` where there is none.
-fn text(path: &Path) -> Result<Option<String>, Error> {
+pub(crate) fn text(path: &Path) -> Result<Option<String>, Error> {
     match std::fs::read(path) {
         Ok(bytes) => match String::from_utf8(bytes) {
             Ok(text) => Ok(Some(text)),

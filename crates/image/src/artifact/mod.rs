@@ -1,9 +1,15 @@
-//! Artifacts: manifests whose layers are files and not file systems. They are read and written whole, and never stored.
+//! Artifacts: manifests whose layers are files and not file systems. Small ones are read and written whole; those of any size go into a
+//! directory (`extract`). None is stored.
 //! Source: OCI image-spec 1.1 `manifest.md` ("Guidelines for Artifact Usage").
+
+mod extract;
+
+pub use extract::{Extracted, referrers};
 
 use crate::commit::json;
 use crate::error::Error;
 use crate::registry::{Error as RegistryError, Payload, Registry, RegistryOptions};
+use crate::signature::Demands;
 use oci::{Descriptor, Digest, Document, Manifest, Reference, media_type};
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -46,7 +52,7 @@ pub fn resolve(options: &RegistryOptions, reference: &Reference) -> Result<Diges
 }
 
 /// Asks everyone who may have it, until one does; the registry itself is the last.
-fn from_any<T>(
+pub(crate) fn from_any<T>(
     options: &RegistryOptions,
     reference: &Reference,
     ask: impl Fn(&Registry, &str) -> Result<T, Error>,
@@ -70,26 +76,30 @@ pub fn pull(
     reference: &Reference,
     kind: Kind<'_>,
 ) -> Result<Vec<File>, Error> {
+    let demands = Demands::of(options, reference)?;
     from_any(options, reference, |registry, repository| {
-        pull_from(registry, repository, reference, kind)
+        pull_from(registry, repository, &demands, kind)
     })
 }
 
 fn pull_from(
     registry: &Registry,
     repository: &str,
-    reference: &Reference,
+    demands: &Demands,
     kind: Kind<'_>,
 ) -> Result<Vec<File>, Error> {
+    let reference = demands.image();
     let other = |what: &str| Error::NotAnArtifact {
         name: reference.familiar(),
         wanted: kind.artifact_type.to_owned(),
         found: what.to_owned(),
     };
     let mut wanted = reference.tag_or_digest();
+    let mut seen = Vec::new();
     // An index may lead to the manifest, and no further.
     for _ in 0..2 {
         let (bytes, descriptor) = registry.manifest(repository, &wanted)?;
+        seen.push(descriptor.digest.clone());
         if wanted
             .parse::<Digest>()
             .is_ok_and(|digest| !digest.matches(&bytes))
@@ -99,6 +109,7 @@ fn pull_from(
         match Document::parse(&bytes) {
             Ok(Document::Manifest(manifest)) => {
                 check(&manifest, kind).map_err(|found| other(&found))?;
+                demands.check(registry, &seen.iter().collect::<Vec<_>>())?;
                 return files(registry, repository, &manifest);
             }
             Ok(Document::Index(index)) => {
