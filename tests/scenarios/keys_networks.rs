@@ -230,7 +230,7 @@ fn a_network_has_the_families_that_are_on(host: &Host) {
 const MACVLAN: &str = "\
 services:
   one: {image: busybox, command: sleep 1000, init: true, networks: {lan: {ipv4_address: 192.0.2.77}}}
-  two: {image: busybox, command: sleep 1000, init: true, networks: [lan]}
+  two: {image: busybox, command: sleep 1000, init: true, networks: [lan], ports: ['8099:80']}
 networks:
   lan:
     driver: macvlan
@@ -245,7 +245,9 @@ fn a_project_on_a_macvlan(host: &Host) {
     );
     let _outside = crate::network::Outside::new();
     let project = host.compose_file("lan", MACVLAN);
-    project.compose("up -d").ok();
+    let up = project.compose("up -d").run();
+    assert_eq!(up.code, 0, "{up}");
+    up.says(&["services.two.ports", "nothing is published"]);
     let link = ip(host, "lan-one-1", "-d link show dev eth0");
     assert!(link.contains("macvlan mode bridge"), "{link}");
     host.docker("exec lan-two-1 ping -c 1 -W 5 one").ok();

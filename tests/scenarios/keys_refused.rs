@@ -19,13 +19,18 @@ fn keys_that_cannot_be_honoured_are_refused(host: &Host) {
         (
             "models: [llm]",
             "models: {llm: {model: ai/small}}\n",
-            ["services.app.models", "model runner"],
+            ["services.app.models", "x-dockless: {endpoint:"],
         ),
         ("storage_opt: {size: 1G}", "", ["storage-opt", "quota"]),
         (
             "user: '0'",
-            "jobs: {once: {image: busybox}}\n",
-            ["jobs", "jobs"],
+            "jobs: {once: {image: busybox, triggers: {schedule: ['0 0 30 2 *']}}}\n",
+            ["jobs.once.triggers.schedule[0].cron", "never comes"],
+        ),
+        (
+            "user: '0'",
+            "jobs: {once: {image: busybox, triggers: {schedule: [{cron: '0 0 * * *', timezone: Mars/Olympus}]}}}\n",
+            ["Mars/Olympus", "time zone"],
         ),
         (
             "logging: {driver: fluentd}",

@@ -6,7 +6,8 @@ scenarios!(
     what_has_no_effect_is_told_once_and_stops_nothing,
     up_shows_no_output_of_who_is_not_attached,
     entitlements_of_a_build_are_granted,
-    what_is_declared_is_shown
+    what_is_declared_is_shown,
+    a_service_is_told_where_its_models_are
 );
 
 const TOLD: &str = "\
@@ -135,4 +136,68 @@ fn what_is_declared_is_shown(host: &Host) {
     let compact: String = shown.split_whitespace().collect();
     assert!(compact.contains(r#""labels":{"team":"shop"}"#), "{shown}");
     assert!(compact.contains(r#""labels":{"team":"bank"}"#), "{shown}");
+}
+
+const MODELS: &str = "\
+services:
+  app:
+    image: busybox
+    command: sleep 1000
+    models: [small-one]
+  own:
+    image: busybox
+    command: sleep 1000
+    models: {large: {endpoint_var: WHERE, model_var: WHAT}}
+models:
+  small-one: {model: ai/small, context_size: 4096, runtime_flags: [--fast]}
+  large: {model: ai/large, x-dockless: {endpoint: 'http://10.0.0.2:8080/v1'}}
+";
+
+fn a_service_is_told_where_its_models_are(host: &Host) {
+    let project = host.compose_file("models", MODELS);
+    let refused = project.compose("up -d").run();
+    assert_ne!(refused.code, 0);
+    refused.says(&["services.app.models", "x-dockless", "model-endpoint"]);
+    assert_eq!(host.docker("ps -aq").ok(), "");
+
+    project.write(
+        "engine.json",
+        "{\"model-endpoint\": \"http://10.0.0.1:12434/engines/v1\"}",
+    );
+    let config = project.dir().join("engine.json");
+    let up = || {
+        let up = project.compose("up -d");
+        up.env("DOCKLESS_CONFIG", config.display().to_string())
+    };
+    let told = up().run();
+    assert_eq!(told.code, 0, "{told}");
+    told.says(&[
+        "models.small-one.context_size",
+        "models.small-one.runtime_flags",
+    ]);
+    let variables = |name: &str| kernel::environment(host.pid(name));
+    let app = variables("models-app-1");
+    assert_eq!(app["SMALL_ONE_URL"], "http://10.0.0.1:12434/engines/v1");
+    assert_eq!(app["SMALL_ONE_MODEL"], "ai/small");
+    let own = variables("models-own-1");
+    assert_eq!(own["WHERE"], "http://10.0.0.2:8080/v1");
+    assert_eq!(own["WHAT"], "ai/large");
+    // Another server makes another container, of that service alone.
+    project.write(
+        "engine.json",
+        "{\"model-endpoint\": \"http://10.0.0.9/v1\"}",
+    );
+    let before = host.pid("models-own-1");
+    assert_eq!(up().run().code, 0);
+    assert_eq!(
+        variables("models-app-1")["SMALL_ONE_URL"],
+        "http://10.0.0.9/v1"
+    );
+    assert_eq!(host.pid("models-own-1"), before);
+
+    let misspelt = MODELS.replace("x-dockless: {endpoint:", "x-dockless: {endpont:");
+    project.write("compose.yaml", &misspelt);
+    let refused = project.compose("config").run();
+    assert_ne!(refused.code, 0);
+    refused.says(&["unknown key", "endpont"]);
 }

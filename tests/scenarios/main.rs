@@ -27,6 +27,7 @@ mod keys_contents;
 mod keys_deploy;
 mod keys_devices;
 mod keys_hooks;
+mod keys_jobs;
 mod keys_kernel;
 mod keys_limits;
 mod keys_mounts;
@@ -79,6 +80,7 @@ fn main() -> std::process::ExitCode {
         health::ALL,
         network::ALL,
         network_drivers::ALL,
+        keys_jobs::ALL,
         keys_networks::ALL,
         ports::ALL,
         firewalls::ALL,

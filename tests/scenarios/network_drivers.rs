@@ -257,6 +257,9 @@ fn a_container_that_left_all_networks_joins_again(host: &Host) {
     host.docker("network disconnect -f one aa").ok();
     host.docker("network disconnect -f one aa").ok();
     sleeper(host, "cc", "--network none");
+    host.docker("network connect one cc")
+        .fails(1)
+        .says(&["private (none) mode", "network disconnect none"]);
     host.docker("network disconnect none cc").ok();
     host.docker("network connect --gw-priority 3 one cc").ok();
     assert!(pings(host, "cc", "bb"));

@@ -280,7 +280,21 @@ fn compose_files_from_git(host: &Host) {
         let logs = remote("", "logs --no-log-prefix web").ok();
         logs.contains("second page").then_some(())
     });
+    // What a project is made from stays; once it is down, both commits go.
+    let kept = || kernel::files_below(&host.data_root().join("remote/git"));
+    assert!(host.docker("system df").ok().contains("Fetched Projects"));
+    host.docker("rm -f shop-web-1").ok();
+    remote("", "up -d").ok();
+    host.docker("system prune -f").ok();
+    assert!(!kept().is_empty());
     remote("", "down").ok();
+    let pruned = host.docker("system prune -f").ok();
+    assert!(
+        pruned.contains("Deleted Fetched Projects:\ngit/"),
+        "{pruned}"
+    );
+    assert!(kept().is_empty(), "{:?}", kept());
+    assert!(!host.docker("system df").ok().contains("Fetched Projects"));
     assert_eq!(
         remote("#main:parts", "config --services").ok().trim(),
         "part"

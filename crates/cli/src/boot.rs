@@ -49,6 +49,7 @@ impl Run for Boot {
                 output::note(format_args!("cannot start {}: {why}", outcome.name));
             }
         })?;
+        engine::jobs::scheduler::ensure(session.engine()?)?;
         for outcome in outcomes {
             match outcome.result {
                 Ok(Action::Started) => output::line(format_args!("started {}", outcome.name))?,

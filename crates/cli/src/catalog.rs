@@ -2,17 +2,19 @@
 
 use crate::verb::Verb;
 use crate::{
-    argv, boot, build, container, image, inspect, network, registry, stored, swarm, system, volume,
+    argv, boot, build, container, image, inspect, job, network, registry, stored, swarm, system,
+    volume,
 };
 
 /// The nouns that have verbs of their own, for help.
-pub(crate) const GROUPS: [(&str, &str); 15] = [
+pub(crate) const GROUPS: [(&str, &str); 16] = [
     ("artifact", "Manage artifacts, whose layers are files"),
     ("builder", "Manage builds"),
     ("compose", "Run the project of a Compose file"),
     ("config", "Manage configs"),
     ("container", "Manage containers"),
     ("image", "Manage images"),
+    ("job", "Manage the jobs of projects and their schedules"),
     (
         "manifest",
         "Manage manifests of several platforms at a registry",
@@ -41,6 +43,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Verb> {
         inspect::VERBS,
         system::VERBS,
         boot::VERBS,
+        job::VERBS,
     ]
     .into_iter()
     .flatten()

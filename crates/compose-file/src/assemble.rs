@@ -234,12 +234,14 @@ impl<'a> Loader<'a> {
         }
         let mut merged = merged.filter(|_| !failed)?;
         merge::finish(&mut merged);
-        if let Some(services) = merged
-            .as_map_mut()
-            .and_then(|root| root.get_mut("services"))
-            .and_then(Node::as_map_mut)
-        {
-            merge::drop_duplicates(services);
+        for section in ["services", "jobs"] {
+            if let Some(entries) = merged
+                .as_map_mut()
+                .and_then(|root| root.get_mut(section))
+                .and_then(Node::as_map_mut)
+            {
+                merge::drop_duplicates(entries);
+            }
         }
         Some(merged)
     }

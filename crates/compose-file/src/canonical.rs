@@ -36,6 +36,10 @@ impl Canonical<'_> {
         for (name, service) in children(root, "services") {
             self.service(service, &join("services", name));
         }
+        for (name, job) in children(root, "jobs") {
+            self.service(job, &join("jobs", name));
+            schedules(job);
+        }
         for (name, network) in children(root, "networks") {
             self.external(network, &join("networks", name));
             pairs_to_map(network, "labels");
@@ -153,6 +157,23 @@ fn single(key: &str, value: Node) -> Value {
     let mut map = Map::new();
     map.insert(key, value.place, value);
     Value::Map(map)
+}
+
+/// `- "0 3 * * *"` becomes `- cron: "0 3 * * *"`.
+fn schedules(job: &mut Node) {
+    let Some(triggers) = child(job, "triggers") else {
+        return;
+    };
+    to_list(triggers, "schedule");
+    let Some(Value::List(schedules)) = child(triggers, "schedule").map(|node| &mut node.value)
+    else {
+        return;
+    };
+    for schedule in schedules {
+        if let Some(text) = schedule.scalar_text() {
+            schedule.value = single("cron", Node::string(text, schedule.place));
+        }
+    }
 }
 
 /// `x` becomes `[x]`.

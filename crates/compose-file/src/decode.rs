@@ -8,6 +8,7 @@ mod deploy;
 mod devices;
 mod healthcheck;
 mod hooks;
+mod job;
 mod mounts;
 mod namespaces;
 mod networks;
@@ -37,6 +38,10 @@ pub(crate) fn decode(root: &Node, sources: &Sources) -> (Project, Vec<Diagnostic
     for (name, cursor) in decoder.entries(&top, "services") {
         let service = decoder.service(name, &cursor);
         project.services.push(service);
+    }
+    for (name, cursor) in decoder.entries(&top, "jobs") {
+        let job = decoder.job(name, &cursor);
+        project.jobs.push(job);
     }
     project.networks = decoder.section(&top, "networks", Decoder::network);
     project.volumes = decoder.section(&top, "volumes", Decoder::volume);

@@ -4,6 +4,7 @@
 
 mod build;
 mod deploy;
+mod job;
 mod mounts;
 mod resource;
 mod service;
@@ -40,17 +41,17 @@ pub fn yaml(value: &Value) -> Result<String, EmitError> {
 pub fn to_value(project: &Project) -> Value {
     let mut object = Object::new();
     object.set("name", project.name.as_str());
-    let mut services: Vec<&Service> = project.services.iter().collect();
-    services.sort_by(|a, b| yaml::natural(&a.name, &b.name));
-    let services = services.iter().map(|service| {
-        (
-            service.name.clone(),
-            service_value(service, !project.environment_resolved),
-        )
-    });
-    object
-        .0
-        .insert("services".into(), Value::Object(services.collect()));
+    // A job that is among the services for a while (`up`, `run`) is still one.
+    let (jobs, services): (Vec<&Service>, Vec<&Service>) = project
+        .services
+        .iter()
+        .chain(&project.jobs)
+        .partition(|service| service.triggers.is_some());
+    let with_files = !project.environment_resolved;
+    object.set("services", service_values(services, with_files));
+    if !jobs.is_empty() {
+        object.set("jobs", service_values(jobs, with_files));
+    }
     object.section("networks", &project.networks, resource::network);
     object.section("volumes", &project.volumes, resource::volume);
     object.section("secrets", &project.secrets, resource::file_object);
@@ -58,6 +59,12 @@ pub fn to_value(project: &Project) -> Value {
     object.section("models", &project.models, resource::ai_model);
     object.extensions(&project.extensions);
     object.into_value()
+}
+
+fn service_values(mut services: Vec<&Service>, with_files: bool) -> Map<String, Value> {
+    services.sort_by(|a, b| yaml::natural(&a.name, &b.name));
+    let value = |service: &&Service| (service.name.clone(), service_value(service, with_files));
+    services.iter().map(value).collect()
 }
 
 /// One service; `with_files` keeps `env_file` and `label_file`, whose contents are not read yet.

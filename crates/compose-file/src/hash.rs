@@ -10,7 +10,8 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
 /// Keys of a service that change nothing in its containers.
-const IGNORED: [&str; 8] = [
+const IGNORED: [&str; 9] = [
+    "triggers",
     "build",
     "pull_policy",
     "pull_refresh_after",

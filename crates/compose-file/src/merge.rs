@@ -33,7 +33,9 @@ fn merge_maps(mut base: Map, over: Map, path: &Path<'_>) -> Map {
             Some(below) => {
                 let below = std::mem::replace(below, Node::new(Value::Null, place));
                 let mut inner = path.to_vec();
-                inner.push(&key);
+                // A job is merged as a service is.
+                let is_jobs = path.is_empty() && key == "jobs";
+                inner.push(if is_jobs { "services" } else { &key });
                 merge(below, node, &inner)
             }
             None => node,
@@ -94,6 +96,8 @@ fn replaced_whole(path: &Path<'_>) -> bool {
             | ["services", _, "ulimits", _]
             | ["services", _, "build", "ulimits", _]
             | ["services", _, "provider", "options", _]
+            // A job has one schedule: two files that each say one mean the later.
+            | ["services", _, "triggers", "schedule"]
     )
 }
 

@@ -16,7 +16,7 @@ pub(crate) const DEFAULT_NETWORK: &str = "default";
 /// Fills in what the file left out.
 pub(crate) fn normalise(project: &mut Project) {
     let working_dir = project.working_dir.to_string_lossy().into_owned();
-    for service in &mut project.services {
+    for service in project.services.iter_mut().chain(&mut project.jobs) {
         default_build(service, &working_dir);
         bare_arguments(service, &project.environment);
         default_network(service);
@@ -31,7 +31,12 @@ pub(crate) fn normalise(project: &mut Project) {
             .iter()
             .any(|endpoint| endpoint.network == DEFAULT_NETWORK)
     };
-    if project.services.iter().any(uses_default) {
+    if project
+        .services
+        .iter()
+        .chain(&project.jobs)
+        .any(uses_default)
+    {
         project
             .networks
             .entry(DEFAULT_NETWORK.to_owned())
@@ -42,10 +47,12 @@ pub(crate) fn normalise(project: &mut Project) {
 
 /// The default network in a tree that is not typed: for services that name none and have no other way out.
 pub(crate) fn default_networks(root: &mut Map<String, Value>, project: &str) {
-    let services = root.get_mut("services").and_then(Value::as_object_mut);
     let mut used = false;
-    for service in services
-        .into_iter()
+    let sections = root
+        .iter_mut()
+        .filter(|(key, _)| matches!(key.as_str(), "services" | "jobs"));
+    for service in sections
+        .filter_map(|(_, section)| section.as_object_mut())
         .flat_map(|services| services.values_mut())
     {
         let Some(service) = service.as_object_mut() else {

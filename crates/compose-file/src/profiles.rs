@@ -7,7 +7,7 @@ use crate::project::{Project, Service};
 pub(crate) fn select(project: &mut Project, named: &[String]) -> Vec<Diagnostic> {
     let mut active = project.profiles.clone();
     for name in named {
-        if let Some(service) = project.service(name) {
+        if let Some(service) = project.service(name).or_else(|| project.job(name)) {
             let further: Vec<_> = service
                 .profiles
                 .iter()
@@ -29,6 +29,8 @@ pub(crate) fn select(project: &mut Project, named: &[String]) -> Vec<Diagnostic>
     let (enabled, disabled) = services.into_iter().partition(is_active);
     project.services = enabled;
     project.disabled_services = disabled;
+    let jobs = std::mem::take(&mut project.jobs);
+    (project.jobs, project.disabled_jobs) = jobs.into_iter().partition(is_active);
     project.profiles = active;
     let mut diagnostics = Vec::new();
     let problems: Vec<(String, String)> = inactive_dependencies(project);
@@ -53,7 +55,7 @@ pub(crate) fn select(project: &mut Project, named: &[String]) -> Vec<Diagnostic>
         .iter()
         .map(|service| service.name.clone())
         .collect();
-    for service in &mut project.services {
+    for service in project.services.iter_mut().chain(&mut project.jobs) {
         service
             .depends_on
             .retain(|name, dependency| dependency.required || !disabled.contains(name));
@@ -63,7 +65,7 @@ pub(crate) fn select(project: &mut Project, named: &[String]) -> Vec<Diagnostic>
 
 fn inactive_dependencies(project: &Project) -> Vec<(String, String)> {
     let mut found = Vec::new();
-    for service in &project.services {
+    for service in project.services.iter().chain(&project.jobs) {
         for (name, dependency) in &service.depends_on {
             if dependency.required
                 && project

@@ -6,6 +6,7 @@
 mod build;
 mod deploy;
 mod develop;
+mod job;
 mod resource;
 mod service;
 
@@ -15,6 +16,7 @@ pub use deploy::{
     Reservations, ResourceLimits, UpdateConfig, UpdateOrder,
 };
 pub use develop::{Develop, Watch, WatchAction};
+pub use job::Triggers;
 pub use resource::{AiModel, FileObject, FileSource, Network, Volume};
 pub use service::{
     Condition, CredentialSpec, Dependency, Device, EnvFile, EnvFormat, Exposed, FileReference,
@@ -48,6 +50,10 @@ pub struct Project {
     pub services: Vec<Service>,
     /// Services whose profiles are not active.
     pub disabled_services: Vec<Service>,
+    /// The active jobs: each as the service it would be, with its triggers.
+    pub jobs: Vec<Service>,
+    /// Jobs whose profiles are not active.
+    pub disabled_jobs: Vec<Service>,
     pub networks: BTreeMap<String, Network>,
     pub volumes: BTreeMap<String, Volume>,
     pub configs: BTreeMap<String, FileObject>,
@@ -114,6 +120,7 @@ impl Project {
         path: &str,
         message: impl Into<String>,
     ) -> Diagnostic {
+        let path = &*self.of_job(path);
         let mut known = path;
         let place = loop {
             if let Some(place) = self.places.by_path.get(known) {
@@ -143,8 +150,8 @@ impl Project {
 
     /// Takes out the networks, volumes, configs, secrets and models that no active service uses.
     pub fn drop_unused(&mut self) {
-        let services = &self.services;
-        let uses = |used: &dyn Fn(&Service) -> bool| services.iter().any(used);
+        let (services, jobs) = (&self.services, &self.jobs);
+        let uses = |used: &dyn Fn(&Service) -> bool| services.iter().chain(jobs).any(used);
         self.networks
             .retain(|key, _| uses(&|s| s.networks.iter().any(|endpoint| endpoint.network == *key)));
         self.volumes.retain(|key, _| {

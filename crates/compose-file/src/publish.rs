@@ -65,7 +65,8 @@ pub fn publishable(
 impl Publishable {
     fn read(&mut self, document: &Node, base: &Path, environment: &BTreeMap<String, String>) {
         let entries = |key| document.get(key).and_then(Node::as_map);
-        for service in entries("services").into_iter().flat_map(|map| map.iter()) {
+        let sections = [entries("services"), entries("jobs")];
+        for service in sections.into_iter().flatten().flat_map(|map| map.iter()) {
             let mut add = |kind, node: &Node| {
                 let text = node.as_str().unwrap_or_default();
                 let lookup = |name: &str| environment.get(name).cloned();

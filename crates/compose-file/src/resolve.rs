@@ -24,7 +24,8 @@ pub(crate) fn environment(
 ) -> Vec<Diagnostic> {
     let mut diagnostics = Vec::new();
     let mut services = std::mem::take(&mut project.services);
-    for service in &mut services {
+    let mut jobs = std::mem::take(&mut project.jobs);
+    for service in services.iter_mut().chain(&mut jobs) {
         let mut found = Vec::new();
         service_environment(project, service, files, &mut found, earlier);
         service_labels(project, service, files, &mut found);
@@ -33,6 +34,7 @@ pub(crate) fn environment(
         }
     }
     project.services = services;
+    project.jobs = jobs;
     let environment = &project.environment;
     for object in project
         .configs
@@ -50,12 +52,20 @@ pub(crate) fn environment(
 pub(crate) fn needed(project: &Project, options: &Options) -> BTreeSet<String> {
     let all = options.services.is_empty() && options.needs_environment;
     let mut needed: BTreeSet<String> = match all {
-        true => project.service_names().map(str::to_owned).collect(),
+        true => {
+            let jobs = project.jobs.iter().map(|job| job.name.as_str());
+            project
+                .service_names()
+                .chain(jobs)
+                .map(str::to_owned)
+                .collect()
+        }
         false if options.needs_environment => options.services.iter().cloned().collect(),
         false => BTreeSet::new(),
     };
     loop {
-        let services = project.services.iter().filter(|s| needed.contains(&s.name));
+        let all = project.services.iter().chain(&project.jobs);
+        let services = all.filter(|s| needed.contains(&s.name));
         let further: Vec<String> = services
             .flat_map(|s| s.depends_on.keys())
             .filter(|name| !needed.contains(*name))

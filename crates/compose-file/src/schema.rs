@@ -25,7 +25,8 @@ pub(crate) fn check(document: &Node, sources: &Sources) -> Vec<Diagnostic> {
     match document.as_map() {
         Some(root) => {
             checker.record(root, &PROJECT, "");
-            checker.services(root);
+            checker.section(root, "services", "service");
+            checker.section(root, "jobs", "job");
         }
         None => checker.error(
             document.place,
@@ -62,29 +63,29 @@ impl Checker<'_> {
         }
     }
 
-    /// What the tables cannot say: a service is a mapping, and its name is well formed.
-    fn services(&mut self, root: &Map) {
-        if let Some(entry) = root
-            .entry("services")
-            .filter(|entry| entry.node.is_null() && entry.node.tag == crate::tree::MergeTag::Merge)
-        {
+    /// What the tables cannot say: a service, or a job, is a mapping, and its name is well formed.
+    fn section(&mut self, root: &Map, section: &str, what: &str) {
+        let empty = |node: &Node| node.is_null() && node.tag == crate::tree::MergeTag::Merge;
+        if let Some(entry) = root.entry(section).filter(|entry| empty(&entry.node)) {
             self.push(
                 entry.place,
-                "services",
-                "services must be a mapping, but there is nothing below it".into(),
-                Some("add a service, indented deeper, or leave the key out".into()),
+                section,
+                format!("{section} must be a mapping, but there is nothing below it"),
+                Some(format!(
+                    "add a {what}, indented deeper, or leave the key out"
+                )),
             );
         }
-        let Some(services) = root.get("services").and_then(Node::as_map) else {
+        let Some(entries) = root.get(section).and_then(Node::as_map) else {
             return;
         };
-        for entry in services {
-            let path = join("services", &entry.key);
-            if entry.node.is_null() && entry.node.tag == crate::tree::MergeTag::Merge {
+        for entry in entries {
+            let path = join(section, &entry.key);
+            if empty(&entry.node) {
                 self.push(
                     entry.place,
                     &path,
-                    "a service is a mapping, but there is nothing below it".into(),
+                    format!("a {what} is a mapping, but there is nothing below it"),
                     Some("give it an image or a build, indented deeper than its name".into()),
                 );
             }
@@ -94,7 +95,7 @@ impl Checker<'_> {
                 self.push(
                     entry.place,
                     &path,
-                    format!("\"{}\" is no service name", entry.key),
+                    format!("\"{}\" is no {what} name", entry.key),
                     Some("use letters, digits, \".\", \"_\" and \"-\"".into()),
                 );
             }

@@ -8,13 +8,15 @@ mod references;
 use crate::diagnostic::Diagnostic;
 use crate::project::{Deploy, NetworkModeRef, Project, Service};
 use model::port::HostPort;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// Every contradiction of the active services.
 pub(crate) fn validate(project: &Project) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    let names = project.service_names().collect();
-    for service in &project.services {
+    let names: HashSet<&str> = project.service_names().collect();
+    let jobs = project.jobs.iter().map(|job| job.name.as_str());
+    let with_jobs = names.iter().copied().chain(jobs).collect();
+    for service in project.services.iter().chain(&project.jobs) {
         let check = Check { project, service };
         found.extend(check.source());
         found.extend(check.network_mode());
@@ -22,7 +24,12 @@ pub(crate) fn validate(project: &Project) -> Vec<Diagnostic> {
         found.extend(check.limits());
         found.extend(check.targets());
         found.extend(check.platform());
-        found.extend(references::check(project, service, &names));
+        let names = match service.triggers {
+            Some(_) => &with_jobs,
+            None => &names,
+        };
+        found.extend(check.job());
+        found.extend(references::check(project, service, names));
     }
     found.extend(published_ports(project));
     found.extend(dependencies::cycle(project));
@@ -62,6 +69,18 @@ impl Check<'_> {
             return Some(self.error("build.dockerfile_inline", message, "keep one of the two"));
         }
         None
+    }
+
+    /// `run` takes names of both kinds.
+    fn job(&self) -> Option<Diagnostic> {
+        let name = &self.service.name;
+        self.service.triggers.as_ref()?;
+        let project = self.project;
+        let mut services = project.services.iter().chain(&project.disabled_services);
+        services.find(|service| service.name == *name)?;
+        let message = format!("\"{name}\" is a job and a service");
+        let error = project.error_at(&format!("jobs.{name}"), message);
+        Some(error.with_hint("give one of the two another name"))
     }
 
     fn network_mode(&self) -> Vec<Diagnostic> {

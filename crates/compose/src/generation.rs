@@ -125,18 +125,7 @@ fn numbers(directory: &Path) -> Result<BTreeSet<u32>, Error> {
 /// generation that need it.
 pub fn images(ctx: &Context) -> Result<BTreeMap<String, (String, u32)>, Error> {
     let mut needed = BTreeMap::new();
-    let projects = match std::fs::read_dir(ctx.layout.generations()) {
-        Ok(projects) => projects,
-        Err(_) => return Ok(needed),
-    };
-    for project in projects.flatten() {
-        let Ok(project) = project.file_name().into_string() else {
-            continue;
-        };
-        // One that was taken down is not gone back to.
-        if observe::listed(ctx, &project)?.is_empty() {
-            continue;
-        }
+    for project in projects(ctx)? {
         for generation in list(ctx, &project)? {
             for service in generation.services.into_values() {
                 needed.insert(service.image_id, (project.clone(), generation.number));
@@ -144,6 +133,22 @@ pub fn images(ctx: &Context) -> Result<BTreeMap<String, (String, u32)>, Error> {
         }
     }
     Ok(needed)
+}
+
+/// The projects that may be gone back: one that was taken down is not.
+pub(crate) fn projects(ctx: &Context) -> Result<Vec<String>, engine::Error> {
+    let Ok(entries) = std::fs::read_dir(ctx.layout.generations()) else {
+        return Ok(Vec::new());
+    };
+    let mut found = Vec::new();
+    for entry in entries.flatten() {
+        if let Ok(project) = entry.file_name().into_string()
+            && !observe::listed(ctx, &project)?.is_empty()
+        {
+            found.push(project);
+        }
+    }
+    Ok(found)
 }
 
 #[cfg(test)]

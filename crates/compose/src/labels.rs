@@ -14,6 +14,8 @@ pub const SERVICE: &str = "com.docker.compose.service";
 pub const NUMBER: &str = "com.docker.compose.container-number";
 /// `True` on what `run` made.
 pub const ONEOFF: &str = "com.docker.compose.oneoff";
+/// On the container of a job's run: the job.
+pub const JOB: &str = "com.docker.compose.job";
 pub const SLUG: &str = "com.docker.compose.slug";
 pub const CONFIG_HASH: &str = "com.docker.compose.config-hash";
 /// Of what cannot be changed in a container that runs; ours alone.

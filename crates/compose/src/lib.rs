@@ -18,6 +18,7 @@
 //! State is what labels say, never a database. Nothing here prints; progress goes to a [`progress::Progress`].
 
 pub mod build;
+pub mod by_hand;
 mod change;
 pub mod condition;
 #[cfg(test)]
@@ -28,6 +29,7 @@ pub mod generation;
 pub mod images;
 pub mod job;
 pub mod labels;
+mod models;
 pub mod names;
 pub mod observe;
 pub mod oneoff;

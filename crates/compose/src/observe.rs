@@ -4,8 +4,10 @@ use crate::labels;
 use engine::container::list::Listed;
 use engine::container::record::ContainerRecord;
 use engine::container::state::{HealthStatus, State};
+use engine::jobs::JobRecord;
 use engine::{Context, Error, volume};
 use model::container::ContainerSpec;
+use model::mount::MountKind;
 use std::collections::BTreeMap;
 
 /// Everything the planner looks at.
@@ -17,6 +19,10 @@ pub struct Observed {
     pub networks: BTreeMap<String, Resource>,
     /// Every volume, by name.
     pub volumes: BTreeMap<String, Resource>,
+    /// What the images that the project's containers mount are by now: reference and id.
+    pub images: BTreeMap<String, String>,
+    /// The project's jobs that are registered.
+    pub jobs: Vec<JobRecord>,
 }
 
 /// A network or volume.
@@ -45,6 +51,8 @@ pub struct Container {
     pub anonymous_volumes: Vec<(String, String)>,
     /// Every volume it mounts, by name.
     pub volumes: Vec<String>,
+    /// Target and id of each image it mounts.
+    pub mounted_images: Vec<(String, String)>,
     /// New connections do not come to it: an update was about to take it out.
     pub withdrawn: bool,
     /// The name of the container it was made to replace.
@@ -68,9 +76,12 @@ impl Status {
 }
 
 impl Observed {
-    /// Containers of `run` that were not removed after their work: orphans, as Docker has it.
+    /// Containers of `run` that were not removed after their work: orphans, as Docker has it. Those of jobs that failed are kept
+    /// for their logs.
     pub fn ended_tasks(&self) -> impl Iterator<Item = &Container> {
-        let ended = |c: &&Container| c.oneoff && matches!(c.status, Status::Exited(_));
+        let of_job = |c: &Container| c.spec.labels.contains_key(labels::JOB);
+        let ended =
+            move |c: &&Container| c.oneoff && matches!(c.status, Status::Exited(_)) && !of_job(c);
         self.containers.iter().filter(ended)
     }
 
@@ -78,6 +89,7 @@ impl Observed {
     pub fn read(ctx: &Context, project: &str) -> Result<Self, Error> {
         let mut observed = Self {
             containers: containers(ctx, project)?,
+            jobs: JobRecord::of_project(ctx, project)?,
             ..Self::default()
         };
         for network in network::list(&ctx.layout).map_err(Error::Network)? {
@@ -94,6 +106,7 @@ impl Observed {
             };
             observed.volumes.insert(volume.name.clone(), found);
         }
+        observed.images = mounted(ctx, &observed.containers)?;
         let withdrawn = engine::networks::withdrawn(ctx)?;
         for container in &mut observed.containers {
             container.withdrawn = withdrawn.contains(&container.id);
@@ -129,6 +142,28 @@ impl Observed {
     ) -> impl Iterator<Item = (&'a str, &'a str)> {
         labelled(&self.volumes, project, labels::VOLUME)
     }
+}
+
+/// One that is not there any more has no entry: a container keeps what it mounts.
+fn mounted(ctx: &Context, containers: &[Container]) -> Result<BTreeMap<String, String>, Error> {
+    let mounts = containers.iter().flat_map(|c| &c.spec.mounts);
+    let references: Vec<&String> = mounts
+        .filter_map(|mount| match &mount.kind {
+            MountKind::Image { reference, .. } => Some(reference),
+            _ => None,
+        })
+        .collect();
+    if references.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let store = ctx.images()?;
+    let id = |reference: &String| {
+        Some((
+            reference.clone(),
+            store.find(reference).ok()?.id.to_string(),
+        ))
+    };
+    Ok(references.into_iter().filter_map(id).collect())
 }
 
 fn labelled<'a>(
@@ -187,6 +222,11 @@ impl From<&Listed> for Container {
                 .mounts
                 .iter()
                 .filter_map(|m| m.volume.clone())
+                .collect(),
+            mounted_images: record
+                .mounts
+                .iter()
+                .filter_map(|m| Some((m.mount.target.clone(), m.image.as_ref()?.id.clone())))
                 .collect(),
             withdrawn: false,
             replaces: record.labels.get(labels::REPLACE).cloned(),

@@ -7,6 +7,10 @@
 //! ```
 //! Source: Docker Compose `pkg/remote` (media types, annotations, names of files).
 
+mod unused;
+
+pub use unused::{Checkout, checkouts, prune};
+
 use crate::files::HostFiles;
 use compose_file::{Fetched, Files};
 use engine::Context;

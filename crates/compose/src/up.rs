@@ -12,9 +12,10 @@ use crate::placement::Node;
 use crate::plan::Plan;
 use crate::plan::up::{self as planner, ImageState, Input, Options, Start};
 use crate::spec::{self, ServiceSpec, Surroundings};
-use crate::{build, files, labels, preflight, provider, rollback, stored, templated};
+use crate::{build, files, labels, models, preflight, provider, rollback, stored, templated};
 use compose_file::{Diagnostic, Project, Service};
 use engine::Context;
+use engine::jobs::JobRecord;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -28,6 +29,8 @@ pub enum Error {
     Invalid(Vec<Diagnostic>),
     #[error("no such service: {0}")]
     NoSuchService(String),
+    #[error("{0} is a job: it is started by `compose run {0}`")]
+    IsJob(String),
     #[error(transparent)]
     Images(#[from] images::Error),
     #[error(transparent)]
@@ -79,7 +82,7 @@ pub fn specs(
     services: &[&Service],
     options: &Options,
 ) -> Result<BTreeMap<String, ServiceSpec>, Error> {
-    let project = &*stored::resolve(ctx, project)?;
+    let project = &*models::resolve(&ctx.config, stored::resolve(ctx, project)?);
     let root = files::root(&ctx.layout);
     let around = Surroundings {
         files_root: &root,
@@ -127,8 +130,18 @@ pub fn check_names<'a>(
         .into_iter()
         .find(|name| project.service(name).is_none())
     {
+        Some(job) if project.has_job(job) => Err(Error::IsJob(job.clone())),
         Some(unknown) => Err(Error::NoSuchService(unknown.clone())),
         None => Ok(()),
+    }
+}
+
+/// What a command looks after: of the whole project its scheduled jobs too.
+fn with_jobs<'p>(project: &'p Project, options: &Options) -> Cow<'p, Project> {
+    let scheduled = project.jobs.iter().any(|job| job.schedule().is_some());
+    match scheduled && options.services.is_empty() {
+        true => Cow::Owned(project.with_scheduled_jobs()),
+        false => Cow::Borrowed(project),
     }
 }
 
@@ -142,6 +155,7 @@ pub fn preview(ctx: &Context, project: &Project, request: &Request) -> Result<Pl
             .iter()
             .chain(request.options.scale.keys()),
     )?;
+    let project = &*with_jobs(project, &request.options);
     let services = planner::selected(project, &request.options);
     let project = &*provider::as_last(ctx, project, &services)?;
     let specs = specs(ctx, project, &services, &request.options)?;
@@ -214,6 +228,7 @@ pub fn up(
             .iter()
             .chain(request.options.scale.keys()),
     )?;
+    let project = &*with_jobs(project, &request.options);
     let services = planner::selected(project, &request.options);
     let specs = specs(ctx, project, &services, &request.options)?;
     let _lock = lock(ctx, &project.name)?;
@@ -251,7 +266,8 @@ pub fn restore(
     let images = images::kept(run.ctx, restored, Some(run.progress))?;
     let plan = restoring(run.ctx, restored, request, &images)?;
     tell(&plan);
-    finish(run, &restored.project, request, plan)
+    let project = &*with_jobs(&restored.project, &request.options);
+    finish(run, project, request, plan)
 }
 
 /// What [`restore`] would do, with nothing done.
@@ -270,7 +286,7 @@ fn restoring(
     request: &Request,
     images: &BTreeMap<String, ImageState>,
 ) -> Result<Plan, Error> {
-    let project = &restored.project;
+    let project = &*with_jobs(&restored.project, &request.options);
     let services = planner::selected(project, &request.options);
     let specs = specs(ctx, project, &services, &request.options)?;
     let observed = Observed::read(ctx, &project.name)?;
@@ -320,6 +336,14 @@ pub fn sweep(ctx: &Context, project: &str) -> Result<(), Error> {
             model::mount::MountKind::Bind { source, .. } => Some(PathBuf::from(source)),
             _ => None,
         }));
+    }
+    for job in JobRecord::of_project(ctx, project)? {
+        used.extend(
+            job.spec
+                .files
+                .iter()
+                .map(|file| PathBuf::from(&file.source)),
+        );
     }
     files::sweep(&ctx.layout, project, &used);
     Ok(())

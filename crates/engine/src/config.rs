@@ -6,6 +6,7 @@
 //!   "proxies": { "https-proxy": "http://proxy.local:3128", "no-proxy": "harbor.local" }, "signature-policy": "/etc/dockless/policy.json",
 //!   "ip": "127.0.0.1", "log-driver": "local", "log-opts": { "max-size": "10m" },
 //!   "default-address-pools": [{ "base": "10.210.0.0/16", "size": 24 }],
+//!   "model-endpoint": "http://172.17.0.1:12434/engines/v1",
 //!   "cdi-spec-dirs": ["/etc/cdi", "/var/run/cdi"],
 //!   "runtimes": { "crun": { "path": "/usr/bin/crun", "runtimeArgs": ["--debug"] } }, "default-runtime": "dockless" }
 //! ```
@@ -47,6 +48,8 @@ pub struct Config {
     pub ip: Option<IpAddr>,
     /// Where networks get subnets that ask for none; a family without a pool here has the built-in ones.
     pub default_address_pools: Vec<PoolConfig>,
+    /// A server that speaks OpenAI's language and has the models of Compose files that name no server.
+    pub model_endpoint: Option<String>,
     pub log_driver: Option<LogDriver>,
     pub log_opts: BTreeMap<String, String>,
 }

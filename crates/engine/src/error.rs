@@ -11,6 +11,8 @@ pub enum Error {
     NoSuchContainer(String),
     #[error("get {0}: no such volume")]
     NoSuchVolume(String),
+    #[error("No such job: {0}")]
+    NoSuchJob(String),
     #[error("{kind} not found: {name}")]
     NoSuchStored { kind: &'static str, name: String },
     #[error("{what} prefix {prefix:?} fits more than one object")]

@@ -17,6 +17,7 @@ pub mod events;
 mod fixture;
 pub mod images;
 pub mod info;
+pub mod jobs;
 pub mod logs;
 pub mod name_service;
 pub mod networks;

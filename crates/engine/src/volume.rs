@@ -3,6 +3,10 @@
 //! `volumes/<name>/record.json` and `volumes/<name>/_data`; made whole in the trash directory and renamed
 //! into place, so a volume that is there is complete.
 
+mod filesystem;
+
+pub(crate) use filesystem::Filesystem;
+
 use crate::container::record::ContainerRecord;
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -13,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use state::{Durability, record};
 use std::collections::BTreeMap;
 use std::fs::DirBuilder;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use sys::lock::FileLock;
 
@@ -49,6 +53,11 @@ impl VolumeRecord {
         }
     }
 
+    /// The file system that is mounted for it where it is no directory of ours.
+    pub(crate) fn filesystem(&self) -> Result<Option<Filesystem>> {
+        Filesystem::of(&self.options)
+    }
+
     /// What its options say of every mount of it.
     pub(crate) fn flags(&self) -> Vec<String> {
         let words = self.options.get("o").map_or("", String::as_str).split(',');
@@ -60,7 +69,7 @@ impl VolumeRecord {
 }
 
 /// The words of `o` that say something of a mount of it, whatever it is: mount(8), "FILESYSTEM-INDEPENDENT MOUNT OPTIONS".
-const FLAGS: [&str; 7] = [
+pub(self) const FLAGS: [&str; 7] = [
     "ro",
     "nosuid",
     "nodev",
@@ -123,7 +132,6 @@ fn make(ctx: &Context, volume: &VolumeRecord) -> Result<()> {
         .create(&staging)
         .and_then(|()| DirBuilder::new().mode(0o755).create(&data))
         .map_err(Error::file("create", &data));
-    let made = made.and_then(|()| give_away(&data, &volume.options));
     let target = ctx.layout.volume(&volume.name);
     let placed = made
         .and_then(|()| {
@@ -138,35 +146,6 @@ fn make(ctx: &Context, volume: &VolumeRecord) -> Result<()> {
         let _ = std::fs::remove_dir_all(&staging);
     }
     placed
-}
-
-/// `mode`, `uid` and `gid` of a volume of type tmpfs: it is a directory here, which containers share and which has no size of its own.
-fn give_away(data: &std::path::Path, options: &BTreeMap<String, String>) -> Result<()> {
-    let kind = options.get("type").map(String::as_str);
-    if kind != Some("tmpfs") {
-        return Ok(());
-    }
-    let words = options.get("o").map_or("", String::as_str).split(',');
-    let (mut owner, mut mode) = ((None, None), 0o1777);
-    for (key, value) in words.filter_map(|word| word.split_once('=')) {
-        let wrong = || {
-            Error::invalid(
-                format!("volume option {key}={value}"),
-                "it is no number; mode is octal",
-            )
-        };
-        match key {
-            "mode" => mode = u32::from_str_radix(value, 8).map_err(|_| wrong())?,
-            "uid" => owner.0 = Some(value.parse().map_err(|_| wrong())?),
-            "gid" => owner.1 = Some(value.parse().map_err(|_| wrong())?),
-            _ => {}
-        }
-    }
-    std::os::unix::fs::chown(data, owner.0, owner.1)
-        .and_then(|()| {
-            std::fs::set_permissions(data, std::fs::Permissions::from_mode(mode & 0o7777))
-        })
-        .map_err(Error::file("give away", data))
 }
 
 fn check(spec: &VolumeSpec) -> Result<()> {
@@ -195,12 +174,16 @@ fn check(spec: &VolumeSpec) -> Result<()> {
                 "known are type, o and device",
             ));
         }
-        if key == "type" && !matches!(value.as_str(), "none" | "bind" | "tmpfs") {
+        let plain = matches!(value.as_str(), "none" | "bind") || filesystem::is_known(value);
+        if key == "type" && !plain {
             return Err(Error::invalid(
                 format!("volume type {value:?}"),
-                "network filesystems are not mounted by the engine; mount it on the host and bind it",
+                "known are none, tmpfs, nfs, nfs4, cifs and smb3; mount another one on the host and bind it",
             ));
         }
+    }
+    if let Some(filesystem) = Filesystem::of(&spec.options)? {
+        filesystem.check()?;
     }
     if let Some(device) = bound_directory(&spec.options)
         && !device.is_absolute()
@@ -399,7 +382,7 @@ mod tests {
         assert!(refused(&driver).starts_with("volume driver"));
         assert!(refused(&named("../x", &[])).contains("includes invalid characters"));
         assert!(refused(&named("data", &[("speed", "high")])).contains("known are"));
-        assert!(refused(&named("data", &[("type", "nfs")])).starts_with("volume type"));
+        assert!(refused(&named("data", &[("type", "zfs")])).starts_with("volume type"));
         let relative = [("type", "none"), ("o", "bind"), ("device", "srv")];
         assert!(refused(&named("data", &relative)).contains("absolute"));
         let bound = [("type", "none"), ("o", "bind"), ("device", "/srv")];

@@ -21,6 +21,7 @@ pub mod port;
 mod properties;
 pub mod restart;
 pub mod runs;
+pub mod schedule;
 pub mod size;
 pub mod unpublish;
 pub mod userns;

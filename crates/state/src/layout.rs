@@ -11,6 +11,7 @@
 //!   build/                      build cache records
 //!   compose/<project>/<hash>    contents of configs and secrets
 //!   generations/<project>/<n>/  what a project was: its model, images and contents
+//!   jobs/<project>.<job>.json   a job with its schedule and its last runs
 //!   secrets/<name>/             a secret kept by name: record.json, data
 //!   configs/<name>/             the same of a config
 //!   manifests/                  manifest lists that are being put together: one record each
@@ -196,6 +197,11 @@ impl Layout {
         self.data.join("generations")
     }
 
+    /// Jobs, one record each.
+    pub fn jobs(&self) -> PathBuf {
+        self.data.join("jobs")
+    }
+
     /// What `service update` and `service scale` changed of a project's services, over its files.
     pub fn service_changes(&self, project: &str) -> PathBuf {
         self.data.join("services").join(format!("{project}.json"))
@@ -276,7 +282,7 @@ impl Layout {
     }
 
     /// The lock file of one object. Order of taking, outermost first: `project`, `network`, `volume`,
-    /// `container`, `name`, `userns`, `image`, `layer`; never two of one kind unless sorted by name.
+    /// `container`, `name`, `userns`, `image`, `layer`, `job`; never two of one kind unless sorted by name.
     pub fn lock(&self, kind: &str, name: &str) -> PathBuf {
         self.locks().join(format!("{kind}-{name}"))
     }

@@ -61,6 +61,45 @@ impl Timer {
     }
 }
 
+/// A timer on the host's clock, as people read it: a clock that is set makes it expire at once, so that its owner looks again.
+#[derive(Debug)]
+pub struct WallTimer(OwnedFd);
+
+impl WallTimer {
+    pub fn new() -> io::Result<Self> {
+        Ok(Self(rustix::time::timerfd_create(
+            TimerfdClockId::Realtime,
+            TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK,
+        )?))
+    }
+
+    /// Expires when the clock shows so many seconds since the epoch; at once where it does already.
+    pub fn set(&self, second: i64) -> io::Result<()> {
+        let flags = TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET;
+        let moment = Itimerspec {
+            it_interval: timespec(Duration::ZERO),
+            // Zero would stop it.
+            it_value: Timespec {
+                tv_sec: second.max(0),
+                tv_nsec: 1,
+            },
+        };
+        rustix::time::timerfd_settime(&self.0, flags, &moment)?;
+        Ok(())
+    }
+
+    /// Makes it unreadable again, whatever it was that made it readable (ECANCELED: the clock was set).
+    pub fn take(&self) {
+        let _ = rustix::io::read(&self.0, &mut [0; 8]);
+    }
+}
+
+impl AsFd for WallTimer {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 fn timespec(duration: Duration) -> Timespec {
     Timespec {
         tv_sec: duration.as_secs().try_into().unwrap_or(i64::MAX),

@@ -165,6 +165,7 @@ impl Call<'_> {
         let known = |name: &str| {
             project.service(name).is_some()
                 || project.disabled_services.iter().any(|s| s.name == name)
+                || project.has_job(name)
         };
         let orphans: Vec<_> = all.iter().filter(|c| !known(&c.service)).collect();
         self.carry_out(&lifecycle::stop(&orphans, None))?;

@@ -255,6 +255,11 @@ pub(crate) fn not_running(service: &str, index: Option<u32>) -> Failure {
 }
 
 pub(crate) fn no_such_service(project: Option<&Project>, name: &str) -> Failure {
+    if project.is_some_and(|project| project.has_job(name)) {
+        return Failure::said(format!(
+            "{name} is a job: it is started by `compose run {name}`"
+        ));
+    }
     let failure = Failure::said(format!("no such service: {name}"));
     match project.and_then(|p| crate::argv::nearest(name, p.service_names())) {
         Some(near) => failure.hint(format!("did you mean {near}?")),

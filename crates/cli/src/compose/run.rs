@@ -19,10 +19,10 @@ use std::io::IsTerminal;
 pub(crate) const VERBS: &[Verb] = &[verb::<RunVerb>(
     &["run"],
     "[OPTIONS] SERVICE [COMMAND] [ARGS...]",
-    "Run a one-off command on a service",
+    "Run a one-off command on a service, or a job",
 )
 .flags_first()
-.examples("run --rm web python manage.py migrate\nrun --service-ports web")];
+.examples("run --rm web python manage.py migrate\nrun --service-ports web\nrun migrate      # a job: its exit code is that of the command")];
 
 #[derive(Debug, Args)]
 struct RunVerb {
@@ -121,7 +121,14 @@ impl Run for RunVerb {
         }
         self.check_terminal()?;
         let names = [self.service.clone()];
-        let project = call.load(&names)?;
+        let mut project = call.load(&names)?;
+        let is_job = project.job(&self.service).is_some();
+        if is_job {
+            project = project.with_job(&self.service);
+            if let Some(why) = compose::by_hand::forbidden(&project) {
+                return Err(Failure::said(why).hint("take `manual: false` out of its triggers"));
+            }
+        }
         let service = project
             .service(&self.service)
             .ok_or_else(|| super::project::no_such_service(Some(&project), &self.service))?;
@@ -173,6 +180,7 @@ impl RunVerb {
         let make = MakeFlags::default();
         let mut request = make.request(call, &needed)?;
         request.options.ignore_orphans = true;
+        request.options.jobs_as_services = true;
         call.make(project, &make, &request)?;
         // `up` starts them as each other want them; what this service wants of them is waited for here.
         let interrupted = std::sync::atomic::AtomicBool::new(false);
@@ -283,6 +291,10 @@ impl RunVerb {
             engine::container::remove::remove(ctx, &record, options)?;
             return Err(error);
         }
+        if service.triggers.is_some() {
+            let separator = call.globals.separator;
+            compose::by_hand::remember(ctx, project, service, base, &record, separator)?;
+        }
         Ok(record.id.to_string())
     }
 
@@ -358,20 +370,26 @@ impl RunVerb {
         let mut environment = key_value::environment_of(&self.env_from_file, &self.env, variable)?;
         // A variable that is nowhere changes nothing: the image's value stays.
         environment.retain(|entry| entry.contains('='));
+        let mut labels = key_value::map(&self.label);
+        let is_job = service.triggers.is_some();
+        if is_job {
+            labels.insert(compose::labels::JOB.to_owned(), service.name.clone());
+        }
         Ok(Changes {
             command: self.command.clone(),
             entrypoint: self.entrypoint.as_ref().map(split).transpose()?,
             environment,
-            labels: key_value::map(&self.label),
+            labels,
             mounts,
             user: self.user.clone(),
             working_dir: self.workdir.clone(),
             cap_add: self.cap_add.clone(),
             cap_drop: self.cap_drop.clone(),
             ports,
-            service_ports: self.service_ports,
+            service_ports: self.service_ports || is_job,
             use_aliases: self.use_aliases,
-            remove: self.rm,
+            // Who sees a job's run through removes it, once it is written down how it ended.
+            remove: self.rm && !is_job,
             tty: self
                 .terminal_wanted()
                 .unwrap_or(terminal && (!self.detach || service.tty)),

@@ -52,6 +52,18 @@ pub(crate) fn in_use(session: &Session) -> Result<Vec<InUse>, Failure> {
         }
     }
     let store = ctx.images()?;
+    for job in engine::jobs::JobRecord::list(ctx)? {
+        if let Ok(image) = store.find(&job.image_id) {
+            users.push(InUse {
+                image: image.id,
+                layers: image.chain,
+                user: User::Container {
+                    id: format!("of job {}", job.name),
+                    running: false,
+                },
+            });
+        }
+    }
     for (id, (name, generation)) in compose::generation::images(ctx).map_err(kept_failure)? {
         // One that is gone already keeps nothing.
         if let Ok(image) = store.find(&id) {

@@ -87,12 +87,17 @@ impl Run for DiskUsage {
         let format = Format::parse(self.format.as_deref())?;
         let ctx = session.engine()?;
         let containers = list::list(ctx, true, &Filters::default())?;
-        let kinds = [
+        let mut kinds = vec![
             ("Images", images(session, &containers)?),
             ("Containers", of_containers(ctx, &containers)),
             ("Local Volumes", volumes(ctx)?),
             ("Build Cache", build_cache(ctx)?),
         ];
+        // Docker has no such line: it is there once there is something to say.
+        let fetched = fetched(ctx)?;
+        if fetched.total > 0 {
+            kinds.push(("Fetched Projects", fetched));
+        }
         if self.verbose {
             for (kind, sum) in &kinds {
                 output::line(format_args!(
@@ -151,6 +156,15 @@ fn volumes(ctx: &engine::Context) -> Result<Sum, Failure> {
         let bytes = usage::disk_usage(&record.mountpoint(ctx));
         let users = volume::users(ctx, &record.name)?.len();
         sum.add(record.name, bytes, users);
+    }
+    Ok(sum)
+}
+
+/// Compose files, and what is beside them, from git and registries.
+fn fetched(ctx: &engine::Context) -> Result<Sum, Failure> {
+    let mut sum = Sum::default();
+    for checkout in compose::remote::checkouts(ctx)? {
+        sum.add(checkout.name, checkout.bytes, checkout.users);
     }
     Ok(sum)
 }

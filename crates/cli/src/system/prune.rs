@@ -144,6 +144,7 @@ impl Prune {
         if self.all {
             lines.push("  - all build cache");
         }
+        lines.push("  - all Compose projects fetched from elsewhere that nothing is made from");
         lines.push("  - what killed commands left behind");
         format!("This will remove:\n{}\n", lines.join("\n"))
     }
@@ -186,6 +187,9 @@ impl Run for Prune {
         let (removed, bytes) = images(session, self.all, &self.flags)?;
         total += bytes;
         section("Images", &removed)?;
+        let (removed, bytes) = compose::remote::prune(ctx)?;
+        total += bytes;
+        section("Fetched Projects", &removed)?;
         total += engine::sweep::sweep(ctx)?.bytes;
         total += build::sweep(&ctx.layout).map_err(|cause| Failure::said(chain(&cause)))?;
         output::line(format_args!(

@@ -13,7 +13,8 @@ pub(crate) fn lift_version_one(document: &mut Node) -> bool {
         return false;
     };
     let known = [
-        "services", "include", "version", "name", "networks", "configs", "secrets", "models",
+        "services", "jobs", "include", "version", "name", "networks", "configs", "secrets",
+        "models",
     ];
     if root.is_empty() || known.iter().any(|key| root.contains(key)) {
         return false;

@@ -75,7 +75,7 @@ impl Decoder<'_> {
     }
 
     /// `x-dockless`, with no other keys than these: a misspelt one would leave a door open.
-    fn ours<'n>(&mut self, at: &Cursor<'n>, keys: &[&str]) -> Option<Cursor<'n>> {
+    pub(super) fn ours<'n>(&mut self, at: &Cursor<'n>, keys: &[&str]) -> Option<Cursor<'n>> {
         const KEY: &str = "x-dockless";
         let ours = at.child(KEY)?;
         for (key, entry) in self.entries(at, KEY) {

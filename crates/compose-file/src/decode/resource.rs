@@ -109,7 +109,10 @@ impl Decoder<'_> {
             self.error_with_hint(at, "a model names no model", "add \"model: NAME\"");
             return None;
         };
+        let ours = self.ours(at, &["endpoint"]);
+        let endpoint = ours.and_then(|ours| self.parsed(&ours, "endpoint", endpoint));
         Some(AiModel {
+            endpoint,
             name: self.filled(at, "name"),
             model,
             context_size: self.integer(at, "context_size"),
@@ -143,5 +146,18 @@ impl Decoder<'_> {
             }
         }
         external
+    }
+}
+
+/// Where a server speaks HTTP.
+fn endpoint(text: &str) -> Result<String, String> {
+    let rest = text
+        .strip_prefix("http://")
+        .or_else(|| text.strip_prefix("https://"));
+    match rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/')) {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "{text:?} is no address of a server: write it as http://HOST:PORT/PATH"
+        )),
     }
 }

@@ -36,6 +36,12 @@ impl Decoder<'_> {
         service.command = self.words(at, "command");
         service.entrypoint = self.words(at, "entrypoint");
         service.container_name = self.parsed(at, "container_name", container_name);
+        if let Some(child) = at.child("container_name")
+            && child.node.scalar_text().is_some_and(|name| name.is_empty())
+        {
+            let hint = "leave the key out: the container is then called after project and service";
+            self.error_with_hint(&child, "a container's name is not empty", hint);
+        }
         service.profiles = self.parsed_list(at, "profiles", profile);
         service.platform = self.filled(at, "platform");
         // `refresh` takes its period from a key of its own.

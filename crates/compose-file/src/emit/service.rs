@@ -1,6 +1,6 @@
 //! One service.
 
-use super::{Object, build, cpus, deploy, mounts};
+use super::{Object, build, cpus, deploy, job, mounts};
 use crate::project::{
     Condition, Dependency, Device, EnvFile, EnvFormat, Hook, InitHook, NamespaceRef,
     NetworkModeRef, PullPolicy, Service, ServicePort, VolumesFrom, VolumesFromSource,
@@ -11,8 +11,9 @@ use model::network::{EndpointSettings, ExtraHost};
 use serde_json::{Map, Value};
 
 /// The order in which docker compose prints the keys of a service.
-pub(super) const ORDER: [&str; 92] = [
+pub(super) const ORDER: [&str; 93] = [
     "profiles",
+    "triggers",
     "annotations",
     "attach",
     "build",
@@ -114,6 +115,9 @@ pub(super) fn value(service: &Service, with_files: bool) -> Object {
     networking(&mut object, service);
     files(&mut object, service);
     limits(&mut object, &service.limits);
+    if let Some(triggers) = &service.triggers {
+        object.object("triggers", job::triggers(triggers));
+    }
     object.extensions(&service.extensions);
     object
 }

@@ -63,6 +63,8 @@ pub enum FileSource {
 pub struct AiModel {
     pub name: Option<String>,
     pub model: String,
+    /// `x-dockless.endpoint`: where a server has it.
+    pub endpoint: Option<String>,
     pub context_size: Option<u64>,
     pub runtime_flags: Vec<String>,
     pub extensions: Extensions,

@@ -1,7 +1,7 @@
 //! One service: every key of `services.*`, typed.
 //! Source: Compose Specification `05-services.md`.
 
-use super::{Build, Deploy, Develop, Extensions};
+use super::{Build, Deploy, Develop, Extensions, Triggers};
 use model::access::SourceNetwork;
 use model::container::NamespaceMode;
 use model::device::{DeviceMapping, DeviceRequest};
@@ -34,6 +34,8 @@ pub struct Service {
     pub deploy: Option<Deploy>,
     pub develop: Option<Develop>,
     pub depends_on: BTreeMap<String, Dependency>,
+    /// It is a job.
+    pub triggers: Option<Triggers>,
 
     /// `env_file` and `environment` together; `None`: remove the image's value.
     pub environment: BTreeMap<String, Option<String>>,

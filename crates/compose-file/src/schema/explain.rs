@@ -1,7 +1,7 @@
 //! Why a key or value is wrong, and what was probably meant: misspelt, misplaced, or wrongly indented.
 
 use super::nearest::nearest;
-use super::shapes::{BUILD, DEPLOY, PROJECT, Record, SERVICE};
+use super::shapes::{BUILD, DEPLOY, JOB, PROJECT, Record, SERVICE};
 use crate::diagnostic::Place;
 use crate::tree::{Entry, Node, Value};
 
@@ -160,6 +160,11 @@ fn misplaced(entry: &Entry, record: &Record, path: &str) -> Option<String> {
             return Some(format!("\"{key}\" is a top-level key; move it to column 1"));
         }
         return None;
+    }
+    if std::ptr::eq(record, &JOB) {
+        return SERVICE
+            .shape(key)
+            .map(|_| format!("a job runs to its end: \"{key}\" is for services only"));
     }
     if std::ptr::eq(record, &PROJECT) {
         return SERVICE

@@ -43,12 +43,14 @@ impl Record {
 
 mod build;
 mod deploy;
+mod job;
 mod parts;
 mod resource;
 mod service;
 
 pub(crate) use build::BUILD;
 pub(crate) use deploy::DEPLOY;
+pub(crate) use job::JOB;
 pub(crate) use service::SERVICE;
 
 use Shape::{Integer, List, OneOf, Scalar, Table, Text};
@@ -70,6 +72,7 @@ pub(crate) static PROJECT: Record = Record {
         ("name", &Text),
         ("include", &List(&OneOf(&[&Text, &Shape::Record(&INCLUDE)]))),
         ("services", &Table(&Shape::Record(&SERVICE))),
+        ("jobs", &Table(&Shape::Record(&JOB))),
         ("networks", &Table(&Shape::Record(&NETWORK))),
         ("volumes", &Table(&Shape::Record(&VOLUME))),
         ("configs", &Table(&Shape::Record(&CONFIG))),

@@ -9,6 +9,7 @@ pub(super) fn cycle(project: &Project) -> Option<Diagnostic> {
     let edges: HashMap<&str, Vec<&str>> = project
         .services
         .iter()
+        .chain(&project.jobs)
         .map(|service| {
             (
                 service.name.as_str(),
@@ -17,7 +18,7 @@ pub(super) fn cycle(project: &Project) -> Option<Diagnostic> {
         })
         .collect();
     let mut done: HashSet<&str> = HashSet::new();
-    for service in &project.services {
+    for service in project.services.iter().chain(&project.jobs) {
         if let Some(path) = find(&service.name, &edges, &mut done) {
             let first = path.first().copied().unwrap_or_default();
             let second = path.get(1).copied().unwrap_or_default();

@@ -186,6 +186,9 @@ fn undefined(
 ) -> Diagnostic {
     let name = wrong.name;
     let hint = match nearest(name, known.iter().copied()) {
+        _ if section == "services" && project.has_job(name) => format!(
+            "{name} is a job, which no service can need; what must end before a service starts is a service with `condition: service_completed_successfully`, or pre_start"
+        ),
         Some(nearest) => format!("did you mean \"{nearest}\"?"),
         None => match section {
             "services" => format!("services here: {}", known.join(", ")),

@@ -3,8 +3,9 @@
 use super::{Cause, Run};
 use crate::condition::{self, Goal};
 use crate::files;
-use crate::plan::{Action, NewContainer, Plan, Step, print};
+use crate::plan::{Action, NewContainer, NewJob, Plan, Step, print};
 use crate::progress::{Event, State};
+use crate::spec::Material;
 use compose_file::project::{Condition, Hook};
 use engine::container::create::BaseImage;
 use engine::container::record::ContainerRecord;
@@ -12,7 +13,7 @@ use engine::container::remove::RemoveOptions;
 use engine::container::start::StartOptions;
 use engine::container::stop::StopOptions;
 use engine::container::{create, kill, names, pause, remove, rename, start, stop};
-use engine::{Context, networks, volume};
+use engine::{Context, jobs, networks, volume};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -113,6 +114,8 @@ impl<'a> Worker<'a> {
                 };
                 (of, working, done)
             }
+            Action::RegisterJob(new) => (job(&new.record.name), "Registering", "Registered"),
+            Action::RemoveJob { name } => (job(name), "Removing", "Removed"),
             Action::RemoveImage { reference } => {
                 (format!("Image {reference}"), "Removing", "Removed")
             }
@@ -136,6 +139,11 @@ impl<'a> Worker<'a> {
                 volume::remove(ctx, name, true).map_err(cause("remove", "volume", name))
             }
             Action::CreateContainer(new) => self.create(new),
+            Action::RegisterJob(new) => self.register(new),
+            Action::RemoveJob { name } => match jobs::remove(ctx, name) {
+                Err(engine::Error::NoSuchJob(_)) => Ok(()),
+                other => other.map_err(cause("remove", "job", name)),
+            },
             Action::RenameContainer { from, to } => {
                 self.with(from, "rename", |c| rename::rename(ctx, c, to))
             }
@@ -238,14 +246,20 @@ impl<'a> Worker<'a> {
         }
     }
 
+    fn register(&self, new: &NewJob) -> Result<(), Cause> {
+        let mut record = new.record.clone();
+        let image_id = new.image_id.clone();
+        record.image_id = image_id.ok_or_else(|| Cause::NoImage(record.spec.image.clone()))?;
+        write_files(&new.files, &record.name)?;
+        let name = record.name.clone();
+        jobs::register(self.run.ctx, record)
+            .and_then(|()| jobs::scheduler::ensure(self.run.ctx))
+            .map_err(cause("register", "job", &name))
+    }
+
     pub(super) fn create(&self, new: &NewContainer) -> Result<(), Cause> {
         let image = self.image(new)?;
-        for file in &new.files {
-            files::write(file).map_err(|source| Cause::Files {
-                container: new.final_name.clone(),
-                source,
-            })?;
-        }
+        write_files(&new.files, &new.final_name)?;
         create::create(self.run.ctx, new.spec.clone(), Some(&new.name), &image)
             .map(drop)
             .map_err(cause("create", "container", &new.final_name))
@@ -316,6 +330,19 @@ fn of_service(resource: &str) -> String {
 /// The service of `service:web:1`.
 fn service(resource: &str) -> &str {
     resource.split(':').nth(1).unwrap_or_default()
+}
+
+fn job(name: &str) -> String {
+    format!("Job {name}")
+}
+
+fn write_files(files: &[Material], container: &str) -> Result<(), Cause> {
+    files.iter().try_for_each(|file| {
+        files::write(file).map_err(|source| Cause::Files {
+            container: container.to_owned(),
+            source,
+        })
+    })
 }
 
 fn renamed(plan: &Plan) -> BTreeMap<String, String> {

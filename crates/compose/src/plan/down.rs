@@ -36,6 +36,15 @@ pub enum Images {
 /// Makes the plan. `project` is what the file says, where there is a file.
 pub fn plan(name: &str, project: Option<&Project>, observed: &Observed, options: &Options) -> Plan {
     let mut plan = Plan::default();
+    for job in &observed.jobs {
+        let short = job.name.split_once('.').map_or("", |(_, job)| job);
+        if options.services.is_empty() || options.services.iter().any(|s| s == short) {
+            let action = Action::RemoveJob {
+                name: job.name.clone(),
+            };
+            plan.add(Vec::new(), format!("job:{short}"), action, "down");
+        }
+    }
     let spared: BTreeSet<&str> = spared(project, observed, options);
     let containers: Vec<&Container> = observed
         .containers

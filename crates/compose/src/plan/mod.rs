@@ -19,6 +19,7 @@ mod tests;
 
 use crate::spec::Material;
 use compose_file::project::{Condition, Hook};
+use engine::jobs::JobRecord;
 use engine::volume::VolumeSpec;
 pub use live::LiveChange;
 use model::container::ContainerSpec;
@@ -122,6 +123,11 @@ pub enum Action {
     RemoveImage {
         reference: String,
     },
+    /// Takes a job with its schedule in, or what is new about it.
+    RegisterJob(Box<NewJob>),
+    RemoveJob {
+        name: String,
+    },
     /// Of a rolling update.
     Shift(Shift),
     /// Without a new container.
@@ -147,6 +153,15 @@ pub struct NewContainer {
     pub spec: ContainerSpec,
     pub files: Vec<Material>,
     /// The image to make it from; `None` (in a plan that is only shown): not there yet.
+    pub image_id: Option<String>,
+}
+
+/// A job to be registered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewJob {
+    pub record: JobRecord,
+    pub files: Vec<Material>,
+    /// The image of its runs; `None` (in a plan that is only shown): not there yet.
     pub image_id: Option<String>,
 }
 
@@ -203,8 +218,10 @@ impl Action {
             Self::CreateVolume { spec } => spec.name.as_deref().unwrap_or_default(),
             Self::CreateContainer(new) | Self::RunInitContainer(new) => &new.final_name,
             Self::RenameContainer { to, .. } => to,
+            Self::RegisterJob(new) => &new.record.name,
             Self::RemoveNetwork { name }
             | Self::RemoveVolume { name }
+            | Self::RemoveJob { name }
             | Self::StartContainer { name, .. }
             | Self::StopContainer { name, .. }
             | Self::KillContainer { name, .. }
@@ -238,6 +255,8 @@ impl Action {
             Self::UnpauseContainer { .. } => "UnpauseContainer",
             Self::Await { .. } => "WaitForDependency",
             Self::RemoveImage { .. } => "RemoveImage",
+            Self::RegisterJob(_) => "RegisterJob",
+            Self::RemoveJob { .. } => "RemoveJob",
             Self::RunInitContainer(_) => "RunInitContainer",
             Self::RunHook { .. } => "RunHook",
             Self::Shift(shift) => shift.operation(),

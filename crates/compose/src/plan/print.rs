@@ -106,6 +106,11 @@ fn step(step: &Step) -> Value {
         Action::RunHook { container, hook } => {
             json!({ "container": container, "command": hook.command })
         }
+        Action::RegisterJob(new) => json!({
+            "job": new.record.name,
+            "schedule": new.record.schedule.as_ref().map(|s| s.cron.as_str()),
+        }),
+        Action::RemoveJob { name } => json!({"job": name}),
         Action::RemoveImage { reference } => json!({"image": reference}),
         Action::Shift(shift) => shift.json(),
         Action::Change(change) => change.json(),

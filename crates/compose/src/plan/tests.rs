@@ -197,6 +197,7 @@ fn container(service: &Service, spec: &ServiceSpec, number: u32) -> Container {
         config_hash: spec.hash.clone(),
         spec: spec.spec.clone(),
         anonymous_volumes: vec![],
+        mounted_images: vec![],
         volumes: vec![],
         withdrawn: false,
         replaces: None,

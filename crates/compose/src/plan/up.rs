@@ -6,6 +6,7 @@
 //! leaves either the old container or one that the next `up` finds by its labels and gives its name.
 
 mod cause;
+pub(crate) mod jobs;
 mod keep;
 mod live;
 mod order;
@@ -45,6 +46,8 @@ pub struct Options {
     pub going_back: bool,
     /// Services that the project had and has no more: their containers go, whatever is said about orphans.
     pub retired: BTreeSet<String>,
+    /// `run`: a job among the services is run like one, and not registered.
+    pub jobs_as_services: bool,
     /// `--all-resources`: networks and volumes too that no service uses.
     pub all_resources: bool,
 }
@@ -99,6 +102,7 @@ pub fn plan(input: Input<'_>) -> Plan {
         planner.service(service);
     }
     planner.orphans();
+    planner.retired_jobs();
     planner.free_ports_first();
     super::init::insert(&mut planner.plan, input);
     super::hooks::insert(&mut planner.plan, input.project);
@@ -244,6 +248,7 @@ pub(crate) fn orphans<'a>(project: &Project, observed: &'a Observed) -> Vec<&'a 
             .iter()
             .chain(&project.disabled_services)
             .any(|s| s.name == name)
+            || project.has_job(name)
     };
     observed
         .containers

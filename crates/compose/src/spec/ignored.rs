@@ -21,10 +21,52 @@ pub fn warnings<'a>(
                 format!("no effect: {why}"),
             ));
         }
+        all.extend(unpublished(project, service));
     }
-    all.extend(volume_keys(project));
+    all.extend(model_keys(project));
     all.extend(file_keys(project, "configs", &project.configs));
     all.extend(file_keys(project, "secrets", &project.secrets));
+    all
+}
+
+/// Ports of a service that is on nothing but networks of an interface of the host: there is no bridge to publish them from.
+fn unpublished(project: &Project, service: &Service) -> Option<Diagnostic> {
+    let driver = |network: &str| {
+        project
+            .networks
+            .get(network)
+            .map(|n| n.spec.driver.as_str())
+    };
+    let mut drivers = service.networks.iter().map(|e| driver(&e.network));
+    let direct = |driver: Option<&str>| matches!(driver, Some("macvlan" | "ipvlan"));
+    if service.ports.is_empty() || service.networks.is_empty() || !drivers.all(direct) {
+        return None;
+    }
+    let path = format!("services.{}.ports", service.name);
+    let warning = project.warning_at(
+        &path,
+        "no effect: nothing is published on a network of driver macvlan or ipvlan",
+    );
+    Some(warning.with_hint(
+        "the service is reached at its own address there; for ports of this host put it on a bridge too",
+    ))
+}
+
+/// How a server runs its models is its own affair.
+fn model_keys(project: &Project) -> Vec<Diagnostic> {
+    let mut all = Vec::new();
+    for (name, model) in &project.models {
+        let said = [
+            (model.context_size.is_some(), "context_size"),
+            (!model.runtime_flags.is_empty(), "runtime_flags"),
+        ];
+        for (_, key) in said.iter().filter(|(is, _)| *is) {
+            all.push(project.warning_at(
+                &format!("models.{name}.{key}"),
+                "no effect: the server that has the model is set up elsewhere",
+            ));
+        }
+    }
     all
 }
 
@@ -70,22 +112,6 @@ fn deploy_keys(deploy: &Deploy) -> Keys {
         .filter(|(is, ..)| *is)
         .map(|(_, key, why)| (format!("deploy.{key}"), *why))
         .collect()
-}
-
-fn volume_keys(project: &Project) -> Vec<Diagnostic> {
-    let of = |(key, volume): (&String, &compose_file::project::Volume)| {
-        let in_memory = volume.driver_opts.get("type").is_some_and(|t| t == "tmpfs");
-        in_memory.then(|| {
-            let path = format!("volumes.{key}.driver_opts.type");
-            let text =
-                "a volume of type tmpfs is a directory on disk here, without a size of its own";
-            let warning = project.warning_at(&path, text);
-            warning.with_hint(
-                "for memory of a container's own use a mount of type tmpfs in the service",
-            )
-        })
-    };
-    project.volumes.iter().filter_map(of).collect()
 }
 
 fn file_keys(

@@ -34,8 +34,16 @@ pub(super) fn keys(project: &Project, service: &Service) -> Vec<Diagnostic> {
     if !service.models.is_empty() {
         refuse(
             "models",
-            "there is no model runner here that could serve them",
-            "run a model server as a service of its own, and give its address by `environment`",
+            "there is no model runner here, and no server is named that has them",
+            "name one that speaks OpenAI's language: `x-dockless: {endpoint: http://HOST:PORT/v1}` below the model, or \"model-endpoint\" in /etc/dockless/config.json",
+        );
+    }
+    let zone = service.schedule().and_then(|s| s.timezone.as_deref());
+    if let Some(Err(error)) = zone.map(engine::jobs::check_timezone) {
+        refuse(
+            "triggers.schedule",
+            &error.to_string(),
+            "without timezone it is UTC",
         );
     }
     errors

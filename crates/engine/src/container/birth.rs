@@ -107,7 +107,7 @@ pub fn start(
     let facts = facts(ctx, container, streams)?;
     make_bind_sources(container)?;
     let built = spec::build(container, &facts)?;
-    let trees = trees::make(container, &facts)?;
+    let trees = trees::make(ctx, container, &facts)?;
     super::contents::place(ctx, container)?;
     let files = Files::make(ctx, container)?;
     let mut hooked = hooks::prepare(ctx, container, &built)?;
@@ -117,7 +117,7 @@ pub fn start(
     let layers = layers::hold(ctx, &overlay.lower).map_err(Error::system("mount the layers"))?;
     overlay.lower = layers.paths;
     request.rootfs = Rootfs::Overlay(overlay);
-    request.launch.trees = &trees;
+    request.launch.trees = &trees.trees;
     let state = hooked.as_ref().map(|hooked| hooked.state.clone());
     request.launch.state = state.as_ref();
     let pending = runtime::spawn(&request)?;
@@ -302,6 +302,7 @@ pub(super) fn facts(
         let source = VolumeSource {
             directory: volume.mountpoint(ctx),
             flags: volume.flags(),
+            is_filesystem: volume.filesystem()?.is_some(),
         };
         volumes.insert(name.clone(), source);
     }
@@ -466,9 +467,10 @@ pub(super) fn copy_up(
     });
     wanted
         .filter_map(|(target, name)| {
+            let volume = volumes.get(name).filter(|volume| !volume.is_filesystem)?;
             Some(CopyUp {
                 target: target.into(),
-                volume: volumes.get(name)?.directory.clone(),
+                volume: volume.directory.clone(),
             })
         })
         .collect()

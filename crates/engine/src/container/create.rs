@@ -68,6 +68,7 @@ pub fn create_as(
     let mut volumes = NewVolumes::of(ctx, &mounts)?;
     // Held until the record that says so is seen.
     let ids = userns::choose(ctx, &spec)?;
+    volumes.mapped = ids.is_some();
     let record = ContainerRecord {
         created: Timestamp::now(),
         image: image.record.clone(),
@@ -262,6 +263,8 @@ fn stop_signal(spec: &ContainerSpec, image: &oci::ContainerConfig) -> Result<Str
 struct NewVolumes<'a> {
     ctx: &'a Context,
     names: Vec<String>,
+    /// The container has a user namespace.
+    mapped: bool,
     /// Nobody removes them before the container is seen.
     hold: Option<FileLock>,
     /// Nor these.
@@ -276,6 +279,7 @@ impl<'a> NewVolumes<'a> {
         Ok(Self {
             ctx,
             names: Vec::new(),
+            mapped: false,
             hold: any.then(|| volume::hold(ctx)).transpose()?,
             images: Vec::new(),
         })
@@ -320,6 +324,20 @@ impl<'a> NewVolumes<'a> {
             None => false,
         };
         let volume = volume::create(self.ctx, &spec)?;
+        let subpath = matches!(
+            &mount.kind,
+            MountKind::Volume {
+                subpath: Some(_),
+                ..
+            }
+        );
+        if (subpath || self.mapped) && volume.filesystem()?.is_some() {
+            let what = if subpath { "subpath" } else { "user namespace" };
+            return Err(Error::invalid(
+                format!("volume {} with a {what}", volume.name),
+                "a volume that is a file system of its own is mounted whole, with the ids it has",
+            ));
+        }
         if !known {
             self.names.push(volume.name.clone());
         }

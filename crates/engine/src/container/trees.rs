@@ -1,24 +1,54 @@
 //! Mounts whose source only the engine can make, made in no namespace and attached in the container: the files of another
-//! image (`--mount type=image`) and the `/dev/shm` of the container whose IPC namespace is joined.
+//! image (`--mount type=image`), volumes that are file systems of their own, and the `/dev/shm` of the container whose IPC
+//! namespace is joined.
 //!
 //! Source: Docker CLI reference (`--mount type=image`, `--ipc`), open_tree(2), setns(2).
 
 use super::record::ContainerRecord;
+use super::state::State;
+use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::spec::{Facts, Source};
+use crate::volume::{self, Filesystem};
 use model::mount::MountKind;
 use rustix::fs::OFlags;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use sys::mount::Recursion;
+use sys::lock::FileLock;
+use sys::mount::{ATIME_FIELD, Attributes, Flags, Recursion};
 use sys::namespace::flags;
 
 /// A mount and its place in the container.
 pub(super) type Tree = (PathBuf, OwnedFd);
 
-pub(super) fn make(container: &ContainerRecord, facts: &Facts) -> Result<Vec<Tree>> {
-    let mut trees = Vec::new();
+/// What was made for a container that is about to start.
+#[derive(Debug, Default)]
+pub(super) struct Trees {
+    pub(super) trees: Vec<Tree>,
+    /// Held until it has started: then others find what it mounts.
+    _locks: Vec<FileLock>,
+}
+
+pub(super) fn make(ctx: &Context, container: &ContainerRecord, facts: &Facts) -> Result<Trees> {
+    let (mut trees, mut locks) = (Vec::new(), Vec::new());
     for mount in &container.mounts {
+        let volume = mount.volume.as_deref();
+        if let Some(volume) = volume.map(|name| volume::find(ctx, name)).transpose()?
+            && let Some(filesystem) = volume.filesystem()?
+        {
+            if filesystem.is_memory()
+                && !locks.iter().any(|l: &FileLock| is_of(l, ctx, &volume.name))
+            {
+                let path = ctx.layout.lock("volume-mount", &volume.name);
+                locks.push(FileLock::exclusive(&path).map_err(Error::file("lock", path))?);
+            }
+            let tree = match filesystem.is_memory() {
+                true => shared_volume(ctx, container, &volume.name, &filesystem)?,
+                false => filesystem.mount()?,
+            };
+            trees.push((PathBuf::from(&mount.mount.target), tree));
+            continue;
+        }
         let (MountKind::Image { subpath, reference }, Some(image)) =
             (&mount.mount.kind, &mount.image)
         else {
@@ -39,13 +69,60 @@ pub(super) fn make(container: &ContainerRecord, facts: &Facts) -> Result<Vec<Tre
     if let Source::Process(pid) = facts.ipc
         && !covered
     {
-        let shared = shared_memory(pid).map_err(Error::system(
+        let shared = of_process(pid, Path::new("dev/shm")).map_err(Error::system(
             "share /dev/shm of the container whose IPC namespace is joined",
         ))?;
         trees.push((PathBuf::from("/dev/shm"), shared));
     }
-    Ok(trees)
+    Ok(Trees {
+        trees,
+        _locks: locks,
+    })
 }
+
+fn is_of(lock: &FileLock, ctx: &Context, volume: &str) -> bool {
+    lock.path() == ctx.layout.lock("volume-mount", volume)
+}
+
+/// The memory of a volume: that of a container which runs, else new.
+fn shared_volume(
+    ctx: &Context,
+    container: &ContainerRecord,
+    name: &str,
+    filesystem: &Filesystem,
+) -> Result<OwnedFd> {
+    for other in ContainerRecord::list(ctx)? {
+        let mut mounts = other.mounts.iter();
+        let Some(mount) = mounts.find(|m| m.volume.as_deref() == Some(name)) else {
+            continue;
+        };
+        let Some(process) = State::load(ctx, other.id.as_str())?.process() else {
+            continue;
+        };
+        if other.id == container.id {
+            continue;
+        }
+        // One that has just ended has nothing to share.
+        let target = Path::new(mount.mount.target.trim_start_matches('/'));
+        if let Ok(tree) = of_process(process.pid, target) {
+            let plain = Attributes {
+                clear: u64::from(FLAGS.bits()) | ATIME_FIELD,
+                ..Attributes::default()
+            };
+            sys::mount::set_attributes(tree.as_fd(), plain)
+                .map_err(Error::system(format!("share volume {name}")))?;
+            return Ok(tree);
+        }
+    }
+    filesystem.mount()
+}
+
+/// What the other one's own mount of a volume may have been told.
+const FLAGS: Flags = Flags::MOUNT_ATTR_RDONLY
+    .union(Flags::MOUNT_ATTR_NOSUID)
+    .union(Flags::MOUNT_ATTR_NODEV)
+    .union(Flags::MOUNT_ATTR_NOEXEC)
+    .union(Flags::MOUNT_ATTR_NODIRATIME);
 
 fn chain(error: &dyn std::error::Error) -> String {
     match error.source() {
@@ -56,13 +133,13 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 /// The monitor, which has one thread, enters the other container's mount namespace and comes back: a mount can be cloned only
 /// from within. Links of that container are not followed out of it.
-fn shared_memory(pid: i32) -> std::io::Result<OwnedFd> {
+fn of_process(pid: i32, path: &Path) -> std::io::Result<OwnedFd> {
     let own = sys::namespace::open_own("mnt")?;
     let theirs = sys::namespace::open(pid, "mnt")?;
     sys::namespace::enter(theirs, flags::NEWNS)?;
     let cloned = sys::mount::open_root(Path::new("/")).and_then(|root| {
         let flags = OFlags::PATH | OFlags::DIRECTORY;
-        let found = sys::path::open_in_root(root.as_fd(), Path::new("dev/shm"), flags)?;
+        let found = sys::path::open_in_root(root.as_fd(), path, flags)?;
         sys::mount::clone_tree(found.as_fd(), c"", Recursion::None)
     });
     sys::namespace::enter(own, flags::NEWNS)?;

@@ -13,6 +13,8 @@ pub enum Condition {
     NotRunning,
     NextExit,
     Removed,
+    /// Until it was started once, however short it ran.
+    Started,
 }
 
 /// Waits and gives the exit code; `None` when the time is over first. A container that is removed meanwhile
@@ -41,6 +43,7 @@ pub fn wait(
                 Ok(Some(last.exit_code))
             }
             State::Created => Ok((condition == Condition::NotRunning).then_some(0)),
+            _ if condition == Condition::Started => Ok(Some(0)),
             _ => {
                 was_active = true;
                 Ok(None)

@@ -104,7 +104,13 @@ impl View {
         let mut mounts = Vec::new();
         for mount in &container.mounts {
             let source = match (&mount.volume, &mount.mount.kind) {
-                (Some(volume), _) => crate::volume::find(ctx, volume)?.mountpoint(ctx),
+                (Some(volume), _) => {
+                    let volume = crate::volume::find(ctx, volume)?;
+                    if volume.filesystem()?.is_some() {
+                        continue; // it is there while a container runs
+                    }
+                    volume.mountpoint(ctx)
+                }
                 (None, model::mount::MountKind::Bind { source, .. }) => PathBuf::from(source),
                 _ => continue,
             };

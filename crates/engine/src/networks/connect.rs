@@ -28,6 +28,15 @@ pub fn connect(
                 "container cannot be disconnected from host network or connected to other networks while it is on it",
             ));
         }
+        NetworkMode::None => {
+            return Err(Error::invalid(
+                format!(
+                    "cannot connect container {} to network {}",
+                    container.name, record.name
+                ),
+                "container cannot be connected to multiple networks with one of the networks in private (none) mode: first take it off with `network disconnect none`",
+            ));
+        }
         NetworkMode::Container(_) => {
             return Err(Error::invalid(
                 format!(

@@ -43,6 +43,8 @@ pub struct VolumeSource {
     pub directory: PathBuf,
     /// `ro`, `nosuid` and the like.
     pub flags: Vec<String>,
+    /// It is mounted for the container; the directory only stands for it.
+    pub is_filesystem: bool,
 }
 
 /// What the record does not know: paths of this run, and whose namespaces are joined.

@@ -80,6 +80,7 @@ pub(crate) fn facts() -> Facts {
             VolumeSource {
                 directory: "/volumes/db/_data".into(),
                 flags: Vec::new(),
+                is_filesystem: false,
             },
         )]),
         ..Default::default()

@@ -519,3 +519,90 @@ fn an_interrupted_replacement_is_finished() {
     );
     assert!(text.contains("service:web:2, CreateContainer"), "{text}");
 }
+
+fn scheduled(name: &str, cron: &str) -> Service {
+    let schedule = model::schedule::Schedule {
+        cron: cron.parse().unwrap(),
+        timezone: None,
+        concurrency: None,
+        missed_fires: None,
+    };
+    Service {
+        triggers: Some(compose_file::project::Triggers {
+            manual: None,
+            schedule: Some(schedule),
+        }),
+        ..service(name)
+    }
+}
+
+#[test]
+fn a_job_with_a_schedule_is_registered_once_and_taken_out_with_its_schedule() {
+    let mut world = World::new(vec![service("web"), scheduled("backup", "0 3 * * *")]);
+    world.images.insert("backup".into(), image("one"));
+    let plan = world.plan();
+    let registered = plan.steps.iter().find_map(|step| match &step.action {
+        crate::plan::Action::RegisterJob(new) => Some(new),
+        _ => None,
+    });
+    let mut record = registered.expect("a step").record.clone();
+    assert!(
+        plan.to_string()
+            .contains("[1] -> #4 job:backup, RegisterJob shop.backup, not registered"),
+        "{plan}"
+    );
+    assert_eq!(record.prefix, "shop-backup-run-");
+    assert_eq!(record.spec.labels[labels::JOB], "backup");
+    record.image_id = "one".into();
+    world.observed.jobs = vec![record];
+    assert!(!world.text().contains("job:backup"), "{}", world.text());
+
+    world.project.services[1] = scheduled("backup", "0 4 * * *");
+    assert!(
+        world
+            .text()
+            .contains("schedule changed: 0 3 * * * -> 0 4 * * *")
+    );
+    world.images.insert("backup".into(), image("two"));
+    assert!(
+        world
+            .text()
+            .contains("RegisterJob shop.backup, image changed")
+    );
+    world.project.services.pop();
+    assert!(
+        world
+            .text()
+            .contains("RemoveJob shop.backup, no such job in the file")
+    );
+    world.options.services = vec!["web".into()];
+    assert!(!world.text().contains("RemoveJob"), "not of what was named");
+}
+
+#[test]
+fn another_image_at_a_mount_replaces_the_container_of_it_alone() {
+    let mut web = service("web");
+    web.volumes = vec![ServiceVolume {
+        mount: Mount {
+            kind: MountKind::Image {
+                reference: "tools".into(),
+                subpath: None,
+            },
+            ..volume("x", "/tools").mount
+        },
+        ..volume("x", "/tools")
+    }];
+    let mut world = World::new(vec![web, service("db")]).carried_out();
+    for container in &mut world.observed.containers {
+        container.mounted_images = vec![("/tools".into(), "old".into())];
+    }
+    world.observed.images = BTreeMap::from([("tools".into(), "old".into())]);
+    assert!(world.plan().is_empty());
+    world.observed.images = BTreeMap::from([("tools".into(), "new".into())]);
+    let text = world.text();
+    assert!(
+        text.contains("shop-web-1, image tools, mounted at /tools, changed"),
+        "{text}"
+    );
+    assert!(text.contains("Container shop-db-1  Running"), "{text}");
+}

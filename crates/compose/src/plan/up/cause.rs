@@ -34,6 +34,7 @@ impl Planner<'_> {
         if !forced
             && same_image
             && !donor
+            && self.mounted_image(spec, container).is_none()
             && (container.config_hash != spec.hash || container.spec.ports != spec.spec.ports)
             && !self.wants_a_port_of_others(&service.name, spec)
             && let Some((changes, why)) = live::changes(container, spec)
@@ -84,10 +85,52 @@ impl Planner<'_> {
             Some(ImageState::Missing(why)) => return Some(format!("image changed ({why})")),
             _ => {}
         }
+        if let Some(cause) = self.mounted_image(spec, container) {
+            return Some(cause);
+        }
         let donor = donors(service).find(|donor| self.replaced.contains(*donor));
         donor.map(|donor| {
             format!("service {donor}, whose namespace or volumes it shares, is replaced")
         })
+    }
+}
+
+impl Planner<'_> {
+    /// An image that is mounted, and is another one by now: built by a service of the project, or elsewhere.
+    fn mounted_image(&self, spec: &ServiceSpec, container: &Container) -> Option<String> {
+        let input = self.input;
+        spec.spec.mounts.iter().find_map(|mount| {
+            let MountKind::Image { reference, .. } = &mount.kind else {
+                return None;
+            };
+            let mut mounted = container.mounted_images.iter();
+            let (_, before) = mounted.find(|(target, _)| *target == mount.target)?;
+            let builder =
+                input.project.services.iter().find(|service| {
+                    same_image(&service.image_name(&input.project.name), reference)
+                });
+            let changed = match builder.and_then(|service| input.images.get(&service.name)) {
+                Some(ImageState::Present { id, .. }) => id != before,
+                Some(ImageState::Missing(_)) => true,
+                None => input
+                    .observed
+                    .images
+                    .get(reference)
+                    .is_some_and(|id| id != before),
+            };
+            changed.then(|| format!("image {reference}, mounted at {}, changed", mount.target))
+        })
+    }
+}
+
+/// Whether two texts name one image: `tools` is `docker.io/library/tools:latest`.
+fn same_image(one: &str, other: &str) -> bool {
+    match (
+        one.parse::<oci::Reference>(),
+        other.parse::<oci::Reference>(),
+    ) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => one == other,
     }
 }
 

@@ -23,6 +23,11 @@ impl<'a> Planner<'a> {
         let Some(spec) = self.input.specs.get(&service.name) else {
             return;
         };
+        if let Some(schedule) = service.schedule()
+            && !self.input.options.jobs_as_services
+        {
+            return self.job(service, spec, schedule);
+        }
         let wanted = self.wanted(service);
         let sorted = self.sorted(service, spec);
         let mut numbers: BTreeSet<u32> = BTreeSet::new();

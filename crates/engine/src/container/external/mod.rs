@@ -58,8 +58,8 @@ pub(super) fn start(
         groups: birth::groups(container, &facts),
     };
     let mut built = spec::build(container, &facts)?;
-    let trees = super::trees::make(container, &facts)?;
-    attach_trees(&bundle, &trees, &mut built)?;
+    let trees = super::trees::make(ctx, container, &facts)?;
+    attach_trees(&bundle, &trees.trees, &mut built)?;
     bundle::adapt(&mut built, container, &adapted, root.as_fd())?;
     bundle::write(&bundle, &built)?;
     let started = external.create(streams)?;
