@@ -6,6 +6,8 @@
 
 mod boot;
 mod build;
+mod build_cache;
+mod build_ssh;
 mod commands;
 mod compose;
 mod counter;
@@ -84,6 +86,8 @@ fn main() -> std::process::ExitCode {
         commands::ALL,
         stack::ALL,
         build::ALL,
+        build_cache::ALL,
+        build_ssh::ALL,
         images::ALL,
         registries::ALL,
         oci_callers::ALL,
