@@ -11,6 +11,9 @@ scenarios!(
     heredocs,
     a_run_reaches_the_network,
     mistakes_name_the_line,
+    what_comes_out_besides_an_image,
+    a_dockerfile_is_checked_and_nothing_built,
+    a_command_is_given_all_only_where_that_is_allowed,
 );
 
 fn context<'a>(host: &'a Host, name: &str, dockerfile: &str) -> Project<'a> {
@@ -244,4 +247,91 @@ fn mistakes_name_the_line(host: &Host) {
     output.says(&["/no/such/folder"]);
     assert_eq!(host.docker("images -q wrong").ok(), "");
     assert!(host.processes().is_empty());
+}
+
+fn what_comes_out_besides_an_image(host: &Host) {
+    let project = context(
+        host,
+        "out",
+        "FROM busybox\nRUN echo made > /made\nFROM scratch\nCOPY --from=0 --chown=7:8 /made /dir/made\n",
+    );
+    build(host, &project, "-o out");
+    assert_eq!(project.read("out/dir/made"), "made\n");
+    let owner = std::os::unix::fs::MetadataExt::uid(
+        &std::fs::metadata(project.dir().join("out/dir/made")).expect("a file"),
+    );
+    assert_eq!(owner, 0, "files are the builder's");
+    build(host, &project, "--output type=tar,dest=root.tar");
+    let listed = kernel::tool_ok(&format!(
+        "tar -tvf {}/root.tar --numeric-owner",
+        project.dir().display()
+    ));
+    assert!(
+        listed.contains("7/8") && listed.contains("dir/made"),
+        "{listed}"
+    );
+    let id = || host.docker("image inspect -f '{{.Id}}' kept:1").ok();
+    build(host, &project, "-t kept:1 -o type=oci,dest=kept.tar");
+    let before = id();
+    host.docker("rmi kept:1").ok();
+    host.docker("load -i kept.tar").dir(project.dir()).ok();
+    assert_eq!(id(), before);
+    build(host, &project, "-o type=image,name=kept:2");
+    assert_eq!(host.inspect("kept:2", "{{.Id}}"), before);
+    let refused = host
+        .docker("build -o type=cacheonly .")
+        .dir(project.dir())
+        .run();
+    assert_ne!(refused.code, 0, "{refused}");
+    refused.says(&["cacheonly", "local"]);
+    let failed = host
+        .docker("build -o type=tar,dest=/no/such/root.tar .")
+        .dir(project.dir())
+        .run();
+    assert_ne!(failed.code, 0, "{failed}");
+    failed.says(&["/no/such/root.tar"]);
+}
+
+fn a_dockerfile_is_checked_and_nothing_built(host: &Host) {
+    let project = context(host, "checked", "FROM busybox\nRUN false\n");
+    let check = |words: &str| {
+        host.docker(&format!("build {words} -t checked ."))
+            .dir(project.dir())
+            .run()
+    };
+    let good = check("--check");
+    assert_eq!(good.code, 0, "{good}");
+    good.says(&["no warnings found"]);
+    project.write("Dockerfile", "FROM busybox\nMAINTAINER me\nCMD a\nCMD b\n");
+    let warned = check("--call check");
+    assert_eq!(warned.code, 1, "{warned}");
+    warned.says(&[
+        "MAINTAINER is deprecated",
+        "multiple CMD",
+        "2 warnings",
+        "Dockerfile:2",
+    ]);
+    project.write("Dockerfile", "FROM busybox\nRUNN x\n");
+    check("--check").says(&["RUNN"]);
+    assert_eq!(host.docker("images -q checked").ok(), "");
+}
+
+fn a_command_is_given_all_only_where_that_is_allowed(host: &Host) {
+    let project = context(
+        host,
+        "insecure",
+        "FROM busybox\nRUN --security=insecure grep CapBnd /proc/self/status > /caps\n",
+    );
+    let refused = host.docker("build .").dir(project.dir()).fails(1);
+    refused.says(&["--allow security.insecure", "Dockerfile:2"]);
+    build(host, &project, "-t insecure --allow security.insecure");
+    let all = kernel::status_field(std::process::id() as i32, "CapBnd");
+    let seen = host.docker("run --rm insecure cat /caps").ok();
+    assert!(seen.contains(&all), "{seen}");
+    let unknown = host
+        .docker("build --allow device .")
+        .dir(project.dir())
+        .run();
+    assert_ne!(unknown.code, 0);
+    unknown.says(&["device", "security.insecure"]);
 }

@@ -8,6 +8,8 @@ mod artifacts;
 mod boot;
 mod build;
 mod clients;
+mod build_cache;
+mod build_ssh;
 mod commands;
 mod compose;
 mod counter;
@@ -88,6 +90,8 @@ fn main() -> std::process::ExitCode {
         commands::ALL,
         stack::ALL,
         build::ALL,
+        build_cache::ALL,
+        build_ssh::ALL,
         images::ALL,
         clients::ALL,
         artifacts::ALL,

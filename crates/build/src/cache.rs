@@ -59,9 +59,6 @@ pub(crate) struct KeyParts<'a, S> {
     pub(crate) step: &'a S,
     /// Digests of the files it reads, in the order it names them.
     pub(crate) inputs: &'a [Digest],
-    /// A command may find other things then.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) privileged: bool,
 }
 
 /// The form of the keys.

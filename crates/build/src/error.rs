@@ -118,6 +118,15 @@ pub enum Cause {
     },
     #[error("secret {0}: not found: hand it over with --secret id={0},src=PATH")]
     NoSecret(String),
+    #[error("failed to leave the build cache at {to}")]
+    CacheTo {
+        to: String,
+        source: Box<image::Error>,
+    },
+    #[error("RUN --security=insecure is not allowed: build with --allow security.insecure")]
+    Insecure,
+    #[error("no SSH agent or key {0:?} was handed over: build with --ssh {0}")]
+    NoSsh(String),
     #[error("cannot read secret {id} from {}", path.display())]
     ReadSecret {
         id: String,

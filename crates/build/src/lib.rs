@@ -10,11 +10,13 @@
 //! | instruction to configuration and action | [`stage`] |
 //! | which files, their digest, copying them | [`ignore`], [`files`] |
 //! | running it all | `solve`, [`cache`] |
+//! | the cache of other data roots | [`exchange`] |
 
 pub mod cache;
 mod change;
 pub mod dockerfile;
 pub mod error;
+pub mod exchange;
 pub mod expand;
 pub mod files;
 pub mod graph;
@@ -22,12 +24,14 @@ pub mod ignore;
 mod inputs;
 mod metadata;
 pub mod options;
+pub mod output;
 mod overlay;
 pub mod pattern;
 pub mod progress;
 mod remote;
 pub mod scope;
 mod solve;
+pub mod ssh;
 pub mod stage;
 #[cfg(test)]
 mod stage_tests;
@@ -35,8 +39,10 @@ mod workspace;
 
 pub use change::change;
 pub use error::{Cause, Error, Excerpt};
+pub use exchange::options::{CacheFrom, CacheMode, CachePlace, CacheTo};
 pub use options::{ContextSource, DockerfileSource, NamedContext, Options, Secret, SecretSource};
 pub use progress::{Event, Progress, Silent, Step, Stream};
 pub use remote::Remote;
-pub use solve::{Built, build};
+pub use solve::{Built, build, check};
+pub use ssh::Ssh;
 pub use workspace::sweep;

@@ -2,7 +2,9 @@
 
 use crate::dockerfile::RunNetwork;
 use crate::error::Cause;
+use crate::exchange::options::{CacheFrom, CacheTo};
 use crate::remote::Remote;
+use crate::ssh::Ssh;
 use model::limits::Ulimit;
 use model::network::ExtraHost;
 use std::borrow::Cow;
@@ -30,6 +32,11 @@ pub struct Options {
     pub network: RunNetwork,
     pub extra_hosts: Vec<ExtraHost>,
     pub secrets: Vec<Secret>,
+    /// Agents and keys for `RUN --mount=type=ssh`.
+    pub ssh: Vec<Ssh>,
+    /// Caches of other data roots to take from, and to leave this build's steps in.
+    pub cache_from: Vec<CacheFrom>,
+    pub cache_to: Vec<CacheTo>,
     pub build_contexts: BTreeMap<String, NamedContext>,
     /// Bytes of `/dev/shm` of every RUN; `None`: 64 MiB.
     pub shm_size: Option<u64>,
@@ -37,6 +44,8 @@ pub struct Options {
     pub ulimits: Vec<Ulimit>,
     /// Every RUN has all capabilities and devices and no seccomp filter.
     pub privileged: bool,
+    /// `--allow security.insecure`: a RUN may ask for the same by `--security=insecure`.
+    pub allow_insecure: bool,
     /// Stages that are built anew, by name or number (`--no-cache-filter`).
     pub no_cache_filter: Vec<String>,
     /// `SOURCE_DATE_EPOCH`: the one time all of the image's records name.
@@ -128,10 +137,14 @@ impl Options {
             network: RunNetwork::Default,
             extra_hosts: Vec::new(),
             secrets: Vec::new(),
+            ssh: Vec::new(),
+            cache_from: Vec::new(),
+            cache_to: Vec::new(),
             build_contexts: BTreeMap::new(),
             shm_size: None,
             ulimits: Vec::new(),
             privileged: false,
+            allow_insecure: false,
             no_cache_filter: Vec::new(),
             source_date_epoch: None,
         }

@@ -6,6 +6,7 @@
 use crate::dockerfile::{self, Heredoc};
 use crate::dockerfile::{
     CommandLine, Copy, CopyVerb, Instruction, Mistake, Placed, Run, RunMount, RunNetwork,
+    RunSecurity,
 };
 use crate::expand;
 use crate::metadata;
@@ -48,6 +49,8 @@ pub struct RunStep {
     pub cwd: String,
     pub mounts: Vec<RunMount>,
     pub network: RunNetwork,
+    #[serde(skip_serializing_if = "RunSecurity::is_sandbox")]
+    pub security: RunSecurity,
     /// A heredoc that opens with `#!`: name and content of the program.
     pub script: Option<(String, String)>,
 }
@@ -189,6 +192,7 @@ impl StageState {
             cwd: self.cwd(),
             mounts,
             network: run.network,
+            security: run.security,
             script,
         })))
     }

@@ -3,14 +3,15 @@
 mod order;
 
 use crate::progress::{Event, Progress, State};
-use build::Remote;
 use build::dockerfile::RunNetwork;
 use build::options::{
     ContextSource, DockerfileSource, NamedContext, Options, Secret, SecretSource,
 };
+use build::{CacheFrom, CachePlace, CacheTo, Remote, Ssh};
 use compose_file::project::{Build, FileReference, FileSource};
 use compose_file::{Diagnostic, Project, Service};
 use engine::Context;
+use image::Depot;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -21,6 +22,8 @@ pub struct Settings<'a> {
     pub args: BTreeMap<String, Option<String>>,
     pub no_cache: bool,
     pub pull: bool,
+    /// `--ssh`: over the file's of the same id.
+    pub ssh: Vec<Ssh>,
     /// Called for each service with its name.
     pub output: &'a (dyn Fn(&str) -> Box<dyn build::Progress> + Sync),
 }
@@ -138,13 +141,21 @@ fn options(
             .map_err(|message| refuse(&format!("additional_contexts.{name}"), message))?;
         options.build_contexts.insert(name.clone(), context);
     }
-    if let Some(key) = wanted.ssh.first() {
-        let message = format!(
-            "agents and keys of SSH are not handed to builds: {}",
-            key.id
-        );
-        let hint = "hand a key over as a secret: build.secrets, and RUN --mount=type=secret";
-        return Err(Box::new(refuse("ssh", message).with_hint(hint)));
+    options.ssh = ssh(project, wanted, &settings.ssh).map_err(|message| refuse("ssh", message))?;
+    let beside = |depot: &mut Depot| beside_project(project, depot);
+    for text in &wanted.cache_from {
+        let mut cache =
+            CacheFrom::parse(text).map_err(|error| refuse("cache_from", error.to_string()))?;
+        beside(&mut cache.depot);
+        options.cache_from.push(cache);
+    }
+    for text in &wanted.cache_to {
+        let mut cache =
+            CacheTo::parse(text).map_err(|error| refuse("cache_to", error.to_string()))?;
+        if let CachePlace::Depot(depot) = &mut cache.place {
+            beside(depot);
+        }
+        options.cache_to.push(cache);
     }
     for secret in &wanted.secrets {
         let handed = self::secret(project, secret).map_err(|message| refuse("secrets", message))?;
@@ -202,6 +213,27 @@ fn named_context(project: &Project, value: &str) -> Result<NamedContext, String>
         .map_err(|error| error.cause.into_owned())
 }
 
+/// Directories of the file are found from the project's, as all of its paths are.
+fn beside_project(project: &Project, depot: &mut Depot) {
+    if let Depot::Layout { dir, .. } = depot {
+        *dir = project.working_dir.join(&*dir);
+    }
+}
+
+/// The file's agents and keys with the command line's over them.
+fn ssh(project: &Project, wanted: &Build, given: &[Ssh]) -> Result<Vec<Ssh>, String> {
+    let env = |name: &str| project.environment.get(name).cloned();
+    let own = wanted
+        .ssh
+        .iter()
+        .filter(|key| !given.iter().any(|given| given.id == key.id));
+    let own = own.map(|key| {
+        let paths = key.path.iter().map(PathBuf::from).collect();
+        Ssh::new(&key.id, paths, &env).map_err(|cause| format!("invalid ssh {:?}: {cause}", key.id))
+    });
+    own.chain(given.iter().cloned().map(Ok)).collect()
+}
+
 /// A secret under the last part of its target, with the owner and mode it is to have where a mount says none.
 fn secret(project: &Project, wanted: &FileReference) -> Result<Secret, String> {
     let number = |key: &str, text: &Option<String>| match text {
@@ -254,14 +286,11 @@ pub fn ignored<'a>(
         let Some(wanted) = &service.build else {
             continue;
         };
-        const CACHE: &str = "the build cache of this data root is the only one";
         let asks = |value: &Option<String>| {
             let value = value.as_deref();
             value.is_some_and(|value| !matches!(value, "false" | "0" | ""))
         };
         let said = [
-            (!wanted.cache_from.is_empty(), "cache_from", CACHE),
-            (!wanted.cache_to.is_empty(), "cache_to", CACHE),
             (
                 wanted.platforms.len() > 1,
                 "platforms",

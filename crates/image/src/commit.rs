@@ -167,25 +167,7 @@ impl Store {
         let _hold = self.hold()?;
         let mut manifest = image.manifest.clone();
         for layer in manifest.layers.iter_mut().filter(|l| is_plain(l)) {
-            let media_type = if layer.media_type == OCI_LAYER {
-                OCI_LAYER_GZIP
-            } else {
-                oci::media_type::DOCKER_LAYER_GZIP
-            };
-            let mut plain = self.content.layout().open(&layer.digest)?;
-            let path = self.content.layout().blob(&layer.digest);
-            let ingest = Ingest::new(self)?;
-            let mut encoder = flate2::write::GzEncoder::new(ingest, flate2::Compression::new(4));
-            let failed = |source| content::Error::Io {
-                step: "compress",
-                path: path.clone(),
-                source,
-            };
-            io::copy(&mut plain, &mut encoder).map_err(failed)?;
-            *layer = encoder
-                .finish()
-                .map_err(failed)?
-                .publish(self, media_type)?;
+            *layer = self.compress_blob(layer)?;
         }
         let bytes = json(&manifest)?;
         self.content.put(&bytes)?;
@@ -201,6 +183,28 @@ impl Store {
             }
         })?;
         self.read(&target, &|| image.config.platform(), image.id.hex())
+    }
+}
+
+impl Store {
+    /// A plain tar of the store, compressed.
+    pub(crate) fn compress_blob(&self, layer: &Descriptor) -> Result<Descriptor, Error> {
+        let media_type = if layer.media_type == OCI_LAYER {
+            OCI_LAYER_GZIP
+        } else {
+            oci::media_type::DOCKER_LAYER_GZIP
+        };
+        let mut plain = self.content.layout().open(&layer.digest)?;
+        let path = self.content.layout().blob(&layer.digest);
+        let ingest = Ingest::new(self)?;
+        let mut encoder = flate2::write::GzEncoder::new(ingest, flate2::Compression::new(4));
+        let failed = |source| content::Error::Io {
+            step: "compress",
+            path: path.clone(),
+            source,
+        };
+        io::copy(&mut plain, &mut encoder).map_err(failed)?;
+        encoder.finish().map_err(failed)?.publish(self, media_type)
     }
 }
 

@@ -162,15 +162,35 @@ impl Fetcher<'_> {
                     staging,
                     taken,
                     _lock,
-                } => self.commit(jobs, at, staging, taken)?,
+                } => {
+                    let below: Vec<Digest> =
+                        jobs[..at].iter().map(|j| j.chain_id.clone()).collect();
+                    self.commit(&jobs[at], &below, staging, taken)?;
+                }
             }
         }
         Ok(())
     }
 
-    fn commit(&self, jobs: &[Job], at: usize, staging: Staging, taken: Taken) -> Result<(), Error> {
-        let below: Vec<Digest> = jobs[..at].iter().map(|j| j.chain_id.clone()).collect();
-        let job = &jobs[at];
+    /// Brings one layer in above those that are here.
+    pub(crate) fn above(&self, job: &Job, below: &[Digest]) -> Result<(), Error> {
+        match self.layer(job)? {
+            Slot::Ready {
+                staging,
+                taken,
+                _lock,
+            } => self.commit(job, below, staging, taken),
+            Slot::Pending | Slot::Committed => Ok(()),
+        }
+    }
+
+    fn commit(
+        &self,
+        job: &Job,
+        below: &[Digest],
+        staging: Staging,
+        taken: Taken,
+    ) -> Result<(), Error> {
         let record = Record {
             chain_id: job.chain_id.clone(),
             diff_id: job.diff_id.clone(),
@@ -178,7 +198,7 @@ impl Fetcher<'_> {
             blob: Some(job.blob.digest.clone()),
             size: taken.size(),
         };
-        self.layers.commit(staging, &record, taken, &below)?;
+        self.layers.commit(staging, &record, taken, below)?;
         self.tell(&job.blob, Status::PullComplete, job.blob.size);
         Ok(())
     }

@@ -347,7 +347,7 @@ pub(crate) fn parse(bytes: &[u8], digest: &Digest) -> Result<Document, Error> {
 }
 
 /// Asked by digest, the answer must have it: a registry (or who sits between) is not believed.
-fn check_asked(reference: &Reference, target: &Descriptor) -> Result<(), Error> {
+pub(crate) fn check_asked(reference: &Reference, target: &Descriptor) -> Result<(), Error> {
     match reference.digest() {
         Some(asked) if *asked != target.digest => Err(content::Error::Digest {
             expected: asked.clone(),

@@ -68,11 +68,11 @@ impl Store {
     }
 }
 
-struct Upload<'a> {
-    store: &'a Store,
-    registry: &'a Registry,
-    repository: &'a str,
-    progress: &'a dyn Progress,
+pub(crate) struct Upload<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) registry: &'a Registry,
+    pub(crate) repository: &'a str,
+    pub(crate) progress: &'a dyn Progress,
 }
 
 impl Upload<'_> {
@@ -148,7 +148,7 @@ impl Upload<'_> {
     }
 
     /// All blobs of a manifest, three at a time; the configuration last.
-    fn manifest(&self, manifest: &Manifest) -> Result<(), Error> {
+    pub(crate) fn manifest(&self, manifest: &Manifest) -> Result<(), Error> {
         let next = AtomicUsize::new(0);
         let failed: Mutex<Option<Error>> = Mutex::new(None);
         let mut blobs: Vec<&Descriptor> = Vec::new();

@@ -72,6 +72,7 @@ pub struct Run {
     /// `--mount` as written; see [`super::RunMount`].
     pub mounts: Vec<String>,
     pub network: RunNetwork,
+    pub security: RunSecurity,
 }
 
 /// `RUN --network`.
@@ -82,6 +83,21 @@ pub enum RunNetwork {
     Default,
     None,
     Host,
+}
+
+/// `RUN --security`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub enum RunSecurity {
+    #[default]
+    Sandbox,
+    /// All capabilities and devices, where the caller allows it.
+    Insecure,
+}
+
+impl RunSecurity {
+    pub(crate) fn is_sandbox(&self) -> bool {
+        *self == Self::Sandbox
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

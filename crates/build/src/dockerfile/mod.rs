@@ -19,10 +19,10 @@ mod words;
 pub use error::{Mistake, SyntaxError};
 pub use heredoc::Heredoc;
 pub use instruction::{
-    CommandLine, Copy, CopyVerb, Declarations, From, Instruction, Run, RunNetwork,
+    CommandLine, Copy, CopyVerb, Declarations, From, Instruction, Run, RunNetwork, RunSecurity,
 };
 pub use line::Directives;
-pub use mount::{CacheMount, RunMount, RunMountKind, SecretMount, Sharing};
+pub use mount::{CacheMount, RunMount, RunMountKind, SecretMount, Sharing, SshMount};
 
 pub(crate) use error::nearest;
 pub(crate) use mount::{from_of as mount_from, parse as parse_mount};

@@ -9,7 +9,8 @@ use serde::Serialize;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RunMount {
     pub kind: RunMountKind,
-    /// Absolute, or relative to the working directory; empty only for a secret that is a variable.
+    /// Absolute, or relative to the working directory. Empty for a secret that is a variable, and for an agent at the
+    /// place its number among the instruction's agents gives it.
     pub target: String,
 }
 
@@ -25,6 +26,7 @@ pub enum RunMountKind {
         size: Option<u64>,
     },
     Secret(SecretMount),
+    Ssh(SshMount),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -55,6 +57,16 @@ pub struct SecretMount {
     pub required: bool,
     /// `None`: what the secret was handed over with, else 0400.
     pub mode: Option<u32>,
+    pub uid: u32,
+    pub gid: u32,
+}
+
+/// A socket that forwards to an agent of the caller's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SshMount {
+    pub id: String,
+    pub required: bool,
+    pub mode: u32,
     pub uid: u32,
     pub gid: u32,
 }
@@ -219,13 +231,29 @@ fn typed(raw: Raw) -> Result<RunMount, String> {
             target: needed(raw.target)?,
         }),
         "secret" => secret(raw),
-        "ssh" => Err(
-            "type ssh is not supported yet: hand the key over as a secret (type=secret)".to_owned(),
-        ),
+        "ssh" => ssh(raw),
         other => Err(format!(
-            "unsupported mount type {other:?}: use bind, cache, tmpfs or secret"
+            "unsupported mount type {other:?}: use bind, cache, tmpfs, secret or ssh"
         )),
     }
+}
+
+fn ssh(raw: Raw) -> Result<RunMount, String> {
+    if raw.source.is_some() || raw.from.is_some() {
+        return Err("type ssh has no source: name the agent by id=".to_owned());
+    }
+    let id = raw.id.filter(|id| !id.is_empty());
+    let ssh = SshMount {
+        id: id.unwrap_or_else(|| crate::ssh::DEFAULT.to_owned()),
+        required: raw.required,
+        mode: raw.mode.unwrap_or(0o600),
+        uid: raw.uid,
+        gid: raw.gid,
+    };
+    Ok(RunMount {
+        kind: RunMountKind::Ssh(ssh),
+        target: raw.target.unwrap_or_default(),
+    })
 }
 
 fn secret(raw: Raw) -> Result<RunMount, String> {
@@ -301,6 +329,16 @@ mod tests {
         let secret = parse("type=secret,id=token").unwrap();
         assert_eq!(secret.target, "/run/secrets/token");
         assert_eq!(parse("type=secret,id=token,env=TOKEN").unwrap().target, "");
+        let ssh = parse("type=ssh").unwrap();
+        let RunMountKind::Ssh(agent) = ssh.kind else {
+            panic!("no agent")
+        };
+        assert_eq!(
+            (agent.id.as_str(), agent.mode, agent.required),
+            ("default", 0o600, false)
+        );
+        assert_eq!(ssh.target, "");
+        assert_eq!(parse("type=ssh,id=git,required").unwrap().target, "");
         assert_eq!(
             parse("type=bind,\"source=a,b\",target=/x,rw")
                 .unwrap()
@@ -317,7 +355,7 @@ mod tests {
     fn mistakes_are_named() {
         let text = |input: &str| parse(input).unwrap_err().to_string();
         assert!(text("type=cache").contains("target is required"));
-        assert!(text("type=ssh").contains("not supported yet"));
+        assert!(text("type=ssh,source=/x").contains("no source"));
         assert!(text("type=cahce,target=/x").contains("unsupported mount type"));
         assert!(text("targte=/x").contains("did you mean target?"));
         assert!(text("target").contains("needs a value"));

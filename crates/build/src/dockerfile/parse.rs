@@ -5,7 +5,9 @@
 use super::error::{Mistake, SyntaxError, nearest};
 use super::flags::Flags;
 use super::health::healthcheck;
-use super::instruction::{CommandLine, Copy, CopyVerb, From, Instruction, Run, RunNetwork};
+use super::instruction::{
+    CommandLine, Copy, CopyVerb, From, Instruction, Run, RunNetwork, RunSecurity,
+};
 use super::line::{self, LogicalLine};
 use super::warnings::warnings;
 use super::words::{self, Flag};
@@ -239,10 +241,11 @@ fn run(flags: &[Flag], rest: &str, heredocs: &[Heredoc]) -> Result<Instruction, 
         Some("host") => RunNetwork::Host,
         Some(other) => return Err(value("network", other, "use default, none or host")),
     };
-    match known.take("security")?.as_deref() {
-        None | Some("sandbox") => {}
-        Some(other) => return Err(value("security", other, "only sandbox is supported")),
-    }
+    let security = match known.take("security")?.as_deref() {
+        None | Some("sandbox") => RunSecurity::Sandbox,
+        Some("insecure") => RunSecurity::Insecure,
+        Some(other) => return Err(value("security", other, "use sandbox or insecure")),
+    };
     if let Some(device) = known.take("device")? {
         return Err(value(
             "device",
@@ -264,6 +267,7 @@ fn run(flags: &[Flag], rest: &str, heredocs: &[Heredoc]) -> Result<Instruction, 
         heredocs: heredocs.to_vec(),
         mounts,
         network,
+        security,
     }))
 }
 

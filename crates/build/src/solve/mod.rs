@@ -12,7 +12,9 @@ mod steps;
 mod stubs;
 
 use crate::dockerfile::{self, Dockerfile, Lines, Placed};
-use crate::error::{Cause, Error};
+use crate::error::{Cause, Error, Excerpt};
+use crate::exchange;
+use crate::exchange::options::CachePlace;
 use crate::files::Source;
 use crate::graph::{self, Graph};
 use crate::inputs::{ContextRoot, Text};
@@ -56,6 +58,10 @@ struct Solver<'a> {
     /// Named contexts that were fetched, by name.
     fetched: Mutex<BTreeMap<String, PathBuf>>,
     steps: steps::Numbers,
+    /// Caches of other data roots.
+    sources: Vec<exchange::Source>,
+    /// Steps that were made or found, in no order.
+    used: Mutex<Vec<exchange::Used>>,
     /// A stage has failed: the others stop.
     canceled: AtomicBool,
 }
@@ -73,25 +79,23 @@ pub fn build(
     check_platform(&options, &store)?;
     let _held = store.hold().map_err(Cause::from)?;
     engine::sandbox::sweep(ctx).map_err(|error| Cause::Sweep(Box::new(error)))?;
-    let workspace = Workspace::new(&ctx.layout)?;
-    let source = std::mem::replace(&mut options.context, ContextSource::Empty);
-    let host_paths = !matches!(source, ContextSource::Tar(_) | ContextSource::Remote(_));
-    let keep = match options.build_args.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR") {
-        Some(value) if matches!(value.as_str(), "1" | "true") => GitDir::Kept,
-        _ => GitDir::Dropped,
-    };
-    let root = ContextRoot::open(source, &fetcher(ctx, &options, &workspace), keep)?;
-    let text = Text::read(&options.dockerfile, &root, host_paths)?;
-    let file = dockerfile::parse(&text.text).map_err(|error| {
-        let lines = error.lines;
-        Cause::Syntax(error).at(&text.name, &text.text, lines)
-    })?;
+    let Read {
+        workspace,
+        root,
+        text,
+        file,
+        contexts,
+        globals,
+        graph,
+    } = read(ctx, &mut options, &store)?;
     warn(&file, &text, progress);
-    let contexts: BTreeSet<String> = options.build_contexts.keys().cloned().collect();
-    let (globals, graph) = plan(&file, &text, &options, &store, &contexts)?;
     let context_path = root.path.clone();
     let context = root.into_source(&text)?;
     let steps = steps::Numbers::of(&file, &graph);
+    let sources = match options.no_cache {
+        true => Vec::new(),
+        false => exchange::open(&store, &options.cache_from, progress),
+    };
     let solver = Solver {
         ctx,
         store,
@@ -108,11 +112,67 @@ pub fn build(
         bases: bases::Bases::default(),
         fetched: Mutex::default(),
         steps,
+        sources,
+        used: Mutex::default(),
         canceled: AtomicBool::new(false),
     };
     let finished = solver.run()?;
     solver.warn_unused_arguments(&finished);
-    solver.export(&finished, names)
+    let built = solver.export(&finished, names)?;
+    solver.leave_cache(&finished)?;
+    Ok(built)
+}
+
+/// Reads the Dockerfile and what it needs, and builds nothing: what is allowed in it and probably not meant, with its place.
+pub fn check(ctx: &engine::Context, mut options: Options) -> Result<Vec<Excerpt>, Error> {
+    tags(&options.tags)?;
+    let store = ctx
+        .images()
+        .map_err(|error| Error::from(engine_images(error)))?;
+    let read = read(ctx, &mut options, &store)?;
+    let excerpts = read.file.warnings.iter().map(|(lines, warning)| {
+        let name = format!("{}: {warning}\n{}", read.text.name, read.text.name);
+        Excerpt::of(&name, &read.text.text, *lines)
+    });
+    Ok(excerpts.collect())
+}
+
+/// All that is known before anything is done.
+struct Read {
+    workspace: Workspace,
+    root: ContextRoot,
+    text: Text,
+    file: Dockerfile,
+    contexts: BTreeSet<String>,
+    globals: Globals,
+    graph: Graph,
+}
+
+fn read(ctx: &engine::Context, options: &mut Options, store: &image::Store) -> Result<Read, Error> {
+    let workspace = Workspace::new(&ctx.layout)?;
+    let source = std::mem::replace(&mut options.context, ContextSource::Empty);
+    let host_paths = !matches!(source, ContextSource::Tar(_) | ContextSource::Remote(_));
+    let keep = match options.build_args.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR") {
+        Some(value) if matches!(value.as_str(), "1" | "true") => GitDir::Kept,
+        _ => GitDir::Dropped,
+    };
+    let root = ContextRoot::open(source, &fetcher(ctx, options, &workspace), keep)?;
+    let text = Text::read(&options.dockerfile, &root, host_paths)?;
+    let file = dockerfile::parse(&text.text).map_err(|error| {
+        let lines = error.lines;
+        Cause::Syntax(error).at(&text.name, &text.text, lines)
+    })?;
+    let contexts: BTreeSet<String> = options.build_contexts.keys().cloned().collect();
+    let (globals, graph) = plan(&file, &text, options, store, &contexts)?;
+    Ok(Read {
+        workspace,
+        root,
+        text,
+        file,
+        contexts,
+        globals,
+        graph,
+    })
 }
 
 fn fetcher<'a>(
@@ -277,6 +337,12 @@ impl Solver<'_> {
         if let Some(epoch) = self.epoch() {
             config.created = Some(epoch.to_string());
         }
+        exchange::write_inline(
+            &mut config,
+            self.is_inline_wanted(),
+            &self.used(),
+            &finished.layers,
+        );
         let image = self
             .store
             .put_image(&config, &finished.layers, &names)
@@ -287,6 +353,34 @@ impl Solver<'_> {
             engine::images::emit(self.ctx, "tag", &image.id.to_string(), &name.familiar());
         }
         Ok(Built { image, names })
+    }
+
+    fn is_inline_wanted(&self) -> bool {
+        let argument = self.options.build_args.get("BUILDKIT_INLINE_CACHE");
+        let mut places = self.options.cache_to.iter().map(|to| &to.place);
+        argument.is_some_and(|value| value == "1")
+            || places.any(|place| *place == CachePlace::Inline)
+    }
+
+    fn used(&self) -> Vec<exchange::Used> {
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut used = used.clone();
+        // Stages are solved side by side: the same build leaves the same cache.
+        used.sort_by(|a, b| a.key.cmp(&b.key));
+        used
+    }
+
+    fn leave_cache(&self, finished: &Finished) -> Result<(), Error> {
+        for to in &self.options.cache_to {
+            exchange::leave(
+                &self.store,
+                to,
+                &self.used(),
+                &finished.layers,
+                self.progress,
+            )?;
+        }
+        Ok(())
     }
 
     /// The one time all records name, if the caller set one.

@@ -1,12 +1,12 @@
 //! `RUN --mount`: what is mounted, and what of it goes into the step's key.
 //!
-//! The content of bind mounts counts, that of caches and secrets does not: a changed secret must not run the step
-//! again, as Docker has it.
+//! The content of bind mounts counts, that of caches and secrets does not, nor whose agent signs: a changed secret must
+//! not run the step again, as Docker has it.
 
 use super::Solver;
 use super::stage::Done;
 use crate::cache::{self, CacheDirectory, Use};
-use crate::dockerfile::{CacheMount, Lines, RunMountKind, SecretMount, Sharing};
+use crate::dockerfile::{CacheMount, Lines, RunMountKind, SecretMount, Sharing, SshMount};
 use crate::error::Cause;
 use crate::files::select::Parents;
 use crate::files::{Attributes, Copier, Source, select, walk};
@@ -15,6 +15,7 @@ use crate::ignore::{Ignore, Verdict};
 use crate::inputs::open_directory;
 use crate::options::NamedContext;
 use crate::scope::Variables;
+use crate::ssh::{self, Owner, Served};
 use crate::stage::RunStep;
 use engine::sandbox::{Access, MountSource, SandboxMount};
 use oci::Digest;
@@ -22,13 +23,14 @@ use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-/// The mounts of one RUN. Caches stay locked until it is dropped.
+/// The mounts of one RUN. Until it is dropped caches stay locked, and agents are forwarded to.
 #[derive(Debug, Default)]
 pub(super) struct Mounted {
     pub(super) mounts: Vec<SandboxMount>,
-    /// Secrets that come as variables.
+    /// Secrets that come as variables, and where the first agent is.
     pub(super) env: Variables,
     caches: Vec<CacheDirectory>,
+    agents: Vec<Served>,
 }
 
 impl Solver<'_> {
@@ -65,8 +67,9 @@ impl Solver<'_> {
         done: &Done,
     ) -> Result<Mounted, Cause> {
         let mut mounted = Mounted::default();
+        let mut agents = 0..;
         for mount in &run.mounts {
-            let target = in_directory(&run.cwd, &mount.target);
+            let mut target = in_directory(&run.cwd, &mount.target);
             let source = match &mount.kind {
                 RunMountKind::Bind {
                     source,
@@ -86,6 +89,18 @@ impl Solver<'_> {
                     Some(source) => source,
                     None => continue,
                 },
+                RunMountKind::Ssh(wanted) => {
+                    // Numbered whether it is there or not.
+                    let number = agents.next().unwrap_or(0);
+                    let Some(source) = self.agent(wanted, &mut mounted)? else {
+                        continue;
+                    };
+                    if mount.target.is_empty() {
+                        target = format!("/run/buildkit/ssh_agent.{number}");
+                    }
+                    name_agent(&run.env, &target, &mut mounted.env);
+                    source
+                }
             };
             mounted.mounts.push(SandboxMount { target, source });
         }
@@ -210,6 +225,34 @@ impl Solver<'_> {
         })
     }
 
+    /// A socket of this one step's; nothing when no agent was handed over and none need be there.
+    fn agent(
+        &self,
+        wanted: &SshMount,
+        mounted: &mut Mounted,
+    ) -> Result<Option<MountSource>, Cause> {
+        let all = &self.options.ssh;
+        let Some(given) = all.iter().find(|given| given.id == wanted.id) else {
+            return match wanted.required {
+                true => Err(Cause::NoSsh(wanted.id.clone())),
+                false => Ok(None),
+            };
+        };
+        let directory = self.workspace.directory("ssh")?;
+        let owner = Owner {
+            uid: wanted.uid,
+            gid: wanted.gid,
+            mode: wanted.mode,
+        };
+        let served = Served::start(&directory, owner, given.signer.clone())?;
+        mounted.agents.push(served);
+        Ok(Some(MountSource::Directory {
+            root: directory,
+            path: ssh::path(),
+            access: Access::ReadOnly,
+        }))
+    }
+
     /// A secret as a file, as a variable, or both; nothing when it is missing and need not be there.
     fn secret(
         &self,
@@ -239,6 +282,14 @@ impl Solver<'_> {
             mode: wanted.mode.or(secret.mode).unwrap_or(0o400),
         };
         Ok(wanted.file.then_some(file))
+    }
+}
+
+/// The first agent is the one programs look for, unless the Dockerfile has said where one is.
+fn name_agent(said: &Variables, target: &str, env: &mut Variables) {
+    const NAME: &str = "SSH_AUTH_SOCK";
+    if !said.iter().chain(env.iter()).any(|(key, _)| key == NAME) {
+        env.push((NAME.to_owned(), target.to_owned()));
     }
 }
 

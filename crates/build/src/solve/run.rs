@@ -6,16 +6,63 @@ use super::stage::{Done, Finished, LayerStep};
 use super::stubs::Stubs;
 use crate::dockerfile::{Instruction, Placed, RunNetwork};
 use crate::error::Cause;
+use crate::options::Options;
 use crate::progress::{Event, Step, Stream};
 use crate::stage::RunStep;
 use crate::workspace::Upper;
 use engine::sandbox::{Output, Sandbox, SandboxNetwork};
+use model::limits::Ulimit;
+use model::network::ExtraHost;
+use serde::Serialize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const HOSTNAME: &str = "BUILDKIT_SANDBOX_HOSTNAME";
 /// A line longer than this is told in pieces.
 const LINE: usize = 64 << 10;
+
+/// What the key of a RUN is made of.
+#[derive(Serialize)]
+struct RunKey<'a> {
+    #[serde(flatten)]
+    run: &'a RunStep,
+    /// Left out where nothing is given: keys are as if there were no such flags.
+    #[serde(skip_serializing_if = "Given::is_nothing")]
+    given: Given<'a>,
+}
+
+/// What the command line gives to every RUN: a command may find other things then. Proxies are left out, as Docker does.
+#[derive(Debug, Default, PartialEq, Serialize)]
+struct Given<'a> {
+    network: RunNetwork,
+    extra_hosts: &'a [ExtraHost],
+    shm_size: Option<u64>,
+    ulimits: &'a [Ulimit],
+    privileged: bool,
+    hostname: Option<&'a str>,
+}
+
+impl<'a> Given<'a> {
+    fn of(options: &'a Options, run: &RunStep) -> Self {
+        Self {
+            // What the Dockerfile says goes before it.
+            network: match run.network {
+                RunNetwork::Default => options.network,
+                RunNetwork::None | RunNetwork::Host => RunNetwork::Default,
+            },
+            extra_hosts: &options.extra_hosts,
+            shm_size: options.shm_size,
+            ulimits: &options.ulimits,
+            privileged: options.privileged,
+            hostname: options.build_args.get(HOSTNAME).map(String::as_str),
+        }
+    }
+
+    fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
 
 impl Solver<'_> {
     pub(super) fn run_step(
@@ -26,10 +73,17 @@ impl Solver<'_> {
         placed: &Placed<Instruction>,
         done: &Done,
     ) -> Result<(), Cause> {
+        if !run.security.is_sandbox() && !self.options.allow_insecure && !self.options.privileged {
+            return Err(Cause::Insecure);
+        }
         let inputs = self.mount_inputs(run, placed.lines, done)?;
+        let key = RunKey {
+            run,
+            given: Given::of(self.options, run),
+        };
         let layer_step = LayerStep {
             step,
-            parts: run,
+            parts: &key,
             inputs: &inputs,
         };
         self.layer(work, &layer_step, |work, upper| {
@@ -86,7 +140,7 @@ impl Solver<'_> {
         if !env.iter().any(|entry| entry.starts_with("PATH=")) {
             env.push(DEFAULT_PATH.to_owned());
         }
-        let hostname = self.options.build_args.get("BUILDKIT_SANDBOX_HOSTNAME");
+        let hostname = self.options.build_args.get(HOSTNAME);
         Ok(Sandbox {
             layers,
             upper: upper.upper(),
@@ -104,7 +158,7 @@ impl Solver<'_> {
             mounts: mounted.mounts.clone(),
             shm_size: self.options.shm_size,
             ulimits: self.options.ulimits.clone(),
-            privileged: self.options.privileged,
+            privileged: self.options.privileged || !run.security.is_sandbox(),
         })
     }
 }

@@ -4,6 +4,7 @@ use super::Solver;
 use crate::cache::{self, KeyParts, StepRecord};
 use crate::dockerfile::{self, Instruction, Placed};
 use crate::error::{Cause, Error};
+use crate::exchange::{self, Used};
 use crate::graph::{Node, Origin};
 use crate::options::NamedContext;
 use crate::progress::{Event, Step};
@@ -15,8 +16,8 @@ use oci::{Descriptor, Digest};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 /// The results a stage may build on, by stage.
@@ -219,14 +220,14 @@ impl Solver<'_> {
             parent: work.top(),
             step: wanted.parts,
             inputs: wanted.inputs,
-            privileged: self.options.privileged,
         };
         let key = parts.key();
         if !self.is_anew(wanted.step)
-            && let Some(found) = cache::find(layout, &self.store, &key)?
+            && let Some(found) = self.found(&key, work.top())?
         {
             self.progress.event(Event::Cached(wanted.step));
             self.add(work, found.layer(), found.created);
+            self.note(key, found);
             return Ok(());
         }
         let since = Instant::now();
@@ -255,7 +256,23 @@ impl Solver<'_> {
         };
         cache::store(layout, &key, &record)?;
         self.add(work, layer, now);
+        self.note(key, record);
         Ok(())
+    }
+
+    /// What a step made: here, or in a cache of another data root.
+    fn found(&self, key: &Digest, parent: Option<&Digest>) -> Result<Option<StepRecord>, Cause> {
+        let layout = &self.ctx.layout;
+        if let Some(found) = cache::find(layout, &self.store, key)? {
+            return Ok(Some(found));
+        }
+        let here = (layout, &self.store);
+        exchange::take(&self.sources, here, key, parent, self.progress)
+    }
+
+    fn note(&self, key: Digest, record: StepRecord) {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.push(Used { key, record });
     }
 
     fn make_layer(

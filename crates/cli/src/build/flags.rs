@@ -4,9 +4,10 @@
 
 use crate::args::{key_value, parse_all, parse_some};
 use crate::failure::Failure;
-use crate::output;
 use build::dockerfile::RunNetwork;
-use build::{ContextSource, DockerfileSource, NamedContext, Options, Secret};
+use build::{
+    CacheFrom, CacheTo, ContextSource, DockerfileSource, NamedContext, Options, Secret, Ssh,
+};
 use clap::Args;
 use image::archive::Content;
 use std::collections::BTreeMap;
@@ -17,12 +18,21 @@ pub(super) struct BuildFlags {
     /// Add a custom host-to-IP mapping (format: "host:ip")
     #[arg(long, value_name = "strings")]
     add_host: Vec<String>,
+    /// Allow extra privileged entitlement (e.g., "network.host", "security.insecure")
+    #[arg(long, value_name = "stringArray")]
+    allow: Vec<String>,
     /// Set build-time variables
     #[arg(long, value_name = "stringArray")]
     build_arg: Vec<String>,
     /// Additional build contexts (e.g., name=path)
     #[arg(long, value_name = "stringArray")]
     build_context: Vec<String>,
+    /// External cache sources (e.g., "user/app:cache", "type=local,src=path/to/dir")
+    #[arg(long, value_name = "stringArray")]
+    cache_from: Vec<String>,
+    /// Cache export destinations (e.g., "user/app:cache", "type=local,dest=path/to/dir,mode=max")
+    #[arg(long, value_name = "stringArray")]
+    cache_to: Vec<String>,
     /// Name of the Dockerfile (default: "PATH/Dockerfile")
     #[arg(short, long, value_name = "string")]
     file: Option<String>,
@@ -53,6 +63,9 @@ pub(super) struct BuildFlags {
     /// Shared memory size for build containers
     #[arg(long, value_name = "bytes")]
     shm_size: Option<String>,
+    /// SSH agent socket or keys to expose to the build (format: "default|<id>[=<socket>|<key>[,<key>]]")
+    #[arg(long, value_name = "stringArray")]
+    ssh: Vec<String>,
     /// Name and optionally a tag (format: "name:tag")
     #[arg(short, long, value_name = "stringArray")]
     tag: Vec<String>,
@@ -86,29 +99,15 @@ struct AcceptedFlags {
     provenance: Option<String>,
     #[arg(long, value_name = "string", hide = true)]
     sbom: Option<String>,
-    /// External cache sources
-    #[arg(long, value_name = "stringArray", hide = true)]
-    cache_from: Vec<String>,
-    /// Cache export destinations
-    #[arg(long, value_name = "stringArray", hide = true)]
-    cache_to: Vec<String>,
-    #[arg(short, long, value_name = "stringArray", hide = true)]
-    output: Vec<String>,
 }
 
 /// Flags that mean something this builder does not do.
 #[derive(Debug, Default, Args)]
 struct RefusedFlags {
     #[arg(long, value_name = "v", hide = true)]
-    allow: Vec<String>,
-    #[arg(long, value_name = "v", hide = true)]
     annotation: Vec<String>,
     #[arg(long, value_name = "v", hide = true)]
     attest: Vec<String>,
-    #[arg(long, value_name = "v", hide = true)]
-    call: Option<String>,
-    #[arg(long, hide = true)]
-    check: bool,
     #[arg(long, value_name = "v", hide = true)]
     cgroup_parent: Option<String>,
     #[arg(long, value_name = "v", hide = true)]
@@ -129,8 +128,6 @@ struct RefusedFlags {
     security_opt: Vec<String>,
     #[arg(long, hide = true)]
     squash: bool,
-    #[arg(long, value_name = "v", hide = true)]
-    ssh: Vec<String>,
 }
 
 impl RefusedFlags {
@@ -139,11 +136,8 @@ impl RefusedFlags {
         let some = |value: &Option<String>| value.is_some();
         let any = |values: &Vec<String>| !values.is_empty();
         [
-            (any(&self.allow), "allow"),
             (any(&self.annotation), "annotation"),
             (any(&self.attest), "attest"),
-            (some(&self.call), "call"),
-            (self.check, "check"),
             (some(&self.cgroup_parent), "cgroup-parent"),
             (some(&self.cpu_period), "cpu-period"),
             (some(&self.cpu_quota), "cpu-quota"),
@@ -154,7 +148,6 @@ impl RefusedFlags {
             (some(&self.memory_swap), "memory-swap"),
             (any(&self.security_opt), "security-opt"),
             (self.squash, "squash"),
-            (any(&self.ssh), "ssh"),
         ]
         .into_iter()
         .find_map(|(given, name)| given.then_some(name))
@@ -163,13 +156,6 @@ impl RefusedFlags {
 
 impl AcceptedFlags {
     fn check(&self) -> Result<(), Failure> {
-        let into_store = |text: &&String| matches!(text.as_str(), "type=docker" | "type=image");
-        if let Some(other) = self.output.iter().find(|text| !into_store(text)) {
-            return Err(Failure::said(format!(
-                "--output {other} is not supported: images go into the store"
-            ))
-            .hint("build it, then use `save`, or `cp` from a container made of it"));
-        }
         for (flag, value) in [("provenance", &self.provenance), ("sbom", &self.sbom)] {
             if value
                 .as_deref()
@@ -179,11 +165,6 @@ impl AcceptedFlags {
                     "--{flag} is not supported: no attestations are made"
                 )));
             }
-        }
-        if !self.cache_from.is_empty() || !self.cache_to.is_empty() {
-            output::warn(
-                "--cache-from and --cache-to are not used: the build cache of this data root is the only one",
-            );
         }
         Ok(())
     }
@@ -221,9 +202,13 @@ impl BuildFlags {
                 .hint("use default, none or host"));
             }
         };
+        options.allow_insecure = self.allows_insecure()?;
         options.extra_hosts = parse_all("add-host", &self.add_host, str::parse)?;
         let env = |name: &str| std::env::var(name).ok();
         options.secrets = parse_all("secret", &self.secret, |text| Secret::parse(text, &env))?;
+        options.ssh = ssh(&self.ssh)?;
+        options.cache_from = parse_all("cache-from", &self.cache_from, CacheFrom::parse)?;
+        options.cache_to = parse_all("cache-to", &self.cache_to, CacheTo::parse)?;
         options.build_contexts =
             parse_all("build-context", &self.build_context, NamedContext::parse)?
                 .into_iter()
@@ -233,6 +218,16 @@ impl BuildFlags {
             .ok()
             .and_then(|text| text.parse().ok());
         Ok(options)
+    }
+
+    /// What RUN may ask for; the host's network it has for the asking.
+    fn allows_insecure(&self) -> Result<bool, Failure> {
+        let known = |text: &&String| matches!(text.as_str(), "network.host" | "security.insecure");
+        if let Some(other) = self.allow.iter().find(|text| !known(text)) {
+            return Err(Failure::said(format!("unknown entitlement {other:?}"))
+                .hint("use network.host or security.insecure"));
+        }
+        Ok(self.allow.iter().any(|text| text == "security.insecure"))
     }
 
     /// Where the files and the Dockerfile come from. On standard input comes an archive, or the Dockerfile alone.
@@ -278,6 +273,14 @@ impl BuildFlags {
             }
         }
     }
+}
+
+/// Agents and keys, each id once; the caller's own agent is where SSH_AUTH_SOCK says.
+pub(crate) fn ssh(given: &[String]) -> Result<Vec<Ssh>, Failure> {
+    let env = |name: &str| std::env::var(name).ok();
+    let all = parse_all("ssh", given, |text| Ssh::parse(text, &env))?;
+    Ssh::check_unique(&all).map_err(|error| Failure::said(error.to_string()))?;
+    Ok(all)
 }
 
 /// The first bytes of standard input: enough to tell a compressed archive by the header in it.
@@ -362,9 +365,10 @@ mod tests {
         for words in [
             &["--squash"][..],
             &["--memory", "1g"],
-            &["--output", "type=local,dest=x"],
+            &["--allow", "device"],
             &["--sbom", "true"],
-            &["--ssh", "default"],
+            &["--cache-to", "type=gha"],
+            &["--ssh", "default=/no/such/socket"],
             &["--network", "mynet"],
             &["--secret", "src=x"],
         ] {
@@ -375,7 +379,7 @@ mod tests {
                 "--load",
                 "--provenance=false",
                 "--rm",
-                "--output=type=docker"
+                "--allow=network.host"
             ])
             .is_ok()
         );

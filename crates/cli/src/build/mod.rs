@@ -1,15 +1,19 @@
 //! `build`, and `builder prune`.
 
 mod flags;
+mod outputs;
 mod progress;
 mod prune;
 
+use crate::args::parse_all;
 use crate::failure::{Failure, Outcome, chain};
 use crate::output;
 use crate::session::{Program, Session};
 use crate::verb::{Run, Verb, verb};
 use clap::Args;
 use flags::BuildFlags;
+pub(crate) use flags::ssh;
+use outputs::Output;
 pub(crate) use progress::{Style, Teller};
 use std::io::Write;
 use std::path::PathBuf;
@@ -22,7 +26,7 @@ pub(crate) const VERBS: &[Verb] = &[
         "Build an image from a Dockerfile",
     )
     .exactly(1)
-    .examples("build -t app .\nbuild -f docker/Dockerfile --target test --build-arg VERSION=2 .\nbuild --secret id=token,src=token.txt -t app ."),
+    .examples("build -t app .\nbuild -f docker/Dockerfile --target test --build-arg VERSION=2 .\nbuild --secret id=token,src=token.txt -t app .\nbuild --ssh default -t app ."),
     prune::VERB,
 ];
 
@@ -30,12 +34,21 @@ pub(crate) const VERBS: &[Verb] = &[
 struct Build {
     #[command(flatten)]
     flags: BuildFlags,
+    /// Check the Dockerfile and build nothing
+    #[arg(long)]
+    check: bool,
+    /// Set method for evaluating build ("build", "check")
+    #[arg(long, value_name = "string")]
+    call: Option<String>,
     /// Write the image ID to a file
     #[arg(long, value_name = "string")]
     iidfile: Option<PathBuf>,
     /// Write build result metadata to a file
     #[arg(long, value_name = "string")]
     metadata_file: Option<PathBuf>,
+    /// Output destination (format: "type=local,dest=path")
+    #[arg(short, long, value_name = "stringArray")]
+    output: Vec<String>,
     /// Set type of progress output ("auto", "plain", "tty", "quiet")
     #[arg(long, value_name = "string", default_value = "auto")]
     progress: String,
@@ -56,8 +69,19 @@ impl Run for Build {
         } else {
             Style::parse(&self.progress)?
         };
-        let options = self.flags.options(&self.path)?;
+        let mut options = self.flags.options(&self.path)?;
         let ctx = session.engine()?;
+        if self.is_check()? {
+            return check(ctx, options);
+        }
+        let outputs = parse_all("output", &self.output, Output::parse)?;
+        let mut push = self.push;
+        for output in &outputs {
+            if let Output::Image { names, push: too } = output {
+                options.tags.extend(names.iter().cloned());
+                push |= too;
+            }
+        }
         let teller = Teller::new(style);
         let built = match build::build(ctx, options, &teller) {
             Ok(built) => built,
@@ -75,13 +99,16 @@ impl Run for Build {
         let names: Vec<String> = built.names.iter().map(ToString::to_string).collect();
         teller.done(&built.image.id.to_string(), &names);
         self.write_files(&built)?;
+        for output in &outputs {
+            output.write(ctx, &built)?;
+        }
         for name in &built.names {
             engine::images::emit(ctx, "tag", &built.image.id.to_string(), &name.familiar());
         }
         if self.quiet {
             output::line(&built.image.id)?;
         }
-        if self.push {
+        if push {
             let progress = output::progress::PullProgress::on_stderr(self.quiet);
             for name in &built.names {
                 ctx.images()?
@@ -94,7 +121,32 @@ impl Run for Build {
     }
 }
 
+/// `--check`: 1 where there is something to be looked at, as in buildx.
+fn check(ctx: &engine::Context, options: build::Options) -> Outcome {
+    let found = build::check(ctx, options).map_err(|error| Failure::said(chain(&error)))?;
+    for excerpt in &found {
+        output::line(format_args!("WARNING: {excerpt}"))?;
+    }
+    match found.len() {
+        0 => output::line("Check complete, no warnings found.")?,
+        1 => output::line("Check complete, 1 warning has been found!")?,
+        many => output::line(format_args!(
+            "Check complete, {many} warnings have been found!"
+        ))?,
+    }
+    Ok(u8::from(!found.is_empty()))
+}
+
 impl Build {
+    fn is_check(&self) -> Result<bool, Failure> {
+        match self.call.as_deref() {
+            None | Some("build") => Ok(self.check),
+            Some("check" | "lint") => Ok(true),
+            Some(other) => Err(Failure::said(format!("--call {other} is not supported"))
+                .hint("use build or check")),
+        }
+    }
+
     fn write_files(&self, built: &build::Built) -> Result<(), Failure> {
         let write = |path: &PathBuf, text: String| {
             std::fs::File::create(path)

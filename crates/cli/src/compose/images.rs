@@ -55,6 +55,7 @@ pub(super) fn settings(output: &Output) -> Settings<'_> {
         args: BTreeMap::new(),
         no_cache: false,
         pull: false,
+        ssh: Vec::new(),
         output,
     }
 }
@@ -76,6 +77,9 @@ struct Build {
     /// Suppress the build output
     #[arg(short, long)]
     quiet: bool,
+    /// Set SSH authentications used when building service images (use 'default' for your default SSH agent)
+    #[arg(long, value_name = "string")]
+    ssh: Vec<String>,
     /// Also build dependencies (transitively)
     #[arg(long)]
     with_dependencies: bool,
@@ -167,6 +171,7 @@ impl Run for Build {
             args: self.build_arg.iter().map(argument).collect(),
             no_cache: self.no_cache,
             pull: self.pull,
+            ssh: crate::build::ssh(&self.ssh)?,
             output: &output,
         };
         let display = Display::new(&call.globals, self.quiet);
