@@ -14,8 +14,9 @@
 
 use super::FLAGS;
 use crate::error::{Error, Result};
+use image::registry::resolver::{self, ResolverFiles};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, ToSocketAddrs};
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use sys::mount::{Flags, FsContext};
 
@@ -169,20 +170,12 @@ impl Filesystem {
 const ENODEV: i32 = 19;
 
 fn look_up(host: &str) -> Result<IpAddr> {
-    if let Ok(address) = host.parse() {
-        return Ok(address);
-    }
-    let found = (host, 0)
-        .to_socket_addrs()
-        .map(|mut found| found.next().map(|address| address.ip()));
-    match found {
-        Ok(Some(address)) => Ok(address),
-        Ok(None) => Err(Error::invalid(
-            format!("server {host:?} of a volume"),
-            "it has no address",
-        )),
-        Err(e) => Err(Error::system(format!("find the server {host} of a volume"))(e)),
-    }
+    let found = resolver::resolve(host, &ResolverFiles::default());
+    let found = found.map_err(Error::system(format!("find the server {host} of a volume")))?;
+    found
+        .first()
+        .copied()
+        .ok_or_else(|| Error::invalid(format!("server {host:?} of a volume"), "it has no address"))
 }
 
 /// Why the kernel refuses: in its own words, where it has some.

@@ -36,7 +36,7 @@ struct Config {
 }
 
 /// All addresses of a name, IPv4 first (of two ways in, the one that fails less often).
-pub(crate) fn resolve(name: &str, files: &ResolverFiles) -> io::Result<Vec<IpAddr>> {
+pub fn resolve(name: &str, files: &ResolverFiles) -> io::Result<Vec<IpAddr>> {
     let bare = name.trim_start_matches('[').trim_end_matches(']');
     if let Ok(address) = bare.parse() {
         return Ok(vec![address]);
