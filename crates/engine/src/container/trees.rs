@@ -12,6 +12,7 @@ use crate::spec::{Facts, Source};
 use crate::volume::{self, Filesystem};
 use model::mount::MountKind;
 use rustix::fs::OFlags;
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use sys::lock::FileLock;
@@ -30,58 +31,77 @@ pub(super) struct Trees {
 }
 
 pub(super) fn make(ctx: &Context, container: &ContainerRecord, facts: &Facts) -> Result<Trees> {
-    let (mut trees, mut locks) = (Vec::new(), Vec::new());
+    let volumes = filesystems(ctx, container)?;
+    let locks = lock_memory(ctx, &volumes)?;
+    let mut trees = Vec::new();
     for mount in &container.mounts {
-        let volume = mount.volume.as_deref();
-        if let Some(volume) = volume.map(|name| volume::find(ctx, name)).transpose()?
-            && let Some(filesystem) = volume.filesystem()?
-        {
-            if filesystem.is_memory()
-                && !locks.iter().any(|l: &FileLock| is_of(l, ctx, &volume.name))
-            {
-                let path = ctx.layout.lock("volume-mount", &volume.name);
-                locks.push(FileLock::exclusive(&path).map_err(Error::file("lock", path))?);
+        let volume = mount.volume.as_ref();
+        let filesystem = volume.and_then(|name| Some((name, volumes.get(name)?)));
+        let tree = match (filesystem, &mount.mount.kind, &mount.image) {
+            (Some((name, memory)), _, _) if memory.is_memory() => {
+                shared_volume(ctx, container, name, memory)?
             }
-            let tree = match filesystem.is_memory() {
-                true => shared_volume(ctx, container, &volume.name, &filesystem)?,
-                false => filesystem.mount()?,
-            };
-            trees.push((PathBuf::from(&mount.mount.target), tree));
-            continue;
-        }
-        let (MountKind::Image { subpath, reference }, Some(image)) =
-            (&mount.mount.kind, &mount.image)
-        else {
-            continue;
+            (Some((_, remote)), _, _) => remote.mount()?,
+            (None, MountKind::Image { subpath, reference }, Some(image)) => {
+                image_files(&image.layers, subpath.as_deref(), reference)?
+            }
+            _ => continue,
         };
-        let subpath = subpath.as_deref().map(Path::new);
-        let tree = runtime::image_tree(&image.layers, subpath).map_err(|e| {
-            let part = subpath.map_or_else(String::new, |path| format!(" ({})", path.display()));
-            let cause = chain(&e);
-            Error::invalid(format!("cannot mount image {reference}{part}"), cause)
-        })?;
         trees.push((PathBuf::from(&mount.mount.target), tree));
     }
-    let covered = container
-        .mounts
-        .iter()
-        .any(|m| m.mount.target == "/dev/shm");
-    if let Source::Process(pid) = facts.ipc
-        && !covered
-    {
-        let shared = of_process(pid, Path::new("dev/shm")).map_err(Error::system(
-            "share /dev/shm of the container whose IPC namespace is joined",
-        ))?;
-        trees.push((PathBuf::from("/dev/shm"), shared));
-    }
+    trees.extend(shared_memory(container, facts)?);
     Ok(Trees {
         trees,
         _locks: locks,
     })
 }
 
-fn is_of(lock: &FileLock, ctx: &Context, volume: &str) -> bool {
-    lock.path() == ctx.layout.lock("volume-mount", volume)
+/// Its volumes that are file systems of their own, by name.
+fn filesystems(ctx: &Context, container: &ContainerRecord) -> Result<BTreeMap<String, Filesystem>> {
+    let mut found = BTreeMap::new();
+    for name in container.mounts.iter().filter_map(|m| m.volume.as_ref()) {
+        if let Some(filesystem) = volume::find(ctx, name)?.filesystem()? {
+            found.insert(name.clone(), filesystem);
+        }
+    }
+    Ok(found)
+}
+
+/// One lock for each volume in memory, in the order of their names: two that start at once and want two of them never wait for
+/// each other.
+fn lock_memory(ctx: &Context, volumes: &BTreeMap<String, Filesystem>) -> Result<Vec<FileLock>> {
+    let memory = volumes.iter().filter(|(_, f)| f.is_memory());
+    let locks = memory.map(|(name, _)| {
+        let path = ctx.layout.lock("volume-mount", name);
+        FileLock::exclusive(&path).map_err(Error::file("lock", path))
+    });
+    locks.collect()
+}
+
+/// The files of another image.
+fn image_files(layers: &[PathBuf], subpath: Option<&str>, reference: &str) -> Result<OwnedFd> {
+    let subpath = subpath.map(Path::new);
+    runtime::image_tree(layers, subpath).map_err(|e| {
+        let part = subpath.map_or_else(String::new, |path| format!(" ({})", path.display()));
+        let cause = chain(&e);
+        Error::invalid(format!("cannot mount image {reference}{part}"), cause)
+    })
+}
+
+/// The `/dev/shm` of the container whose IPC namespace is joined, unless something else is mounted there.
+fn shared_memory(container: &ContainerRecord, facts: &Facts) -> Result<Option<Tree>> {
+    const PLACE: &str = "/dev/shm";
+    let mut mounts = container.mounts.iter();
+    let Source::Process(pid) = facts.ipc else {
+        return Ok(None);
+    };
+    if mounts.any(|m| m.mount.target == PLACE) {
+        return Ok(None);
+    }
+    let shared = of_process(pid, Path::new("dev/shm")).map_err(Error::system(
+        "share /dev/shm of the container whose IPC namespace is joined",
+    ))?;
+    Ok(Some((PathBuf::from(PLACE), shared)))
 }
 
 /// The memory of a volume: that of a container which runs, else new.
