@@ -141,6 +141,7 @@ fn a_schedule_is_kept_while_no_command_runs(host: &Host) {
     assert_eq!(project.compose("up --plan").run().code, 0, "as it is");
     // Killed, it is replaced by who needs it next.
     kernel::kill_9(first);
+    eventually("it is dead", || (!kernel::lives(first)).then_some(()));
     host.docker("boot").ok();
     let second = scheduler(host).expect("somebody keeps time again");
     assert_ne!(first, second);
