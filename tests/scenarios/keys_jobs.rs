@@ -31,6 +31,10 @@ jobs:
     image: busybox
     command: sh -c 'echo no such table >&2; exit 3'
     triggers: {manual: true}
+  broken:
+    image: busybox
+    command: /no/such/program
+    triggers: {manual: true}
   never:
     image: busybox
     command: 'true'
@@ -40,7 +44,7 @@ jobs:
 fn a_job_runs_by_hand_and_its_runs_are_remembered(host: &Host) {
     let project = host.compose_file("hand", BY_HAND);
     let up = project.compose("up -d").run();
-    up.says(&["jobs wait for `compose run`: migrate, prepare, report"]);
+    up.says(&["jobs wait for `compose run`: migrate, prepare, report, broken"]);
     assert_eq!(host.docker("ps --format '{{.Names}}'").ok(), "hand-db-1");
     for verb in ["up -d", "restart", "stop", "create"] {
         let refused = project.compose(&format!("{verb} migrate")).run();
@@ -72,6 +76,14 @@ fn a_job_runs_by_hand_and_its_runs_are_remembered(host: &Host) {
     eventually("the container of the run that succeeded is gone", || {
         let left = host.docker("ps -a --format '{{.Names}}'").ok();
         (!left.contains("hand-migrate-run")).then_some(())
+    });
+    for words in ["run -T broken", "run -d broken"] {
+        let failed = project.compose(words).run();
+        assert_ne!(failed.code, 0, "{failed}");
+        failed.says(&["/no/such/program"]);
+    }
+    eventually("nobody waits for what did not start", || {
+        (runs("hand.broken") == "failed - manual\nfailed - manual").then_some(())
     });
     let logs = host.docker("job logs hand.report").run();
     logs.says(&["no such table"]);
@@ -129,6 +141,7 @@ fn a_schedule_is_kept_while_no_command_runs(host: &Host) {
     assert_eq!(project.compose("up --plan").run().code, 0, "as it is");
     // Killed, it is replaced by who needs it next.
     kernel::kill_9(first);
+    eventually("it is dead", || (!kernel::lives(first)).then_some(()));
     host.docker("boot").ok();
     let second = scheduler(host).expect("somebody keeps time again");
     assert_ne!(first, second);

@@ -283,8 +283,7 @@ fn compose_files_from_git(host: &Host) {
     // What a project is made from stays; once it is down, both commits go.
     let kept = || kernel::files_below(&host.data_root().join("remote/git"));
     assert!(host.docker("system df").ok().contains("Fetched Projects"));
-    host.docker("rm -f shop-web-1").ok();
-    remote("", "up -d").ok();
+    remote("", "run -d web sleep 1000").ok();
     host.docker("system prune -f").ok();
     assert!(!kept().is_empty());
     remote("", "down").ok();

@@ -54,7 +54,7 @@ fn every_key_that_the_loader_knows_is_on_the_page() {
         }
     }
     let mut missing = BTreeSet::new();
-    for file in ["build", "deploy", "parts", "resource", "service"] {
+    for file in ["build", "deploy", "job", "parts", "resource", "service"] {
         let shapes = read(&format!("crates/compose-file/src/schema/shapes/{file}.rs"));
         for part in shapes.split("(\"").skip(1) {
             let key = part.split('"').next().unwrap_or_default();

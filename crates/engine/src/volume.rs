@@ -69,7 +69,7 @@ impl VolumeRecord {
 }
 
 /// The words of `o` that say something of a mount of it, whatever it is: mount(8), "FILESYSTEM-INDEPENDENT MOUNT OPTIONS".
-pub(self) const FLAGS: [&str; 7] = [
+const FLAGS: [&str; 7] = [
     "ro",
     "nosuid",
     "nodev",

@@ -141,15 +141,41 @@ impl Run for RunVerb {
         }
         self.start_dependencies(call, &project, service)?;
         let id = self.create(call, &project, service)?;
+        let outcome = self.start(call, &id);
+        if is_job && outcome.is_err() {
+            forget_unstarted(call, &id)?;
+        }
+        outcome
+    }
+}
+
+/// A job's container that could not be started: whoever waits for its end waits no longer.
+fn forget_unstarted(call: &Call<'_>, id: &str) -> Result<(), Failure> {
+    use engine::container::{record::ContainerRecord, remove, state::State};
+    let ctx = call.ctx()?;
+    if let Some(container) = ContainerRecord::load(ctx, id)?
+        && matches!(State::load(ctx, id)?, State::Created)
+    {
+        let options = remove::RemoveOptions {
+            force: true,
+            volumes: true,
+        };
+        remove::remove(ctx, &container, options)?;
+    }
+    Ok(())
+}
+
+impl RunVerb {
+    fn start(&self, call: &Call<'_>, id: &str) -> Outcome {
         if self.detach {
-            delegate_quietly(call, &id)?;
-            output::line(&id)?;
+            delegate_quietly(call, id)?;
+            output::line(id)?;
             return Ok(0);
         }
         let mut words = Words::default();
         words.push("-a");
         words.switch(self.interactive, "-i");
-        words.push(&id);
+        words.push(id);
         delegate(call, "start", words.0)
     }
 }

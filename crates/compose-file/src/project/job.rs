@@ -29,8 +29,8 @@ impl Project {
 
     /// Whether the file has a job of that name, active or not.
     pub fn has_job(&self, name: &str) -> bool {
-        let all = self.jobs.iter().chain(&self.disabled_jobs);
-        all.into_iter().any(|job| job.name == name)
+        let mut all = self.jobs.iter().chain(&self.disabled_jobs);
+        all.any(|job| job.name == name)
     }
 
     /// The project with its scheduled jobs among the services: what `up` looks after.

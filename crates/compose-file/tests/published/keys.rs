@@ -4,7 +4,8 @@ use crate::places::places;
 use serde_json::Value;
 
 /// Places of ours that the schema does not have, and why there are such.
-const EXTRAS: [(&str, &str); 10] = [
+const EXTRAS: [(&str, &str); 11] = [
+    ("jobs", "newer than this schema"),
     (
         "configs.*.driver",
         "compose-go reads it: a config and a secret are one type there",

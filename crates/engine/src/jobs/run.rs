@@ -162,7 +162,7 @@ fn wait_and_record(
 fn wait_to_the_end(ctx: &Context, container: &ContainerRecord) -> Result<Option<u8>> {
     wait::wait(ctx, container, wait::Condition::Started, None)?;
     if ContainerRecord::load(ctx, container.id.as_str())?.is_none() {
-        return Err(Error::NoSuchContainer(container.id.to_string()));
+        return Err(Error::Refused("its container did not start".to_owned()));
     }
     wait::wait(ctx, container, wait::Condition::NotRunning, None)
 }
