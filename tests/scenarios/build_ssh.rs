@@ -1,5 +1,10 @@
 //! `RUN --mount=type=ssh`: an agent of the caller's, or key files, behind a socket in the step; OpenSSH's own programs on both ends.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "OpenSSH's programs are what the steps are held against"
+)]
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use testkit::{Host, Project, eventually, kernel, requires, scenarios};
