@@ -127,6 +127,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn our_own_count_before_dockerd_s_and_those_before_the_environment_s() {
+        let of = |proxy: &str| Proxies {
+            https_proxy: Some(proxy.into()),
+            ..Proxies::default()
+        };
+        let (env, daemon, ours) = (of("env"), of("daemon"), of("ours").own());
+        let chosen = |a: &Proxies, b| a.or(b).choose(true, "quay.io").map(str::to_owned);
+        assert_eq!(
+            chosen(&env, Some(daemon.clone())).as_deref(),
+            Some("daemon")
+        );
+        assert_eq!(
+            chosen(&env, Some(Proxies::default())).as_deref(),
+            Some("env")
+        );
+        assert_eq!(chosen(&env, None).as_deref(), Some("env"));
+        assert_eq!(chosen(&ours, Some(daemon.clone())).as_deref(), Some("ours"));
+        let none = Proxies::default().own();
+        assert_eq!(chosen(&none, Some(daemon)), None);
+        let typo = r#"{"https_proxy":"http://a"}"#;
+        assert!(serde_json::from_str::<Proxies>(typo).is_err());
+    }
+
+    #[test]
     fn the_scheme_decides_and_exceptions_are_direct() {
         let env = [
             ("HTTPS_PROXY", "http://secure:3128"),

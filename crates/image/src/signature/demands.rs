@@ -15,7 +15,7 @@ use oci::{Digest, Reference};
 #[derive(Debug)]
 pub(crate) struct Demands {
     image: Reference,
-    rule: Rule,
+    rule: Box<Rule>,
     all: Vec<Demand>,
 }
 
@@ -37,18 +37,18 @@ impl Demands {
     /// anybody is asked for anything.
     pub(crate) fn of(options: &RegistryOptions, image: &Reference) -> Result<Self, Error> {
         let mut demands = Self {
-            image: image.clone(),
-            rule: Rule::default(),
+            image: image.clone().or_latest(),
+            rule: Box::default(),
             all: Vec::new(),
         };
         let Some((path, policy)) = super::read(options)? else {
             return Ok(demands);
         };
-        let (scope, requirements) = policy.of_image(image);
-        demands.rule = Rule {
+        let (scope, requirements) = policy.of_image(&demands.image);
+        demands.rule = Box::new(Rule {
             path: path.to_owned(),
             scope: scope.to_owned(),
-        };
+        });
         for requirement in requirements {
             let demand = demands.demand(requirement)?;
             demands.all.extend(demand);

@@ -21,7 +21,8 @@ pub(super) enum Identity {
     ExactRepository {
         docker_repository: String,
     },
-    RemapIdentity {
+    #[serde(rename = "remapIdentity")]
+    Remapped {
         prefix: String,
         signed_prefix: String,
     },
@@ -50,7 +51,7 @@ impl Identity {
                 let wanted = docker_repository.parse::<Reference>();
                 wanted.is_ok_and(|wanted| wanted.repository() == signed.repository())
             }
-            Self::RemapIdentity {
+            Self::Remapped {
                 prefix,
                 signed_prefix,
             } => remapped(image, prefix, signed_prefix)

@@ -43,31 +43,31 @@ pub enum Error {
     #[error("signature-policy names {}, which does not exist: no image is taken until it does", .0.display())]
     NoPolicy(PathBuf),
     #[error("{image} is refused: {rule} rejects it")]
-    Rejected { image: String, rule: Rule },
+    Rejected { image: String, rule: Box<Rule> },
     #[error(
         "{image} is refused: {rule} asks for {what}, which dockless does not verify (it verifies sigstoreSigned with keys; a policy for dockless alone is named by signature-policy in /etc/dockless/config.json)"
     )]
     Unknown {
         image: String,
-        rule: Rule,
+        rule: Box<Rule>,
         what: &'static str,
     },
     #[error("{rule}: the key {key} cannot be used")]
     Key {
-        rule: Rule,
+        rule: Box<Rule>,
         key: String,
         source: KeyError,
     },
     #[error("{rule}: the key {} cannot be read", key.display())]
     KeyFile {
-        rule: Rule,
+        rule: Box<Rule>,
         key: PathBuf,
         source: std::io::Error,
     },
     #[error("{image} is refused: {rule} asks for a signature, and {place} has none ({sought})")]
     Unsigned {
         image: String,
-        rule: Rule,
+        rule: Box<Rule>,
         place: String,
         /// The tags it would lie under.
         sought: String,
@@ -75,14 +75,14 @@ pub enum Error {
     #[error("{image} is refused: {rule} asks for a signature, and none that {place} has will do: {}", reasons.join("; "))]
     Unmet {
         image: String,
-        rule: Rule,
+        rule: Box<Rule>,
         place: String,
         reasons: Vec<String>,
     },
     #[error(
         "{image} is refused: {rule} asks for a signature, and images that do not come from a registry have none"
     )]
-    NoRegistry { image: String, rule: Rule },
+    NoRegistry { image: String, rule: Box<Rule> },
 }
 
 impl Error {
@@ -104,9 +104,9 @@ pub(crate) fn check_local(
         return Ok(());
     };
     let (scope, requirements) = policy.of_path(transport, path);
-    let refused = |make: fn(String, Rule) -> Error| {
+    let refused = |make: fn(String, Box<Rule>) -> Error| {
         let (path, scope) = (file.to_owned(), format!("{transport}: {scope}"));
-        Err(make(image.to_owned(), Rule { path, scope }))
+        Err(make(image.to_owned(), Box::new(Rule { path, scope })))
     };
     for requirement in requirements {
         match requirement {

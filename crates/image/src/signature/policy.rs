@@ -12,7 +12,7 @@ use super::identity::Identity;
 use crate::registry::config::Error;
 use oci::Reference;
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 use std::fmt;
 use std::marker::PhantomData;
@@ -44,17 +44,17 @@ pub(super) enum Requirement {
         #[serde(rename = "keyType")]
         _key_type: String,
         #[serde(default, rename = "keyPath")]
-        _key_path: Value,
+        _key_path: IgnoredAny,
         #[serde(default, rename = "keyPaths")]
-        _key_paths: Value,
+        _key_paths: IgnoredAny,
         #[serde(default, rename = "keyData")]
-        _key_data: Value,
+        _key_data: IgnoredAny,
         #[serde(default, rename = "signedIdentity")]
         _signed_identity: Option<Identity>,
     },
     SignedBaseLayer {
         #[serde(rename = "baseLayerIdentity")]
-        _base_layer_identity: Value,
+        _base_layer_identity: IgnoredAny,
     },
     SigstoreSigned(Box<SigstoreSigned>),
 }
