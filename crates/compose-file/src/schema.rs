@@ -4,12 +4,17 @@
 //! written. Values (is this a port?) are checked when they are decoded.
 
 mod explain;
+mod extensions;
 mod nearest;
+mod order;
 mod outline;
 mod shapes;
 
 pub(crate) use explain::looks_like_service;
+pub use extensions::Within;
+pub(crate) use extensions::within;
 pub(crate) use nearest::nearest;
+pub(crate) use order::{sort_project, sort_service};
 pub use outline::{Outline, outline};
 
 use crate::diagnostic::{Diagnostic, Place, Severity, Sources};
@@ -37,6 +42,20 @@ pub(crate) fn check(document: &Node, sources: &Sources) -> Vec<Diagnostic> {
         ),
     }
     checker.errors
+}
+
+/// Services of the finished document with nothing below them in any file.
+pub(crate) fn empty_services(document: &Node, sources: &Sources) -> Vec<Diagnostic> {
+    let services = document.get("services").and_then(Node::as_map);
+    let empty = services.into_iter().flatten().filter(|e| e.node.is_null());
+    let error = |entry: &Entry| {
+        let message = "a service is a mapping, but there is nothing below it";
+        let path = join("services", &entry.key);
+        sources
+            .diagnostic(Severity::Error, entry.place, &path, message)
+            .with_hint("give it an image or a build, indented deeper than its name")
+    };
+    empty.map(error).collect()
 }
 
 /// More than this many errors of one file help nobody.
@@ -80,14 +99,6 @@ impl Checker<'_> {
         };
         for entry in services {
             let path = join("services", &entry.key);
-            if entry.node.is_null() && entry.node.tag == crate::tree::MergeTag::Merge {
-                self.push(
-                    entry.place,
-                    &path,
-                    "a service is a mapping, but there is nothing below it".into(),
-                    Some("give it an image or a build, indented deeper than its name".into()),
-                );
-            }
             let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
             let well_formed = !entry.key.is_empty() && entry.key.chars().all(allowed);
             if !well_formed {
