@@ -139,6 +139,7 @@ impl<'a> Loader<'a> {
                 self.note(
                     file,
                     "read as a file of version 1, because it has no \"services\"",
+                    "put the services below a key \"services:\"",
                 );
             }
             if self.options.interpolate {
@@ -193,8 +194,8 @@ impl<'a> Loader<'a> {
         }
     }
 
-    fn note(&mut self, file: &Path, message: &str) {
-        let mut warning = Diagnostic::new(Severity::Warning, message);
+    fn note(&mut self, file: &Path, message: &str, hint: &str) {
+        let mut warning = Diagnostic::new(Severity::Warning, message).with_hint(hint);
         warning.file = Some(file.to_owned());
         self.diagnostics.push(warning);
     }

@@ -76,9 +76,9 @@ impl Canonical<'_> {
         });
     }
 
-    /// An absolute path for a path of the file.
+    /// An absolute path for a path of the file; one that is absolute stays as it is written.
     fn resolve(&self, path: &str) -> String {
-        match self.resolve_paths {
+        match self.resolve_paths && !paths::is_absolute(path) {
             true => paths::resolve(self.base_dir, path, self.home)
                 .to_string_lossy()
                 .into_owned(),

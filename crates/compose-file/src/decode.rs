@@ -18,7 +18,7 @@ mod service;
 use crate::diagnostic::{Diagnostic, Place, Severity, Sources};
 use crate::project::{Extensions, Places, Project};
 use crate::schema;
-use crate::tree::{Node, Value, join};
+use crate::tree::{Map, Node, Value, join};
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
@@ -48,7 +48,8 @@ pub(crate) fn decode(root: &Node, sources: &Sources) -> (Project, Vec<Diagnostic
     project.configs = decoder.section(&top, "configs", Decoder::file_object);
     project.secrets = decoder.section(&top, "secrets", Decoder::file_object);
     project.models = decoder.section(&top, "models", Decoder::ai_model);
-    project.extensions = extensions(root);
+    project.extensions = extensions_of(root);
+    project.within = schema::within(root);
     project.places = places(root, sources);
     (project, decoder.diagnostics)
 }
@@ -362,14 +363,14 @@ fn mode(node: &Node) -> Option<u32> {
     (bits <= 0o7777).then_some(bits)
 }
 
+fn extensions_of(node: &Node) -> Extensions {
+    node.as_map().map(extensions).unwrap_or_default()
+}
+
 /// The `x-` keys of a mapping.
-fn extensions(node: &Node) -> Extensions {
-    let entries = node
-        .as_map()
-        .into_iter()
-        .flatten()
-        .filter(|entry| entry.key.starts_with("x-"));
-    entries
+pub(crate) fn extensions(map: &Map) -> Extensions {
+    map.iter()
+        .filter(|entry| entry.key.starts_with("x-"))
         .map(|entry| (entry.key.clone(), to_json(&entry.node)))
         .collect()
 }

@@ -5,10 +5,14 @@
 mod build;
 mod deploy;
 mod job;
+mod json;
 mod mounts;
 mod resource;
 mod service;
 mod yaml;
+
+pub use json::config_json;
+pub(crate) use json::hashed;
 
 use crate::project::{Extensions, Project, Service};
 use serde_json::{Map, Value};
@@ -27,9 +31,15 @@ pub fn to_yaml(project: &Project) -> Result<String, EmitError> {
     yaml(&escaped(to_value(project)))
 }
 
-/// The canonical form as JSON, indented by two blanks.
+/// The canonical form as JSON, indented by two blanks: what the YAML says, to be loaded again.
 pub fn to_json(project: &Project) -> Result<String, EmitError> {
     serde_json::to_string_pretty(&escaped(to_value(project))).map_err(EmitError::Json)
+}
+
+/// Any tree as JSON (for [`crate::load_tree`]).
+pub fn json(value: &Value) -> Result<String, EmitError> {
+    let text = serde_json::to_string_pretty(value).map_err(EmitError::Json)?;
+    Ok(json::as_go(&text))
 }
 
 /// Any tree as YAML (for [`crate::load_tree`]).
@@ -58,7 +68,12 @@ pub fn to_value(project: &Project) -> Value {
     object.section("configs", &project.configs, resource::file_object);
     object.section("models", &project.models, resource::ai_model);
     object.extensions(&project.extensions);
-    object.into_value()
+    let mut value = object.into_value();
+    project
+        .within
+        .iter()
+        .for_each(|within| within.put_into(&mut value));
+    value
 }
 
 fn service_values(mut services: Vec<&Service>, with_files: bool) -> Map<String, Value> {

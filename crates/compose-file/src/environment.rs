@@ -145,7 +145,20 @@ pub(crate) fn syntax(
         line: error.line,
         column: 1,
     };
-    sources.diagnostic(Severity::Error, place, "", error.to_string())
+    let diagnostic = sources.diagnostic(Severity::Error, place, "", error.to_string());
+    let hint = match &error.cause {
+        env_file::Cause::Unterminated(_) => {
+            "close the quote, or put the value between quotes of the other kind"
+        }
+        env_file::Cause::BadKey(..) | env_file::Cause::NoKey => {
+            "write NAME=value; a name has letters, digits, \"_\", \".\" and \"-\""
+        }
+        env_file::Cause::AfterQuote(_) => {
+            "leave it out, or put all of the value between the quotes"
+        }
+        _ => return diagnostic,
+    };
+    diagnostic.with_hint(hint)
 }
 
 #[cfg(test)]
@@ -193,7 +206,7 @@ mod tests {
     fn errors_name_file_and_line() {
         assert_eq!(
             loaded(&[("/a", "A=1\nB=\"x")], &["/a"], &[]).unwrap_err(),
-            "/a:2:1: unterminated quoted value \"x\n  2 | B=\"x\n    | ^"
+            "/a:2:1: unterminated quoted value \"x\n  2 | B=\"x\n    | ^\n  Hint: close the quote, or put the value between quotes of the other kind"
         );
         assert!(
             loaded(&[], &["/none"], &[])

@@ -44,6 +44,12 @@ const LIVE: [&str; 17] = [
 /// Keys of `deploy` that do.
 const DEPLOYED: [&str; 3] = ["endpoint_mode", "resources", "restart_policy"];
 
+/// The hash that docker compose gives a service (`config --hash`). It decides nothing here: contents of configs and
+/// secrets are not in it, and keys are that concern Compose alone.
+pub fn config_hash(service: &Service) -> String {
+    hex(&Sha256::digest(emit::hashed(service)))
+}
+
 /// 64 hexadecimal digits, the same for the same containers. `files` gives the contents of configs and secrets;
 /// one that cannot be read counts by its path.
 pub fn hash(project: &Project, service: &Service, files: &dyn Files) -> String {
@@ -160,6 +166,22 @@ mod tests {
         ] {
             assert_ne!(hash_of(change, "", &[]), base, "{change}");
         }
+    }
+
+    /// What docker compose 2.40.3 prints for the same file.
+    #[test]
+    fn the_hash_of_config_is_docker_composes() {
+        let text = "services:\n  web:\n    image: nginx<1>&\n    command: [a, b]\n    environment: {A: '1', B: }\n    ports: ['8080:80', 53/udp]\n    volumes: ['data:/d', '/x:/y:ro']\n    depends_on: [db]\n    deploy: {replicas: 2, resources: {limits: {cpus: '0.5', memory: 50M}}}\n    healthcheck: {test: [CMD, x], interval: 10s}\n    labels: {a: b}\n    ulimits: {nofile: 5, nproc: {soft: 1, hard: 2}}\n    tmpfs: /run\n    x-foo: {b: 1}\n  db: {image: pg}\nvolumes: {data: {}}";
+        let project = load_text(text).unwrap().project;
+        let of = |name: &str| config_hash(project.service(name).unwrap());
+        assert_eq!(
+            of("db"),
+            "42056163be685aa6d7c1cedf1a6e25d69dfecedd33429247ab170050696e6312"
+        );
+        assert_eq!(
+            of("web"),
+            "7f94e4233b1f36bdf8a65c3055c9f4014bd12ddda787269e41d98cfe48ea0fc6"
+        );
     }
 
     #[test]

@@ -88,7 +88,9 @@ impl Interpolation {
 
 fn hint(error: &TemplateError) -> String {
     match error {
-        TemplateError::Malformed { .. } => "You may need to escape any $ with another $.".into(),
+        TemplateError::Malformed { .. } => {
+            "You may need to escape any $ with another $. A variable is written ${NAME}.".into()
+        }
         TemplateError::Required { name, .. } => {
             format!("set it in the environment or in the .env file: {name}=…")
         }
@@ -147,7 +149,7 @@ mod tests {
             shown,
             [
                 "c.yaml:3:12: services.web.image: required variable REPO is missing a value: who built it?\n  3 |     image: \"${REPO:?who built it?}/x\"\n    |            ^\n  Hint: set it in the environment or in the .env file: REPO=…",
-                "c.yaml:4:14: services.web.command: invalid interpolation format: \"${\"\n  4 |     command: \"echo ${\"\n    |              ^\n  Hint: You may need to escape any $ with another $.",
+                "c.yaml:4:14: services.web.command: invalid interpolation format: \"${\"\n  4 |     command: \"echo ${\"\n    |              ^\n  Hint: You may need to escape any $ with another $. A variable is written ${NAME}.",
             ]
         );
     }

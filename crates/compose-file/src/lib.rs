@@ -37,9 +37,9 @@ mod tree;
 mod validate;
 
 pub use diagnostic::{Diagnostic, Severity};
-pub use emit::{EmitError, to_json, to_value, to_yaml, yaml};
+pub use emit::{EmitError, config_json, json, to_json, to_value, to_yaml, yaml};
 pub use files::{Fetched, Files, MemoryFiles};
-pub use hash::{fixed_hash, hash};
+pub use hash::{config_hash, fixed_hash, hash};
 pub use load::{load, load_tree, variables};
 pub use options::{LoadError, Loaded, Options};
 pub use project::{Project, Service};

@@ -11,6 +11,7 @@ use crate::normalise;
 use crate::options::{LoadError, Loaded, Options};
 use crate::profiles;
 use crate::resolve;
+use crate::schema;
 use crate::template::{self, Variable};
 use crate::tree::Node;
 use crate::validate;
@@ -41,7 +42,8 @@ pub fn load_tree(
             let mut tree = decode::to_json(&root);
             if let Some(map) = tree.as_object_mut() {
                 if options.normalize {
-                    normalise::default_networks(map, &ready.name);
+                    normalise::default_networks(map);
+                    normalise::names_in_tree(map, &ready.name);
                 }
                 map.insert("name".into(), ready.name.into());
             }
@@ -182,6 +184,8 @@ fn run(loader: &mut Loader<'_>) -> Result<Loaded, Stop> {
     let options = loader.options;
     let ready = ready(loader)?;
     let (ready, root) = merged(loader, ready)?;
+    let empty = schema::empty_services(&root, &loader.sources);
+    loader.diagnostics.extend(empty);
     let (mut project, errors) = decode::decode(&root, &loader.sources);
     loader.diagnostics.extend(errors);
     if loader.has_errors() {

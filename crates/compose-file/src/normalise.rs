@@ -46,7 +46,7 @@ pub(crate) fn normalise(project: &mut Project) {
 }
 
 /// The default network in a tree that is not typed: for services that name none and have no other way out.
-pub(crate) fn default_networks(root: &mut Map<String, Value>, project: &str) {
+pub(crate) fn default_networks(root: &mut Map<String, Value>) {
     let mut used = false;
     let sections = root
         .iter_mut()
@@ -67,10 +67,29 @@ pub(crate) fn default_networks(root: &mut Map<String, Value>, project: &str) {
     if used {
         let networks = root.entry("networks").or_insert_with(|| json!({}));
         if let Some(networks) = networks.as_object_mut() {
-            let name = format!("{project}_{DEFAULT_NETWORK}");
-            networks
-                .entry(DEFAULT_NETWORK)
-                .or_insert_with(|| json!({"name": name}));
+            networks.entry(DEFAULT_NETWORK).or_insert(Value::Null);
+        }
+    }
+}
+
+/// The names of networks, volumes, configs and secrets in a tree that is not typed.
+pub(crate) fn names_in_tree(root: &mut Map<String, Value>, project: &str) {
+    for section in ["networks", "volumes", "configs", "secrets"] {
+        let Some(Value::Object(resources)) = root.get_mut(section) else {
+            continue;
+        };
+        for (key, resource) in resources {
+            if resource.is_null() {
+                *resource = json!({});
+            }
+            let Some(resource) = resource.as_object_mut() else {
+                continue;
+            };
+            let external = resource.get("external") == Some(&Value::Bool(true));
+            resource.entry("name").or_insert_with(|| match external {
+                true => key.as_str().into(),
+                false => format!("{project}_{key}").into(),
+            });
         }
     }
 }

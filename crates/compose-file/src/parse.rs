@@ -75,7 +75,7 @@ enum Collection {
     Map {
         map: Map,
         key: Option<(Key, Place)>,
-        merges: Vec<Node>,
+        merges: Vec<(Place, Node)>,
     },
 }
 
@@ -196,18 +196,22 @@ impl<'t> Builder<'t> {
             Collection::Map {
                 mut map, merges, ..
             } => {
-                for merge in merges {
-                    merge_into(&mut map, merge)?;
+                for (place, merge) in merges {
+                    merge_into(&mut map, merge, place)?;
                 }
                 Value::Map(map)
             }
         };
-        let node = Node {
+        let mut node = Node {
             value,
             place: frame.place,
             tag: frame.tag,
         };
         self.anchors.remember(frame.anchor, &node)?;
+        // What is taken away has no value.
+        if node.tag == MergeTag::Reset {
+            node.value = Value::Null;
+        }
         self.finish(node, false)
     }
 
@@ -226,7 +230,7 @@ impl<'t> Builder<'t> {
         match key.take() {
             None if merge_key => *key = Some((Key::Merge, node.place)),
             None => *key = Some((Key::Name(key_text(&node)?), node.place)),
-            Some((Key::Merge, _)) => merges.push(node),
+            Some((Key::Merge, place)) => merges.push((place, node)),
             Some((Key::Name(name), place)) => {
                 if let Some(first) = map.entry(&name) {
                     return Err(Problem::new(
@@ -291,8 +295,8 @@ fn key_text(node: &Node) -> Result<String, Problem> {
 }
 
 /// Adds what `<<` brings: keys that are there already win, and so do earlier maps of a list.
-fn merge_into(map: &mut Map, merged: Node) -> Result<(), Problem> {
-    let refuse = |place| {
+fn merge_into(map: &mut Map, merged: Node, place: Place) -> Result<(), Problem> {
+    let refuse = || {
         Problem::new(
             place,
             "map merge requires map or sequence of maps as the value",
@@ -309,11 +313,11 @@ fn merge_into(map: &mut Map, merged: Node) -> Result<(), Problem> {
             Ok(())
         }
         Value::List(list) => list.into_iter().try_for_each(|node| match node.value {
-            Value::Map(_) => merge_into(map, node),
-            _ => Err(refuse(node.place)),
+            Value::Map(_) => merge_into(map, node, place),
+            _ => Err(refuse()),
         }),
         Value::Null => Ok(()),
-        _ => Err(refuse(merged.place)),
+        _ => Err(refuse()),
     }
 }
 

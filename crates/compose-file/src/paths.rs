@@ -12,6 +12,13 @@ pub(crate) fn resolve(base: &Path, path: &str, home: Option<&str>) -> PathBuf {
     clean(&base.join(path))
 }
 
+/// A path from the root, of this system or of Windows (`C:\\data`, `\\\\host\\share`).
+pub(crate) fn is_absolute(path: &str) -> bool {
+    let drive =
+        matches!(path.as_bytes(), [letter, b':', b'\\' | b'/', ..] if letter.is_ascii_alphabetic());
+    drive || path.starts_with('/') || path.starts_with(r"\\")
+}
+
 /// Without `.`, `..`, doubled or trailing slashes.
 pub(crate) fn clean(path: &Path) -> PathBuf {
     let mut cleaned = PathBuf::new();
@@ -61,6 +68,13 @@ mod tests {
         assert_eq!(from("~/x"), "/root/x");
         assert_eq!(from("~user"), "/a/b/~user");
         assert_eq!(clean(Path::new("../x/..")).display().to_string(), "..");
+    }
+
+    #[test]
+    fn absolute_on_either_system() {
+        assert!(is_absolute("/a/"));
+        assert!(is_absolute(r"C:\data") && is_absolute("c:/data") && is_absolute(r"\\host\share"));
+        assert!(!is_absolute("C:") && !is_absolute("a:b") && !is_absolute(r"a\b"));
     }
 
     #[test]

@@ -21,8 +21,10 @@ pub use resource::{AiModel, FileObject, FileSource, Network, Volume};
 pub use service::{
     Condition, CredentialSpec, Dependency, Device, EnvFile, EnvFormat, Exposed, FileReference,
     Hook, InitHook, Logging, ModelUse, NamespaceRef, NetworkModeRef, Provider, PullPolicy, Service,
-    ServicePort, ServiceVolume, VolumesFrom, VolumesFromSource,
+    ServicePort, ServiceVolume, VolumesFrom, VolumesFromSource, Written,
 };
+
+pub use crate::schema::Within;
 
 use crate::diagnostic::{Diagnostic, Place, Severity, Sources};
 use model::mount::MountKind;
@@ -60,6 +62,8 @@ pub struct Project {
     pub secrets: BTreeMap<String, FileObject>,
     pub models: BTreeMap<String, AiModel>,
     pub extensions: Extensions,
+    /// `x-` keys below keys that have no place for them here.
+    pub within: Vec<Within>,
     /// Whether `env_file`, `label_file` and bare `KEY` entries were looked up.
     pub environment_resolved: bool,
     /// Where each key stands, for messages of later phases.

@@ -4,12 +4,17 @@
 //! written. Values (is this a port?) are checked when they are decoded.
 
 mod explain;
+mod extensions;
 mod nearest;
+mod order;
 mod outline;
 mod shapes;
 
 pub(crate) use explain::looks_like_service;
+pub use extensions::Within;
+pub(crate) use extensions::within;
 pub(crate) use nearest::nearest;
+pub(crate) use order::{sort_project, sort_service};
 pub use outline::{Outline, outline};
 
 use crate::diagnostic::{Diagnostic, Place, Severity, Sources};
@@ -38,6 +43,22 @@ pub(crate) fn check(document: &Node, sources: &Sources) -> Vec<Diagnostic> {
         ),
     }
     checker.errors
+}
+
+/// Services and jobs of the finished document with nothing below them in any file.
+pub(crate) fn empty_services(document: &Node, sources: &Sources) -> Vec<Diagnostic> {
+    let sections = [("services", "service"), ("jobs", "job")];
+    let empty = sections.iter().flat_map(|(section, what)| {
+        let entries = document.get(section).and_then(Node::as_map);
+        let empty = entries.into_iter().flatten().filter(|e| e.node.is_null());
+        empty.map(move |entry| {
+            let message = format!("a {what} is a mapping, but there is nothing below it");
+            sources
+                .diagnostic(Severity::Error, entry.place, &join(section, &entry.key), message)
+                .with_hint("give it an image or a build, indented deeper than its name")
+        })
+    });
+    empty.collect()
 }
 
 /// More than this many errors of one file help nobody.
@@ -81,14 +102,6 @@ impl Checker<'_> {
         };
         for entry in entries {
             let path = join(section, &entry.key);
-            if empty(&entry.node) {
-                self.push(
-                    entry.place,
-                    &path,
-                    format!("a {what} is a mapping, but there is nothing below it"),
-                    Some("give it an image or a build, indented deeper than its name".into()),
-                );
-            }
             let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
             let well_formed = !entry.key.is_empty() && entry.key.chars().all(allowed);
             if !well_formed {

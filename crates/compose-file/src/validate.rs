@@ -31,6 +31,7 @@ pub(crate) fn validate(project: &Project) -> Vec<Diagnostic> {
         found.extend(check.job());
         found.extend(references::check(project, service, names));
     }
+    found.extend(container_names(project));
     found.extend(published_ports(project));
     found.extend(dependencies::cycle(project));
     found
@@ -240,6 +241,25 @@ impl Check<'_> {
             format!("build.platforms must include the platform \"{platform}\" of the service");
         Some(self.error("platform", message, "add it to build.platforms"))
     }
+}
+
+/// Two containers cannot have one name.
+fn container_names(project: &Project) -> Vec<Diagnostic> {
+    let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut found = Vec::new();
+    for service in &project.services {
+        let Some(name) = &service.container_name else {
+            continue;
+        };
+        if let Some(other) = seen.insert(name, &service.name) {
+            let path = format!("services.{}.container_name", service.name);
+            let message =
+                format!("container name \"{name}\" is already in use by service \"{other}\"");
+            let error = project.error_at(&path, message);
+            found.push(error.with_hint("give each container a name of its own"));
+        }
+    }
+    found
 }
 
 /// Two services that publish the same port of the same address cannot run at once.

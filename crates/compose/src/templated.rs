@@ -168,6 +168,7 @@ mod tests {
             secrets: vec![FileReference {
                 source: "key".into(),
                 target: "/run/secrets/token".into(),
+                written: None,
                 uid: None,
                 gid: None,
                 mode: None,

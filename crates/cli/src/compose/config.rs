@@ -7,7 +7,6 @@ use super::{Call, failed};
 use crate::failure::{Failure, Outcome};
 use crate::output;
 use clap::Args;
-use compose::files::HostFiles;
 use compose_file::{Options, Project};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -135,7 +134,7 @@ impl Run for Config {
         let tree = compose_file::to_value(&project);
         match self.format() {
             "yaml" => self.write(&compose_file::to_yaml(&project).map_err(failed)?),
-            "json" => self.write(&(compose_file::to_json(&project).map_err(failed)? + "\n")),
+            "json" => self.write(&(compose_file::config_json(&project).map_err(failed)? + "\n")),
             _ => self.print(&tree),
         }
     }
@@ -195,7 +194,7 @@ impl Config {
             services.sort_by(|a, b| a.name.cmp(&b.name));
             for service in services {
                 if wanted == "*" || names.contains(&service.name.as_str()) {
-                    let hash = compose_file::hash(project, service, &HostFiles);
+                    let hash = compose_file::config_hash(service);
                     output::line(format_args!("{} {hash}", service.name))?;
                 }
             }
@@ -227,7 +226,7 @@ impl Config {
     fn print(&self, tree: &Value) -> Outcome {
         match self.format() {
             "yaml" => self.write(&compose_file::yaml(tree).map_err(failed)?),
-            "json" => self.write(&(serde_json::to_string_pretty(tree).unwrap_or_default() + "\n")),
+            "json" => self.write(&(compose_file::json(tree).map_err(failed)? + "\n")),
             other => Err(usage(format!(
                 "unsupported format {other:?}: use yaml or json"
             ))),

@@ -5,7 +5,7 @@ use super::{Loader, Scope};
 use crate::diagnostic::Place;
 use crate::merge;
 use crate::paths;
-use crate::tree::{Map, Node};
+use crate::tree::{Map, Node, Value};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -28,6 +28,8 @@ struct Extending<'e> {
     earlier: Option<&'e Node>,
     others: HashMap<PathBuf, Option<Rc<Node>>>,
     chain: Vec<(PathBuf, String)>,
+    /// Services of a circle that is told already.
+    told: Vec<(PathBuf, String)>,
 }
 
 impl Loader<'_> {
@@ -60,9 +62,13 @@ impl Loader<'_> {
             earlier,
             others: HashMap::new(),
             chain: Vec::new(),
+            told: Vec::new(),
         };
         let mut complete = true;
         for name in names {
+            if state.told.contains(&(file.to_owned(), name.clone())) {
+                continue;
+            }
             let target = Target {
                 document: original.clone(),
                 file: file.to_owned(),
@@ -102,6 +108,7 @@ impl Loader<'_> {
         };
         let link = (target.file.clone(), target.name.clone());
         if state.chain.contains(&link) || state.chain.len() >= MAX_CHAIN {
+            state.told.extend(state.chain.iter().cloned());
             let mut names: Vec<_> = state.chain.iter().map(|(_, name)| name.as_str()).collect();
             names.push(&target.name);
             let message = format!(
@@ -207,7 +214,8 @@ impl Loader<'_> {
         path: &str,
         scope: Scope<'_>,
     ) -> Option<Rc<Node>> {
-        let parsed = self.parse(file, Some((place, path)))?;
+        let mut parsed = self.parse(file, Some((place, path)))?;
+        parsed.iter_mut().for_each(empty_services);
         let base_dir = file.parent().unwrap_or(scope.base_dir);
         let documents = self.prepare(file, parsed, Scope { base_dir, ..scope })?;
         let merged = documents
@@ -237,5 +245,18 @@ impl Loader<'_> {
             file.display()
         );
         self.error(place, path, message, &hint);
+    }
+}
+
+/// A service with nothing below it is good enough to be extended.
+fn empty_services(document: &mut Node) {
+    let services = document
+        .as_map_mut()
+        .and_then(|root| root.get_mut("services"))
+        .and_then(Node::as_map_mut);
+    for (_, service) in services.into_iter().flat_map(Map::values_mut) {
+        if service.is_null() {
+            service.value = Value::Map(Map::new());
+        }
     }
 }

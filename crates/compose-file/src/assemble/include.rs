@@ -6,7 +6,7 @@ use crate::diagnostic::Place;
 use crate::environment::{self, Environment};
 use crate::merge;
 use crate::paths;
-use crate::tree::{Node, Value};
+use crate::tree::{Map, Node, Value};
 use std::path::{Path, PathBuf};
 
 /// One entry of `include`.
@@ -95,6 +95,7 @@ impl Loader<'_> {
         )?;
         if let Some(map) = node.as_map_mut() {
             map.remove("name");
+            contexts(map, &directory);
         }
         Some(node)
     }
@@ -158,6 +159,23 @@ impl Loader<'_> {
         );
         self.diagnostics.append(&mut warnings);
         loaded.map_err(|error| self.diagnostics.push(*error)).ok()
+    }
+}
+
+/// A build without a context is one of the included project's directory.
+fn contexts(root: &mut Map, directory: &Path) {
+    let services = root.get_mut("services").and_then(Node::as_map_mut);
+    for (_, service) in services.into_iter().flat_map(Map::values_mut) {
+        let build = service.as_map_mut().and_then(|map| map.get_mut("build"));
+        let Some(place) = build.as_ref().map(|build| build.place) else {
+            continue;
+        };
+        if let Some(build) = build.and_then(Node::as_map_mut)
+            && !build.contains("context")
+        {
+            let context = Node::string(directory.to_string_lossy(), place);
+            build.insert("context", place, context);
+        }
     }
 }
 

@@ -85,13 +85,16 @@ impl Canonical<'_> {
             }
             MountKind::Tmpfs { .. } | MountKind::Image { .. } => return None,
         };
+        let selinux = is(&["z", "Z"]).filter(|_| kind == "volume");
+        let bind = selinux.map(|word| Value::Map(mapping(item.place, [("selinux", Some(word))])));
         Some(mapping(
             item.place,
             [
                 ("type", Some(text_value(kind))),
                 ("source", source),
                 ("target", Some(Value::String(mount.target))),
-                (kind, (!details.is_empty()).then_some(Value::Map(details))),
+                ("bind", bind),
+                (kind, Some(Value::Map(details))),
                 ("read_only", yes(mount.read_only)),
                 ("consistency", is(&["cached", "delegated", "consistent"])),
             ],

@@ -39,9 +39,6 @@ impl Canonical<'_> {
         }
         self.watch(service, path);
         self.extends(service);
-        if let Some(spec) = child(service, "credential_spec") {
-            self.absolute(spec, "file");
-        }
     }
 
     fn build(&mut self, service: &mut Node) {
@@ -142,10 +139,17 @@ impl Canonical<'_> {
                 node.value = Value::Map(Map::new());
             }
             let place = node.place;
-            if let Some(dependency) = node.as_map_mut()
-                && !dependency.contains("condition")
-            {
-                dependency.insert("condition", place, Node::string("service_started", place));
+            let Some(dependency) = node.as_map_mut() else {
+                continue;
+            };
+            let usual = [
+                ("condition", Value::String("service_started".into())),
+                ("required", Value::Bool(true)),
+            ];
+            for (key, value) in usual {
+                if !dependency.contains(key) {
+                    dependency.insert(key, place, Node::new(value, place));
+                }
             }
         }
     }

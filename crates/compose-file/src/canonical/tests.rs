@@ -80,12 +80,12 @@ fn short_forms_become_long_ones() {
         (
             "depends_on",
             "[db]",
-            r#"{db: {condition: "service_started"}}"#,
+            r#"{db: {condition: "service_started", required: true}}"#,
         ),
         (
             "depends_on",
             "{db: {condition: service_healthy}}",
-            r#"{db: {condition: "service_healthy"}}"#,
+            r#"{db: {condition: "service_healthy", required: true}}"#,
         ),
         ("networks", "[a, b]", "{a: null, b: null}"),
         ("env_file", "a.env", r#"[{path: "/proj/a.env"}]"#),
@@ -161,9 +161,9 @@ fn volumes_become_long() {
     for (short, long) in [
         (
             "db:/var/lib/x",
-            r#"{type: "volume", source: "db", target: "/var/lib/x"}"#,
+            r#"{type: "volume", source: "db", target: "/var/lib/x", volume: {}}"#,
         ),
-        ("/data", r#"{type: "volume", target: "/data"}"#),
+        ("/data", r#"{type: "volume", target: "/data", volume: {}}"#),
         (
             "db:/x:nocopy",
             r#"{type: "volume", source: "db", target: "/x", volume: {nocopy: true}}"#,
@@ -282,5 +282,5 @@ fn merge_tags_survive() {
         key("build", "!override ."),
         r#"!override {context: "/proj"}"#
     );
-    assert_eq!(key("ports", "!reset []"), "!reset []");
+    assert_eq!(key("ports", "!reset []"), "!reset null");
 }

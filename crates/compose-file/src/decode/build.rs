@@ -1,6 +1,6 @@
 //! `build`.
 
-use super::{Cursor, Decoder, extensions};
+use super::{Cursor, Decoder, extensions_of};
 use crate::project::{Build, SshKey};
 use std::collections::BTreeMap;
 
@@ -27,6 +27,7 @@ impl Decoder<'_> {
             }),
             shm_size: self.size(at, "shm_size"),
             ulimits: self.ulimits(at),
+            ulimit_pairs: self.ulimit_pairs(at),
             tags: self.texts(at, "tags"),
             platforms: self.texts(at, "platforms"),
             privileged: self.flag(at, "privileged").unwrap_or_default(),
@@ -34,7 +35,7 @@ impl Decoder<'_> {
             isolation: self.filled(at, "isolation"),
             provenance: self.filled(at, "provenance"),
             sbom: self.filled(at, "sbom"),
-            extensions: extensions(at.node),
+            extensions: extensions_of(at.node),
         }
     }
 

@@ -1,6 +1,6 @@
 //! `deploy`.
 
-use super::{Cursor, Decoder, extensions};
+use super::{Cursor, Decoder, extensions_of};
 use crate::project::{
     Deploy, DeployMode, DeployResources, EndpointMode, FailureAction, GenericResource, Placement,
     Reservations, ResourceLimits, UpdateConfig, UpdateOrder,
@@ -17,6 +17,7 @@ impl Decoder<'_> {
         ];
         Deploy {
             mode: self.word(at, "mode", &modes).unwrap_or_default(),
+            mode_written: at.has("mode"),
             replicas: self.integer(at, "replicas"),
             labels: self.table(at, "labels"),
             endpoint_mode: self.word(
@@ -41,7 +42,7 @@ impl Decoder<'_> {
                 .child("placement")
                 .map(|placement| self.placement(&placement))
                 .unwrap_or_default(),
-            extensions: extensions(at.node),
+            extensions: extensions_of(at.node),
         }
     }
 

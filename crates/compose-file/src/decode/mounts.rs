@@ -8,6 +8,7 @@ impl Decoder<'_> {
     pub(super) fn service_files(&mut self, at: &Cursor<'_>, service: &mut Service) {
         service.volumes = self.service_volumes(at);
         service.tmpfs = self.parsed_list(at, "tmpfs", model::mount::parse_tmpfs);
+        service.written.tmpfs = self.texts(at, "tmpfs");
         service.configs = self.list(at, "configs", |decoder, item| {
             decoder.file_reference(item, Some("/"))
         });
@@ -97,6 +98,10 @@ impl Decoder<'_> {
                 read_only,
             },
             consistency: self.filled(at, "consistency"),
+            has_volume: at.has("volume"),
+            create_host_path: bind
+                .as_ref()
+                .and_then(|bind| self.flag(bind, "create_host_path")),
             selinux: bind
                 .as_ref()
                 .and_then(|bind| self.word(bind, "selinux", &[("z", "z"), ("Z", "Z")]))
@@ -231,6 +236,9 @@ impl Decoder<'_> {
             None => self.filled(at, "target").unwrap_or_else(|| source.clone()),
         };
         Some(FileReference {
+            written: self
+                .filled(at, "target")
+                .filter(|_| default_dir.is_none_or(|dir| target != format!("{dir}{source}"))),
             source,
             target,
             uid: self.filled(at, "uid"),

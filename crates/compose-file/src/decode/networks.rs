@@ -2,6 +2,7 @@
 
 use super::{Cursor, Decoder};
 use crate::project::{Exposed, Service, ServicePort};
+use crate::tree::Map;
 use model::access::SourceNetwork;
 use model::network::EndpointSettings;
 use model::port::{HostPort, PortBinding, Protocol};
@@ -20,6 +21,9 @@ impl Decoder<'_> {
             })
         });
         for (name, cursor) in self.entries(at, "networks") {
+            if cursor.node.as_map().is_some_and(Map::is_empty) {
+                service.written.empty_networks.insert(name.to_owned());
+            }
             let endpoint = self.endpoint(name, &cursor);
             service.networks.push(endpoint);
         }

@@ -1,6 +1,6 @@
 //! The top-level networks, volumes, configs, secrets and models.
 
-use super::{Cursor, Decoder, extensions};
+use super::{Cursor, Decoder, extensions_of};
 use crate::project::{AiModel, FileObject, FileSource, Network, Volume};
 use model::network::{IpamConfig, NetworkSpec};
 
@@ -39,7 +39,7 @@ impl Decoder<'_> {
         Some(Network {
             external,
             spec,
-            extensions: extensions(at.node),
+            extensions: extensions_of(at.node),
         })
     }
 
@@ -50,7 +50,7 @@ impl Decoder<'_> {
             driver: self.filled(at, "driver"),
             driver_opts: self.table(at, "driver_opts"),
             labels: self.table(at, "labels"),
-            extensions: extensions(at.node),
+            extensions: extensions_of(at.node),
         })
     }
 
@@ -100,7 +100,7 @@ impl Decoder<'_> {
             driver: self.filled(at, "driver"),
             driver_opts: self.table(at, "driver_opts"),
             template_driver: self.filled(at, "template_driver"),
-            extensions: extensions(at.node),
+            extensions: extensions_of(at.node),
         })
     }
 
@@ -117,7 +117,7 @@ impl Decoder<'_> {
             model,
             context_size: self.integer(at, "context_size"),
             runtime_flags: self.texts(at, "runtime_flags"),
-            extensions: extensions(at.node),
+            extensions: extensions_of(at.node),
         })
     }
 

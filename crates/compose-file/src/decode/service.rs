@@ -1,12 +1,12 @@
 //! One service.
 
-use super::{Cursor, Decoder, extensions};
+use super::{Cursor, Decoder, extensions_of};
 use crate::project::{
     Condition, CredentialSpec, Dependency, EnvFile, EnvFormat, Logging, ModelUse, Provider,
     PullPolicy, Service, VolumesFrom, VolumesFromSource,
 };
 use model::limits::{DeviceValue, Resources, Ulimit};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Decoder<'_> {
     pub(super) fn service(&mut self, name: &str, at: &Cursor<'_>) -> Service {
@@ -22,7 +22,7 @@ impl Decoder<'_> {
         self.service_devices(at, &mut service);
         self.service_namespaces(at, &mut service);
         service.limits = self.limits(at);
-        service.extensions = extensions(at.node);
+        service.extensions = extensions_of(at.node);
         service
     }
 
@@ -35,13 +35,7 @@ impl Decoder<'_> {
             .map(|provider| self.provider(&provider));
         service.command = self.words(at, "command");
         service.entrypoint = self.words(at, "entrypoint");
-        service.container_name = self.parsed(at, "container_name", container_name);
-        if let Some(child) = at.child("container_name")
-            && child.node.scalar_text().is_some_and(|name| name.is_empty())
-        {
-            let hint = "leave the key out: the container is then called after project and service";
-            self.error_with_hint(&child, "a container's name is not empty", hint);
-        }
+        service.container_name = self.container_name(at);
         service.profiles = self.parsed_list(at, "profiles", profile);
         service.platform = self.filled(at, "platform");
         // `refresh` takes its period from a key of its own.
@@ -52,6 +46,9 @@ impl Decoder<'_> {
             "refresh" => pull_policy(&format!("every_{period}")),
             _ => pull_policy(text),
         });
+        service.written.pull_period = self
+            .filled(at, "pull_policy")
+            .filter(|text| text.starts_with("every_"));
         service.pull_refresh_after = self.filled(at, "pull_refresh_after");
         service.environment = self.pairs(at, "environment");
         service.env_file = self.list(at, "env_file", Self::env_file);
@@ -85,6 +82,7 @@ impl Decoder<'_> {
         service.security_opt = self.texts(at, "security_opt");
         service.sysctls = self.table(at, "sysctls");
         service.ulimits = self.ulimits(at);
+        service.written.ulimit_pairs = self.ulimit_pairs(at);
         service.oom_score_adj =
             self.parsed(at, "oom_score_adj", |text| match text.parse::<i32>() {
                 Ok(number) if (-1000..=1000).contains(&number) => Ok(number),
@@ -133,6 +131,7 @@ impl Decoder<'_> {
         service.post_start = self.list(at, "post_start", |decoder, item| decoder.hook(item));
         service.pre_stop = self.list(at, "pre_stop", |decoder, item| decoder.hook(item));
         service.volumes_from = self.parsed_list(at, "volumes_from", volumes_from);
+        service.written.volumes_from = self.texts(at, "volumes_from");
     }
 
     fn dependency(&mut self, at: &Cursor<'_>) -> Dependency {
@@ -208,6 +207,32 @@ impl Decoder<'_> {
             }
         }
         ulimits
+    }
+
+    /// An empty one is refused, as in docker compose: often it is a variable that is not set.
+    fn container_name(&mut self, at: &Cursor<'_>) -> Option<String> {
+        let child = at.child("container_name")?;
+        if child.node.as_str() == Some("") {
+            let hint =
+                "give it a name, or leave the key out: then it is named after project and service";
+            self.error_with_hint(&child, "the name of the container is empty", hint);
+            return None;
+        }
+        let name = child.node.scalar_text()?;
+        container_name(&name)
+            .map_err(|message| {
+                let hint = "a name has two characters at least; the first is a letter or a digit";
+                self.error_with_hint(&child, message, hint);
+            })
+            .ok()
+    }
+
+    pub(super) fn ulimit_pairs(&self, at: &Cursor<'_>) -> BTreeSet<String> {
+        self.entries(at, "ulimits")
+            .into_iter()
+            .filter(|(_, cursor)| cursor.node.as_map().is_some())
+            .map(|(name, _)| name.to_owned())
+            .collect()
     }
 
     fn limits(&mut self, at: &Cursor<'_>) -> Resources {

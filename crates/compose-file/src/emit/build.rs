@@ -33,11 +33,14 @@ pub(super) fn value(build: &Build) -> Object {
     object.text("network", &build.network);
     object.text("target", &build.target);
     object.list("secrets", &build.secrets, |file| {
-        mounts::file_reference(file, &file.source)
+        mounts::file_reference(file, None)
     });
     object.size("shm_size", build.shm_size);
     object.texts("tags", &build.tags);
-    object.object("ulimits", super::service::ulimits(&build.ulimits));
+    object.object(
+        "ulimits",
+        super::service::ulimits(&build.ulimits, &build.ulimit_pairs),
+    );
     object.texts("platforms", &build.platforms);
     object.flag("privileged", build.privileged);
     object.extensions(&build.extensions);

@@ -9,16 +9,17 @@ use model::device::DeviceRequest;
 use model::restart::{RestartCondition, RestartPolicy};
 use serde_json::Value;
 
-pub(super) fn value(deploy: &Deploy) -> Object {
+/// `scale` is told here too, as docker compose does.
+pub(super) fn value(deploy: &Deploy, scale: Option<u32>) -> Object {
     let mut object = Object::new();
     let mode = match deploy.mode {
-        DeployMode::Replicated => None,
+        DeployMode::Replicated => deploy.mode_written.then_some("replicated"),
         DeployMode::Global => Some("global"),
         DeployMode::ReplicatedJob => Some("replicated-job"),
         DeployMode::GlobalJob => Some("global-job"),
     };
     object.option("mode", mode);
-    object.option("replicas", deploy.replicas);
+    object.option("replicas", deploy.replicas.or(scale));
     object.table("labels", &deploy.labels);
     object.option(
         "update_config",

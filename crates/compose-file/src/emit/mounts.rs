@@ -2,7 +2,7 @@
 
 use super::Object;
 use crate::project::{FileReference, ServiceVolume};
-use model::mount::{Mount, MountKind};
+use model::mount::MountKind;
 use serde_json::Value;
 
 pub(super) fn volume(volume: &ServiceVolume) -> Value {
@@ -26,8 +26,14 @@ pub(super) fn volume(volume: &ServiceVolume) -> Value {
     object.text("consistency", &volume.consistency);
     let details = details(volume, &mount.kind);
     match kind {
-        // The short form brings an empty one along.
-        "volume" => object.set(kind, details.0),
+        "volume" => {
+            let mut bind = Object::new();
+            bind.text("selinux", &volume.selinux);
+            object.object("bind", bind);
+            if volume.has_volume || !details.0.is_empty() {
+                object.set(kind, details.0);
+            }
+        }
         _ => object.object(kind, details),
     }
     object.into_value()
@@ -37,14 +43,10 @@ pub(super) fn volume(volume: &ServiceVolume) -> Value {
 fn details(volume: &ServiceVolume, kind: &MountKind) -> Object {
     let mut details = Object::new();
     match kind {
-        MountKind::Bind {
-            create_source,
-            propagation,
-            ..
-        } => {
+        MountKind::Bind { propagation, .. } => {
             details.text("selinux", &volume.selinux);
             details.text("propagation", propagation);
-            details.set("create_host_path", *create_source);
+            details.option("create_host_path", volume.create_host_path);
             details.text("recursive", &volume.recursive);
         }
         MountKind::Volume {
@@ -66,34 +68,11 @@ fn details(volume: &ServiceVolume, kind: &MountKind) -> Object {
     details
 }
 
-/// `/run:size=65536,mode=1777`.
-pub(super) fn tmpfs(mount: &Mount) -> Value {
-    let MountKind::Tmpfs {
-        size,
-        mode,
-        options,
-    } = &mount.kind
-    else {
-        return mount.target.as_str().into();
-    };
-    let mut words: Vec<String> = Vec::new();
-    words.extend(size.map(|size| format!("size={size}")));
-    words.extend(mode.map(|mode| format!("mode={mode:o}")));
-    words.extend(mount.read_only.then(|| "ro".to_owned()));
-    words.extend(options.iter().cloned());
-    match words.is_empty() {
-        true => mount.target.as_str().into(),
-        false => format!("{}:{}", mount.target, words.join(",")).into(),
-    }
-}
-
-/// The target is left out when it is the usual one.
-pub(super) fn file_reference(file: &FileReference, usual: &str) -> Value {
+/// The target is shown as it is written, else `usual` where one is to be shown.
+pub(super) fn file_reference(file: &FileReference, usual: Option<&str>) -> Value {
     let mut object = Object::new();
     object.set("source", file.source.as_str());
-    if file.target != usual {
-        object.set("target", file.target.as_str());
-    }
+    object.option("target", file.written.as_deref().or(usual));
     object.text("uid", &file.uid);
     object.text("gid", &file.gid);
     object.option("mode", file.mode.map(|mode| format!("0{mode:o}")));

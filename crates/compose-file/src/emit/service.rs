@@ -3,12 +3,13 @@
 use super::{Object, build, cpus, deploy, job, mounts};
 use crate::project::{
     Condition, Dependency, Device, EnvFile, EnvFormat, Hook, InitHook, NamespaceRef,
-    NetworkModeRef, PullPolicy, Service, ServicePort, VolumesFrom, VolumesFromSource,
+    NetworkModeRef, PullPolicy, Service, ServicePort,
 };
 use model::health::{HealthTest, Healthcheck};
 use model::limits::{DeviceValue, Resources, Ulimit};
 use model::network::{EndpointSettings, ExtraHost};
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 
 /// The order in which docker compose prints the keys of a service.
 pub(super) const ORDER: [&str; 93] = [
@@ -143,7 +144,11 @@ fn what_runs(object: &mut Object, service: &Service, with_files: bool) {
     object.text("container_name", &service.container_name);
     object.texts("profiles", &service.profiles);
     object.text("platform", &service.platform);
-    object.option("pull_policy", service.pull_policy.map(pull_policy));
+    let period = service.written.pull_period.clone();
+    object.option(
+        "pull_policy",
+        period.or_else(|| service.pull_policy.map(pull_policy)),
+    );
     object.text("pull_refresh_after", &service.pull_refresh_after);
     object.pairs("environment", &service.environment);
     object.table("labels", &service.labels);
@@ -175,7 +180,10 @@ fn process(object: &mut Object, service: &Service) {
     object.texts("cap_drop", &service.cap_drop);
     object.texts("security_opt", &service.security_opt);
     object.table("sysctls", &service.sysctls);
-    object.object("ulimits", ulimits(&service.ulimits));
+    object.object(
+        "ulimits",
+        ulimits(&service.ulimits, &service.written.ulimit_pairs),
+    );
     object.list("devices", &service.devices, device);
     object.texts("device_cgroup_rules", &service.device_cgroup_rules);
     object.list("gpus", &service.gpus, deploy::device_request);
@@ -215,7 +223,7 @@ fn life(object: &mut Object, service: &Service) {
         service
             .deploy
             .as_ref()
-            .map(|deploy| deploy::value(deploy).0),
+            .map(|deploy| deploy::value(deploy, service.scale).0),
     );
     object.option(
         "develop",
@@ -259,10 +267,10 @@ fn networking(object: &mut Object, service: &Service) {
         NetworkModeRef::Named(name) => name.clone(),
     });
     object.option("network_mode", mode);
-    let networks = service
-        .networks
-        .iter()
-        .map(|endpoint| (endpoint.network.clone(), network(endpoint)));
+    let networks = service.networks.iter().map(|endpoint| {
+        let empty = service.written.empty_networks.contains(&endpoint.network);
+        (endpoint.network.clone(), network(endpoint, empty))
+    });
     object.entries("networks", networks);
     object.text("mac_address", &service.mac_address);
     object.shown("dns", &service.dns);
@@ -277,13 +285,13 @@ fn networking(object: &mut Object, service: &Service) {
 
 fn files(object: &mut Object, service: &Service) {
     object.list("volumes", &service.volumes, mounts::volume);
-    object.list("tmpfs", &service.tmpfs, mounts::tmpfs);
-    object.list("volumes_from", &service.volumes_from, volumes_from);
+    object.texts("tmpfs", &service.written.tmpfs);
+    object.texts("volumes_from", &service.written.volumes_from);
     object.list("configs", &service.configs, |file| {
-        mounts::file_reference(file, &format!("/{}", file.source))
+        mounts::file_reference(file, None)
     });
     object.list("secrets", &service.secrets, |file| {
-        mounts::file_reference(file, "")
+        mounts::file_reference(file, Some(&file.target))
     });
     object.flag("read_only", service.read_only);
     object.size("shm_size", service.shm_size);
@@ -397,7 +405,7 @@ fn port(port: &ServicePort) -> Value {
     object.into_value()
 }
 
-fn network(endpoint: &EndpointSettings) -> Value {
+fn network(endpoint: &EndpointSettings, empty: bool) -> Value {
     let mut object = Object::new();
     object.texts("aliases", &endpoint.aliases);
     object.table("driver_opts", &endpoint.driver_opts);
@@ -417,7 +425,10 @@ fn network(endpoint: &EndpointSettings) -> Value {
     object.shown("link_local_ips", &endpoint.link_local_ips);
     object.text("mac_address", &endpoint.mac_address);
     object.option("priority", Some(endpoint.priority).filter(|n| *n != 0));
-    object.into_value()
+    match empty {
+        true => Value::Object(object.0),
+        false => object.into_value(),
+    }
 }
 
 /// Sorted, as docker compose prints them.
@@ -430,9 +441,10 @@ pub(super) fn extra_hosts(hosts: &[ExtraHost]) -> Vec<String> {
     lines
 }
 
-pub(super) fn ulimits(ulimits: &[Ulimit]) -> Object {
+pub(super) fn ulimits(ulimits: &[Ulimit], pairs: &BTreeSet<String>) -> Object {
     let entries = ulimits.iter().map(|ulimit| {
-        let value = match ulimit.soft == ulimit.hard {
+        let one = ulimit.soft == ulimit.hard && !pairs.contains(&ulimit.name);
+        let value = match one {
             true => ulimit.soft.into(),
             false => {
                 let mut inner = Object::new();
@@ -465,18 +477,6 @@ fn device(device: &Device) -> Value {
         }
     }
     object.into_value()
-}
-
-fn volumes_from(from: &VolumesFrom) -> Value {
-    let source = match &from.source {
-        VolumesFromSource::Service(name) => name.clone(),
-        VolumesFromSource::Container(name) => format!("container:{name}"),
-    };
-    if from.read_only {
-        format!("{source}:ro").into()
-    } else {
-        source.into()
-    }
 }
 
 fn pull_policy(policy: PullPolicy) -> String {

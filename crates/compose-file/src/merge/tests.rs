@@ -97,7 +97,7 @@ fn the_rules_by_path() {
         (
             "volumes: ['a:/x', 'b:/y']",
             "volumes: ['c:/x']",
-            r#"{volumes: [{type: "volume", source: "c", target: "/x"}, {type: "volume", source: "b", target: "/y"}]}"#,
+            r#"{volumes: [{type: "volume", source: "c", target: "/x", volume: {}}, {type: "volume", source: "b", target: "/y", volume: {}}]}"#,
         ),
         (
             "devices: ['/dev/a:/dev/x']",
@@ -144,7 +144,7 @@ fn the_rules_by_path() {
         (
             "depends_on: [a]",
             "depends_on: {a: {condition: service_healthy}, b: {condition: service_started}}",
-            r#"{depends_on: {a: {condition: "service_healthy"}, b: {condition: "service_started"}}}"#,
+            r#"{depends_on: {a: {condition: "service_healthy", required: true}, b: {condition: "service_started", required: true}}}"#,
         ),
         (
             "networks: [a, b]",

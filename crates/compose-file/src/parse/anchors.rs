@@ -98,10 +98,10 @@ impl Anchors {
         let weight = match self.known.get(&id) {
             Some(Some(anchor)) => anchor.weight,
             Some(None) => {
-                return Err(Problem::new(
-                    place,
-                    "an alias cannot stand inside the node it names",
-                ));
+                return Err(
+                    Problem::new(place, "an alias cannot stand inside the node it names")
+                        .hint("put the anchor (&name) on a part that does not hold the alias"),
+                );
             }
             None => return Err(Problem::new(place, "this alias names no anchor")),
         };

@@ -95,6 +95,8 @@ fn scan_hint(kind: &ErrorKind) -> Option<&'static str> {
         ErrorKind::UnexpectedEofFlowMapping | ErrorKind::ExpectedFlowMappingSeparator => {
             "close the mapping with }"
         }
+        ErrorKind::UnclosedFlowCollection { open: '{' } => "close it with }",
+        ErrorKind::UnclosedFlowCollection { .. } => "close it with ]",
         ErrorKind::UnknownQuotedScalarEscape => {
             "in double quotes write \\\\ for a backslash, or use single quotes"
         }

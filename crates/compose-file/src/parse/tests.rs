@@ -81,7 +81,7 @@ fn merge_tags() {
         show(&tree(
             "a: !reset null\nb: !override [1]\nc: !reset {x: 1}\nd: !reset\n"
         )),
-        "{a: !reset null, b: !override [1], c: !reset {x: 1}, d: !reset null}"
+        "{a: !reset null, b: !override [1], c: !reset null, d: !reset null}"
     );
     assert_eq!(
         show(&tree("x: &x {a: !reset null}\ny: {<<: *x}")),

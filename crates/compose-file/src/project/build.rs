@@ -3,7 +3,7 @@
 use super::{Extensions, FileReference};
 use model::limits::Ulimit;
 use model::network::ExtraHost;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How a service's image is built.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -27,6 +27,8 @@ pub struct Build {
     pub extra_hosts: Vec<ExtraHost>,
     pub ssh: Vec<SshKey>,
     pub secrets: Vec<FileReference>,
+    /// The names of ulimits with `soft` and `hard`.
+    pub ulimit_pairs: BTreeSet<String>,
     pub shm_size: Option<u64>,
     pub ulimits: Vec<Ulimit>,
     pub tags: Vec<String>,

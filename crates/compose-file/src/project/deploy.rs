@@ -10,6 +10,8 @@ use std::time::Duration;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Deploy {
     pub mode: DeployMode,
+    /// Whether the mode is written, though it be the usual one.
+    pub mode_written: bool,
     pub replicas: Option<u32>,
     /// On the service, not on its containers.
     pub labels: BTreeMap<String, String>,

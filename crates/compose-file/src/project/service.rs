@@ -12,7 +12,7 @@ use model::network::{EndpointSettings, ExtraHost};
 use model::port::{ContainerPort, PortBinding};
 use model::restart::RestartPolicy;
 use model::userns::UsernsMode;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -67,6 +67,7 @@ pub struct Service {
 
     pub volumes: Vec<ServiceVolume>,
     pub tmpfs: Vec<Mount>,
+    pub written: Written,
     pub volumes_from: Vec<VolumesFrom>,
     pub configs: Vec<FileReference>,
     pub secrets: Vec<FileReference>,
@@ -173,6 +174,21 @@ impl Service {
     }
 }
 
+/// How something was written that can be written in two ways: the canonical form shows it again.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Written {
+    /// The entries of `tmpfs`.
+    pub tmpfs: Vec<String>,
+    /// The entries of `volumes_from`.
+    pub volumes_from: Vec<String>,
+    /// The names of ulimits with `soft` and `hard`.
+    pub ulimit_pairs: BTreeSet<String>,
+    /// Networks with an empty mapping rather than nothing.
+    pub empty_networks: BTreeSet<String>,
+    /// A period of `pull_policy`.
+    pub pull_period: Option<String>,
+}
+
 /// One entry of `depends_on`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dependency {
@@ -242,8 +258,12 @@ pub struct ServicePort {
 pub struct ServiceVolume {
     pub mount: Mount,
     pub consistency: Option<String>,
-    /// `z` or `Z`.
+    /// `z` or `Z`, of a bind or of a named volume's short form.
     pub selinux: Option<String>,
+    /// Whether there is a key `volume`, though it be empty; the short form has one.
+    pub has_volume: bool,
+    /// `bind.create_host_path` as far as it is written; the short form writes `true`.
+    pub create_host_path: Option<bool>,
     /// `bind.recursive`: `enabled`, `disabled`, `writable`, `readonly`.
     pub recursive: Option<String>,
 }
@@ -269,6 +289,8 @@ pub struct FileReference {
     pub source: String,
     /// Absolute path in the container.
     pub target: String,
+    /// The target as it is written; `None`: the usual one.
+    pub written: Option<String>,
     pub uid: Option<String>,
     pub gid: Option<String>,
     /// Permission bits; `None`: 0444.

@@ -35,6 +35,7 @@ pub(super) fn wrong_kind(node: &Node, expected: &str, path: &str, parent: Place)
             Some("put it in quotes, so that no digit is lost".to_owned())
         }
         Value::List(_) if expected == "a mapping" => Some("leave out the dashes".to_owned()),
+        Value::Map(_) if expected.contains("number") => None,
         Value::Map(map) if expected.contains("list") => match map.is_empty() {
             true => Some("write an empty list as []".to_owned()),
             false => Some("put \"- \" before each entry".to_owned()),

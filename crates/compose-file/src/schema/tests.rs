@@ -154,10 +154,6 @@ fn wrong_kinds_say_what_is_expected() {
             "services.a: must be a mapping, but is a string",
         ),
         (
-            "services:\n  a:\n  b:\n    image: x\n",
-            "there is nothing below it",
-        ),
-        (
             "services: {a: {image: x, volumes: [{type: bind, bind: true}]}}",
             "services.a.volumes[0].bind: must be a mapping",
         ),

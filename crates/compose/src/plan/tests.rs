@@ -223,6 +223,8 @@ fn volume(name: &str, target: &str) -> ServiceVolume {
         consistency: None,
         selinux: None,
         recursive: None,
+        has_volume: true,
+        create_host_path: None,
     }
 }
 

@@ -185,6 +185,8 @@ fn named_volumes_get_their_real_names() {
         consistency: None,
         selinux: None,
         recursive: None,
+        has_volume: true,
+        create_host_path: None,
     }];
     let spec = converted(&project(vec![web])).unwrap().spec;
     assert!(
@@ -214,6 +216,7 @@ fn reference() -> FileReference {
     FileReference {
         source: "token".into(),
         target: "/run/secrets/token".into(),
+        written: None,
         uid: None,
         gid: None,
         mode: None,
