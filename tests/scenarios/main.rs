@@ -35,6 +35,7 @@ mod keys_run;
 mod keys_shown;
 mod keys_watch;
 mod layers;
+mod layers_corpus;
 mod lifecycle;
 mod limits;
 mod logs;
@@ -95,6 +96,7 @@ fn main() -> std::process::ExitCode {
         secrets::ALL,
         run::ALL,
         layers::ALL,
+        layers_corpus::ALL,
         lifecycle::ALL,
         exec::ALL,
         limits::ALL,

@@ -104,6 +104,8 @@ pub(crate) fn mount_attached(overlay: &Overlay) -> Result<OwnedFd, InitError> {
 fn place(overlay: &Overlay) -> Result<&Path, InitError> {
     let upper = overlay.upper.as_ref().map(|(upper, _)| upper);
     match upper.or(overlay.lower.first()) {
+        // What is attached to a directory is one: a layer that is a file has one around it.
+        Some(file) if sys::layer::is_image(file) => Ok(file.parent().unwrap_or(file)),
         Some(path) => Ok(path),
         None => Err(failed(vec!["no layers".to_owned()], crate::Errno::NOENT)),
     }

@@ -25,7 +25,7 @@ pub(super) fn make(container: &ContainerRecord, facts: &Facts) -> Result<Vec<Tre
             continue;
         };
         let subpath = subpath.as_deref().map(Path::new);
-        let tree = runtime::image_tree(&image.layers, subpath).map_err(|e| {
+        let tree = runtime::image_tree(&image.files(), subpath).map_err(|e| {
             let part = subpath.map_or_else(String::new, |path| format!(" ({})", path.display()));
             let cause = chain(&e);
             Error::invalid(format!("cannot mount image {reference}{part}"), cause)
