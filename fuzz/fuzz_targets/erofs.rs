@@ -108,7 +108,7 @@ fn tree(choices: &mut Choices<'_>) -> Tree {
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let tree = tree(&mut Choices(data));
     let content: Vec<u8> = (0..DATA).map(|at| (at * 7 + at / 251) as u8).collect();
-    if erofs::encode(&tree, HEAD as u64 + DATA).is_err() {
+    if erofs::encode(&tree, HEAD as u64 + DATA, [1; 16]).is_err() {
         return;
     }
     let Ok(dir) = tempfile::tempdir_in("/var/tmp") else { return };

@@ -10,6 +10,7 @@ scenarios!(
     a_layer_is_mounted_once_for_all_containers,
     a_store_is_converted_to_and_fro_under_running_containers,
     a_conversion_that_is_killed_leaves_a_good_store,
+    files_keep_their_device_and_their_numbers,
 );
 
 /// A data root on disk: a file in a tmpfs, where a scenario's own lies, cannot be mounted.
@@ -235,4 +236,35 @@ fn a_conversion_that_is_killed_leaves_a_good_store(host: &Host) {
     assert_eq!(on_disk.forms(), ["layer.erofs"]);
     assert_eq!(sorted(docker(list)), before);
     docker("system check --deep");
+}
+
+/// What programs tell files apart by: all files of a container are of one device, with numbers that stay and that links share.
+fn files_keep_their_device_and_their_numbers(host: &Host) {
+    let identities = |form: &'static str| {
+        let store = OnDisk::new(host, form);
+        let docker = |words: &str| store.docker(words).ok();
+        docker("run -d --name one busybox sleep 1000");
+        docker("exec one sh -c 'echo new > /new'");
+        let stat = |name: &str, format: &str| docker(&format!("exec one stat -c {format} {name}"));
+        let devices: std::collections::BTreeSet<String> =
+            ["/", "/bin", "/bin/busybox", "/etc/group", "/new"]
+                .map(|name| stat(name, "%d"))
+                .into();
+        let numbers = |names: &[&str]| {
+            names
+                .iter()
+                .map(|name| stat(name, "%i"))
+                .collect::<Vec<_>>()
+        };
+        let names = ["/bin/busybox", "/etc/group", "/new"];
+        let first = numbers(&names);
+        // A copy up keeps the number, so does a new start.
+        docker("exec one sh -c 'echo more >> /etc/group'");
+        assert_eq!(numbers(&names), first, "{form}");
+        docker("restart -t 0 one");
+        assert_eq!(numbers(&names), first, "{form}");
+        docker("rm -f one");
+        devices.len()
+    };
+    assert_eq!(identities("erofs"), identities("directories"));
 }

@@ -138,6 +138,8 @@ fn configure_upper(context: &FsContext, overlay: &Overlay) -> io::Result<()> {
     // An upper directory may become a layer, which must not lean on the ones below by the host's defaults.
     context.set("redirect_dir", "off")?;
     context.set("metacopy", "off")?;
+    // Layers that are files are file systems of their own: without this each would show as a device of its own.
+    context.set("xino", "auto")?;
     if overlay.volatile {
         context.set_flag("volatile")?;
     }
@@ -196,7 +198,8 @@ fn mount_string(
     let layers: Vec<String> = lower.iter().rev().map(fd_path).collect();
     let mut options = format!("lowerdir={}", layers.join(":"));
     if let Some((upper, work)) = upper {
-        options += &format!(",upperdir={upper},workdir={work},redirect_dir=off,metacopy=off");
+        options +=
+            &format!(",upperdir={upper},workdir={work},redirect_dir=off,metacopy=off,xino=auto");
         if volatile {
             options += ",volatile";
         }

@@ -74,8 +74,8 @@ pub(crate) fn images_work(scratch: &Path) -> Result<bool, StoreError> {
         mode: 0o755,
         ..Attributes::default()
     });
-    let bytes =
-        erofs::encode(&tree, erofs::HEAD as u64).map_err(|e| failed(std::io::Error::other(e)))?;
+    let bytes = erofs::encode(&tree, erofs::HEAD as u64, [1; 16])
+        .map_err(|e| failed(std::io::Error::other(e)))?;
     std::fs::write(&layer, [&bytes.head[..], &bytes.metadata].concat()).map_err(failed)?;
     let tried = sys::mount::FsContext::open("overlay").and_then(|mut context| {
         context.add_layer(&layer)?;

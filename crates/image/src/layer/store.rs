@@ -243,7 +243,7 @@ impl LayerStore {
                 if !wrapped.unpacked.is_complete() {
                     inherit::complete(&mut *wrapped, &lower()?)?;
                 }
-                image = Some(wrapped.finish()?);
+                image = Some(wrapped.finish(uuid(&record.chain_id))?);
             }
         }
         staging.settle(record, image)
@@ -409,6 +409,12 @@ pub fn present(files: &Path) -> PathBuf {
         }
         _ => files.to_owned(),
     }
+}
+
+/// A layer's own, also beside another of the same content: the chain says what lies below.
+fn uuid(chain_id: &Digest) -> [u8; 16] {
+    let digit = |at: usize| u8::from_str_radix(&chain_id.hex()[at..at + 2], 16).unwrap_or(0);
+    std::array::from_fn(|at| digit(2 * at))
 }
 
 fn sync_dir(path: &Path) -> Result<(), Error> {

@@ -148,13 +148,13 @@ impl Wrapped {
         Ok(())
     }
 
-    /// Writes what makes the file an image.
-    pub(crate) fn finish(self) -> Result<File, Error> {
+    /// Writes what makes the file an image, told from others by `uuid`.
+    pub(crate) fn finish(self, uuid: [u8; 16]) -> Result<File, Error> {
         let write = |source| Error::Image {
             step: "write",
             source,
         };
-        let image = erofs::encode(&self.tree, self.end)?;
+        let image = erofs::encode(&self.tree, self.end, uuid)?;
         self.file.set_len(self.end).map_err(write)?; // the last piece may end in a hole
         self.file
             .write_all_at(&image.metadata, self.end)
