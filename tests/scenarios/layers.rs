@@ -8,39 +8,45 @@ use testkit::{Call, Host, requires, scenarios};
 scenarios!(
     everything_works_on_layers_that_are_files,
     a_layer_is_mounted_once_for_all_containers,
+    a_store_is_converted_to_and_fro_under_running_containers,
+    a_conversion_that_is_killed_leaves_a_good_store,
+    files_keep_their_device_and_their_numbers,
 );
 
 /// A data root on disk: a file in a tmpfs, where a scenario's own lies, cannot be mounted.
-struct OnDisk<'h> {
+pub(crate) struct OnDisk<'h> {
     host: &'h Host,
     root: PathBuf,
+    form: &'static str,
 }
 
 impl<'h> OnDisk<'h> {
-    fn new(host: &'h Host) -> Self {
-        let root = Path::new("/var/tmp").join(format!("dockless-layers-{}", std::process::id()));
+    pub(crate) fn new(host: &'h Host, form: &'static str) -> Self {
+        let name = format!("dockless-layers-{}-{form}", std::process::id());
+        let root = Path::new("/var/tmp").join(name);
         fs::create_dir_all(&root).expect("a directory");
-        fs::write(root.join("config.json"), r#"{"layer-store": "erofs"}"#).expect("a file");
-        let new = Self { host, root };
+        let config = format!(r#"{{"layer-store": "{form}"}}"#);
+        fs::write(root.join("config.json"), config).expect("a file");
+        let new = Self { host, root, form };
         let info: Value =
             serde_json::from_str(&new.docker("info --format '{{json .}}'").ok()).expect("JSON");
         let status = info["DriverStatus"].to_string();
         requires!(
-            status.contains("EROFS images"),
+            form != "erofs" || status.contains("EROFS images"),
             "this kernel takes no file as a layer (Linux 6.15)"
         );
         new
     }
 
-    fn docker(&self, words: &str) -> Call {
+    pub(crate) fn docker(&self, words: &str) -> Call {
         let call = self.host.docker(words);
         call.env("DOCKLESS_ROOT", self.root.join("data"))
-            .env("DOCKLESS_RUN_ROOT", self.host.run_root().join("on-disk"))
+            .env("DOCKLESS_RUN_ROOT", self.host.run_root().join(self.form))
             .env("DOCKLESS_CONFIG", self.root.join("config.json"))
     }
 
     /// The names of what the layers are.
-    fn forms(&self) -> Vec<String> {
+    pub(crate) fn forms(&self) -> Vec<String> {
         let mut forms = Vec::new();
         for layer in fs::read_dir(self.root.join("data/layers"))
             .expect("layers")
@@ -66,7 +72,7 @@ impl Drop for OnDisk<'_> {
 }
 
 fn everything_works_on_layers_that_are_files(host: &Host) {
-    let on_disk = OnDisk::new(host);
+    let on_disk = OnDisk::new(host, "erofs");
     let docker = |words: &str| on_disk.docker(words).ok();
     docker("pull -q busybox");
     docker("pull -q localhost/odd:layers");
@@ -133,7 +139,7 @@ fn everything_works_on_layers_that_are_files(host: &Host) {
 }
 
 fn a_layer_is_mounted_once_for_all_containers(host: &Host) {
-    let on_disk = OnDisk::new(host);
+    let on_disk = OnDisk::new(host, "erofs");
     let docker = |words: &str| on_disk.docker(words).ok();
     docker("pull -q busybox");
     let holders = |name: &str| -> Vec<String> {
@@ -161,4 +167,104 @@ fn a_layer_is_mounted_once_for_all_containers(host: &Host) {
         docker("exec three cat /etc/passwd")
     );
     docker("rm -f two three");
+}
+
+/// Stopped containers find their layers in the other form, running ones keep the files they have.
+fn a_store_is_converted_to_and_fro_under_running_containers(host: &Host) {
+    let on_disk = OnDisk::new(host, "erofs");
+    let docker = |words: &str| on_disk.docker(words).ok();
+    docker("pull -q busybox");
+    docker("pull -q localhost/odd:layers");
+    docker("run -d --name up busybox sleep 1000");
+    docker("run --name down busybox sh -c 'echo mine > /mine'");
+
+    let said = docker("system migrate --to directories");
+    assert!(said.contains("converted to directories"), "{said}");
+    assert_eq!(on_disk.forms(), ["diff"]);
+    assert_eq!(
+        docker("exec up cat /etc/group"),
+        docker("run --rm busybox cat /etc/group")
+    );
+    assert_eq!(docker("diff down"), "A /mine");
+    docker("start -a down");
+    docker("rm -f up");
+
+    docker("run -d --name up busybox sleep 1000");
+    let said = docker("system migrate --to erofs");
+    assert!(said.contains("1 of them keep"), "{said}");
+    assert_eq!(on_disk.forms(), ["diff", "layer.erofs"]);
+    assert_eq!(
+        docker("exec up ls /bin/busybox /etc/group"),
+        "/bin/busybox\n/etc/group"
+    );
+    docker("start -a down");
+    docker("rm -f up");
+    let said = docker("system migrate");
+    assert!(
+        said.starts_with("0 layers converted to EROFS images"),
+        "{said}"
+    );
+    assert_eq!(on_disk.forms(), ["layer.erofs"]);
+    docker("start -a down");
+    let list = "run --rm localhost/odd:layers ls /bin/busybox";
+    assert_eq!(docker(list), "/bin/busybox");
+    docker("rm -f down");
+    docker("system prune -af");
+    assert!(on_disk.forms().is_empty(), "{:?}", on_disk.forms());
+}
+
+fn a_conversion_that_is_killed_leaves_a_good_store(host: &Host) {
+    let on_disk = OnDisk::new(host, "directories");
+    let docker = |words: &str| on_disk.docker(words).ok();
+    docker("pull -q localhost/odd:layers");
+    let list = "run --rm localhost/odd:layers find /bin /etc /usr -xdev";
+    let sorted = |text: String| {
+        let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let before = sorted(docker(list));
+    for round in 0..10 {
+        for to in ["erofs", "directories"] {
+            let running = on_disk.docker(&format!("system migrate --to {to}")).start();
+            std::thread::sleep(std::time::Duration::from_millis(3 * round));
+            running.kill_9();
+            assert_eq!(sorted(docker(list)), before);
+        }
+    }
+    docker("system migrate --to erofs");
+    assert_eq!(on_disk.forms(), ["layer.erofs"]);
+    assert_eq!(sorted(docker(list)), before);
+    docker("system check --deep");
+}
+
+/// What programs tell files apart by: all files of a container are of one device, with numbers that stay and that links share.
+fn files_keep_their_device_and_their_numbers(host: &Host) {
+    let identities = |form: &'static str| {
+        let store = OnDisk::new(host, form);
+        let docker = |words: &str| store.docker(words).ok();
+        docker("run -d --name one busybox sleep 1000");
+        docker("exec one sh -c 'echo new > /new'");
+        let stat = |name: &str, format: &str| docker(&format!("exec one stat -c {format} {name}"));
+        let devices: std::collections::BTreeSet<String> =
+            ["/", "/bin", "/bin/busybox", "/etc/group", "/new"]
+                .map(|name| stat(name, "%d"))
+                .into();
+        let numbers = |names: &[&str]| {
+            names
+                .iter()
+                .map(|name| stat(name, "%i"))
+                .collect::<Vec<_>>()
+        };
+        let names = ["/bin/busybox", "/etc/group", "/new"];
+        let first = numbers(&names);
+        // A copy up keeps the number, so does a new start.
+        docker("exec one sh -c 'echo more >> /etc/group'");
+        assert_eq!(numbers(&names), first, "{form}");
+        docker("restart -t 0 one");
+        assert_eq!(numbers(&names), first, "{form}");
+        docker("rm -f one");
+        devices.len()
+    };
+    assert_eq!(identities("erofs"), identities("directories"));
 }

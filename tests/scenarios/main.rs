@@ -7,9 +7,9 @@
 mod artifacts;
 mod boot;
 mod build;
-mod clients;
 mod build_cache;
 mod build_ssh;
+mod clients;
 mod commands;
 mod compose;
 mod counter;
@@ -40,6 +40,7 @@ mod keys_run;
 mod keys_shown;
 mod keys_watch;
 mod layers;
+mod layers_corpus;
 mod lifecycle;
 mod limits;
 mod logs;
@@ -105,6 +106,7 @@ fn main() -> std::process::ExitCode {
         secrets::ALL,
         run::ALL,
         layers::ALL,
+        layers_corpus::ALL,
         lifecycle::ALL,
         exec::ALL,
         limits::ALL,

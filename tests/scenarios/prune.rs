@@ -41,12 +41,21 @@ fn nothing_is_left_behind(host: &Host) {
         host.docker("network rm n1").ok();
         host.docker("volume rm vv").ok();
     };
+    let trash = host.data_root().join("trash");
+    let emptied = || {
+        // What removes a container has answered before its files are gone.
+        eventually("nothing in the trash", || {
+            kernel::files_below(&trash).is_empty().then_some(())
+        });
+    };
     rounds(host);
     host.docker("system prune -af --volumes").ok();
+    emptied();
     let left = kernel::files_below(&host.data_root());
     let elements = kernel::nft_elements().len();
     rounds(host);
     host.docker("system prune -af --volumes").ok();
+    emptied();
     assert_eq!(kernel::files_below(&host.data_root()), left);
     assert_eq!(kernel::nft_elements().len(), elements);
     eventually("no process stays", || {

@@ -236,7 +236,7 @@ fn the_binary_loads_nothing_cve_2019_14271(host: &Host) {
     const PT_INTERP: u32 = 3;
     let path = kernel::tool(&format!(
         "readlink -f {}",
-        host.data_root().with_file_name("bin/dockless").display()
+        host.program("dockless").display()
     ));
     let bytes = fs::read(&path).expect("the binary");
     assert_eq!(&bytes[..5], b"\x7fELF\x02", "{path}");

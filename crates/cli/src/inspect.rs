@@ -271,9 +271,9 @@ pub(crate) fn sizes(ctx: &Context, record: &ContainerRecord) -> Sizes {
     let own = engine::usage::apparent_size(&ctx.layout.container(record.id.as_str()).join("upper"));
     let image = record
         .image
-        .layers
+        .files()
         .iter()
-        .map(|dir| engine::usage::apparent_size(dir))
+        .map(|files| engine::usage::apparent_size(files))
         .sum::<u64>();
     Sizes {
         own,

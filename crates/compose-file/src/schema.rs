@@ -54,7 +54,12 @@ pub(crate) fn empty_services(document: &Node, sources: &Sources) -> Vec<Diagnost
         empty.map(move |entry| {
             let message = format!("a {what} is a mapping, but there is nothing below it");
             sources
-                .diagnostic(Severity::Error, entry.place, &join(section, &entry.key), message)
+                .diagnostic(
+                    Severity::Error,
+                    entry.place,
+                    &join(section, &entry.key),
+                    message,
+                )
                 .with_hint("give it an image or a build, indented deeper than its name")
         })
     });

@@ -21,8 +21,9 @@ pub struct Encoded {
     pub metadata: Vec<u8>,
 }
 
-/// Writes the metadata that shall stand at byte `at` of the image, a multiple of [`BLOCK`] behind all data.
-pub fn encode(tree: &Tree, at: u64) -> Result<Encoded, Error> {
+/// Writes the metadata that shall stand at byte `at` of the image, a multiple of [`BLOCK`] behind all data. `uuid` tells the image from
+/// others: without one, or with that of another layer, an overlay forgets a file's number when it copies the file up.
+pub fn encode(tree: &Tree, at: u64, uuid: [u8; 16]) -> Result<Encoded, Error> {
     let base = block(at)?;
     let layout = Layout::of(tree)?;
     let mut writer = Writer {
@@ -42,6 +43,7 @@ pub fn encode(tree: &Tree, at: u64) -> Result<Encoded, Error> {
         inodes: writer.layout.placed.len() as u64,
         blocks: block(at + writer.layout.end)?,
         metadata: base,
+        uuid,
         has_chunks: writer.has_chunks,
     };
     Ok(Encoded {

@@ -83,9 +83,7 @@ impl Layout {
             };
             self.placed[at].links += 1; // `.`
             for (name, child) in children {
-                if name.len() > NAME_MAX {
-                    return Err(Error::Name(String::from_utf8_lossy(name).into_owned()));
-                }
+                check_name(name)?;
                 check_link(tree, *child, name)?;
                 let below = self.of_node_mut(*child);
                 below.links += 1;
@@ -141,9 +139,19 @@ impl Layout {
     }
 }
 
+fn check_name(name: &[u8]) -> Result<(), Error> {
+    let is_path = matches!(name, b"" | b"." | b"..") || name.iter().any(|b| matches!(b, b'/' | 0));
+    match is_path || name.len() > NAME_MAX {
+        true => Err(Error::Name(String::from_utf8_lossy(name).into_owned())),
+        false => Ok(()),
+    }
+}
+
 fn check_link(tree: &Tree, id: NodeId, name: &[u8]) -> Result<(), Error> {
     match &tree.node(id).body {
-        Body::Symlink(target) if target.is_empty() || target.len() > LINK_MAX => {
+        Body::Symlink(target)
+            if target.is_empty() || target.len() > LINK_MAX || target.contains(&0) =>
+        {
             Err(Error::Link(String::from_utf8_lossy(name).into_owned()))
         }
         _ => Ok(()),

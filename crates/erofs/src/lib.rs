@@ -33,9 +33,11 @@ const BLOCK_BITS: u8 = 9;
 /// Why a tree cannot be written as an image.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Error {
-    #[error("the name {0:?} has more than {NAME_MAX} bytes")]
+    #[error("{0:?} is no name of a file, or has more than {NAME_MAX} bytes")]
     Name(String),
-    #[error("the target of the symbolic link {0:?} has none or more than {LINK_MAX} bytes")]
+    #[error(
+        "the target of the symbolic link {0:?} has none or more than {LINK_MAX} bytes, or a zero among them"
+    )]
     Link(String),
     #[error("the extended attribute {0} is not one that an image can hold")]
     Attribute(String),

@@ -15,6 +15,7 @@ pub(crate) struct Superblock {
     /// Blocks of the whole image, and the first one of the metadata.
     pub(crate) blocks: u32,
     pub(crate) metadata: u32,
+    pub(crate) uuid: [u8; 16],
     pub(crate) has_chunks: bool,
 }
 
@@ -31,6 +32,7 @@ impl Superblock {
         put(16, &self.inodes.to_le_bytes());
         put(36, &self.blocks.to_le_bytes());
         put(40, &self.metadata.to_le_bytes());
+        put(48, &self.uuid);
         if self.has_chunks {
             put(80, &INCOMPAT_CHUNKED_FILE.to_le_bytes());
         }

@@ -1,7 +1,7 @@
 //! Extended attributes of one inode, which stand right behind it.
 //! Source: `struct erofs_xattr_ibody_header`, `struct erofs_xattr_entry`.
 
-use crate::Error;
+use crate::{Error, NAME_MAX};
 use std::collections::BTreeMap;
 
 const HEADER: usize = 12;
@@ -22,7 +22,9 @@ pub(crate) fn encode(xattrs: &BTreeMap<Vec<u8>, Vec<u8>>, of: &str) -> Result<Ve
     let mut out = vec![0; HEADER];
     for (name, value) in xattrs {
         let lossy = || String::from_utf8_lossy(name).into_owned();
-        let (number, rest) = shorten(name).ok_or_else(|| Error::Attribute(lossy()))?;
+        let fits = |name: &&[u8]| name.len() <= NAME_MAX && !name.contains(&0);
+        let known = Some(&name[..]).filter(fits).and_then(shorten);
+        let (number, rest) = known.ok_or_else(|| Error::Attribute(lossy()))?;
         let length = u8::try_from(rest.len()).map_err(|_| Error::Attribute(lossy()))?;
         let size = u16::try_from(value.len()).map_err(|_| Error::Attributes(of.to_owned()))?;
         out.extend_from_slice(&[length, number]);

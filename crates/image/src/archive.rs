@@ -3,6 +3,7 @@
 //! The same hostile-proof unpacking as for layers, whiteouts included; what a layer may leave to the layers below
 //! (hard links to files it does not bring) is an error here.
 
+use crate::layer::attributes::Ground;
 use crate::layer::{Manner, PackError, UnpackError, pack, unpack};
 use crate::tarball::Limits;
 use crate::tarball::compression::{Compression, decompress};
@@ -62,7 +63,7 @@ pub fn detect(mut stream: impl Read + Send) -> io::Result<Content> {
 /// Unpacks a tar stream, plain or compressed, into a directory; returns the bytes of file content.
 pub fn extract(stream: impl Read + Send, target: BorrowedFd<'_>) -> Result<u64, Error> {
     let plain = decompress(stream).map_err(Error::Decompress)?;
-    let unpacked = unpack::unpack(plain, target, Limits::default())?;
+    let unpacked = unpack::unpack(plain, target, Ground::FOREIGN, Limits::default())?;
     match unpacked.links.into_iter().next() {
         None => Ok(unpacked.size),
         Some((path, target)) => Err(Error::DanglingLink {

@@ -25,6 +25,10 @@ pub enum Error {
     Content(#[from] content::Error),
     #[error(transparent)]
     Layer(#[from] layer::StoreError),
+    #[error(
+        "this kernel takes no file in {} as a layer: it needs Linux 6.15 with EROFS, and a disk's file system there", .0.display()
+    )]
+    NoImages(std::path::PathBuf),
     #[error("failed to register layer {layer}")]
     Unpack {
         layer: Digest,

@@ -18,6 +18,8 @@ use sys::lock::FileLock;
 
 /// Layers in flight at once.
 const PARALLEL: usize = 3;
+/// The disk is to work while the rest still comes.
+const WRITE_BEHIND: u64 = 8 << 20;
 
 /// Where blobs come from.
 pub(crate) trait Source: Sync {
@@ -219,25 +221,16 @@ impl Fetcher<'_> {
         let mut attempt = 1;
         let (staging, result) = loop {
             let staging = self.layers.stage()?;
-            let result = self.unpack(job, &staging);
+            let result = self.take(job, &staging);
             let again = matches!(&result, Err(error) if self.tries_again(error, attempt));
             if !again {
                 break (staging, result);
             }
             attempt += 1;
         };
-        let (taken, diff_id) = result?;
-        if diff_id != job.diff_id {
-            let (layer, expected) = (job.blob.digest.clone(), job.diff_id.clone());
-            return Err(Error::DiffId {
-                layer,
-                expected,
-                actual: diff_id,
-            });
-        }
         Ok(Slot::Ready {
             staging,
-            taken,
+            taken: result?,
             _lock: lock,
         })
     }
@@ -254,11 +247,21 @@ impl Fetcher<'_> {
         true
     }
 
-    fn unpack(&self, job: &Job, staging: &Staging) -> Result<(Taken, Digest), Error> {
+    /// Brings a layer's archive in, and makes of it what was staged; it is what the image says.
+    pub(crate) fn take(&self, job: &Job, staging: &Staging) -> Result<Taken, Error> {
         let target = staging.target()?;
-        pipeline::run(&job.blob.digest, target, self.limits, |sink| {
+        let (taken, diff_id) = pipeline::run(&job.blob.digest, target, self.limits, |sink| {
             self.blob(&job.blob, sink)
-        })
+        })?;
+        if diff_id != job.diff_id {
+            let (layer, expected) = (job.blob.digest.clone(), job.diff_id.clone());
+            return Err(Error::DiffId {
+                layer,
+                expected,
+                actual: diff_id,
+            });
+        }
+        Ok(taken)
     }
 
     /// Brings one blob into the content store, handing its bytes to `sink` as they come.
@@ -350,11 +353,16 @@ impl Fetcher<'_> {
             sink(&buffer[..got]);
             have += got as u64;
         }
-        let mut failures = 0;
+        let (mut failures, mut written, mut begun) = (0, have, have);
         while have < blob.size {
             let before = have;
             let broke = self.receive(blob, &mut have, &mut buffer, &mut |bytes| {
                 file.write_all(bytes).map_err(local)?;
+                written += bytes.len() as u64;
+                if written - begun >= WRITE_BEHIND {
+                    sys::file::start_writing(&file, begun, written - begun);
+                    begun = written;
+                }
                 hasher.update(bytes);
                 sink(bytes);
                 Ok(())

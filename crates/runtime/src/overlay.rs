@@ -104,6 +104,8 @@ pub(crate) fn mount_attached(overlay: &Overlay) -> Result<OwnedFd, InitError> {
 fn place(overlay: &Overlay) -> Result<&Path, InitError> {
     let upper = overlay.upper.as_ref().map(|(upper, _)| upper);
     match upper.or(overlay.lower.first()) {
+        // What is attached to a directory is one: a layer that is a file has one around it.
+        Some(file) if sys::layer::is_image(file) => Ok(file.parent().unwrap_or(file)),
         Some(path) => Ok(path),
         None => Err(failed(vec!["no layers".to_owned()], crate::Errno::NOENT)),
     }
@@ -136,6 +138,8 @@ fn configure_upper(context: &FsContext, overlay: &Overlay) -> io::Result<()> {
     // An upper directory may become a layer, which must not lean on the ones below by the host's defaults.
     context.set("redirect_dir", "off")?;
     context.set("metacopy", "off")?;
+    // Layers that are files are file systems of their own: without this each would show as a device of its own.
+    context.set("xino", "auto")?;
     if overlay.volatile {
         context.set_flag("volatile")?;
     }
@@ -194,7 +198,8 @@ fn mount_string(
     let layers: Vec<String> = lower.iter().rev().map(fd_path).collect();
     let mut options = format!("lowerdir={}", layers.join(":"));
     if let Some((upper, work)) = upper {
-        options += &format!(",upperdir={upper},workdir={work},redirect_dir=off,metacopy=off");
+        options +=
+            &format!(",upperdir={upper},workdir={work},redirect_dir=off,metacopy=off,xino=auto");
         if volatile {
             options += ",volatile";
         }

@@ -83,25 +83,15 @@ impl Host {
         for sub in ["bin", "work"] {
             fs::create_dir_all(host.dir.join(sub)).expect("a directory");
         }
-        if layers().is_some() {
-            host.move_data_to_disk();
-        }
+        // Of an earlier run that was killed.
+        let _ = fs::remove_dir_all(host.disk());
         let binary = binary();
         for name in ["dockless", "docker", "docker-compose", "runc", "crun"] {
             std::os::unix::fs::symlink(&binary, host.bin.join(name)).expect("a link");
         }
     }
 
-    /// A layer that is a file cannot lie in a tmpfs.
-    fn move_data_to_disk(&self) {
-        let disk = self.disk();
-        let _ = fs::remove_dir_all(&disk);
-        for dir in [&disk, &self.data_root()] {
-            fs::create_dir_all(dir).expect("a directory");
-        }
-        rustix::mount::mount_bind(&disk, self.data_root()).expect("a bind mount");
-    }
-
+    /// Where the data root is when layers are files, which cannot lie in a tmpfs.
     fn disk(&self) -> PathBuf {
         let name = self.dir.file_name().unwrap_or_default();
         Path::new("/var/tmp").join(name)
@@ -151,15 +141,16 @@ impl Host {
         }
         let _ = rustix::mount::unmount(&host.dir, rustix::mount::UnmountFlags::DETACH);
         let _ = fs::remove_dir(&host.dir);
-        if layers().is_some() {
-            let _ = fs::remove_dir_all(host.disk());
-        }
+        let _ = fs::remove_dir_all(host.disk());
         status.exit_status()
     }
 
     /// Where the engine keeps what lasts.
     pub fn data_root(&self) -> PathBuf {
-        self.dir.join("data")
+        match layers() {
+            Some(_) => self.disk(),
+            None => self.dir.join("data"),
+        }
     }
 
     /// Where the engine keeps what dies with the boot.

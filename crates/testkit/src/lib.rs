@@ -1,5 +1,5 @@
 //! What scenarios are written with: a private [`Host`] for each, commands run on it ([`Call`]), what the kernel says about the
-//! outcome ([`kernel`]), hand-made images ([`layout`]), a terminal, a web client, a registry, and the [`runner`].
+//! outcome ([`kernel`]), hand-made images ([`layout`]) of hand-made archives ([`archive`]), a terminal, a web client, a registry, and the [`runner`].
 //!
 //! A scenario drives the real binary, as its users do. It fails by panicking; `requires!` skips it, and skips are counted.
 //! Helper programs (`ip`, `nft`, `nsenter`, `docker-registry`) are Debian's: they are the second opinion.
@@ -9,6 +9,7 @@
     reason = "tests run the binary and Debian's tools as a user would"
 )]
 
+pub mod archive;
 pub mod call;
 pub mod git;
 pub mod host;
@@ -20,6 +21,7 @@ pub mod runner;
 pub mod token;
 pub mod wait;
 
+pub use archive::{Archive, Item};
 pub use call::{Call, Output, Running};
 pub use host::{Host, Project};
 pub use http::Page;

@@ -150,10 +150,10 @@ impl Container {
         // Docker names them from the top down, the base last.
         let lower: Vec<String> = container
             .image
-            .layers
+            .files()
             .iter()
             .rev()
-            .map(|dir| dir.display().to_string())
+            .map(|files| files.display().to_string())
             .collect();
         Self {
             id: container.id.to_string(),

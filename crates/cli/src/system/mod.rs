@@ -1,9 +1,10 @@
-//! `version`, `info`, `events`, `system df`, `system prune`. None of them starts anything.
+//! `version`, `info`, `events`, `system df`, `system prune`, `system check`, `system migrate`. None of them starts anything.
 
 mod check;
 mod df;
 mod events;
 mod info;
+mod migrate;
 pub(crate) mod prune;
 mod version;
 
@@ -20,4 +21,5 @@ pub(crate) const VERBS: &[Verb] = &[
     df::VERB,
     prune::VERB,
     check::VERB,
+    migrate::VERB,
 ];

@@ -378,7 +378,7 @@ pub(super) fn make_bind_sources(container: &ContainerRecord) -> Result<()> {
 /// container: an image that lacks them needs none made at every start.
 pub(crate) fn overlay(ctx: &Context, container: &ContainerRecord) -> Overlay {
     let dir = ctx.layout.container(container.id.as_str());
-    let mut lower = container.image.layers.clone();
+    let mut lower = container.image.files();
     lower.push(ctx.layout.mount_points());
     Overlay {
         lower,

@@ -29,7 +29,7 @@ pub fn diff(ctx: &Context, container: &ContainerRecord) -> Result<Changes> {
     let upper = ctx.layout.container(container.id.as_str()).join("upper");
     let top = directory(rustix::fs::CWD, upper.as_os_str())
         .map_err(|e| Error::file("open", &upper)(e.into()))?;
-    let mut layers = container.image.layers.clone();
+    let mut layers = container.image.files();
     layers.push(ctx.layout.mount_points());
     let below = runtime::image_tree(&layers, None)?;
     let mut walk = Walk {

@@ -8,8 +8,10 @@ use crate::context::Context;
 use rustix::fs::fstat;
 use serde::{Deserialize, Serialize};
 use state::{Durability, record};
+use std::fs::DirBuilder;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// Layers as an overlay takes them, while this is held.
@@ -61,7 +63,9 @@ fn hold_one(ctx: &Context, layer: &Path) -> io::Result<OwnedFd> {
     let mount = sys::layer::open(layer)?;
     // That others find it is a saving and no more.
     if let Ok(holder) = Holder::of(&mount) {
-        let _ = std::fs::create_dir(ctx.layout.run_layers());
+        let _ = DirBuilder::new()
+            .mode(0o700)
+            .create(ctx.layout.run_layers());
         let _ = record::write(&note, &holder, Durability::Volatile);
     }
     Ok(mount)

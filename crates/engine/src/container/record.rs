@@ -71,6 +71,16 @@ pub struct ImageRecord {
     pub platform: String,
 }
 
+impl ImageRecord {
+    /// The layers' files as they are now: the store may have been converted since the container was made.
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.layers
+            .iter()
+            .map(|layer| image::layer::present(layer))
+            .collect()
+    }
+}
+
 /// What is executed, image and spec already joined.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessRecord {

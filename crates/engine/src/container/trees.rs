@@ -43,7 +43,7 @@ pub(super) fn make(ctx: &Context, container: &ContainerRecord, facts: &Facts) ->
             }
             (Some((_, remote)), _, _) => remote.mount()?,
             (None, MountKind::Image { subpath, reference }, Some(image)) => {
-                image_files(&image.layers, subpath.as_deref(), reference)?
+                image_files(&image.files(), subpath.as_deref(), reference)?
             }
             _ => continue,
         };

@@ -22,7 +22,7 @@ pub(crate) fn mount(tree: &Tree, data: &[u8], at: &Path) -> OwnedFd {
 pub(crate) fn write(tree: &Tree, data: &[u8], at: &Path) {
     let end = (HEAD + data.len()) as u64;
     let start = end.next_multiple_of(erofs::BLOCK);
-    let image = encode(tree, start).unwrap();
+    let image = encode(tree, start, [1; 16]).unwrap();
     let mut file = File::create(at).unwrap();
     file.write_all(&*image.head).unwrap();
     file.write_all(data).unwrap();

@@ -1,5 +1,6 @@
 //! The two forms in which a layer lies on disk, and an archive on its way into one of them.
 
+use crate::layer::attributes::Ground;
 use crate::layer::store::Error as StoreError;
 use crate::layer::unpack::{self, Error, Unpacked};
 use crate::layer::wrapped::{self, Wrapped};
@@ -7,7 +8,7 @@ use crate::tarball::Limits;
 use erofs::{Attributes, Tree};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
-use std::io::Read;
+use std::io::BufRead;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -37,10 +38,11 @@ pub(crate) enum Taken {
 }
 
 impl Target {
-    pub(crate) fn take(self, stream: impl Read, limits: Limits) -> Result<Taken, Error> {
+    pub(crate) fn take(self, stream: impl BufRead, limits: Limits) -> Result<Taken, Error> {
         match self {
             Self::Directory(directory) => {
-                unpack::unpack(stream, directory.as_fd(), limits).map(Taken::Directory)
+                let ground = Ground::of(directory.as_fd());
+                unpack::unpack(stream, directory.as_fd(), ground, limits).map(Taken::Directory)
             }
             Self::Image(file) => {
                 let wrapped = wrapped::wrap(stream, file, limits)?;
@@ -72,8 +74,8 @@ pub(crate) fn images_work(scratch: &Path) -> Result<bool, StoreError> {
         mode: 0o755,
         ..Attributes::default()
     });
-    let bytes =
-        erofs::encode(&tree, erofs::HEAD as u64).map_err(|e| failed(std::io::Error::other(e)))?;
+    let bytes = erofs::encode(&tree, erofs::HEAD as u64, [1; 16])
+        .map_err(|e| failed(std::io::Error::other(e)))?;
     std::fs::write(&layer, [&bytes.head[..], &bytes.metadata].concat()).map_err(failed)?;
     let tried = sys::mount::FsContext::open("overlay").and_then(|mut context| {
         context.add_layer(&layer)?;

@@ -7,8 +7,8 @@ use crate::layer::unpack::{Error, Unpacked, failed};
 use crate::tarball::{Entry, Kind, Limits, Reader};
 use erofs::{Attributes, Body, Content, LookupError, NAME_MAX, Node, NodeId, Tree};
 use rustix::io::Errno;
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
+use std::collections::BTreeMap;
+use std::io::BufRead;
 
 /// The files of an archive.
 #[derive(Debug)]
@@ -30,11 +30,12 @@ pub(crate) struct Pieces {
 }
 
 /// Reads the stream up to the archive's end. Its first byte stands at byte `base` of the image.
-pub(crate) fn index(stream: impl Read, base: u64, limits: Limits) -> Result<Index, Error> {
+pub(crate) fn index(stream: impl BufRead, base: u64, limits: Limits) -> Result<Index, Error> {
     let mut reader = Reader::new(stream, limits);
     let mut indexer = Indexer {
         base,
-        implied: BTreeSet::new(),
+        implied: BTreeMap::new(),
+        parent: None,
         done: Index {
             // 0755: the default for a root no entry describes.
             tree: Tree::new(implied()),
@@ -45,13 +46,15 @@ pub(crate) fn index(stream: impl Read, base: u64, limits: Limits) -> Result<Inde
     while let Some(entry) = reader.next()? {
         indexer.apply(&entry, reader.position())?;
     }
-    indexer.done.unpacked.implied = indexer.implied.into_iter().collect();
+    indexer.done.unpacked.implied = indexer.implied.into_keys().collect();
     Ok(indexer.done)
 }
 
 struct Indexer {
     base: u64,
-    implied: BTreeSet<Vec<u8>>,
+    implied: BTreeMap<Vec<u8>, ()>,
+    /// The directory the last entry was in: archives list a directory's files one after the other.
+    parent: Option<(Vec<u8>, NodeId)>,
     done: Index,
 }
 
@@ -106,8 +109,15 @@ impl Indexer {
     /// The directory an entry stands in, made where it is missing.
     fn enter(&mut self, parents: &[&[u8]]) -> Result<NodeId, Error> {
         let path = parents.join(&b'/');
+        match &self.parent {
+            Some((known, id)) if *known == path => return Ok(*id),
+            _ => {}
+        }
         match self.tree().directory(&path) {
-            Ok(id) => return Ok(id),
+            Ok(id) => {
+                self.parent = Some((path, id));
+                return Ok(id);
+            }
             Err(LookupError::NoEntry | LookupError::NotDirectory) => {}
             Err(LookupError::Loop) => {
                 return Err(Error::Breakout {
@@ -131,7 +141,7 @@ impl Indexer {
         // A dangling link or a file in the way gives way, as it does when an entry of that name comes.
         let id = self.new_directory(dir, name, path)?;
         self.tree().node_mut(id).attributes.mode = 0o755;
-        self.implied.insert(path.to_vec());
+        self.implied.insert(path.to_vec(), ());
         Ok(id)
     }
 
@@ -153,7 +163,16 @@ impl Indexer {
         if name.len() > NAME_MAX {
             return Err(failed("make", path, Errno::NAMETOOLONG));
         }
+        self.clear(dir, name, path);
         Ok(self.tree().insert(dir, name, node))
+    }
+
+    /// Forgets what was known of a path that another thing will have.
+    fn clear(&mut self, dir: NodeId, name: &[u8], path: &[u8]) {
+        if self.tree().child(dir, name).is_some() {
+            self.parent = None;
+            root::forget(&mut self.implied, path);
+        }
     }
 
     fn is_whiteout(&mut self, dir: NodeId, name: &[u8]) -> bool {
@@ -257,6 +276,7 @@ impl Indexer {
         };
         match found {
             None => {
+                self.clear(dir, name, path);
                 self.tree().remove(dir, name);
                 let missing = (path.to_vec(), target_path);
                 self.done.unpacked.links.push(missing);
@@ -267,7 +287,10 @@ impl Indexer {
             Some(_) if name.len() > NAME_MAX => {
                 return Err(failed("make hard link", path, Errno::NAMETOOLONG));
             }
-            Some(id) => self.tree().link(dir, name, id),
+            Some(id) => {
+                self.clear(dir, name, path);
+                self.tree().link(dir, name, id);
+            }
         }
         Ok(())
     }

@@ -10,7 +10,7 @@
 //! ```
 //! Callers of [`LayerStore`] see chain ids, records and what to give to overlayfs ([`sys::layer`]).
 
-mod attributes;
+pub(crate) mod attributes;
 pub(crate) mod form;
 pub(crate) mod index;
 pub mod inherit;
@@ -23,7 +23,7 @@ pub(crate) mod wrapped;
 
 pub use form::Form;
 pub use pack::{Error as PackError, Manner};
-pub use store::{Error as StoreError, LayerStore, Record};
+pub use store::{Error as StoreError, LayerStore, Record, present};
 pub use unpack::Error as UnpackError;
 
 #[cfg(test)]

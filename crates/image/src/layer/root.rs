@@ -4,6 +4,7 @@
 use crate::tarball::Xattr;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -26,6 +27,18 @@ pub(crate) fn components(path: &[u8]) -> Option<Vec<&[u8]>> {
         }
     }
     Some(parts)
+}
+
+/// Takes a path, and all below it, out of what is known by path: another thing has its name now.
+pub(crate) fn forget<V>(known: &mut BTreeMap<Vec<u8>, V>, path: &[u8]) {
+    known.remove(path);
+    let below = [path, b"/"].concat();
+    while let Some((next, _)) = known.range(below.clone()..).next()
+        && next.starts_with(&below)
+    {
+        let next = next.clone();
+        known.remove(&next);
+    }
 }
 
 pub(crate) fn as_path(bytes: &[u8]) -> &Path {

@@ -91,6 +91,26 @@ impl Staging {
             source,
         })
     }
+
+    /// Writes the record, and waits until all is on disk: else a power cut could leave a visible layer of empty files.
+    fn settle(&self, record: &Record, image: Option<File>) -> Result<(), Error> {
+        let path = self.path.join("layer.json");
+        let dir = open_dir(&self.path)?;
+        let Some(image) = image else {
+            state::record::write(&path, record, Durability::Volatile)?;
+            // One syncfs(2) instead of an fsync(2) per file.
+            return rustix::fs::syncfs(&dir).map_err(|e| io_error("sync", &self.path, e));
+        };
+        // One file: nobody else's data is waited for.
+        let io = |source| Error::Io {
+            step: "sync",
+            path: self.path.join(IMAGE),
+            source,
+        };
+        image.sync_data().map_err(io)?;
+        state::record::write(&path, record, Durability::Durable)?;
+        rustix::fs::fsync(&dir).map_err(|e| io_error("sync", &self.path, e))
+    }
 }
 
 impl Drop for Staging {
@@ -131,11 +151,13 @@ impl LayerStore {
 
     /// The layer as an overlay takes it: a directory, or a file that [`sys::layer`] mounts.
     pub fn files(&self, chain_id: &Digest) -> PathBuf {
-        let path = self.path(chain_id);
-        let image = path.join(IMAGE);
-        match image.exists() {
-            true => image,
-            false => path.join(DIRECTORY),
+        present(&self.path(chain_id).join(DIRECTORY))
+    }
+
+    pub(crate) fn form_of(&self, chain_id: &Digest) -> Form {
+        match sys::layer::is_image(&self.files(chain_id)) {
+            true => Form::Erofs,
+            false => Form::Directories,
         }
     }
 
@@ -195,10 +217,10 @@ impl LayerStore {
         Ok(Staging { path, kept: false })
     }
 
-    /// Makes a staged layer visible. `below` are the chain ids under it, lowest first, all committed.
-    pub(crate) fn commit(
+    /// Completes a staged layer from those below it, and has it all on disk.
+    fn settle(
         &self,
-        mut staging: Staging,
+        staging: &Staging,
         record: &Record,
         taken: Taken,
         below: &[Digest],
@@ -206,6 +228,7 @@ impl LayerStore {
         let lower = || -> Result<Vec<OwnedFd>, Error> {
             below.iter().rev().map(|chain| self.open(chain)).collect()
         };
+        let mut image = None;
         match taken {
             Taken::Directory(unpacked) if unpacked.is_complete() => {}
             Taken::Directory(unpacked) => {
@@ -220,18 +243,21 @@ impl LayerStore {
                 if !wrapped.unpacked.is_complete() {
                     inherit::complete(&mut *wrapped, &lower()?)?;
                 }
-                wrapped.finish()?;
+                image = Some(wrapped.finish(uuid(&record.chain_id))?);
             }
         }
-        state::record::write(
-            &staging.path.join("layer.json"),
-            record,
-            Durability::Volatile,
-        )?;
-        let dir = open_dir(&staging.path)?;
-        // One syncfs(2) instead of an fsync(2) per file; before the rename, or a power cut could leave a
-        // visible layer of empty files.
-        rustix::fs::syncfs(&dir).map_err(|e| io_error("sync", &staging.path, e))?;
+        staging.settle(record, image)
+    }
+
+    /// Makes a staged layer visible. `below` are the chain ids under it, lowest first, all committed.
+    pub(crate) fn commit(
+        &self,
+        mut staging: Staging,
+        record: &Record,
+        taken: Taken,
+        below: &[Digest],
+    ) -> Result<(), Error> {
+        self.settle(&staging, record, taken, below)?;
         let target = self.path(&record.chain_id);
         match rustix::fs::rename(&staging.path, &target) {
             Ok(()) => staging.kept = true,
@@ -245,14 +271,51 @@ impl LayerStore {
             }
             Err(e) => return Err(io_error("commit", &target, e)),
         }
-        let layers = self.layout.layers();
-        File::open(&layers)
-            .and_then(|d| d.sync_all())
-            .map_err(|source| Error::Io {
-                step: "sync",
-                path: layers,
-                source,
-            })
+        sync_dir(&self.layout.layers())
+    }
+
+    /// Puts a staged layer beside what it was before. An image is found first, so a directory counts from when the image is gone.
+    pub(crate) fn convert(
+        &self,
+        staging: &Staging,
+        record: &Record,
+        taken: Taken,
+        below: &[Digest],
+    ) -> Result<(), Error> {
+        let name = match taken {
+            Taken::Directory(_) => DIRECTORY,
+            Taken::Image(_) => IMAGE,
+        };
+        self.settle(staging, record, taken, below)?;
+        let layer = self.path(&record.chain_id);
+        let target = layer.join(name);
+        if name == DIRECTORY {
+            // Of an earlier conversion to images; nobody uses it who could still be asked to stop.
+            self.discard_path(&target)?;
+        }
+        rustix::fs::rename(staging.path.join(name), &target)
+            .map_err(|e| io_error("commit", &target, e))?;
+        sync_dir(&layer)?;
+        if name == DIRECTORY {
+            self.discard_path(&layer.join(IMAGE))?;
+        }
+        Ok(())
+    }
+
+    /// Removes the directories of layers that are images now, except of those that are in use; they are returned.
+    pub(crate) fn drop_converted(&self, in_use: &[Digest]) -> Result<Vec<Digest>, Error> {
+        let mut kept = Vec::new();
+        for chain_id in self.list()? {
+            let directory = self.path(&chain_id).join(DIRECTORY);
+            if self.form_of(&chain_id) == Form::Directories || !directory.exists() {
+                continue;
+            }
+            match in_use.contains(&chain_id) {
+                true => kept.push(chain_id),
+                false => self.discard_path(&directory)?,
+            }
+        }
+        Ok(kept)
     }
 
     /// The chain ids of all committed layers.
@@ -331,6 +394,32 @@ impl LayerStore {
         }
         Ok(())
     }
+}
+
+/// A layer's files by the path that somebody wrote down: the store may have been converted since. What is no layer stays as it is.
+pub fn present(files: &Path) -> PathBuf {
+    let is_layer = [DIRECTORY, IMAGE].iter().any(|name| files.ends_with(name));
+    match files.parent() {
+        Some(layer) if is_layer => {
+            let image = layer.join(IMAGE);
+            match image.exists() {
+                true => image,
+                false => layer.join(DIRECTORY),
+            }
+        }
+        _ => files.to_owned(),
+    }
+}
+
+/// A layer's own, also beside another of the same content: the chain says what lies below.
+fn uuid(chain_id: &Digest) -> [u8; 16] {
+    let digit = |at: usize| u8::from_str_radix(&chain_id.hex()[at..at + 2], 16).unwrap_or(0);
+    std::array::from_fn(|at| digit(2 * at))
+}
+
+fn sync_dir(path: &Path) -> Result<(), Error> {
+    let dir = open_dir(path)?;
+    rustix::fs::fsync(&dir).map_err(|e| io_error("sync", path, e))
 }
 
 pub(crate) fn open_dir(path: &Path) -> Result<OwnedFd, Error> {

@@ -5,14 +5,14 @@
 //! layer brings. Directory times are set last, since filling a directory changes them.
 //! Source: OCI image-spec `layer.md`; kernel `overlayfs.rst`; Docker `pkg/archive/diff.go`.
 
-use crate::layer::attributes;
+use crate::layer::attributes::{self, Ground, Late};
 use crate::layer::request::{Place, Request};
 use crate::layer::root::{self, OPAQUE, as_path, components};
 use crate::tarball::{self, Entry, Kind, Limits, Reader};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::io::{self, BufRead};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -21,7 +21,7 @@ use std::path::PathBuf;
 pub enum Error {
     #[error(transparent)]
     Archive(#[from] tarball::reader::Error),
-    #[error("the archive's entry {} leads outside the layer", path.display())]
+    #[error("the archive's entry {path:?} leads outside the layer")]
     Breakout { path: PathBuf },
     #[error("the archive's whiteout {} names nothing", path.display())]
     Whiteout { path: PathBuf },
@@ -60,8 +60,9 @@ impl Unpacked {
 
 /// Unpacks the (uncompressed) archive into `target`, and reads the stream to its end.
 pub(crate) fn unpack(
-    stream: impl Read,
+    stream: impl BufRead,
     target: BorrowedFd<'_>,
+    ground: Ground,
     limits: Limits,
 ) -> Result<Unpacked, Error> {
     let mut reader = Reader::new(stream, limits);
@@ -70,8 +71,8 @@ pub(crate) fn unpack(
         parent: None,
         directories: BTreeMap::new(),
         implied: BTreeMap::new(),
+        ground,
         done: Unpacked::default(),
-        buffer: vec![0; 256 << 10],
     };
     while let Some(entry) = reader.next()? {
         unpacker.apply(&entry, &mut reader)?;
@@ -83,15 +84,15 @@ struct Unpacker<'a> {
     root: BorrowedFd<'a>,
     /// The directory the last entry was in: archives list a directory's files one after the other.
     parent: Option<(Vec<u8>, OwnedFd)>,
-    /// Times to set at the end.
-    directories: BTreeMap<Vec<u8>, (i64, u32)>,
+    /// Of directories, what is set at the end.
+    directories: BTreeMap<Vec<u8>, Late>,
     implied: BTreeMap<Vec<u8>, ()>,
+    ground: Ground,
     done: Unpacked,
-    buffer: Vec<u8>,
 }
 
 impl Unpacker<'_> {
-    fn apply<R: Read>(&mut self, entry: &Entry, reader: &mut Reader<R>) -> Result<(), Error> {
+    fn apply<R: BufRead>(&mut self, entry: &Entry, reader: &mut Reader<R>) -> Result<(), Error> {
         match Request::of(entry)? {
             Request::Nothing => Ok(()),
             Request::Root => self.apply_root(entry),
@@ -113,8 +114,8 @@ impl Unpacker<'_> {
     /// `./`: the attributes of the layer's own root.
     fn apply_root(&mut self, entry: &Entry) -> Result<(), Error> {
         let fd = root::open_dir_rw(self.root, b"").map_err(|e| failed("open", b".", e))?;
-        attributes::set_on_fd(fd.as_fd(), entry, b".")?;
-        self.directories.insert(Vec::new(), entry.mtime);
+        attributes::set_on_fd(fd.as_fd(), entry, b".", Ground::FOREIGN)?;
+        self.put_off(b"", entry);
         Ok(())
     }
 
@@ -151,8 +152,12 @@ impl Unpacker<'_> {
         }
         // A dangling link or a file in the way gives way, as it does when an entry of that name comes.
         let hid_lower = self.clear(dir.as_fd(), name, path)?;
-        rustix::fs::mkdirat(&dir, name, Mode::from_raw_mode(0o755))
-            .map_err(|e| failed("make directory", path, e))?;
+        let mode = Mode::from_raw_mode(0o755);
+        rustix::fs::mkdirat(&dir, name, mode).map_err(|e| failed("make directory", path, e))?;
+        if !self.ground.has_mode(mode.as_raw_mode()) {
+            rustix::fs::chmodat(&dir, name, mode, AtFlags::empty())
+                .map_err(|e| failed("set the mode of", path, e))?;
+        }
         let fd = root::open_dir(&dir, name).map_err(|e| failed("open", path, e))?;
         if hid_lower {
             self.set_opaque(path)?;
@@ -170,10 +175,12 @@ impl Unpacker<'_> {
         };
         self.parent = None; // the handle kept may be of a directory that goes now
         root::remove_all(dir, name).map_err(|e| failed("replace", path, e))?;
+        root::forget(&mut self.directories, path);
+        root::forget(&mut self.implied, path);
         Ok(whiteout)
     }
 
-    fn make<R: Read>(
+    fn make<R: BufRead>(
         &mut self,
         entry: &Entry,
         reader: &mut Reader<R>,
@@ -207,7 +214,7 @@ impl Unpacker<'_> {
                 rustix::fs::mknodat(dir, name, file_type, mode, device)
             }
         })?;
-        attributes::set_at(dir, name, entry, path)
+        attributes::set_at(dir, name, entry, path, self.ground)
     }
 
     /// Makes something at `name`; what is there already is removed first.
@@ -237,9 +244,11 @@ impl Unpacker<'_> {
     ) -> Result<(), Error> {
         let mode = Mode::from_raw_mode(entry.mode & 0o777);
         let mut hid_lower = false;
+        let mut ground = self.ground;
         match rustix::fs::mkdirat(dir, name, mode) {
             Ok(()) => {}
             Err(Errno::EXIST) => {
+                ground = Ground::FOREIGN;
                 if root::kind_at(dir, name).map_err(|e| failed("look at", path, e))?
                     != Some(FileType::Directory)
                 {
@@ -253,16 +262,22 @@ impl Unpacker<'_> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(dir, name, flags, Mode::empty())
             .map_err(|e| failed("open", path, e))?;
-        attributes::set_on_fd(fd.as_fd(), entry, path)?;
+        attributes::set_on_fd(fd.as_fd(), entry, path, ground)?;
         if hid_lower {
             self.set_opaque(path)?;
         }
         self.implied.remove(path);
-        self.directories.insert(path.to_vec(), entry.mtime);
+        self.put_off(path, entry);
         Ok(())
     }
 
-    fn make_file<R: Read>(
+    fn put_off(&mut self, path: &[u8], entry: &Entry) {
+        let before = self.directories.remove(path);
+        let late = Late::of(entry, before);
+        self.directories.insert(path.to_vec(), late);
+    }
+
+    fn make_file<R: BufRead>(
         &mut self,
         entry: &Entry,
         reader: &mut Reader<R>,
@@ -288,12 +303,12 @@ impl Unpacker<'_> {
             }
         }
         self.done.size += entry.size;
-        attributes::set_on_fd(fd.as_fd(), entry, path)?;
+        attributes::set_on_fd(fd.as_fd(), entry, path, self.ground)?;
         attributes::set_times(fd.as_fd(), entry.mtime)
             .map_err(|e| failed("set the times of", path, e))
     }
 
-    fn copy<R: Read>(
+    fn copy<R: BufRead>(
         &mut self,
         reader: &mut Reader<R>,
         fd: BorrowedFd<'_>,
@@ -302,23 +317,18 @@ impl Unpacker<'_> {
     ) -> Result<(), Error> {
         let mut left = length;
         while left > 0 {
-            let want = self
-                .buffer
-                .len()
-                .min(usize::try_from(left).unwrap_or(usize::MAX));
-            let got = reader.read_data(&mut self.buffer[..want])?;
-            if got == 0 {
+            let bytes = reader.data(left)?;
+            if bytes.is_empty() {
                 return Err(tarball::reader::Error::Truncated.into());
             }
-            let mut bytes = &self.buffer[..got];
-            while !bytes.is_empty() {
-                match rustix::io::write(fd, bytes) {
-                    Ok(written) => bytes = &bytes[written..],
-                    Err(Errno::INTR) => {}
-                    Err(e) => return Err(failed("write", path, e)),
+            match rustix::io::write(fd, bytes) {
+                Ok(written) => {
+                    reader.take_data(written);
+                    left -= written as u64;
                 }
+                Err(Errno::INTR) => {}
+                Err(e) => return Err(failed("write", path, e)),
             }
-            left -= got as u64;
         }
         Ok(())
     }
@@ -389,13 +399,11 @@ impl Unpacker<'_> {
 
     fn finish(mut self) -> Result<Unpacked, Error> {
         self.parent = None;
-        for (path, time) in &self.directories {
+        for (path, late) in &self.directories {
             // Gone or replaced by a later entry: nothing to set.
-            let Ok(fd) = root::open_dir_rw(self.root, path) else {
-                continue;
-            };
-            attributes::set_times(fd.as_fd(), *time)
-                .map_err(|e| failed("set the times of", path, e))?;
+            if let Ok(fd) = root::open_dir_rw(self.root, path) {
+                late.set(fd.as_fd(), path)?;
+            }
         }
         self.done.implied = self.implied.into_keys().collect();
         Ok(self.done)

@@ -16,13 +16,17 @@ use crate::tarball::Limits;
 use erofs::{Attributes, BLOCK, Body, Chunks, Content, HEAD, Node, Tree};
 use rustix::io::Errno;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::os::unix::fs::FileExt;
 
-/// Sparse files have at most so many pieces, and none smaller than a page.
+/// Sparse files have at most so many pieces, so many for each that the archive has, and none smaller than a page: else a few bytes of
+/// an archive could ask for any amount of memory.
 const PIECES: u64 = 65_536;
+const PIECES_EACH: u64 = 8;
 const PIECE_DOUBLINGS: u8 = 3;
 const CHUNK: usize = 256 << 10;
+/// The disk is to work while the rest still comes.
+const WRITE_BEHIND: u64 = 8 << 20;
 
 /// A layer's file in the making: the archive is in it, the metadata is not.
 #[derive(Debug)]
@@ -35,13 +39,13 @@ pub(crate) struct Wrapped {
 }
 
 /// Takes the whole stream into `file`, which is empty.
-pub(crate) fn wrap(stream: impl Read, file: File, limits: Limits) -> Result<Wrapped, Error> {
+pub(crate) fn wrap(stream: impl BufRead, file: File, limits: Limits) -> Result<Wrapped, Error> {
     let mut copy = Copied {
         stream,
         file: &file,
         end: HEAD as u64,
-        buffer: vec![0; CHUNK],
-        ready: 0..0,
+        ready: 0,
+        begun: 0,
         failed: None,
     };
     let indexed = index::index(&mut copy, HEAD as u64, limits);
@@ -101,7 +105,8 @@ impl Wrapped {
     /// Gives the pieces of a sparse file, which lie close to each other in the archive, places of equal size.
     fn spread(&mut self, pieces: &Pieces) -> io::Result<()> {
         let mut doublings = PIECE_DOUBLINGS;
-        while pieces.size > PIECES * (BLOCK << doublings) {
+        let most = PIECES.min(PIECES_EACH * (pieces.map.len() as u64 + 1));
+        while pieces.size > most * (BLOCK << doublings) {
             doublings += 1;
         }
         let piece = BLOCK << doublings;
@@ -143,13 +148,13 @@ impl Wrapped {
         Ok(())
     }
 
-    /// Writes what makes the file an image.
-    pub(crate) fn finish(self) -> Result<File, Error> {
+    /// Writes what makes the file an image, told from others by `uuid`.
+    pub(crate) fn finish(self, uuid: [u8; 16]) -> Result<File, Error> {
         let write = |source| Error::Image {
             step: "write",
             source,
         };
-        let image = erofs::encode(&self.tree, self.end)?;
+        let image = erofs::encode(&self.tree, self.end, uuid)?;
         self.file.set_len(self.end).map_err(write)?; // the last piece may end in a hole
         self.file
             .write_all_at(&image.metadata, self.end)
@@ -213,33 +218,48 @@ fn described(model: &Model) -> Attributes {
     }
 }
 
-/// A stream that is written to a file as it is read, in large pieces.
+/// A stream that is written to a file as it is read, in the pieces in which it comes.
 struct Copied<'a, R> {
     stream: R,
     file: &'a File,
     end: u64,
-    buffer: Vec<u8>,
-    ready: std::ops::Range<usize>,
+    /// Bytes of the stream's current piece that are in the file and were not read yet.
+    ready: usize,
+    /// How far it is on its way to the disk.
+    begun: u64,
     /// Why the file could not be written: the reader of this stream would call it an unreadable archive.
     failed: Option<io::Error>,
 }
 
-impl<R: Read> Read for Copied<'_, R> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if self.ready.is_empty() {
-            let got = self.stream.read(&mut self.buffer)?;
-            if let Err(e) = self.file.write_all_at(&self.buffer[..got], self.end) {
+impl<R: BufRead> BufRead for Copied<'_, R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        let piece = self.stream.fill_buf()?;
+        if self.ready == 0 {
+            if let Err(e) = self.file.write_all_at(piece, self.end) {
                 let told = io::Error::from(e.kind());
                 self.failed = Some(e);
                 return Err(told);
             }
-            self.end += got as u64;
-            self.ready = 0..got;
+            self.end += piece.len() as u64;
+            self.ready = piece.len();
+            if self.end - self.begun >= WRITE_BEHIND {
+                sys::file::start_writing(self.file, self.begun, self.end - self.begun);
+                self.begun = self.end;
+            }
         }
-        let take = out.len().min(self.ready.len());
-        let start = self.ready.start;
-        out[..take].copy_from_slice(&self.buffer[start..start + take]);
-        self.ready.start += take;
-        Ok(take)
+        Ok(&piece[..self.ready])
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.ready -= count;
+        self.stream.consume(count);
+    }
+}
+
+impl<R: BufRead> Read for Copied<'_, R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let got = self.fill_buf()?.read(out)?;
+        self.consume(got);
+        Ok(got)
     }
 }

@@ -28,8 +28,15 @@ impl Compression {
 /// Reads the plain bytes of a possibly compressed stream.
 pub(crate) fn decompress<'a>(
     stream: impl Read + Send + 'a,
+) -> io::Result<Box<dyn BufRead + Send + 'a>> {
+    let plain = decompress_buffered(BufReader::with_capacity(128 << 10, stream))?;
+    Ok(Box::new(BufReader::with_capacity(128 << 10, plain)))
+}
+
+/// The same without buffers of its own: of a stream that hands out large pieces, for a reader that asks for such.
+pub(crate) fn decompress_buffered<'a>(
+    mut stream: impl BufRead + Send + 'a,
 ) -> io::Result<Box<dyn Read + Send + 'a>> {
-    let mut stream = BufReader::with_capacity(128 << 10, stream);
     let mut start = Vec::new();
     // A pipe may hand over less than the six bytes of the longest mark at first.
     while start.len() < 6 {
@@ -51,11 +58,9 @@ pub(crate) fn decompress<'a>(
     };
     match kind {
         Compression::None => Ok(Box::new(stream)),
-        Compression::Gzip => Ok(Box::new(flate2::bufread::MultiGzDecoder::new(
-            BufReader::with_capacity(128 << 10, stream),
-        ))),
+        Compression::Gzip => Ok(Box::new(flate2::bufread::MultiGzDecoder::new(stream))),
         Compression::Zstd => {
-            let mut decoder = zstd::stream::read::Decoder::new(stream)?;
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(stream)?;
             decoder.window_log_max(27)?; // 128 MiB: what zstd's own tool allows without --long
             Ok(Box::new(decoder))
         }

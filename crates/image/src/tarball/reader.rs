@@ -8,7 +8,10 @@
 use super::pax::Pax;
 use super::sparse::PaxSparse;
 use super::{SparseMap, Xattr};
-use std::io::{self, Read};
+use std::ffi::OsString;
+use std::io::{self, BufRead};
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 
 pub(super) const BLOCK: usize = 512;
 
@@ -47,6 +50,10 @@ pub enum Error {
     Checksum(u64),
     #[error("the archive has a bad {what} at byte {at}")]
     Field { what: &'static str, at: u64 },
+    #[error("the archive's entry {path:?} has a bad {what}")]
+    Entry { path: PathBuf, what: &'static str },
+    #[error("the archive's entry {path:?} has a path or a target of more than {limit} bytes")]
+    Path { path: PathBuf, limit: usize },
     #[error("the archive holds more than {limit} {what}: refused as a decompression bomb")]
     Limit { what: &'static str, limit: u64 },
 }
@@ -95,7 +102,7 @@ pub(crate) struct Reader<R> {
     bytes: u64,
 }
 
-impl<R: Read> Reader<R> {
+impl<R: BufRead> Reader<R> {
     pub(crate) fn new(inner: R, limits: Limits) -> Self {
         Self {
             inner,
@@ -155,6 +162,31 @@ impl<R: Read> Reader<R> {
         Ok(got)
     }
 
+    /// Data of the current entry where it lies, at most `most` bytes; nothing at its end. [`Reader::take_data`] goes on behind it.
+    pub(crate) fn data(&mut self, most: u64) -> Result<&[u8], Error> {
+        let most = usize::try_from(most.min(self.data_left)).unwrap_or(usize::MAX);
+        if most == 0 {
+            return Ok(&[]);
+        }
+        // Asked twice, for the borrow checker's sake: the second answer costs nothing.
+        while let Err(e) = self.inner.fill_buf() {
+            if e.kind() != io::ErrorKind::Interrupted {
+                return Err(Error::Read(e));
+            }
+        }
+        let ready = self.inner.fill_buf().map_err(Error::Read)?;
+        match ready.len() {
+            0 => Err(Error::Truncated),
+            length => Ok(&ready[..length.min(most)]),
+        }
+    }
+
+    pub(crate) fn take_data(&mut self, count: usize) {
+        self.inner.consume(count);
+        self.position += count as u64;
+        self.data_left -= count as u64;
+    }
+
     pub(super) fn read_some(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
         loop {
             match self.inner.read(buffer) {
@@ -169,21 +201,29 @@ impl<R: Read> Reader<R> {
     }
 
     fn skip_data(&mut self) -> Result<(), Error> {
-        let mut scratch = [0u8; 8192];
-        while self.data_left > 0 {
-            self.read_data(&mut scratch)?;
+        if self.skip(self.data_left)? > 0 {
+            return Err(Error::Truncated);
         }
-        self.data_left = std::mem::take(&mut self.padding);
-        while self.data_left > 0 {
-            // A last entry without its padding is accepted, as GNU tar does.
-            match self.read_data(&mut scratch) {
-                Err(Error::Truncated) => self.data_left = 0,
-                other => {
-                    other?;
-                }
-            }
+        // A last entry without its padding is accepted, as GNU tar does.
+        self.data_left = 0;
+        let padding = std::mem::take(&mut self.padding);
+        self.skip(padding).map(drop)
+    }
+
+    /// Passes so many bytes over, where they lie; how many the stream did not have.
+    fn skip(&mut self, mut left: u64) -> Result<u64, Error> {
+        while left > 0 {
+            let here = match self.inner.fill_buf() {
+                Ok([]) => break,
+                Ok(ready) => ready.len().min(usize::try_from(left).unwrap_or(usize::MAX)),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => return Err(Error::Read(e)),
+            };
+            self.inner.consume(here);
+            self.position += here as u64;
+            left -= here as u64;
         }
-        Ok(())
+        Ok(left)
     }
 
     /// One header block, checked; `None` at the end: a zero block, or the end of the stream.
@@ -198,20 +238,12 @@ impl<R: Read> Reader<R> {
                 got => filled += got,
             }
         }
-        if block.iter().all(|b| *b == 0) {
+        if block == [0u8; BLOCK] {
             return Ok(None);
         }
-        let sum: u32 = block
-            .iter()
-            .enumerate()
-            .map(|(i, b)| {
-                if (148..156).contains(&i) {
-                    32
-                } else {
-                    u32::from(*b)
-                }
-            })
-            .sum();
+        // The checksum's own field counts as blanks.
+        let sum_of = |bytes: &[u8]| bytes.iter().map(|b| u32::from(*b)).sum::<u32>();
+        let sum = sum_of(&block[..148]) + 8 * 32 + sum_of(&block[156..]);
         let header = tar::Header::from_byte_slice(&block).clone();
         if header.cksum().ok() != Some(sum) {
             return Err(Error::Checksum(at));
@@ -271,18 +303,37 @@ impl<R: Read> Reader<R> {
         header: &tar::Header,
         long_name: Option<Vec<u8>>,
         long_link: Option<Vec<u8>>,
-        pax: Pax,
+        mut pax: Pax,
     ) -> Result<Entry, Error> {
         self.count_entry()?;
+        let path = pax
+            .path
+            .take()
+            .or(long_name)
+            .unwrap_or_else(|| header.path_bytes().into_owned());
+        let known = pax.sparse_name.clone().unwrap_or_else(|| path.clone());
+        self.named_entry(header, path, long_link, pax)
+            .map_err(|error| match error {
+                Error::Field { what, .. } => Error::Entry {
+                    path: OsString::from_vec(known).into(),
+                    what,
+                },
+                other => other,
+            })
+    }
+
+    fn named_entry(
+        &mut self,
+        header: &tar::Header,
+        path: Vec<u8>,
+        long_link: Option<Vec<u8>>,
+        pax: Pax,
+    ) -> Result<Entry, Error> {
         let kind_byte = header.entry_type().as_byte();
         if let Some(size) = pax.size {
             self.data_left = size;
             self.padding = (BLOCK as u64 - size % BLOCK as u64) % BLOCK as u64;
         }
-        let path = pax
-            .path
-            .or(long_name)
-            .unwrap_or_else(|| header.path_bytes().into_owned());
         let link = pax
             .link
             .or(long_link)
@@ -322,9 +373,9 @@ impl<R: Read> Reader<R> {
             );
         }
         if entry.path.len() > self.limits.path || entry.link.len() > self.limits.path {
-            return Err(Error::Limit {
-                what: "bytes in one path",
-                limit: self.limits.path as u64,
+            return Err(Error::Path {
+                path: OsString::from_vec(entry.path).into(),
+                limit: self.limits.path,
             });
         }
         if entry.path.contains(&0) || entry.link.contains(&0) {

@@ -3,7 +3,7 @@
 
 use super::SparseMap;
 use super::reader::{BLOCK, Entry, Error, Reader};
-use std::io::{self, Read};
+use std::io::{self, BufRead};
 
 const MAP: &str = "sparse map";
 
@@ -15,7 +15,7 @@ pub(crate) struct PaxSparse {
     pub(crate) real: Option<u64>,
 }
 
-impl<R: Read> Reader<R> {
+impl<R: BufRead> Reader<R> {
     /// Puts the map of a sparse file into its entry; other entries stay as they are.
     pub(super) fn apply_sparse(
         &mut self,

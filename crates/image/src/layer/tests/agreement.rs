@@ -55,7 +55,7 @@ pub(super) fn check(
         directory.keys().collect::<Vec<_>>(),
         image.keys().collect::<Vec<_>>()
     );
-    wrapped.finish().unwrap();
+    wrapped.finish([1; 16]).unwrap();
 }
 
 fn of_image(wrapped: &Wrapped, file: &fs::File) -> View {

@@ -2,6 +2,7 @@
 
 mod agreement;
 
+use super::attributes::Ground;
 use super::pack::{Manner, pack};
 use super::root::{OPAQUE, is_opaque, is_whiteout};
 use super::unpack::{Error, Unpacked, unpack};
@@ -43,7 +44,7 @@ impl Place {
             ..Limits::default()
         };
         let fresh = fs::read_dir(self.layer()).unwrap().next().is_none();
-        let result = unpack(bytes, root.as_fd(), limits);
+        let result = unpack(bytes, root.as_fd(), Ground::of(root.as_fd()), limits);
         let outside: Vec<_> = fs::read_dir(self.dir.path())
             .unwrap()
             .map(|e| e.unwrap().file_name())
@@ -418,6 +419,63 @@ fn devices_fifos_owners_modes_times_and_attributes_are_kept() {
     )
     .unwrap();
     assert_eq!(size, 20);
+}
+
+#[test]
+fn what_a_directory_hands_on_does_not_reach_what_its_archive_puts_into_it() {
+    let place = Place::new();
+    let mut folder = plain("d/", Kind::Directory, 0o2775, 0);
+    folder.gid = 50;
+    // user::rwx user:1000:rwx group::rwx mask::rwx other::---
+    let acl: [(u16, u16, u32); 5] = [
+        (1, 7, u32::MAX),
+        (2, 7, 1000),
+        (4, 7, u32::MAX),
+        (0x10, 7, u32::MAX),
+        (0x20, 0, u32::MAX),
+    ];
+    let mut value = 2u32.to_le_bytes().to_vec();
+    for (tag, permissions, id) in acl {
+        value.extend_from_slice(&tag.to_le_bytes());
+        value.extend_from_slice(&permissions.to_le_bytes());
+        value.extend_from_slice(&id.to_le_bytes());
+    }
+    let name = b"system.posix_acl_default".to_vec();
+    folder.xattrs = vec![(name, value)];
+    place
+        .apply(&[(folder, b""), file("d/in", "x"), dir("d/below/")])
+        .unwrap();
+    let stat = |n: &str| fs::symlink_metadata(place.layer().join(n)).unwrap();
+    assert_eq!((stat("d").gid(), stat("d").mode() & 0o7777), (50, 0o2775));
+    assert_eq!(
+        (stat("d/in").gid(), stat("d/in").mode() & 0o7777),
+        (0, 0o644)
+    );
+    assert_eq!(
+        (stat("d/below").gid(), stat("d/below").mode() & 0o7777),
+        (0, 0o755)
+    );
+}
+
+#[test]
+fn a_directory_that_a_later_entry_replaces_is_forgotten() {
+    let place = Place::new();
+    let mut other = plain("other/", Kind::Directory, 0o2700, 0);
+    other.mtime = (9, 0);
+    let mut first = plain("first/", Kind::Directory, 0o2777, 0);
+    first.mtime = (5, 0);
+    let unpacked = place
+        .apply(&[
+            (other, b""),
+            (first, b""),
+            link(Kind::Symlink, "first", "other"),
+            file("implied/in", "x"),
+            file("implied", "a file now"),
+        ])
+        .unwrap();
+    assert!(unpacked.implied.is_empty(), "{:?}", unpacked.implied);
+    let stat = fs::symlink_metadata(place.layer().join("other")).unwrap();
+    assert_eq!((stat.mode() & 0o7777, stat.mtime()), (0o2700, 9));
 }
 
 #[test]
