@@ -6,6 +6,7 @@
 
 mod boot;
 mod build;
+mod bundle;
 mod commands;
 mod compose;
 mod counter;
@@ -48,6 +49,7 @@ mod oci_callers;
 mod oci_exec;
 mod plans;
 mod ports;
+mod power;
 mod projects;
 mod prune;
 mod registries;
@@ -57,6 +59,7 @@ mod rolling;
 mod run;
 mod secrets;
 mod stack;
+mod store;
 mod volumes;
 mod vote;
 mod wordpress;
@@ -72,6 +75,7 @@ fn main() -> std::process::ExitCode {
         counter::ALL,
         fleet::ALL,
         crash::ALL,
+        power::ALL,
         remote::ALL,
         restart::ALL,
         health::ALL,
@@ -84,6 +88,8 @@ fn main() -> std::process::ExitCode {
         commands::ALL,
         stack::ALL,
         build::ALL,
+        bundle::ALL,
+        store::ALL,
         images::ALL,
         registries::ALL,
         oci_callers::ALL,

@@ -224,7 +224,13 @@ fn what_a_mirror_lacks_or_breaks_off_comes_from_the_next_one() {
         .collect();
     assert_eq!(offsets.len(), 1, "{offsets:?}");
     assert!(offsets[0] > 0, "the first half came from the mirror");
-    assert_eq!(store.check(true).unwrap(), []);
+    assert_eq!(
+        store
+            .check(image::Depth::Contents, &image::Silent)
+            .unwrap()
+            .faults,
+        []
+    );
 }
 
 #[test]
@@ -271,7 +277,13 @@ fn a_connection_cut_anywhere_is_taken_up_there_in_this_pull_or_the_next() {
         .map(|a| a.offset())
         .collect();
     assert!(offsets.is_sorted(), "nothing is fetched twice: {offsets:?}");
-    assert_eq!(store.check(true).unwrap(), []);
+    assert_eq!(
+        store
+            .check(image::Depth::Contents, &image::Silent)
+            .unwrap()
+            .faults,
+        []
+    );
 }
 
 #[test]
@@ -306,7 +318,13 @@ fn a_mirror_that_lies_is_not_believed_and_the_next_one_is_asked() {
         read_file(&store.layer_dirs(&image).unwrap(), "bin/sh").as_deref(),
         Some("shell")
     );
-    assert_eq!(store.check(true).unwrap(), []);
+    assert_eq!(
+        store
+            .check(image::Depth::Contents, &image::Silent)
+            .unwrap()
+            .faults,
+        []
+    );
 }
 
 #[test]
@@ -348,7 +366,13 @@ fn manifests_that_are_cut_oversized_or_another_are_not_taken_from_a_mirror() {
         ];
         let both = store(&root, mirrored(FAR, &locations));
         both.pull(&name("latest"), None, &Silent).unwrap();
-        assert_eq!(both.check(true).unwrap(), [], "{kind}");
+        assert_eq!(
+            both.check(image::Depth::Contents, &image::Silent)
+                .unwrap()
+                .faults,
+            [],
+            "{kind}"
+        );
     }
 }
 

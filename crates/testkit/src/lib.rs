@@ -10,6 +10,7 @@
 )]
 
 pub mod call;
+pub mod cut;
 pub mod git;
 pub mod host;
 pub mod http;

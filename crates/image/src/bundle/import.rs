@@ -61,7 +61,7 @@ impl Store {
     }
 
     /// The chain from the lowest layer up to `top`, by the records.
-    fn below(&self, top: Option<&Digest>) -> Result<Vec<Digest>, Error> {
+    pub(crate) fn below(&self, top: Option<&Digest>) -> Result<Vec<Digest>, Error> {
         let mut chain = Vec::new();
         let mut next = top.cloned();
         while let Some(chain_id) = next {
