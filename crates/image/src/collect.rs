@@ -119,7 +119,27 @@ impl Store {
             found.bytes += size;
             found.partials.push(path);
         }
+        for (path, size) in self.broken_off()? {
+            found.bytes += size;
+            found.partials.push(path);
+        }
         found.staging = self.layers.stale()?;
+        Ok(found)
+    }
+
+    /// Documents that a killed process was writing, beside their places (`state::record`). A living one's are left to it: the table of
+    /// names is also changed by those who bring nothing in.
+    fn broken_off(&self) -> Result<Vec<(PathBuf, u64)>, Error> {
+        let images = self.paths.images();
+        let blobs = images.join("blobs");
+        let mut found = Vec::new();
+        for dir in [blobs.join("sha256"), blobs.join("sha512"), images] {
+            found.extend(files(&dir)?);
+        }
+        found.retain(|(path, _)| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with('.') && is_dead(&name)
+        });
         Ok(found)
     }
 
@@ -178,6 +198,15 @@ impl Store {
         }
         Ok(found)
     }
+}
+
+/// `.NAME.PID.SERIAL.tmp`, of a process that is no more.
+fn is_dead(name: &str) -> bool {
+    let maker = name
+        .strip_suffix(".tmp")
+        .and_then(|rest| rest.rsplit('.').nth(1))
+        .and_then(|pid| pid.parse::<i32>().ok());
+    maker.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists())
 }
 
 /// The regular files of a directory with their sizes; none where it is missing.

@@ -441,6 +441,27 @@ fn a_layer_whose_files_changed_is_made_anew_unless_a_container_runs_on_it() {
 }
 
 #[test]
+fn documents_that_a_killed_process_was_writing_are_garbage() {
+    let root = Root::new();
+    let (store, _) = pulled(&root, &small());
+    let blobs = root.path("data/images/blobs/sha256");
+    let (dead, living) = (i32::MAX, std::process::id());
+    let left = [
+        blobs.join(format!(".{}.{dead}.0.tmp", "a".repeat(64))),
+        root.path("data/images")
+            .join(format!(".index.json.{dead}.3.tmp")),
+    ];
+    let busy = blobs.join(format!(".{}.{living}.0.tmp", "b".repeat(64)));
+    for path in left.iter().chain([&busy]) {
+        std::fs::write(path, "half").unwrap();
+    }
+    let pruned = store.prune(Keep::default()).unwrap().unwrap();
+    assert_eq!(pruned.partials.len(), 2);
+    assert!(left.iter().all(|path| !path.exists()) && busy.exists());
+    assert_eq!(store.check(Depth::Contents, &Silent).unwrap().faults, []);
+}
+
+#[test]
 fn a_disk_with_too_little_room_takes_nothing() {
     let root = Root::new();
     small().write_layout(&root.path("images"), "docker.io/library/small:1");
