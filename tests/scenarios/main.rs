@@ -9,6 +9,7 @@ mod boot;
 mod build;
 mod build_cache;
 mod build_ssh;
+mod bundle;
 mod clients;
 mod commands;
 mod compose;
@@ -54,6 +55,7 @@ mod oci_callers;
 mod oci_exec;
 mod plans;
 mod ports;
+mod power;
 mod projects;
 mod prune;
 mod registries;
@@ -63,6 +65,7 @@ mod rolling;
 mod run;
 mod secrets;
 mod stack;
+mod store;
 mod volumes;
 mod vote;
 mod wordpress;
@@ -78,6 +81,7 @@ fn main() -> std::process::ExitCode {
         counter::ALL,
         fleet::ALL,
         crash::ALL,
+        power::ALL,
         remote::ALL,
         restart::ALL,
         health::ALL,
@@ -93,6 +97,8 @@ fn main() -> std::process::ExitCode {
         build::ALL,
         build_cache::ALL,
         build_ssh::ALL,
+        bundle::ALL,
+        store::ALL,
         images::ALL,
         clients::ALL,
         artifacts::ALL,

@@ -7,11 +7,12 @@
 //!   files/<kind>.<key>    configs and secrets that came from files of the host, with owner and mode
 //! ```
 //!
-//! The last [`KEPT`] of each project stay. What volumes hold, and files that are bind-mounted, are not part of it.
+//! The last [`KEPT`] of each project stay, or as many as the configuration says (`keep-generations`). What volumes hold, and files that are bind-mounted, are not part of it.
 
 mod keep;
 mod restore;
 
+pub use keep::keep_last;
 pub(crate) use keep::{Occasion, keep};
 pub use restore::{Restored, restore};
 
@@ -23,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// How many generations of a project are kept.
+/// How many generations of a project are kept where nothing else is said.
 pub const KEPT: usize = 5;
 
 /// One version of a project that ran.

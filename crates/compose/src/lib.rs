@@ -8,6 +8,7 @@
 //! | [`provider`] | services that a program of the user's brings up |
 //! | `templated` | configs and secrets that are templates → their contents for one service |
 //! | `stored` | external configs and secrets → where the engine keeps them |
+//! | [`bundle`] | a project with its images as one file, and back |
 //! | [`images`], [`build`] | services → images that are here |
 //! | [`execute`] | steps → deeds, in parallel; decides nothing |
 //! | [`watch`] | changed files of the host → files, commands and restarts in containers |
@@ -18,6 +19,7 @@
 //! State is what labels say, never a database. Nothing here prints; progress goes to a [`progress::Progress`].
 
 pub mod build;
+pub mod bundle;
 pub mod by_hand;
 mod change;
 pub mod condition;

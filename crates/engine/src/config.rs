@@ -7,6 +7,7 @@
 //!   "ip": "127.0.0.1", "log-driver": "local", "log-opts": { "max-size": "10m" },
 //!   "default-address-pools": [{ "base": "10.210.0.0/16", "size": 24 }],
 //!   "model-endpoint": "http://172.17.0.1:12434/engines/v1",
+//!   "min-free-space": "2g", "keep-generations": 10,
 //!   "cdi-spec-dirs": ["/etc/cdi", "/var/run/cdi"],
 //!   "runtimes": { "crun": { "path": "/usr/bin/crun", "runtimeArgs": ["--debug"] } }, "default-runtime": "dockless" }
 //! ```
@@ -28,6 +29,12 @@ pub struct Config {
     pub image_dirs: Vec<PathBuf>,
     /// How new layers are kept: `directories`, or `erofs` where the kernel can (Linux 6.15).
     pub layer_store: image::Form,
+    /// What pulls, builds and loads leave free on the data root's file system (`2g`; `0` switches the guard off). Without it:
+    /// 256 MB, of a file system smaller than 5 GB a twentieth.
+    #[serde(deserialize_with = "size")]
+    pub min_free_space: Option<u64>,
+    /// How many generations of a Compose project are kept to go back to; 5 when it is not said.
+    pub keep_generations: Option<std::num::NonZeroUsize>,
     /// Registries (host, host:port or CIDR) spoken to over plain HTTP or with any certificate.
     pub insecure_registries: Vec<String>,
     /// Asked before Docker Hub for its images, as dockerd does.
@@ -72,6 +79,12 @@ pub struct RuntimeConfig {
     /// Put before everything else on its command line.
     #[serde(rename = "runtimeArgs")]
     pub runtime_args: Vec<String>,
+}
+
+fn size<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    let text = String::deserialize(from)?;
+    let wrong = |error| serde::de::Error::custom(format_args!("min-free-space: {error}"));
+    model::size::parse(&text).map(Some).map_err(wrong)
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -84,6 +84,7 @@ impl Context {
             image_dirs: self.config.image_dirs.clone(),
             registries: self.registries(),
             layer_form: self.config.layer_store,
+            min_free: self.config.min_free_space,
             ..Default::default()
         };
         Ok(image::Store::open(&self.layout, options)?)

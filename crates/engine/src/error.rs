@@ -121,6 +121,11 @@ impl Error {
             Self::NoCommand => {
                 Some("name a command after the image, or set CMD in the image".to_owned())
             }
+            Self::Image(error) if error.is_full_disk() => Some(
+                "`system df` shows what takes room and `system prune` makes some; how much stays free is min-free-space in the \
+                 configuration"
+                    .to_owned(),
+            ),
             _ => None,
         }
     }

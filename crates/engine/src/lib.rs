@@ -7,6 +7,7 @@
 pub mod boot;
 pub mod cdi;
 pub mod channel;
+pub mod check;
 pub mod config;
 pub mod container;
 pub mod context;
@@ -15,6 +16,7 @@ pub mod error;
 pub mod events;
 #[cfg(test)]
 mod fixture;
+pub mod image_mount;
 pub mod images;
 pub mod info;
 pub mod jobs;

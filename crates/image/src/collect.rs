@@ -1,11 +1,10 @@
-//! `prune` and `check`: what no name reaches, and whether what is reached is whole.
+//! `prune`: what no name reaches.
 
 use crate::content;
 use crate::error::Error;
 use crate::remove::{InUse, Reachable, RemoveOptions, Removed};
 use crate::store::{Image, Store};
 use oci::Digest;
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// What has to stay although no image names it.
@@ -41,17 +40,6 @@ impl Unreferenced {
     }
 }
 
-/// Something wrong in the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fault {
-    /// An image's document or layer archive is not there.
-    MissingBlob { image: String, digest: Digest },
-    /// A blob's content is not what its name says.
-    DamagedBlob { digest: Digest },
-    /// An image's layer is not unpacked (it will be when it is needed).
-    MissingLayer { image: String, chain_id: Digest },
-}
-
 impl Store {
     /// Images without a name, except those that containers use.
     pub fn dangling(&self, in_use: &[InUse]) -> Result<Vec<Image>, Error> {
@@ -79,6 +67,28 @@ impl Store {
             removed.extend(self.remove(&image.target.digest.to_string(), options)?);
         }
         Ok(removed)
+    }
+
+    /// The files of everything that no image in use needs (`system df`): layers and blobs.
+    pub fn reclaimable(&self, in_use: &[InUse]) -> Result<Vec<PathBuf>, Error> {
+        let mut reached = Reachable::default();
+        for entry in &self.content.layout().index()?.manifests {
+            let used = |image: &Image| in_use.iter().any(|u| u.image == image.id);
+            if self.read_any(entry).is_ok_and(|image| used(&image)) {
+                self.reach(entry, &mut reached);
+            }
+        }
+        let held = in_use.iter().flat_map(|u| u.layers.iter().cloned());
+        reached.layers.extend(held);
+        let layers = self.layers.list()?.into_iter();
+        let layers = layers.filter(|layer| !reached.layers.contains(layer));
+        let mut files: Vec<PathBuf> = layers
+            .map(|layer| self.paths.layers().join(layer.hex()))
+            .collect();
+        let blobs = self.blobs()?.into_iter();
+        let blobs = blobs.filter(|(digest, _)| !reached.blobs.contains(digest));
+        files.extend(blobs.map(|(digest, _)| self.content.layout().blob(&digest)));
+        Ok(files)
     }
 
     /// What nothing reaches. Only a picture: [`Store::prune`] looks again under its lock.
@@ -109,7 +119,27 @@ impl Store {
             found.bytes += size;
             found.partials.push(path);
         }
+        for (path, size) in self.broken_off()? {
+            found.bytes += size;
+            found.partials.push(path);
+        }
         found.staging = self.layers.stale()?;
+        Ok(found)
+    }
+
+    /// Documents that a killed process was writing, beside their places (`state::record`). A living one's are left to it: the table of
+    /// names is also changed by those who bring nothing in.
+    fn broken_off(&self) -> Result<Vec<(PathBuf, u64)>, Error> {
+        let images = self.paths.images();
+        let blobs = images.join("blobs");
+        let mut found = Vec::new();
+        for dir in [blobs.join("sha256"), blobs.join("sha512"), images] {
+            found.extend(files(&dir)?);
+        }
+        found.retain(|(path, _)| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with('.') && is_dead(&name)
+        });
         Ok(found)
     }
 
@@ -156,7 +186,7 @@ impl Store {
     }
 
     /// All blobs with their sizes.
-    fn blobs(&self) -> Result<Vec<(Digest, u64)>, Error> {
+    pub(crate) fn blobs(&self) -> Result<Vec<(Digest, u64)>, Error> {
         let mut found = Vec::new();
         for algorithm in ["sha256", "sha512"] {
             for (path, size) in files(&self.paths.images().join("blobs").join(algorithm))? {
@@ -168,80 +198,15 @@ impl Store {
         }
         Ok(found)
     }
+}
 
-    /// Looks whether every image is whole; `deep` reads every blob again.
-    pub fn check(&self, deep: bool) -> Result<Vec<Fault>, Error> {
-        let mut faults = Vec::new();
-        let mut seen = BTreeSet::new();
-        for image in self.list()? {
-            let name = image
-                .repo_tags()
-                .first()
-                .cloned()
-                .unwrap_or_else(|| image.id.short().to_owned());
-            for layer in image.layers() {
-                if !self.content.layout().has(&layer.blob.digest) {
-                    faults.push(Fault::MissingBlob {
-                        image: name.clone(),
-                        digest: layer.blob.digest.clone(),
-                    });
-                } else if deep
-                    && seen.insert(layer.blob.digest.clone())
-                    && !self.is_whole(&layer.blob.digest)?
-                {
-                    faults.push(Fault::DamagedBlob {
-                        digest: layer.blob.digest,
-                    });
-                }
-                if !self.layers.exists(&layer.chain_id) {
-                    faults.push(Fault::MissingLayer {
-                        image: name.clone(),
-                        chain_id: layer.chain_id,
-                    });
-                }
-            }
-        }
-        Ok(faults)
-    }
-
-    fn is_whole(&self, digest: &Digest) -> Result<bool, Error> {
-        let mut hasher = digest.algorithm().hasher();
-        let mut file = self.content.layout().open(digest)?;
-        let mut buffer = vec![0u8; 256 << 10];
-        loop {
-            let got = std::io::Read::read(&mut file, &mut buffer).map_err(|source| {
-                content::Error::Io {
-                    step: "read",
-                    path: self.content.layout().blob(digest),
-                    source,
-                }
-            })?;
-            if got == 0 {
-                return Ok(hasher.finish() == *digest);
-            }
-            hasher.update(&buffer[..got]);
-        }
-    }
-
-    /// Mends what [`Store::check`] finds: damaged blobs are removed (the next pull fetches them again),
-    /// missing layers are unpacked again where their archive is whole.
-    pub fn repair(&self, faults: &[Fault]) -> Result<(), Error> {
-        for fault in faults {
-            if let Fault::DamagedBlob { digest } = fault {
-                self.remove_blob(digest)?;
-            }
-        }
-        for image in self.list()? {
-            if image
-                .layers()
-                .iter()
-                .all(|l| self.content.layout().has(&l.blob.digest))
-            {
-                self.layer_dirs(&image)?;
-            }
-        }
-        Ok(())
-    }
+/// `.NAME.PID.SERIAL.tmp`, of a process that is no more.
+fn is_dead(name: &str) -> bool {
+    let maker = name
+        .strip_suffix(".tmp")
+        .and_then(|rest| rest.rsplit('.').nth(1))
+        .and_then(|pid| pid.parse::<i32>().ok());
+    maker.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists())
 }
 
 /// The regular files of a directory with their sizes; none where it is missing.

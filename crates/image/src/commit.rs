@@ -12,6 +12,7 @@ use crate::layer::store::{Staging, open_dir};
 use crate::layer::unpack::Unpacked;
 use crate::layer::{Manner, Record, StoreError, pack};
 use crate::pull::{leave_dangling, set_name};
+use crate::room::Watched;
 use crate::store::{Image, Store};
 use oci::digest::{Algorithm, Hasher};
 use oci::media_type::{OCI_CONFIG, OCI_LAYER, OCI_LAYER_GZIP, OCI_MANIFEST};
@@ -239,6 +240,7 @@ pub(crate) struct Ingest {
     file: BufWriter<File>,
     hasher: Hasher,
     size: u64,
+    watched: Watched,
 }
 
 impl Ingest {
@@ -263,6 +265,7 @@ impl Ingest {
             file,
             hasher: Algorithm::Sha256.hasher(),
             size: 0,
+            watched: Watched::new(store.room()),
         })
     }
 
@@ -304,6 +307,7 @@ impl Write for Ingest {
         let written = self.file.write(bytes)?;
         self.hasher.update(&bytes[..written]);
         self.size += written as u64;
+        self.watched.wrote(written)?;
         Ok(written)
     }
 

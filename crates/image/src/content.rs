@@ -314,8 +314,24 @@ impl ContentStore {
             source,
         };
         let mut copy = create(&ingest).map_err(failed)?;
-        io::copy(&mut source, &mut copy).map_err(failed)?;
+        if let Err(source) = io::copy(&mut source, &mut copy) {
+            // Nothing is resumed from here: a full disk gets its room back.
+            let _ = std::fs::remove_file(&ingest);
+            return Err(failed(source));
+        }
         Ok(ingest)
+    }
+
+    /// The names of blobs are on disk before a name of theirs is.
+    fn sync_blobs(&self) -> Result<(), Error> {
+        let path = self.layout.root.join("blobs/sha256");
+        File::open(&path)
+            .and_then(|dir| dir.sync_all())
+            .map_err(|source| Error::Io {
+                step: "sync",
+                path,
+                source,
+            })
     }
 
     /// Changes the table of names in one step, nobody else changing it meanwhile.
@@ -330,6 +346,7 @@ impl ContentStore {
         let before = index.clone();
         let answer = change(&mut index);
         if index != before {
+            self.sync_blobs()?;
             write_index(&self.layout.root.join("index.json"), &index)?;
         }
         Ok(answer)

@@ -91,6 +91,8 @@ pub enum Error {
     #[error("{0}")]
     Conflict(String),
     #[error(transparent)]
+    LowDisk(#[from] crate::room::LowDisk),
+    #[error(transparent)]
     Bundle(#[from] crate::bundle::BundleError),
     #[error(transparent)]
     Registry(#[from] crate::registry::Error),
@@ -113,6 +115,13 @@ pub enum Error {
         /// What the last one said, for who asks again.
         last: Box<crate::registry::Error>,
     },
+}
+
+impl Error {
+    /// Whether it failed because there was no room on the disk.
+    pub fn is_full_disk(&self) -> bool {
+        matches!(self, Self::LowDisk(_)) || crate::room::is_full(self)
+    }
 }
 
 /// Places that were asked, and what each said.

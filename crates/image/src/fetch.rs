@@ -8,12 +8,14 @@ use crate::layer::store::Staging;
 use crate::layer::{LayerStore, Record};
 use crate::pipeline::{self, Sink};
 use crate::progress::{LayerEvent, Progress, Status};
+use crate::remove::Reachable;
+use crate::room::{Room, Watched};
 use crate::tarball::Limits;
 use oci::{Descriptor, Digest};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use sys::lock::FileLock;
 
 /// Layers in flight at once.
@@ -86,6 +88,33 @@ pub(crate) struct Fetcher<'a> {
     pub(crate) source: &'a dyn Source,
     pub(crate) progress: &'a dyn Progress,
     pub(crate) limits: Limits,
+    pub(crate) room: Room,
+    pub(crate) brought: Brought,
+}
+
+/// What came in and was not there before: taken away again when the disk is full. Shared by all that bring in parts of one image.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Brought(Arc<Mutex<Reachable>>);
+
+impl Brought {
+    pub(crate) fn blob(&self, digest: &Digest) {
+        if let Ok(mut all) = self.0.lock() {
+            all.blobs.insert(digest.clone());
+        }
+    }
+
+    fn layer(&self, chain_id: &Digest) {
+        if let Ok(mut all) = self.0.lock() {
+            all.layers.insert(chain_id.clone());
+        }
+    }
+
+    pub(crate) fn take(&self) -> Reachable {
+        self.0
+            .lock()
+            .map(|mut all| std::mem::take(&mut *all))
+            .unwrap_or_default()
+    }
 }
 
 /// How far a layer is.
@@ -103,6 +132,7 @@ enum Slot {
 impl Fetcher<'_> {
     /// Brings all layers in; at the end each is unpacked and its blob is in the content store.
     pub(crate) fn layers(&self, jobs: &[Job]) -> Result<(), Error> {
+        self.check_room(jobs)?;
         let next = AtomicUsize::new(0);
         let failed: Mutex<Option<Error>> = Mutex::new(None);
         let slots: Mutex<Vec<Slot>> = Mutex::new(jobs.iter().map(|_| Slot::Pending).collect());
@@ -135,6 +165,21 @@ impl Fetcher<'_> {
         match failed.into_inner() {
             Ok(Some(error)) => Err(error),
             _ => Ok(()),
+        }
+    }
+
+    /// Refuses what cannot fit before a byte of it comes. How much an archive becomes is not known; it is not less.
+    fn check_room(&self, jobs: &[Job]) -> Result<(), Error> {
+        let mut needed = 0u64;
+        for job in jobs {
+            let blob = !self.content.layout().has(&job.blob.digest);
+            let layer = !self.layers.exists(&job.chain_id);
+            let times = u64::from(blob) + u64::from(layer);
+            needed = needed.saturating_add(job.blob.size.saturating_mul(times));
+        }
+        match needed {
+            0 => Ok(()),
+            needed => Ok(self.room.check(needed)?),
         }
     }
 
@@ -201,6 +246,7 @@ impl Fetcher<'_> {
             size: taken.size(),
         };
         self.layers.commit(staging, &record, taken, below)?;
+        self.brought.layer(&job.chain_id);
         self.tell(&job.blob, Status::PullComplete, job.blob.size);
         Ok(())
     }
@@ -281,15 +327,24 @@ impl Fetcher<'_> {
                 let _ = std::fs::remove_file(&ingest);
                 return Err(e);
             }
-            return Ok(self.content.publish(&blob.digest, &file, &ingest)?);
+            self.content.publish(&blob.digest, &file, &ingest)?;
+            self.brought.blob(&blob.digest);
+            return Ok(());
         }
-        self.download(blob, sink)
+        let downloaded = self.download(blob, sink);
+        if downloaded.as_ref().is_err_and(Error::is_full_disk) {
+            // What is kept for the next pull after a break is in everybody's way here.
+            let _ = std::fs::remove_file(self.content.ingest(&blob.digest));
+        }
+        downloaded
     }
 
     /// The configuration: small, and without a bar.
     pub(crate) fn config(&self, blob: &Descriptor) -> Result<(), Error> {
         let silent = Fetcher {
             progress: &crate::progress::Silent,
+            room: self.room.clone(),
+            brought: self.brought.clone(),
             ..*self
         };
         let mut attempt = 1;
@@ -353,11 +408,13 @@ impl Fetcher<'_> {
             sink(&buffer[..got]);
             have += got as u64;
         }
+        let mut watched = Watched::new(self.room.clone());
         let (mut failures, mut written, mut begun) = (0, have, have);
         while have < blob.size {
             let before = have;
             let broke = self.receive(blob, &mut have, &mut buffer, &mut |bytes| {
                 file.write_all(bytes).map_err(local)?;
+                watched.wrote(bytes.len()).map_err(local)?;
                 written += bytes.len() as u64;
                 if written - begun >= WRITE_BEHIND {
                     sys::file::start_writing(&file, begun, written - begun);
@@ -386,7 +443,9 @@ impl Fetcher<'_> {
             let _ = std::fs::remove_file(&path);
             return Err(error);
         }
-        Ok(self.content.publish(&blob.digest, &file, &path)?)
+        self.content.publish(&blob.digest, &file, &path)?;
+        self.brought.blob(&blob.digest);
+        Ok(())
     }
 
     /// One request: what arrives is taken; an error says why it ended early.
@@ -426,7 +485,7 @@ impl Fetcher<'_> {
         }
     }
 
-    fn tell(&self, blob: &Descriptor, status: Status, current: u64) {
+    pub(crate) fn tell(&self, blob: &Descriptor, status: Status, current: u64) {
         self.progress.layer(LayerEvent {
             id: blob.digest.short(),
             status,

@@ -69,11 +69,8 @@ impl Store {
         progress: &dyn Progress,
     ) -> Result<(), Error> {
         let fetcher = Fetcher {
-            content: &self.content,
             layers,
-            source: self.content.layout(),
-            progress,
-            limits: Limits::default(),
+            ..self.fetcher(self.content.layout(), progress)
         };
         let _lock = layers.lock(&record.chain_id)?;
         let staging = layers.stage()?;

@@ -37,6 +37,8 @@ pub enum Status {
     Mounted,
     LayerAlreadyExists,
     Loading,
+    Verifying,
+    Verified,
 }
 
 impl Status {
@@ -58,6 +60,8 @@ impl Status {
             Self::Mounted => "Mounted from another repository",
             Self::LayerAlreadyExists => "Layer already exists",
             Self::Loading => "Loading layer",
+            Self::Verifying => "Verifying",
+            Self::Verified => "Verified",
         }
         .into()
     }

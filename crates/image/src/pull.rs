@@ -2,11 +2,13 @@
 
 use crate::content::{self, ImageLayout};
 use crate::error::{Error, NotFound, Place};
+use crate::fetch::{Brought, Fetcher};
 use crate::progress::Progress;
 use crate::registry::config::HostConfig;
 use crate::registry::memory::Memory;
 use crate::registry::{self, Quota, Registry};
 use crate::remote::Remote;
+use crate::remove::Reachable;
 use crate::signature::{self, Demands};
 use crate::store::{self, Image, Store};
 use oci::manifest::{CONTAINERD_NAME, REF_NAME};
@@ -19,6 +21,15 @@ pub enum PullPolicy {
     #[default]
     Missing,
     Never,
+}
+
+/// What is fetched, and who hears of it.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    reference: &'a Reference,
+    platform: &'a Platform,
+    progress: &'a dyn Progress,
+    brought: &'a Brought,
 }
 
 /// An image that was pulled.
@@ -65,17 +76,41 @@ impl Store {
         progress: &dyn Progress,
     ) -> Result<Pulled, Error> {
         let reference = reference.clone().or_latest();
+        let brought = Brought::default();
+        let hold = self.hold()?;
+        let fetched = self.fetch(&reference, platform, progress, &brought);
+        let pulled = fetched.and_then(|(target, image)| {
+            announce_digest(&target, progress);
+            self.record(&target, &reference, &image, progress)
+        });
+        drop(hold);
+        if pulled.as_ref().is_err_and(Error::is_full_disk) {
+            self.give_back(&brought.take())?;
+        }
+        pulled
+    }
+
+    /// Brings in what is not here of an image that may be anywhere, without giving it a name.
+    pub(crate) fn fetch(
+        &self,
+        reference: &Reference,
+        platform: Option<&Platform>,
+        progress: &dyn Progress,
+        brought: &Brought,
+    ) -> Result<(Descriptor, Image), Error> {
         let own = self.platform();
-        let platform = platform.unwrap_or(&own);
-        let _hold = self.hold()?;
+        let wanted = Wanted {
+            reference,
+            platform: platform.unwrap_or(&own),
+            progress,
+            brought,
+        };
         let mut places = Vec::new();
         for dir in &self.options.image_dirs {
             let layout = ImageLayout::new(dir);
             let name = format!("image directory {}", dir.display());
-            match self.find_allowed(&layout, &reference, platform) {
-                Ok(Some(target)) => {
-                    return self.pull_from_layout(&layout, &target, &reference, platform, progress);
-                }
+            match self.find_allowed(&layout, reference, wanted.platform) {
+                Ok(Some(target)) => return self.pull_from_layout(&layout, target, wanted),
                 Ok(None) if !dir.join("index.json").exists() => {
                     places.push(Place {
                         name,
@@ -92,11 +127,11 @@ impl Store {
                 }),
             }
         }
-        let demands = Demands::of(&self.options.registries, &reference)?;
+        let demands = Demands::of(&self.options.registries, reference)?;
         let memory = Memory::new(Some(self.paths.run_registries()));
-        let remote = Remote::open(&self.options.registries, &reference, memory)?;
+        let remote = Remote::open(&self.options.registries, reference, memory)?;
         for at in remote.resolving() {
-            match self.pull_from_registry(&remote, at, &demands, platform, progress) {
+            match self.pull_from_registry(&remote, at, &demands, wanted) {
                 Err(error) if remote.goes_on(at, &error) => {
                     if let Error::Registry(error) = &error {
                         remote.remember(at, Err(error));
@@ -110,6 +145,33 @@ impl Store {
             reference: reference.familiar(),
             places,
         }))
+    }
+
+    /// Takes away what came in, as far as nothing reaches it; left for the next prune while others bring something in.
+    pub(crate) fn give_back(&self, brought: &Reachable) -> Result<(), Error> {
+        let Some(_alone) = self.alone()? else {
+            return Ok(());
+        };
+        let mut reached = Reachable::default();
+        for entry in &self.content.layout().index()?.manifests {
+            self.reach(entry, &mut reached);
+        }
+        for chain_id in brought.layers.difference(&reached.layers) {
+            self.layers.discard(chain_id)?;
+        }
+        for digest in brought.blobs.difference(&reached.blobs) {
+            self.remove_blob(digest)?;
+        }
+        Ok(self.layers.empty_trash()?)
+    }
+
+    /// Keeps a document that came in.
+    fn put(&self, digest: &Digest, bytes: &[u8], brought: &Brought) -> Result<(), Error> {
+        if !self.content.layout().has(digest) {
+            self.content.put_as(digest, bytes)?;
+            brought.blob(digest);
+        }
+        Ok(())
     }
 
     /// The same for a name as it was typed: without a registry it may stand for another one's image (`registries.conf`). What was
@@ -180,10 +242,15 @@ impl Store {
         remote: &Remote,
         at: usize,
         demands: &Demands,
-        platform: &Platform,
-        progress: &dyn Progress,
-    ) -> Result<Pulled, Error> {
-        let (registry, reference) = (remote.registry(at), demands.image());
+        wanted: Wanted<'_>,
+    ) -> Result<(Descriptor, Image), Error> {
+        let Wanted {
+            reference,
+            platform,
+            progress,
+            brought,
+        } = wanted;
+        let registry = remote.registry(at);
         let (bytes, target) = self.resolve(registry, reference, progress)?;
         check_asked(reference, &target)?;
         remote.remember(at, Ok(()));
@@ -198,12 +265,15 @@ impl Store {
             Document::Index(index) => {
                 let chosen = store::choose(&index, platform, &reference.familiar())?;
                 demands.check(registry, &[&chosen.digest, &target.digest])?;
-                self.pull_child(registry, reference, chosen)?
+                self.pull_child(registry, chosen, wanted)?
             }
         };
-        self.content.put_as(&target.digest, &bytes)?;
+        self.put(&target.digest, &bytes, brought)?;
         let source = remote.blobs(at);
-        let fetcher = self.fetcher(&source, progress);
+        let fetcher = Fetcher {
+            brought: brought.clone(),
+            ..self.fetcher(&source, progress)
+        };
         if manifest.config.size > content::DOCUMENT_MAX {
             let (digest, size) = (manifest.config.digest.clone(), manifest.config.size);
             return Err(content::Error::TooLarge { digest, size }.into());
@@ -212,7 +282,7 @@ impl Store {
         let config = self.content.layout().document(&manifest.config.digest)?;
         let image = store::assemble(target.clone(), manifest_digest, manifest, &config)?;
         fetcher.layers(&store::jobs(&image)?)?;
-        self.record(&target, reference, &image, progress)
+        Ok((target, image))
     }
 
     /// What the name stands for. Registries count the manifests they give, not the questions what a tag is: that is asked first, and
@@ -254,8 +324,8 @@ impl Store {
     fn pull_child(
         &self,
         registry: &Registry,
-        reference: &Reference,
         chosen: &Descriptor,
+        wanted: Wanted<'_>,
     ) -> Result<(Digest, Manifest), Error> {
         let bytes = match self.content.layout().document(&chosen.digest) {
             Ok(bytes) => bytes,
@@ -264,11 +334,11 @@ impl Store {
                 registry.manifest(repository, &chosen.digest.to_string())?.0
             }
         };
-        self.content.put_as(&chosen.digest, &bytes)?;
+        self.put(&chosen.digest, &bytes, wanted.brought)?;
         match parse(&bytes, &chosen.digest)? {
             Document::Manifest(manifest) => Ok((chosen.digest.clone(), *manifest)),
             Document::Index(_) => Err(Error::NotAnImage(
-                reference.familiar(),
+                wanted.reference.familiar(),
                 "an index within an index".into(),
             )),
         }
@@ -292,20 +362,22 @@ impl Store {
     fn pull_from_layout(
         &self,
         layout: &ImageLayout,
-        target: &Descriptor,
-        reference: &Reference,
-        platform: &Platform,
-        progress: &dyn Progress,
-    ) -> Result<Pulled, Error> {
-        announce(reference, progress);
-        let familiar = reference.familiar();
-        let image = store::read_image(layout, target, &|| platform.clone(), &familiar)?;
+        target: Descriptor,
+        wanted: Wanted<'_>,
+    ) -> Result<(Descriptor, Image), Error> {
+        announce(wanted.reference, wanted.progress);
+        let familiar = wanted.reference.familiar();
+        let platform = || wanted.platform.clone();
+        let image = store::read_image(layout, &target, &platform, &familiar)?;
         for digest in [&target.digest, &image.manifest_digest, &image.id] {
-            self.content.put_as(digest, &layout.document(digest)?)?;
+            self.put(digest, &layout.document(digest)?, wanted.brought)?;
         }
-        self.fetcher(layout, progress)
-            .layers(&store::jobs(&image)?)?;
-        self.record(target, reference, &image, progress)
+        let fetcher = Fetcher {
+            brought: wanted.brought.clone(),
+            ..self.fetcher(layout, wanted.progress)
+        };
+        fetcher.layers(&store::jobs(&image)?)?;
+        Ok((target, image))
     }
 
     /// Enters a complete image into the table of names.
@@ -326,7 +398,6 @@ impl Store {
         let newer = self
             .content
             .update_index(|index| set_name(index, &name, entry))?;
-        progress.line(&format!("Digest: {}", target.digest));
         let what = if newer {
             "Downloaded newer image for"
         } else {
@@ -362,6 +433,8 @@ pub(crate) fn check_asked(reference: &Reference, target: &Descriptor) -> Result<
 fn is_about_another(tag: &str) -> bool {
     let hex = tag.strip_prefix("sha256-").and_then(|rest| rest.get(..64));
     hex.is_some_and(oci::reference::is_hex_id)
+fn announce_digest(target: &Descriptor, progress: &dyn Progress) {
+    progress.line(&format!("Digest: {}", target.digest));
 }
 
 fn announce(reference: &Reference, progress: &dyn Progress) {

@@ -10,6 +10,7 @@ use crate::pull::leave_dangling;
 use crate::store::{Image, Store};
 use oci::{Descriptor, Digest, Document, Reference};
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use sys::lock::FileLock;
 
 /// Somebody who uses an image.
@@ -31,6 +32,8 @@ pub enum User {
     },
     /// A Compose project that may go back to a version which ran on it.
     Project { name: String, generation: u32 },
+    /// Somebody who looks into it on the host (`image mount`).
+    Mount { path: PathBuf },
 }
 
 /// How to remove.
@@ -248,9 +251,18 @@ fn check(
             User::Project { name, generation } => Some(format!(
                 "project {name} keeps it to go back to (generation {generation}); `compose -p {name} down` lets go of it"
             )),
-            User::Container { .. } => None,
+            _ => None,
         })
     };
+    let mounted = users().find_map(|u| match &u.user {
+        User::Mount { path } => Some(path.display().to_string()),
+        _ => None,
+    });
+    if let Some(path) = mounted.filter(|_| by_name.is_none() || names.len() < 2) {
+        return Err(Error::Conflict(format!(
+            "conflict: unable to delete {wanted} (cannot be forced) - image is mounted at {path}; `image unmount {id}` lets go of it"
+        )));
+    }
     if let Some(name) = by_name {
         if names.len() > 1 || options.force {
             return Ok(());

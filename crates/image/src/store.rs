@@ -2,9 +2,10 @@
 
 use crate::content::{self, ContentStore, ImageLayout};
 use crate::error::Error;
-use crate::fetch::{Fetcher, Job};
+use crate::fetch::{Brought, Fetcher, Job};
 use crate::layer::{LayerStore, StoreError};
 use crate::progress::Progress;
+use crate::room::Room;
 use crate::tarball::Limits;
 use oci::{Descriptor, Digest, Document, ImageConfig, Manifest, Platform, Reference};
 use state::Layout;
@@ -19,6 +20,8 @@ pub struct StoreOptions {
     pub registries: crate::RegistryOptions,
     /// How new layers are kept.
     pub layer_form: crate::Form,
+    /// Bytes that stay free on the data root's file system; `None`: a sane part of it.
+    pub min_free: Option<u64>,
     /// What containers run on here; `None`: the machine's own platform.
     pub platform: Option<Platform>,
 }
@@ -285,7 +288,14 @@ impl Store {
             source,
             progress,
             limits: Limits::default(),
+            room: self.room(),
+            brought: Brought::default(),
         }
+    }
+
+    /// What is left on the data root's file system.
+    pub(crate) fn room(&self) -> Room {
+        Room::new(self.paths.data_root(), self.options.min_free)
     }
 }
 

@@ -54,7 +54,13 @@ fn a_broken_download_goes_on_where_it_broke() {
         .collect();
     assert_eq!(offsets.len(), 3, "{offsets:?}");
     assert!(offsets[1] > 0 && offsets[2] > offsets[1], "{offsets:?}");
-    assert_eq!(root.store().check(true).unwrap(), []);
+    assert_eq!(
+        root.store()
+            .check(image::Depth::Contents, &image::Silent)
+            .unwrap()
+            .faults,
+        []
+    );
     assert_eq!(pulled.image.chain.len(), 1);
 }
 
@@ -96,7 +102,13 @@ fn a_pull_that_gave_up_is_taken_up_by_the_next_one() {
         .rfind(|a| is_layer(a, &layer.digest))
         .map(Asked::offset);
     assert!(last.is_some_and(|offset| offset > 0), "{last:?}");
-    assert_eq!(store.check(true).unwrap(), []);
+    assert_eq!(
+        store
+            .check(image::Depth::Contents, &image::Silent)
+            .unwrap()
+            .faults,
+        []
+    );
 }
 
 #[test]
@@ -111,7 +123,13 @@ fn a_bad_part_left_behind_is_thrown_away_and_fetched_anew() {
         .join(format!("sha256-{}", layer.hex()));
     std::fs::write(&partial, vec![0u8; 100_000]).unwrap();
     store.pull(&named(&server), None, &Silent).unwrap();
-    assert_eq!(store.check(true).unwrap(), []);
+    assert_eq!(
+        store
+            .check(image::Depth::Contents, &image::Silent)
+            .unwrap()
+            .faults,
+        []
+    );
     assert!(!partial.exists());
 }
 
@@ -134,7 +152,13 @@ fn a_server_without_ranges_is_read_from_the_start() {
     });
     let root = Root::new();
     root.store().pull(&named(&server), None, &Silent).unwrap();
-    assert_eq!(root.store().check(true).unwrap(), []);
+    assert_eq!(
+        root.store()
+            .check(image::Depth::Contents, &image::Silent)
+            .unwrap()
+            .faults,
+        []
+    );
 }
 
 #[test]
@@ -275,7 +299,13 @@ fn a_server_that_falls_silent_is_a_stall_and_not_a_hang() {
         ..Default::default()
     });
     store.pull(&named(&server), None, &Silent).unwrap();
-    assert_eq!(store.check(true).unwrap(), []);
+    assert_eq!(
+        store
+            .check(image::Depth::Contents, &image::Silent)
+            .unwrap()
+            .faults,
+        []
+    );
 }
 
 /// An authorization service: tokens for who knows the password, one per scope.
@@ -487,7 +517,14 @@ fn a_pull_killed_at_any_point_is_finished_by_the_next_one() {
         child.wait().unwrap();
         let store = root.store();
         // What has a name is whole; the rest is garbage or a part to go on with.
-        assert_eq!(store.check(true).unwrap(), [], "after {pause} ms");
+        assert_eq!(
+            store
+                .check(image::Depth::Contents, &image::Silent)
+                .unwrap()
+                .faults,
+            [],
+            "after {pause} ms"
+        );
     }
     let store = root.store();
     let image = store.pull(&named(&server), None, &Silent).unwrap().image;
@@ -499,7 +536,13 @@ fn a_pull_killed_at_any_point_is_finished_by_the_next_one() {
         .prune(image::Keep::default())
         .unwrap()
         .expect("nobody else is here");
-    assert_eq!(store.check(true).unwrap(), []);
+    assert_eq!(
+        store
+            .check(image::Depth::Contents, &image::Silent)
+            .unwrap()
+            .faults,
+        []
+    );
     assert!(
         store
             .unreferenced(image::Keep::default())

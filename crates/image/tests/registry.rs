@@ -242,7 +242,13 @@ fn two_pulls_at_once_share_the_work() {
         }
     });
     let store = there.store();
-    assert_eq!(store.check(true).unwrap(), []);
+    assert_eq!(
+        store
+            .check(image::Depth::Contents, &image::Silent)
+            .unwrap()
+            .faults,
+        []
+    );
     assert!(
         store
             .unreferenced(image::Keep::default())

@@ -5,8 +5,8 @@ mod common;
 
 use common::{Fixture, Recorder, Root, read_file, small, tar_of};
 use image::{
-    Error, Fault, Image, InUse, Keep, PullPolicy, RemoveOptions, Removed, Silent, Store,
-    StoreOptions,
+    Depth, Error, Fault, How, Image, InUse, Keep, Mended, PullPolicy, RemoveOptions, Removed,
+    Silent, Store, StoreOptions,
 };
 use oci::{Digest, Reference};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
@@ -204,7 +204,13 @@ fn layers_that_others_share_stay() {
         read_file(&store.layer_dirs(&b).unwrap(), "base").as_deref(),
         Some("base")
     );
-    assert_eq!(store.check(true).unwrap(), []);
+    assert_eq!(
+        store
+            .check(image::Depth::Contents, &image::Silent)
+            .unwrap()
+            .faults,
+        []
+    );
 }
 
 #[test]
@@ -346,7 +352,7 @@ fn damage_is_found_and_mended() {
     // A layer lost its directory: unpacked again when it is needed.
     std::fs::remove_dir_all(root.path("data/layers").join(image.chain[1].hex())).unwrap();
     assert!(matches!(
-        &store.check(false).unwrap()[..],
+        &store.check(Depth::Records, &Silent).unwrap().faults[..],
         [Fault::MissingLayer { .. }]
     ));
     assert_eq!(
@@ -358,17 +364,122 @@ fn damage_is_found_and_mended() {
     let blob = root.path("data/images/blobs/sha256").join(digest.hex());
     std::fs::remove_file(&blob).unwrap();
     std::fs::write(&blob, b"rotten").unwrap();
-    assert!(store.check(false).unwrap().is_empty());
-    let faults = store.check(true).unwrap();
+    let records = store.check(Depth::Records, &Silent).unwrap();
+    assert_eq!(records.faults, []);
+    let checked = store.check(Depth::Contents, &Silent).unwrap();
+    let fault = Fault::DamagedBlob {
+        digest: digest.clone(),
+    };
+    assert_eq!(checked.faults, [fault.clone()]);
+    assert_eq!(checked.dependents(&fault), ["small:1"]);
+    let mended = store.repair(&checked, &[], &Silent).unwrap();
+    let restored = Mended {
+        fault,
+        how: How::Restored,
+    };
+    assert_eq!(mended, [restored], "from the image directory");
     assert_eq!(
-        faults,
-        [Fault::DamagedBlob {
-            digest: digest.clone()
-        }]
+        store
+            .check(image::Depth::Contents, &image::Silent)
+            .unwrap()
+            .faults,
+        []
     );
-    store.repair(&faults).unwrap();
-    store.pull(&reference("small:1"), None, &Silent).unwrap();
-    assert_eq!(store.check(true).unwrap(), []);
+}
+
+#[test]
+fn a_layer_whose_files_changed_is_made_anew_unless_a_container_runs_on_it() {
+    let root = Root::new();
+    let (store, image) = pulled(&root, &small());
+    let file = store.layer_dirs(&image).unwrap()[1].join("etc/new");
+    let before = std::fs::metadata(&file).unwrap().modified().unwrap();
+    std::fs::write(&file, "NEW").unwrap();
+    let written = std::fs::File::options().write(true).open(&file).unwrap();
+    written.set_modified(before).unwrap();
+    let checked = store.check(Depth::Contents, &Silent).unwrap();
+    let [Fault::DamagedLayer { chain_id, what }] = &checked.faults[..] else {
+        panic!("{:?}", checked.faults);
+    };
+    assert_eq!(
+        (chain_id, what.contains("etc/new")),
+        (&image.chain[1], true),
+        "{what}"
+    );
+    let user = |running| InUse {
+        image: image.id.clone(),
+        layers: image.chain.clone(),
+        user: image::remove::User::Container {
+            id: "abc".into(),
+            running,
+        },
+    };
+    let held = store.repair(&checked, &[user(true)], &Silent).unwrap();
+    assert!(
+        matches!(
+            &held[..],
+            [Mended {
+                how: How::Held { .. },
+                ..
+            }]
+        ),
+        "{held:?}"
+    );
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "NEW");
+    let mended = store.repair(&checked, &[user(false)], &Silent).unwrap();
+    assert!(
+        matches!(
+            &mended[..],
+            [Mended {
+                how: How::Restored,
+                ..
+            }]
+        ),
+        "{mended:?}"
+    );
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "new");
+    assert_eq!(store.check(Depth::Contents, &Silent).unwrap().faults, []);
+}
+
+#[test]
+fn documents_that_a_killed_process_was_writing_are_garbage() {
+    let root = Root::new();
+    let (store, _) = pulled(&root, &small());
+    let blobs = root.path("data/images/blobs/sha256");
+    let (dead, living) = (i32::MAX, std::process::id());
+    let left = [
+        blobs.join(format!(".{}.{dead}.0.tmp", "a".repeat(64))),
+        root.path("data/images")
+            .join(format!(".index.json.{dead}.3.tmp")),
+    ];
+    let busy = blobs.join(format!(".{}.{living}.0.tmp", "b".repeat(64)));
+    for path in left.iter().chain([&busy]) {
+        std::fs::write(path, "half").unwrap();
+    }
+    let pruned = store.prune(Keep::default()).unwrap().unwrap();
+    assert_eq!(pruned.partials.len(), 2);
+    assert!(left.iter().all(|path| !path.exists()) && busy.exists());
+    assert_eq!(store.check(Depth::Contents, &Silent).unwrap().faults, []);
+}
+
+#[test]
+fn a_disk_with_too_little_room_takes_nothing() {
+    let root = Root::new();
+    small().write_layout(&root.path("images"), "docker.io/library/small:1");
+    let options = StoreOptions {
+        image_dirs: vec![root.path("images")],
+        min_free: Some(u64::MAX / 4),
+        ..Default::default()
+    };
+    let store = root.store_with(options);
+    let error = store
+        .pull(&reference("small:1"), None, &Silent)
+        .unwrap_err();
+    assert!(
+        error.is_full_disk() && error.to_string().contains("min-free-space"),
+        "{error}"
+    );
+    let blobs = std::fs::read_dir(root.path("data/images/blobs/sha256")).unwrap();
+    assert_eq!(blobs.count(), 0, "not even a manifest stays");
 }
 
 #[test]

@@ -22,6 +22,7 @@
 //!   networks/<name>/            leases and names of the running endpoints
 //!   names/<name>                symbolic link to a container's id: reserves its name; made anew from the records at boot
 //!   registries/<host>           a registry that did not answer lately: until when it is asked last
+//!   images/<id>/                an image that `image mount` mounted on the host
 //!   locks/                      one file per object
 //!   trash/                      renamed here, deleted later
 //!   events                      the event log
@@ -262,6 +263,11 @@ impl Layout {
     /// Registries that did not answer lately.
     pub fn run_registries(&self) -> PathBuf {
         self.run.join("registries")
+    }
+
+    /// Images that are mounted on the host, by id.
+    pub fn run_images(&self) -> PathBuf {
+        self.run.join("images")
     }
 
     /// Who holds a layer that is mounted from a file, by the layer's name.

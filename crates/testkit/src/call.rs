@@ -98,6 +98,24 @@ impl Call {
         self
     }
 
+    /// The same command, which begins when it can read a line from its standard input.
+    pub(crate) fn held(self) -> Command {
+        let mut command = Command::new("/bin/sh");
+        command
+            .args(["-c", "read -r line; exec \"$@\"", "sh"])
+            .arg(self.command.get_program())
+            .args(self.command.get_args())
+            .env_clear();
+        let set = |(key, value): (&std::ffi::OsStr, Option<&std::ffi::OsStr>)| {
+            value.map(|value| (key.to_owned(), value.to_owned()))
+        };
+        command.envs(self.command.get_envs().filter_map(set));
+        if let Some(dir) = self.command.get_current_dir() {
+            command.current_dir(dir);
+        }
+        command
+    }
+
     /// Runs it to its end.
     ///
     /// # Panics

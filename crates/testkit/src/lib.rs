@@ -11,6 +11,7 @@
 
 pub mod archive;
 pub mod call;
+pub mod cut;
 pub mod git;
 pub mod host;
 pub mod http;

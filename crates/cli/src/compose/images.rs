@@ -38,6 +38,12 @@ pub(super) fn pull_policy(text: &str) -> Result<PullPolicy, Failure> {
     }
 }
 
+/// As in `linux/arm64`.
+pub(super) fn platform_of(text: &str) -> Result<oci::Platform, Failure> {
+    text.parse()
+        .map_err(|error| usage(format!("platform {text:?}: {error}")))
+}
+
 type Output = dyn Fn(&str) -> Box<dyn build::Progress> + Sync;
 
 /// Where a service's build is told.

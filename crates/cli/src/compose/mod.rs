@@ -4,6 +4,7 @@
 //! done is decided and done in the crate `compose`; here it is asked for and shown.
 
 mod attached;
+mod bundle;
 mod config;
 mod copy;
 mod delegated;
@@ -67,6 +68,7 @@ fn verbs() -> impl Iterator<Item = &'static Verb> {
         copy::VERBS,
         viz::VERBS,
         publish::VERBS,
+        bundle::VERBS,
         logs::VERBS,
         events::VERBS,
         run::VERBS,

@@ -4,6 +4,7 @@ mod archive;
 mod history;
 mod import;
 mod list;
+mod mount;
 mod remove;
 mod tag;
 
@@ -27,9 +28,12 @@ pub(crate) const VERBS: &[Verb] = &[
     archive::SAVE,
     archive::LOAD,
     import::VERB,
+    mount::MOUNT,
+    mount::UNMOUNT,
 ];
 
-/// Every container with its image and layers, and what Compose projects may go back to: what removal leaves alone.
+/// Every container with its image and layers, images that are mounted, and what Compose projects may go back to: what removal
+/// leaves alone.
 pub(crate) fn in_use(session: &Session) -> Result<Vec<InUse>, Failure> {
     let ctx = session.engine()?;
     let mut users = Vec::new();
@@ -63,6 +67,17 @@ pub(crate) fn in_use(session: &Session) -> Result<Vec<InUse>, Failure> {
                 },
             });
         }
+    }
+    for mounted in engine::image_mount::list(ctx) {
+        let Ok(image) = mounted.id.parse() else {
+            continue;
+        };
+        let found = store.find(&mounted.id);
+        users.push(InUse {
+            image,
+            layers: found.map(|image| image.chain).unwrap_or_default(),
+            user: User::Mount { path: mounted.path },
+        });
     }
     for (id, (name, generation)) in compose::generation::images(ctx).map_err(kept_failure)? {
         // One that is gone already keeps nothing.

@@ -8,6 +8,7 @@ use crate::system::prune::{self, PruneFlags};
 use crate::verb::{Run, Verb, verb};
 use clap::Args;
 use image::remove::{RemoveOptions, Removed};
+use std::num::NonZeroUsize;
 
 pub(crate) const RMI: Verb = verb::<Remove>(
     &["rmi", "image rm", "image remove"],
@@ -18,7 +19,9 @@ pub(crate) const RMI: Verb = verb::<Remove>(
 .examples("rmi redis:6\nrmi $(dockless images -q --filter dangling=true)");
 
 pub(crate) const PRUNE: Verb = verb::<Prune>(&["image prune"], "[OPTIONS]", "Remove unused images")
-    .examples("image prune\nimage prune -a --filter until=240h");
+    .examples(
+        "image prune\nimage prune -a --filter until=240h\nimage prune -a --keep-generations 2",
+    );
 
 #[derive(Debug, Args)]
 struct Remove {
@@ -72,6 +75,9 @@ struct Prune {
     /// Remove all unused images, not just dangling ones
     #[arg(short, long)]
     all: bool,
+    /// Of every Compose project forget all generations but the last so many, so that images only older ones need can go
+    #[arg(long, value_name = "int")]
+    keep_generations: Option<NonZeroUsize>,
     #[command(flatten)]
     flags: PruneFlags,
 }
@@ -87,6 +93,7 @@ impl Run for Prune {
         if !self.flags.confirmed(session, warning)? {
             return Ok(0);
         }
+        prune::generations(session, self.keep_generations)?;
         let (lines, bytes) = prune::images(session, self.all, &self.flags)?;
         if !lines.is_empty() {
             output::line(format_args!("Deleted Images:\n{}\n", lines.join("\n")))?;

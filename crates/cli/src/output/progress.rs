@@ -133,7 +133,12 @@ impl Progress for PullProgress {
 fn tells(status: Status) -> bool {
     !matches!(
         status,
-        Status::Downloading | Status::Extracting | Status::Pushing | Status::Waiting
+        Status::Downloading
+            | Status::Extracting
+            | Status::Pushing
+            | Status::Waiting
+            | Status::Verifying
+            | Status::Verified
     )
 }
 
@@ -146,6 +151,7 @@ fn show(bar: &ProgressBar, event: LayerEvent<'_>) {
             | Status::Pushed
             | Status::LayerAlreadyExists
             | Status::Mounted
+            | Status::Verified
     );
     if whole {
         if let Ok(style) = ProgressStyle::with_template("{prefix}: {msg}") {

@@ -1,67 +1,189 @@
-//! `system check`: whether the store is whole, and what killed commands left behind.
+//! `system check`: whether everything in the data root is as it was written, and mending what is not.
 
-use crate::failure::Outcome;
-use crate::output::{self, units};
+use crate::failure::{Failure, Outcome, chain};
+use crate::output::{self, progress::PullProgress, units};
 use crate::session::Session;
 use crate::verb::{Run, Verb, verb};
 use clap::Args;
-use image::collect::Fault;
+use engine::check::{RecordFault, Way};
+use image::{Checked, Depth, Fault, How, Mended};
 
 pub(crate) const VERB: Verb = verb::<Check>(
     &["system check"],
     "[OPTIONS]",
-    "Check the image store, and mend it on request",
+    "Verify every digest and record of the data root; exit code 1 when something is wrong",
 )
-.examples("system check --deep\nsystem check --repair");
+.examples("system check\nsystem check --quick\nsystem check --repair       # fetch again, or drop what is bad");
 
 #[derive(Debug, Args)]
 struct Check {
-    /// Read every blob again and compare it with its digest
-    #[arg(long)]
-    deep: bool,
-    /// Remove what is damaged, unpack what is missing, sweep what killed commands left
-    #[arg(long)]
+    /// Look only whether all is there, without reading contents
+    #[arg(short, long)]
+    quick: bool,
+    /// Bring back what can be had again, drop what is bad, sweep what killed commands left
+    #[arg(short, long)]
     repair: bool,
-}
-
-fn text(fault: &Fault) -> String {
-    match fault {
-        Fault::MissingBlob { image, digest } => {
-            format!("image {image}: blob {digest} is missing; pull it again")
-        }
-        Fault::DamagedBlob { digest } => format!("blob {digest} is damaged"),
-        Fault::MissingLayer { image, chain_id } => {
-            format!("image {image}: layer {chain_id} is not unpacked")
-        }
-    }
+    /// With --repair: also drop containers, secrets and configs whose records are damaged, with their files
+    #[arg(short, long)]
+    force: bool,
 }
 
 impl Run for Check {
     fn run(self, session: &Session) -> Outcome {
+        if self.force && !self.repair {
+            return Err(Failure::usage("--force is of use with --repair only"));
+        }
         let ctx = session.engine()?;
-        let store = ctx.images()?;
-        let faults = store.check(self.deep).map_err(engine::Error::from)?;
-        for fault in &faults {
-            output::line(text(fault))?;
+        let records = engine::check::records(ctx)?;
+        for fault in &records {
+            output::line(record_text(fault))?;
         }
-        if !self.repair {
-            let summary = match faults.len() {
-                0 => "The store is whole".to_owned(),
-                1 => "1 fault; mend it with --repair".to_owned(),
-                count => format!("{count} faults; mend them with --repair"),
-            };
-            output::line(summary)?;
-            return Ok(u8::from(!faults.is_empty()));
+        let depth = match self.quick {
+            true => Depth::Records,
+            false => Depth::Contents,
+        };
+        let progress = PullProgress::on_stderr(false);
+        let checked = ctx.images()?.check(depth, &progress);
+        progress.finish();
+        let checked = checked.map_err(engine::Error::from)?;
+        for fault in &checked.faults {
+            output::line(with_dependents(&text(fault), &checked.dependents(fault)))?;
         }
-        store.repair(&faults).map_err(engine::Error::from)?;
-        let swept = engine::sweep::sweep(ctx)?;
+        let count = records.len() + checked.faults.len();
         output::line(format_args!(
-            "Mended {} faults, swept {} dead runs and {} names, freed {}",
-            faults.len(),
+            "{} images, {} layers, {} blobs: {}",
+            checked.images,
+            checked.layers,
+            checked.blobs,
+            match count {
+                0 => "everything is whole".to_owned(),
+                1 => "1 fault".to_owned(),
+                count => format!("{count} faults"),
+            }
+        ))?;
+        match self.repair {
+            true => self.mend(session, &records, &checked),
+            false if count == 0 => Ok(0),
+            false => {
+                output::note(
+                    "Mend with --repair: what can be had again comes back, only what is bad goes",
+                );
+                Ok(1)
+            }
+        }
+    }
+}
+
+impl Check {
+    fn mend(&self, session: &Session, records: &[RecordFault], checked: &Checked) -> Outcome {
+        let ctx = session.engine()?;
+        let mut left = 0;
+        for fault in records {
+            let done = engine::check::mend(ctx, fault, self.force)?;
+            left += usize::from(!done);
+            output::line(record_outcome(fault, done))?;
+        }
+        // Who uses what is in records that can be read by now.
+        let users = match crate::image::in_use(session) {
+            Ok(users) => users,
+            Err(failure) => {
+                session.report(&failure);
+                return Err(
+                    Failure::said("images are not mended while a record cannot be read")
+                        .hint("drop it with --repair --force"),
+                );
+            }
+        };
+        let progress = PullProgress::on_stderr(false);
+        let mended = ctx.images()?.repair(checked, &users, &progress);
+        progress.finish();
+        for one in &mended.map_err(engine::Error::from)? {
+            left += usize::from(matches!(one.how, How::Held { .. }));
+            let dependents = checked.dependents(&one.fault);
+            output::line(with_dependents(&outcome(one), &dependents))?;
+        }
+        crate::system::prune::unreferenced(session)?;
+        let swept = engine::sweep::sweep(ctx)?;
+        let bytes = build::sweep(&ctx.layout).map_err(|cause| Failure::said(chain(&cause)))?;
+        output::line(format_args!(
+            "Swept {} dead runs and {} names, freed {}",
             swept.runs,
             swept.names,
-            units::size_long(swept.bytes)
+            units::size_long(swept.bytes + bytes)
         ))?;
-        Ok(0)
+        if left > 0 {
+            output::note(format_args!("{left} faults are left"));
+        }
+        Ok(u8::from(left > 0))
     }
+}
+
+fn text(fault: &Fault) -> String {
+    match fault {
+        Fault::Names { cause } => format!("the table of images: {cause}"),
+        Fault::Image { name, cause, .. } => format!("image {name}: {cause}"),
+        Fault::MissingBlob { digest } => format!("blob {digest} is missing"),
+        Fault::DamagedBlob { digest } => format!("blob {digest} is damaged"),
+        Fault::MissingLayer { chain_id } => format!("layer {chain_id} is not unpacked"),
+        Fault::DamagedLayer { chain_id, what } => format!("layer {chain_id} is damaged: {what}"),
+    }
+}
+
+fn with_dependents(text: &str, dependents: &[String]) -> String {
+    match dependents {
+        [] => text.to_owned(),
+        names => format!("{text} (needed by {})", names.join(", ")),
+    }
+}
+
+fn record_text(fault: &RecordFault) -> String {
+    let text = format!("{} {}: {}", fault.kind, fault.name, fault.cause);
+    let dependents: Vec<String> = fault
+        .dependents
+        .iter()
+        .map(|name| format!("container {name}"))
+        .collect();
+    with_dependents(&text, &dependents)
+}
+
+fn record_outcome(fault: &RecordFault, done: bool) -> String {
+    let (kind, name) = (fault.kind, &fault.name);
+    let what = match (fault.way, done) {
+        (Way::Remake, true) => "made anew; its labels and options are lost, its files are not",
+        (_, true) => "dropped",
+        (Way::DropForced, false) => "left: its files would go with it; --force drops it",
+        (_, false) => "left: pull its image again, or remove it",
+    };
+    let text = format!("{kind} {name}: {what}");
+    with_dependents(&text, &fault.dependents)
+}
+
+fn outcome(one: &Mended) -> String {
+    let what = match &one.fault {
+        Fault::Names { .. } => "the table of images".to_owned(),
+        Fault::Image { name, .. } => format!("image {name}"),
+        Fault::MissingBlob { digest } | Fault::DamagedBlob { digest } => format!("blob {digest}"),
+        Fault::MissingLayer { chain_id } | Fault::DamagedLayer { chain_id, .. } => {
+            format!("layer {chain_id}")
+        }
+    };
+    let how = match (&one.how, &one.fault) {
+        (How::Restored, Fault::Names { .. }) => {
+            "made anew from what is there; images have lost their names"
+        }
+        (How::Restored, _) => "restored",
+        (How::Dropped, Fault::Image { .. }) => "cannot be had again",
+        (How::Dropped, Fault::MissingBlob { .. } | Fault::DamagedBlob { .. }) => {
+            "dropped: it cannot be had again; an image whose layers are whole runs without it, but cannot be pushed or saved"
+        }
+        (How::Dropped, _) => "dropped: it cannot be had again",
+        (How::Held { container }, _) => {
+            return format!("{what}: left, container {container} runs on it: stop it first");
+        }
+        (How::Removed, Fault::Image { cause, .. }) => {
+            return format!("{what}: removed, nothing can be made of it any more ({cause})");
+        }
+        (How::Removed, _) => "removed",
+    };
+    format!("{what}: {how}")
 }

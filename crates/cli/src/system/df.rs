@@ -1,7 +1,7 @@
-//! `system df`.
+//! `system df`. The sizes are what lies on disk, each file counted once: together they are what du(1) says of the data root. An
+//! image's own size, as `images` tells it, is that of its files; images share layers.
 
 use crate::failure::{Failure, Outcome, chain};
-use crate::inspect::sizes;
 use crate::output::listing::{self, Field, Format, field};
 use crate::output::{self, units};
 use crate::session::Session;
@@ -98,6 +98,8 @@ impl Run for DiskUsage {
         if fetched.total > 0 {
             kinds.push(("Fetched Projects", fetched));
         }
+        let listed: u64 = kinds.iter().map(|(_, sum)| sum.bytes).sum();
+        kinds.push(("Other", other(ctx, listed)));
         if self.verbose {
             for (kind, sum) in &kinds {
                 output::line(format_args!(
@@ -134,29 +136,38 @@ fn images(session: &Session, containers: &[Listed]) -> Result<Sum, Failure> {
             .unwrap_or_else(|| image.id.short().to_owned());
         sum.add(name, store.size(&image), users);
     }
+    let layout = &session.engine()?.layout;
+    sum.bytes = usage::disk_usage(&layout.images()) + usage::disk_usage(&layout.layers());
+    let unused = store
+        .reclaimable(&crate::image::in_use(session)?)
+        .map_err(engine::Error::from)?;
+    sum.reclaimable = unused.iter().map(|path| usage::disk_usage(path)).sum();
     Ok(sum)
 }
 
 fn of_containers(ctx: &engine::Context, containers: &[Listed]) -> Sum {
     let mut sum = Sum::default();
     for container in containers {
-        let bytes = sizes(ctx, &container.record).own;
+        let bytes = usage::disk_usage(&ctx.layout.container(container.record.id.as_str()));
         sum.add(
             container.record.name.clone(),
             bytes,
             usize::from(container.state.is_active()),
         );
     }
+    sum.bytes = usage::disk_usage(&ctx.layout.containers());
     sum
 }
 
 fn volumes(ctx: &engine::Context) -> Result<Sum, Failure> {
     let mut sum = Sum::default();
     for record in volume::list(ctx)? {
-        let bytes = usage::disk_usage(&record.mountpoint(ctx));
+        // Not what a volume is that binds a directory of the host.
+        let bytes = usage::disk_usage(&ctx.layout.volume(&record.name));
         let users = volume::users(ctx, &record.name)?.len();
         sum.add(record.name, bytes, users);
     }
+    sum.bytes = usage::disk_usage(&ctx.layout.volumes());
     Ok(sum)
 }
 
@@ -172,11 +183,21 @@ fn fetched(ctx: &engine::Context) -> Result<Sum, Failure> {
 /// The records and cache mounts of builds; the layers they made are counted with the images.
 fn build_cache(ctx: &engine::Context) -> Result<Sum, Failure> {
     let steps = build::cache::list(&ctx.layout).map_err(|cause| Failure::said(chain(&cause)))?;
-    let bytes = usage::apparent_size(&ctx.layout.build());
+    let bytes = usage::disk_usage(&ctx.layout.build());
     Ok(Sum {
         total: steps.len(),
         bytes,
         reclaimable: bytes,
         ..Default::default()
     })
+}
+
+/// Records of networks and generations, what was fetched for Compose files, the trash.
+fn other(ctx: &engine::Context, listed: u64) -> Sum {
+    let trash = usage::disk_usage(&ctx.layout.trash());
+    Sum {
+        bytes: usage::disk_usage(ctx.layout.data_root()).saturating_sub(listed),
+        reclaimable: trash,
+        ..Default::default()
+    }
 }

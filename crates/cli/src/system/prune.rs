@@ -10,6 +10,7 @@ use image::collect::Keep;
 use image::remove::Removed;
 use model::filter::Filters;
 use std::io::{IsTerminal, Write};
+use std::num::NonZeroUsize;
 
 pub(crate) const VERB: Verb = verb::<Prune>(&["system prune"], "[OPTIONS]", "Remove unused data")
     .examples("system prune\nsystem prune -af --volumes");
@@ -69,6 +70,19 @@ pub(crate) fn volumes(session: &Session, all: bool, flags: &PruneFlags) -> Resul
     Ok((report.removed, report.freed))
 }
 
+/// Forgets what projects could go back to, but for the last so many.
+pub(crate) fn generations(session: &Session, keep: Option<NonZeroUsize>) -> Result<(), Failure> {
+    let Some(keep) = keep else {
+        return Ok(());
+    };
+    let gone = compose::generation::keep_last(session.engine()?, keep)
+        .map_err(|error| Failure::said(chain(&error)))?;
+    match gone.as_slice() {
+        [] => Ok(()),
+        gone => output::line(format_args!("Deleted Generations:\n{}\n", gone.join("\n"))),
+    }
+}
+
 /// Removes images and what no image reaches any more; lines in Docker's words.
 pub(crate) fn images(session: &Session, all: bool, flags: &PruneFlags) -> Result<Pruned, Failure> {
     let filters = flags.filters()?;
@@ -124,6 +138,9 @@ struct Prune {
     /// Prune anonymous volumes
     #[arg(long)]
     volumes: bool,
+    /// Of every Compose project forget all generations but the last so many
+    #[arg(long, value_name = "int")]
+    keep_generations: Option<NonZeroUsize>,
     #[command(flatten)]
     flags: PruneFlags,
 }
@@ -182,6 +199,7 @@ impl Run for Prune {
             total += bytes;
             section("Volumes", &removed)?;
         }
+        generations(session, self.keep_generations)?;
         // Before the images: what only the cache reached goes with theirs.
         total += self.build_cache(session)?;
         let (removed, bytes) = images(session, self.all, &self.flags)?;

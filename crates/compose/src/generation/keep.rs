@@ -60,7 +60,31 @@ pub(crate) fn keep(ctx: &Context, project: &Project, occasion: &Occasion<'_>) ->
         return Ok(());
     }
     write(ctx, &project.name, &generation, &model, &files)?;
-    forget(&directory(ctx, &project.name))
+    let kept = ctx.config.keep_generations;
+    forget(
+        &directory(ctx, &project.name),
+        kept.map_or(KEPT, usize::from),
+    )
+    .map(drop)
+}
+
+/// Forgets what is older than the last generations of every project; `PROJECT/NUMBER` of each that went.
+pub fn keep_last(ctx: &Context, count: std::num::NonZeroUsize) -> Result<Vec<String>, Error> {
+    let mut gone = Vec::new();
+    let Ok(projects) = std::fs::read_dir(ctx.layout.generations()) else {
+        return Ok(gone);
+    };
+    for project in projects.flatten() {
+        let name = project.file_name().to_string_lossy().into_owned();
+        // Whoever brings the project up adds one at this moment.
+        let path = ctx.layout.lock("project", &name);
+        let Ok(Some(_lock)) = sys::lock::FileLock::try_exclusive(&path) else {
+            continue;
+        };
+        let numbers = forget(&project.path(), count.get())?;
+        gone.extend(numbers.into_iter().map(|number| format!("{name}/{number}")));
+    }
+    Ok(gone)
 }
 
 fn digest(bytes: &[u8]) -> String {
@@ -212,12 +236,13 @@ fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
 }
 
 /// Drops what is older than is kept, and what a killed command left half-made.
-fn forget(directory: &Path) -> Result<(), Error> {
+fn forget(directory: &Path, count: usize) -> Result<Vec<String>, Error> {
+    let mut gone = Vec::new();
     let numbers = numbers(directory)?;
     let kept: Vec<String> = numbers
         .iter()
         .rev()
-        .take(KEPT)
+        .take(count)
         .map(ToString::to_string)
         .collect();
     let entries = std::fs::read_dir(directory).map_err(failed("list", directory))?;
@@ -230,6 +255,7 @@ fn forget(directory: &Path) -> Result<(), Error> {
         let path = entry.path();
         let _ = std::fs::remove_file(path.join("generation.json"));
         std::fs::remove_dir_all(&path).map_err(failed("remove", &path))?;
+        gone.push(name);
     }
-    Ok(())
+    Ok(gone)
 }

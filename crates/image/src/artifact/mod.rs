@@ -15,8 +15,9 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 /// One file of an artifact is not larger, nor has one more of them.
-const FILE_MAX: u64 = 16 << 20;
-const FILES_MAX: usize = 1000;
+pub const FILE_MAX: u64 = 16 << 20;
+pub const FILES_MAX: usize = 1000;
+const ARTIFACT_TYPE: &str = "artifactType";
 const EMPTY: &[u8] = b"{}";
 const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
 
@@ -114,7 +115,7 @@ fn pull_from(
             }
             Ok(Document::Index(index)) => {
                 let of_kind = |entry: &&Descriptor| {
-                    let own = entry.other.get("artifactType").and_then(|t| t.as_str());
+                    let own = entry.other.get(ARTIFACT_TYPE).and_then(|t| t.as_str());
                     own == Some(kind.artifact_type)
                 };
                 let entry = index.manifests.iter().find(of_kind);
@@ -129,8 +130,8 @@ fn pull_from(
     Err(other("an index within an index"))
 }
 
-fn check(manifest: &Manifest, kind: Kind<'_>) -> Result<(), String> {
-    let own = manifest.other.get("artifactType").and_then(|t| t.as_str());
+pub(crate) fn check(manifest: &Manifest, kind: Kind<'_>) -> Result<(), String> {
+    let own = manifest.other.get(ARTIFACT_TYPE).and_then(|t| t.as_str());
     let config = manifest.config.media_type.as_str();
     match own.filter(|own| !own.is_empty()) {
         Some(own) if own == kind.artifact_type => Ok(()),
@@ -198,13 +199,11 @@ pub fn push(
             Form::Oci1_1 => EMPTY_TYPE,
         };
         let config = blob(&registry, repository, config_type, EMPTY)?;
-        let mut manifest = Manifest::new(config, layers.clone());
+        let mut manifest = manifest(config, layers.clone(), created);
         if form == Form::Oci1_1 {
             let own = kind.artifact_type.into();
-            manifest.other.insert("artifactType".to_owned(), own);
+            manifest.other.insert(ARTIFACT_TYPE.to_owned(), own);
         }
-        let key = "org.opencontainers.image.created".to_owned();
-        manifest.annotations.insert(key, created.to_owned());
         let bytes = json(&manifest)?;
         let wanted = reference.tag_or_digest();
         registry.put_manifest(repository, &wanted, &bytes, media_type::OCI_MANIFEST)?;
@@ -218,6 +217,46 @@ pub fn push(
         }
         (_, result) => result,
     }
+}
+
+fn manifest(config: Descriptor, layers: Vec<Descriptor>, created: &str) -> Manifest {
+    let mut manifest = Manifest::new(config, layers);
+    let key = "org.opencontainers.image.created".to_owned();
+    manifest.annotations.insert(key, created.to_owned());
+    manifest
+}
+
+/// An artifact as documents: the entry that an index has for it, and every blob by its digest, the manifest last.
+pub(crate) struct Documents {
+    pub(crate) entry: Descriptor,
+    pub(crate) blobs: Vec<(Digest, Vec<u8>)>,
+}
+
+pub(crate) fn documents(
+    kind: Kind<'_>,
+    files: &[File],
+    annotations: &BTreeMap<String, String>,
+    created: &str,
+) -> Result<Documents, Error> {
+    let mut blobs = Vec::with_capacity(files.len() + 2);
+    let mut layers = Vec::with_capacity(files.len());
+    for file in files {
+        let mut layer = Descriptor::of(&file.media_type, &file.content);
+        layer.annotations.clone_from(&file.annotations);
+        blobs.push((layer.digest.clone(), file.content.clone()));
+        layers.push(layer);
+    }
+    let config = Descriptor::of(EMPTY_TYPE, EMPTY);
+    blobs.push((config.digest.clone(), EMPTY.to_vec()));
+    let mut manifest = manifest(config, layers, created);
+    let own = serde_json::Value::from(kind.artifact_type);
+    manifest.other.insert(ARTIFACT_TYPE.to_owned(), own.clone());
+    manifest.annotations.extend(annotations.clone());
+    let bytes = json(&manifest)?;
+    let mut entry = Descriptor::of(media_type::OCI_MANIFEST, &bytes);
+    entry.other.insert(ARTIFACT_TYPE.to_owned(), own);
+    blobs.push((entry.digest.clone(), bytes));
+    Ok(Documents { entry, blobs })
 }
 
 fn blob(

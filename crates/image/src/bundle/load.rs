@@ -1,16 +1,18 @@
 //! Reading an archive of images as a stream.
 
 use super::{BundleError, DockerEntry};
+use crate::artifact::{self, Kind as ArtifactKind};
 use crate::commit::{Ingest, json};
 use crate::content;
 use crate::error::Error;
+use crate::fetch::{Brought, Fetcher};
 use crate::layer::root::components;
 use crate::progress::Progress;
-use crate::pull::{leave_dangling, set_name};
+use crate::pull::{leave_dangling, parse, set_name};
 use crate::signature;
-use crate::store::{self, Image, Store};
-use crate::tarball::{Kind, Limits, Reader, compression};
-use oci::{Descriptor, Digest, Index, Manifest, Platform, Reference, media_type};
+use crate::store::{self, Hold, Image, Store};
+use crate::tarball::{Kind, Limits, Reader, compression, writer};
+use oci::{Descriptor, Digest, Document, Index, Manifest, Platform, Reference, media_type};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 
@@ -24,6 +26,20 @@ pub struct Loaded {
 /// An entry of the archive's table, and its names.
 type Target = (Descriptor, Vec<Reference>);
 
+/// An archive whose files are in the content store and that nothing refers to yet. Dropped without [`Received::keep`], it is gone.
+#[derive(Debug)]
+pub struct Received<'a> {
+    store: &'a Store,
+    hold: Option<Hold>,
+    /// As a policy calls what it came by.
+    transport: &'static str,
+    targets: Vec<Target>,
+    artifacts: Vec<Descriptor>,
+    /// What was not here before.
+    new: Vec<Digest>,
+    brought: Brought,
+}
+
 impl Store {
     /// Reads all images of an archive and unpacks them (for `platform`, else our own).
     pub fn load(
@@ -32,47 +48,88 @@ impl Store {
         platform: Option<&Platform>,
         progress: &dyn Progress,
     ) -> Result<Vec<Loaded>, Error> {
-        let own = self.platform();
-        let hold = self.hold()?;
-        let mut new = Vec::new();
-        let loaded = self.load_held(stream, platform.unwrap_or(&own), progress, &mut new);
-        drop(hold);
-        // Files of the archive that no image refers to (all, when loading failed).
-        self.drop_unreached(&new)?;
-        loaded
+        self.receive(stream)?.keep(platform, progress)
     }
 
-    fn load_held(
-        &self,
-        stream: impl Read + Send,
-        platform: &Platform,
+    /// Takes an archive in without giving anything in it a name.
+    pub fn receive(&self, stream: impl Read + Send) -> Result<Received<'_>, Error> {
+        let mut received = Received {
+            store: self,
+            hold: Some(self.hold()?),
+            transport: "oci-archive",
+            targets: Vec::new(),
+            artifacts: Vec::new(),
+            new: Vec::new(),
+            brought: Brought::default(),
+        };
+        let files = self.take_in(stream, &mut received.new)?;
+        match self.oci_entries(&files)? {
+            Some(entries) => {
+                let (artifacts, images): (Vec<_>, Vec<_>) =
+                    entries.into_iter().partition(is_artifact);
+                received.artifacts = artifacts;
+                received.targets = images.into_iter().map(named).collect();
+            }
+            None => received.targets = self.docker_targets(&files, &mut received.new)?,
+        }
+        if files.contains_key(&b"manifest.json"[..]) {
+            received.transport = "docker-archive";
+        }
+        Ok(received)
+    }
+}
+
+impl Received<'_> {
+    /// The archive's artifact of a kind: its manifest, every digest in it verified.
+    pub fn artifact(&self, kind: ArtifactKind<'_>) -> Result<Option<Manifest>, Error> {
+        let layout = self.store.content.layout();
+        for entry in &self.artifacts {
+            let document = parse(&layout.document(&entry.digest)?, &entry.digest)?;
+            if let Document::Manifest(manifest) = document
+                && artifact::check(&manifest, kind).is_ok()
+            {
+                return Ok(Some(*manifest));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A file of an artifact, not larger than an artifact's files may be.
+    pub fn file(&self, layer: &Descriptor) -> Result<Vec<u8>, Error> {
+        let large = |size| content::Error::Size {
+            digest: layer.digest.clone(),
+            expected: artifact::FILE_MAX,
+            actual: size,
+        };
+        let file = self.store.content.layout().open(&layer.digest)?;
+        let mut bytes = Vec::new();
+        file.take(artifact::FILE_MAX + 1)
+            .read_to_end(&mut bytes)
+            .map_err(BundleError::Read)?;
+        let size = bytes.len() as u64;
+        if size > artifact::FILE_MAX {
+            return Err(large(size).into());
+        }
+        if !layer.digest.matches(&bytes) {
+            let (expected, actual) = (layer.digest.clone(), Digest::sha256(&bytes));
+            return Err(content::Error::Digest { expected, actual }.into());
+        }
+        Ok(bytes)
+    }
+
+    /// Unpacks the images and gives them their names.
+    pub fn keep(
+        mut self,
+        platform: Option<&Platform>,
         progress: &dyn Progress,
-        new: &mut Vec<Digest>,
     ) -> Result<Vec<Loaded>, Error> {
-        let files = self.take_in(stream, new)?;
-        let targets = match self.oci_targets(&files)? {
-            Some(targets) => targets,
-            None => self.docker_targets(&files, new)?,
-        };
-        let transport = match files.contains_key(&b"manifest.json"[..]) {
-            true => "docker-archive",
-            false => "oci-archive",
-        };
+        let own = self.store.platform();
+        let platform = platform.unwrap_or(&own);
         let mut loaded: Vec<Loaded> = Vec::new();
-        for (target, names) in targets {
-            let name = names
-                .first()
-                .map_or_else(|| target.digest.to_string(), Reference::familiar);
-            signature::check_local(&self.options.registries, transport, None, &name)?;
-            let image = store::read_image(
-                self.content.layout(),
-                &target,
-                &|| platform.clone(),
-                target.digest.hex(),
-            )?;
-            let own = self.content.layout().clone();
-            self.fetcher(&own, progress).layers(&store::jobs(&image)?)?;
-            self.content.update_index(|index| {
+        for (target, names) in std::mem::take(&mut self.targets) {
+            self.check_policy(&target, &names)?;
+            let image = self.unpack(&target, platform, progress)?;
+            self.store.content.update_index(|index| {
                 names.iter().for_each(|name| {
                     set_name(index, name, target.clone());
                 });
@@ -91,6 +148,62 @@ impl Store {
         Ok(loaded)
     }
 
+    fn check_policy(&self, target: &Descriptor, names: &[Reference]) -> Result<(), Error> {
+        let name = names.first().map(Reference::familiar);
+        let name = name.unwrap_or_else(|| target.digest.to_string());
+        let options = &self.store.options.registries;
+        Ok(signature::check_local(options, self.transport, None, &name)?)
+    }
+
+    fn unpack(
+        &self,
+        target: &Descriptor,
+        platform: &Platform,
+        progress: &dyn Progress,
+    ) -> Result<Image, Error> {
+        let layout = self.store.content.layout();
+        let platform = || platform.clone();
+        let image = store::read_image(layout, target, &platform, target.digest.hex())?;
+        let own = layout.clone();
+        let fetcher = Fetcher {
+            brought: self.brought.clone(),
+            ..self.store.fetcher(&own, progress)
+        };
+        fetcher.layers(&store::jobs(&image)?)?;
+        Ok(image)
+    }
+
+    /// What no image refers to: files of the archive (all, when loading failed), and layers of images that were not loaded whole.
+    fn let_go(&mut self) -> Result<(), Error> {
+        drop(self.hold.take());
+        let mut brought = self.brought.take();
+        brought.blobs.extend(std::mem::take(&mut self.new));
+        self.store.give_back(&brought)
+    }
+}
+
+impl Drop for Received<'_> {
+    fn drop(&mut self) {
+        // What cannot be removed now is unreferenced, and found by the next prune.
+        let _ = self.let_go();
+    }
+}
+
+fn is_artifact(entry: &Descriptor) -> bool {
+    entry
+        .other
+        .get("artifactType")
+        .is_some_and(|t| t.is_string())
+}
+
+fn named(entry: Descriptor) -> Target {
+    let names = content::name_of(&entry).into_iter().collect();
+    let mut target = Descriptor::new(&entry.media_type, entry.digest, entry.size);
+    target.platform = entry.platform;
+    (target, names)
+}
+
+impl Store {
     /// Puts every file of the archive into the content store: path → descriptor. Links between files
     /// (old Docker writes equal layers so) are followed within the archive only.
     fn take_in(
@@ -142,40 +255,28 @@ impl Store {
         Ok(files)
     }
 
-    /// The images of `index.json`; `None` where there is none, or none of it is here.
-    fn oci_targets(
+    /// The entries of `index.json`; `None` where there is none, or nothing in it.
+    fn oci_entries(
         &self,
         files: &BTreeMap<Vec<u8>, Descriptor>,
-    ) -> Result<Option<Vec<Target>>, Error> {
-        let Some(file) = files.get(&b"index.json"[..]) else {
+    ) -> Result<Option<Vec<Descriptor>>, Error> {
+        const FILE: &str = "index.json";
+        let Some(file) = files.get(FILE.as_bytes()) else {
             return Ok(None);
         };
         let bytes = self.content.layout().document(&file.digest)?;
-        let index: Index = serde_json::from_slice(&bytes).map_err(|source| BundleError::Parse {
-            file: "index.json",
-            source,
-        })?;
-        let mut targets = Vec::new();
-        for entry in index.manifests.iter().filter(|d| !d.is_attestation()) {
+        let index: Index = serde_json::from_slice(&bytes)
+            .map_err(|source| BundleError::Parse { file: FILE, source })?;
+        let mut entries = index.manifests;
+        entries.retain(|d| !d.is_attestation());
+        for entry in &entries {
             if !self.content.layout().has(&entry.digest) {
-                let path = format!(
-                    "blobs/{}/{}",
-                    entry.digest.algorithm().as_str(),
-                    entry.digest.hex()
-                );
-                return Err(BundleError::Missing {
-                    file: "index.json",
-                    path,
-                }
-                .into());
+                let path = writer::blob_path(&entry.digest);
+                return Err(BundleError::Missing { file: FILE, path }.into());
             }
-            let names = content::name_of(entry).into_iter().collect();
-            let mut target = Descriptor::new(&entry.media_type, entry.digest.clone(), entry.size);
-            target.platform = entry.platform.clone();
-            targets.push((target, names));
         }
         // A docker-archive of two names has them in manifest.json where index.json has bare tags.
-        Ok((!targets.is_empty()).then_some(targets))
+        Ok((!entries.is_empty()).then_some(entries))
     }
 
     /// The images of `manifest.json`, each given a manifest of its own.

@@ -1,15 +1,35 @@
 //! Writing images into one archive.
 
 use super::{BundleError, DockerEntry};
+use crate::artifact::{self, Kind};
 use crate::commit::json;
 use crate::content;
 use crate::error::Error;
 use crate::store::{self, Image, Store};
-use crate::tarball::{Kind, Writer, writer};
+use crate::tarball::{self, Writer, writer};
 use oci::manifest::{CONTAINERD_NAME, REF_NAME};
-use oci::{Descriptor, Digest, Index, Reference, media_type};
+use oci::{Descriptor, Digest, Index, Platform, Reference, media_type};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
+
+/// A project, or whatever else goes along with images.
+#[derive(Debug, Clone, Copy)]
+pub struct Along<'a> {
+    pub kind: Kind<'a>,
+    pub files: &'a [artifact::File],
+    pub annotations: &'a BTreeMap<String, String>,
+    /// When, in RFC 3339.
+    pub created: &'a str,
+}
+
+/// What of an image is saved.
+#[derive(Debug, Clone, Copy)]
+enum Extent<'a> {
+    /// All platforms that are here.
+    All,
+    /// One platform, under the name and the digest that it was pulled by.
+    Only(&'a Platform),
+}
 
 impl Store {
     /// Writes images into one archive, by name or id.
@@ -17,20 +37,31 @@ impl Store {
         let _hold = self.hold()?;
         let mut plan = SavePlan::default();
         for name in wanted {
-            let target = self
-                .find_target(name)?
-                .ok_or_else(|| Error::NoSuchImage((*name).into()))?;
-            let image = self.read_any(&target)?;
-            let reference = name.parse::<Reference>().ok().map(Reference::or_latest);
-            let all = self.content.layout().index()?.manifests;
-            let named =
-                reference.filter(|r| r.tag().is_some() && all.iter().any(|d| store::names(d, r)));
-            plan.add(self, &target, &image, named)?;
+            plan.add_by_name(self, name, Extent::All)?;
         }
-        let mut writer = Writer::new(out);
-        plan.write(self, &mut writer)?;
-        writer.finish().map_err(BundleError::Write)?;
-        Ok(())
+        plan.write_all(self, out)
+    }
+
+    /// Writes images for one platform, and an artifact beside them.
+    pub fn save_with(
+        &self,
+        wanted: &[&str],
+        platform: &Platform,
+        along: Option<Along<'_>>,
+        out: &mut dyn Write,
+    ) -> Result<(), Error> {
+        let _hold = self.hold()?;
+        let mut plan = SavePlan::default();
+        for name in wanted {
+            plan.add_by_name(self, name, Extent::Only(platform))?;
+        }
+        if let Some(along) = along {
+            let made =
+                artifact::documents(along.kind, along.files, along.annotations, along.created)?;
+            plan.index.manifests.push(made.entry);
+            plan.documents = made.blobs;
+        }
+        plan.write_all(self, out)
     }
 }
 
@@ -40,10 +71,47 @@ struct SavePlan {
     index: Index,
     docker: Vec<DockerEntry>,
     blobs: Vec<Digest>,
+    /// Blobs that are in no store.
+    documents: Vec<(Digest, Vec<u8>)>,
     known: BTreeSet<Digest>,
 }
 
 impl SavePlan {
+    fn add_by_name(&mut self, store: &Store, name: &str, extent: Extent<'_>) -> Result<(), Error> {
+        let target = store
+            .find_target(name)?
+            .ok_or_else(|| Error::NoSuchImage(name.into()))?;
+        let image = match extent {
+            Extent::All => store.read_any(&target)?,
+            Extent::Only(platform) => store.read(&target, &|| platform.clone(), name)?,
+        };
+        let all = store.content.layout().index()?.manifests;
+        let named = name.parse::<Reference>().ok().map(Reference::or_latest);
+        let named = named.filter(|r| all.iter().any(|d| store::names(d, r)));
+        match extent {
+            Extent::All => {
+                let tagged = named.filter(|r| r.tag().is_some());
+                self.add(store, &target, &image, tagged)
+            }
+            Extent::Only(_) => self.add_only(store, &target, &image, named),
+        }
+    }
+
+    /// One platform's image. Its index goes along, so that it is found by the digest that Compose files name.
+    fn add_only(
+        &mut self,
+        store: &Store,
+        target: &Descriptor,
+        image: &Image,
+        name: Option<Reference>,
+    ) -> Result<(), Error> {
+        let mut blobs = vec![target.digest.clone()];
+        blobs.extend(of_manifest(image));
+        self.add_blobs(store, blobs)?;
+        self.add_entry(target.clone(), image, name);
+        Ok(())
+    }
+
     fn add(
         &mut self,
         store: &Store,
@@ -56,7 +124,7 @@ impl SavePlan {
         store.reach(target, &mut reached);
         // Of an index with platforms that were never pulled, the image we have is saved alone.
         let whole = reached.blobs.iter().all(|d| layout.has(d));
-        let (mut entry, blobs) = if whole {
+        let (entry, blobs) = if whole {
             (target.clone(), reached.blobs.into_iter().collect())
         } else {
             let bytes = layout.document(&image.manifest_digest)?;
@@ -66,13 +134,18 @@ impl SavePlan {
             } else {
                 &manifest.media_type
             };
-            let mut blobs = vec![image.manifest_digest.clone(), image.id.clone()];
-            blobs.extend(manifest.layers.iter().map(|l| l.digest.clone()));
             (
                 Descriptor::new(kind, image.manifest_digest.clone(), bytes.len() as u64),
-                blobs,
+                of_manifest(image),
             )
         };
+        self.add_blobs(store, blobs)?;
+        self.add_entry(entry, image, name);
+        Ok(())
+    }
+
+    fn add_blobs(&mut self, store: &Store, blobs: Vec<Digest>) -> Result<(), Error> {
+        let layout = store.content.layout();
         for digest in blobs {
             if !layout.has(&digest) {
                 return Err(content::Error::Missing {
@@ -85,24 +158,26 @@ impl SavePlan {
                 self.blobs.push(digest);
             }
         }
+        Ok(())
+    }
+
+    fn add_entry(&mut self, mut entry: Descriptor, image: &Image, name: Option<Reference>) {
         entry.annotations.clear();
         if let Some(name) = &name {
+            let full = (CONTAINERD_NAME.to_owned(), name.to_string());
+            let tag = name.tag().map(|tag| (REF_NAME.to_owned(), tag.to_owned()));
             entry
                 .annotations
-                .insert(CONTAINERD_NAME.into(), name.to_string());
-            entry
-                .annotations
-                .insert(REF_NAME.into(), name.tag().unwrap_or_default().into());
+                .extend([Some(full), tag].into_iter().flatten());
         }
         if !self.index.manifests.contains(&entry) {
             self.index.manifests.push(entry);
         }
         self.add_docker(image, name);
-        Ok(())
     }
 
     fn add_docker(&mut self, image: &Image, name: Option<Reference>) {
-        let path = |d: &Digest| format!("blobs/{}/{}", d.algorithm().as_str(), d.hex());
+        let path = writer::blob_path;
         let config = path(&image.id);
         let tag = name.filter(|n| n.tag().is_some()).map(|n| n.familiar());
         if let Some(known) = self.docker.iter_mut().find(|e| e.config == config) {
@@ -123,20 +198,27 @@ impl SavePlan {
         });
     }
 
+    fn write_all(&self, store: &Store, out: &mut dyn Write) -> Result<(), Error> {
+        let mut writer = Writer::new(out);
+        self.write(store, &mut writer)?;
+        writer.finish().map_err(BundleError::Write)?;
+        Ok(())
+    }
+
     fn write(&self, store: &Store, writer: &mut Writer<&mut dyn Write>) -> Result<(), Error> {
         let failed = BundleError::Write;
         for dir in ["blobs/", "blobs/sha256/"] {
             writer
-                .entry(&writer::plain(dir, Kind::Directory, 0o755, 0))
+                .entry(&writer::plain(dir, tarball::Kind::Directory, 0o755, 0))
                 .map_err(failed)?;
         }
         let mut buffer = vec![0u8; 256 << 10];
         for digest in &self.blobs {
             let mut file = store.content.layout().open(digest)?;
             let size = file.metadata().map_err(BundleError::Read)?.len();
-            let path = format!("blobs/{}/{}", digest.algorithm().as_str(), digest.hex());
+            let path = writer::blob_path(digest);
             writer
-                .entry(&writer::plain(&path, Kind::File, 0o644, size))
+                .entry(&writer::plain(&path, tarball::Kind::File, 0o644, size))
                 .map_err(failed)?;
             loop {
                 let got = file.read(&mut buffer).map_err(BundleError::Read)?;
@@ -146,6 +228,13 @@ impl SavePlan {
                 writer.data(&buffer[..got]).map_err(failed)?;
             }
             writer.pad(size).map_err(failed)?;
+        }
+        for (digest, bytes) in &self.documents {
+            if !self.known.contains(digest) {
+                writer
+                    .file(&writer::blob_path(digest), bytes)
+                    .map_err(failed)?;
+            }
         }
         writer
             .file("index.json", &json(&self.index)?)
@@ -181,4 +270,11 @@ impl SavePlan {
         }
         all
     }
+}
+
+/// What one platform's manifest needs, itself first.
+fn of_manifest(image: &Image) -> Vec<Digest> {
+    let mut blobs = vec![image.manifest_digest.clone(), image.id.clone()];
+    blobs.extend(image.manifest.layers.iter().map(|l| l.digest.clone()));
+    blobs
 }

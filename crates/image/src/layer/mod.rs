@@ -11,6 +11,7 @@
 //! Callers of [`LayerStore`] see chain ids, records and what to give to overlayfs ([`sys::layer`]).
 
 pub(crate) mod attributes;
+pub(crate) mod compare;
 pub(crate) mod form;
 pub(crate) mod index;
 pub mod inherit;

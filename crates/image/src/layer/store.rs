@@ -193,7 +193,11 @@ impl LayerStore {
 
     /// A new place to take an archive to, on the same filesystem as the layers.
     pub(crate) fn stage(&self) -> Result<Staging, Error> {
-        let form = self.form()?;
+        self.stage_as(self.form()?)
+    }
+
+    /// The same in the form that a layer has already, or would have.
+    fn stage_as(&self, form: Form) -> Result<Staging, Error> {
         let staging = self.stage_bare()?;
         if form == Form::Directories {
             // 0755: the default for a root no entry describes.
@@ -225,27 +229,7 @@ impl LayerStore {
         taken: Taken,
         below: &[Digest],
     ) -> Result<(), Error> {
-        let lower = || -> Result<Vec<OwnedFd>, Error> {
-            below.iter().rev().map(|chain| self.open(chain)).collect()
-        };
-        let mut image = None;
-        match taken {
-            Taken::Directory(unpacked) if unpacked.is_complete() => {}
-            Taken::Directory(unpacked) => {
-                let diff = open_dir(&staging.diff())?;
-                let mut unfinished = Unfinished {
-                    diff: diff.as_fd(),
-                    unpacked: &unpacked,
-                };
-                inherit::complete(&mut unfinished, &lower()?)?;
-            }
-            Taken::Image(mut wrapped) => {
-                if !wrapped.unpacked.is_complete() {
-                    inherit::complete(&mut *wrapped, &lower()?)?;
-                }
-                image = Some(wrapped.finish(uuid(&record.chain_id))?);
-            }
-        }
+        let image = self.complete(staging, &record.chain_id, taken, below)?;
         staging.settle(record, image)
     }
 
@@ -316,6 +300,73 @@ impl LayerStore {
             }
         }
         Ok(kept)
+    }
+
+    /// Adds what the archive left to the layers below; an image is finished.
+    fn complete(
+        &self,
+        staging: &Staging,
+        chain_id: &Digest,
+        taken: Taken,
+        below: &[Digest],
+    ) -> Result<Option<File>, Error> {
+        let lower = || -> Result<Vec<OwnedFd>, Error> {
+            below.iter().rev().map(|chain| self.open(chain)).collect()
+        };
+        match taken {
+            Taken::Directory(unpacked) if unpacked.is_complete() => Ok(None),
+            Taken::Directory(unpacked) => {
+                let diff = open_dir(&staging.diff())?;
+                let mut unfinished = Unfinished {
+                    diff: diff.as_fd(),
+                    unpacked: &unpacked,
+                };
+                inherit::complete(&mut unfinished, &lower()?)?;
+                Ok(None)
+            }
+            Taken::Image(mut wrapped) => {
+                if !wrapped.unpacked.is_complete() {
+                    inherit::complete(&mut *wrapped, &lower()?)?;
+                }
+                Ok(Some(wrapped.finish(uuid(chain_id))?))
+            }
+        }
+    }
+
+    /// A place to make a layer anew in the form it has, to be compared with it.
+    pub(crate) fn stage_like(&self, chain_id: &Digest) -> Result<Staging, Error> {
+        match self.path(chain_id).join(IMAGE).exists() {
+            true => self.stage_as(Form::Erofs),
+            false => self.stage_as(Form::Directories),
+        }
+    }
+
+    /// In what a layer differs from one that was made anew; `None`: it is as it should be.
+    pub(crate) fn differs(
+        &self,
+        chain_id: &Digest,
+        anew: Staging,
+        taken: Taken,
+        below: &[Digest],
+    ) -> Result<Option<String>, Error> {
+        let path = self.path(chain_id);
+        let failed = |source| Error::Io {
+            step: "compare",
+            path: path.clone(),
+            source,
+        };
+        self.complete(&anew, chain_id, taken, below)?;
+        let image = path.join(IMAGE);
+        if image.exists() {
+            return super::compare::files(&image, &anew.path.join(IMAGE)).map_err(failed);
+        }
+        let actual = match open_dir(&path.join(DIRECTORY)) {
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                return Ok(Some("its files are missing".to_owned()));
+            }
+            other => other?,
+        };
+        super::compare::trees(actual, open_dir(&anew.diff())?).map_err(failed)
     }
 
     /// The chain ids of all committed layers.

@@ -1,7 +1,7 @@
 //! Which way a stream is compressed, told by its first bytes, and the reader that undoes it.
 //! Source: RFC 1952 (gzip), RFC 8878 (zstd, skippable frames too).
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Write};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Compression {
@@ -21,6 +21,42 @@ impl Compression {
             [0xfd, b'7', b'z', b'X', b'Z', ..] => Self::Xz,
             [b'B', b'Z', b'h', ..] => Self::Bzip2,
             _ => Self::None,
+        }
+    }
+}
+
+/// How an archive is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Packing {
+    /// As it is: most of it is compressed layers.
+    #[default]
+    Plain,
+    Gzip,
+    Zstd,
+}
+
+impl Packing {
+    /// Lets `make` write through the compression, whose end is written when it succeeded.
+    pub fn write<E: From<io::Error>>(
+        self,
+        out: &mut dyn Write,
+        make: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match self {
+            Self::Plain => make(out),
+            Self::Gzip => {
+                let level = flate2::Compression::new(4);
+                let mut encoder = flate2::write::GzEncoder::new(out, level);
+                make(&mut encoder)?;
+                encoder.finish()?;
+                Ok(())
+            }
+            Self::Zstd => {
+                let mut encoder = zstd::stream::write::Encoder::new(out, 3)?;
+                make(&mut encoder)?;
+                encoder.finish()?;
+                Ok(())
+            }
         }
     }
 }
@@ -108,6 +144,16 @@ mod tests {
             b"hello"
         );
         assert!(plain(b"\xfd7zXZ\0").unwrap_err().to_string().contains("xz"));
+    }
+
+    #[test]
+    fn what_is_packed_is_unpacked_by_its_first_bytes() {
+        for packing in [Packing::Plain, Packing::Gzip, Packing::Zstd] {
+            let mut out = Vec::new();
+            let written: io::Result<()> = packing.write(&mut out, |out| out.write_all(b"hello"));
+            written.unwrap();
+            assert_eq!(plain(&out).unwrap(), b"hello", "{packing:?}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub mod reader;
 mod sparse;
 pub(crate) mod writer;
 
+pub use compression::Packing;
 pub use reader::Limits;
 pub(crate) use reader::{Entry, Kind, Reader};
 pub(crate) use writer::Writer;

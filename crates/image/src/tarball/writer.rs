@@ -103,6 +103,11 @@ impl<W: Write> Writer<W> {
     }
 }
 
+/// Where an image layout has a blob.
+pub(crate) fn blob_path(digest: &oci::Digest) -> String {
+    format!("blobs/{}/{}", digest.algorithm().as_str(), digest.hex())
+}
+
 /// An entry of root's, at the beginning of time.
 pub(crate) fn plain(path: &str, kind: Kind, mode: u32, size: u64) -> Entry {
     Entry {

@@ -2,7 +2,7 @@
 
 use crate::common::{FakeServer, Fixture, Root, noise, tar_of};
 use image::registry::config::{Mirror, Rule};
-use image::{RegistryOptions, Store, StoreOptions};
+use image::{Depth, Fault, RegistryOptions, Silent, Store, StoreOptions};
 use std::fs;
 
 /// A registry nobody answers for: whoever is asked for its images is asked through a file.
@@ -57,4 +57,9 @@ pub(crate) fn closed() -> String {
 /// An image of a server, by its tag `latest`.
 pub(crate) fn app(server: &FakeServer) -> oci::Reference {
     format!("{}/app", server.host()).parse().unwrap()
+}
+
+/// What is wrong with a store, all digests read.
+pub(crate) fn faults(store: &Store) -> Vec<Fault> {
+    store.check(Depth::Contents, &Silent).unwrap().faults
 }
