@@ -14,6 +14,7 @@ scenarios!(
     what_comes_out_besides_an_image,
     a_dockerfile_is_checked_and_nothing_built,
     a_command_is_given_all_only_where_that_is_allowed,
+    limits_hold_every_run,
 );
 
 fn context<'a>(host: &'a Host, name: &str, dockerfile: &str) -> Project<'a> {
@@ -334,4 +335,30 @@ fn a_command_is_given_all_only_where_that_is_allowed(host: &Host) {
         .run();
     assert_ne!(unknown.code, 0);
     unknown.says(&["device", "security.insecure"]);
+}
+
+fn limits_hold_every_run(host: &Host) {
+    let project = context(
+        host,
+        "limits",
+        "FROM busybox\nRUN grep Cpus_allowed_list /proc/self/status > /cpus; cut -d: -f3 /proc/self/cgroup > /groups\n",
+    );
+    build(host, &project, "-t limits --memory 64m --cpuset-cpus 0");
+    let seen = host.docker("run --rm limits cat /cpus").ok();
+    assert_eq!(seen.split_whitespace().last(), Some("0"), "{seen}");
+    let project = context(
+        host,
+        "eater",
+        "FROM busybox\nRUN head -c 100m /dev/zero | tail\n",
+    );
+    let output = host
+        .docker("build --memory 16m --memory-swap 16m .")
+        .dir(project.dir())
+        .run();
+    assert_ne!(output.code, 0, "{output}");
+    let refused = host
+        .docker("build --memory much .")
+        .dir(project.dir())
+        .run();
+    refused.says(&["memory", "much"]);
 }

@@ -5,7 +5,7 @@ use crate::error::Cause;
 use crate::exchange::options::{CacheFrom, CacheTo};
 use crate::remote::Remote;
 use crate::ssh::Ssh;
-use model::limits::Ulimit;
+use model::limits::{Resources, Ulimit};
 use model::network::ExtraHost;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -42,6 +42,8 @@ pub struct Options {
     pub shm_size: Option<u64>,
     /// Of every RUN.
     pub ulimits: Vec<Ulimit>,
+    /// Memory and processors of every RUN.
+    pub resources: Resources,
     /// Every RUN has all capabilities and devices and no seccomp filter.
     pub privileged: bool,
     /// `--allow security.insecure`: a RUN may ask for the same by `--security=insecure`.
@@ -143,6 +145,7 @@ impl Options {
             build_contexts: BTreeMap::new(),
             shm_size: None,
             ulimits: Vec::new(),
+            resources: Resources::default(),
             privileged: false,
             allow_insecure: false,
             no_cache_filter: Vec::new(),

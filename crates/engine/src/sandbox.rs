@@ -16,7 +16,7 @@ mod role;
 
 use crate::context::Context;
 use crate::error::{Error, Result};
-use model::limits::Ulimit;
+use model::limits::{Resources, Ulimit};
 use model::network::ExtraHost;
 use serde::{Deserialize, Serialize};
 use std::ffi::CString;
@@ -53,6 +53,8 @@ pub struct Sandbox {
     pub mounts: Vec<SandboxMount>,
     pub shm_size: Option<u64>,
     pub ulimits: Vec<Ulimit>,
+    /// Of its control group.
+    pub resources: Resources,
     /// All capabilities and devices, no seccomp filter (`build.privileged`, `--allow security.insecure`).
     pub privileged: bool,
 }

@@ -195,6 +195,7 @@ impl Store {
         blob: &Descriptor,
         diff_id: &Digest,
         parent: Option<&Digest>,
+        progress: &dyn Progress,
     ) -> Result<Layer, Error> {
         let _hold = self.hold()?;
         let chain_id = chain(parent, diff_id);
@@ -204,7 +205,7 @@ impl Store {
             chain_id: chain_id.clone(),
         };
         let below = self.below(parent)?;
-        let taken = |source: &dyn Source| self.fetcher(source, &Silent).above(&job, &below);
+        let taken = |source: &dyn Source| self.fetcher(source, progress).above(&job, &below);
         deposit.place.with(taken)?;
         Ok(Layer {
             blob: Descriptor::new(&blob.media_type, blob.digest.clone(), blob.size),

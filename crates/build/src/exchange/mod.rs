@@ -11,15 +11,13 @@
 
 pub mod options;
 
-use crate::cache::{self, StepRecord};
-use crate::error::Cause;
+use crate::cache::StepRecord;
 use crate::progress::{Event, Progress};
 use engine::Timestamp;
-use image::{Deposit, Store};
+use image::{Deposit, Depot, Store};
 use oci::{Descriptor, Digest, ImageConfig};
-use options::{CacheFrom, CacheMode, CachePlace, CacheTo};
+use options::{CacheFrom, CacheMode, CacheTo};
 use serde::{Deserialize, Serialize};
-use state::Layout;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -51,7 +49,7 @@ struct Kept {
 /// One `--cache-from` that was found.
 #[derive(Debug)]
 pub(crate) struct Source {
-    shown: String,
+    pub(crate) shown: String,
     deposit: Deposit,
     steps: BTreeMap<Digest, Offered>,
     /// It gave something wrong, and is not asked again.
@@ -59,11 +57,11 @@ pub(crate) struct Source {
 }
 
 #[derive(Debug)]
-struct Offered {
+pub(crate) struct Offered {
     blob: Descriptor,
     diff_id: Digest,
-    created: Timestamp,
-    step: String,
+    pub(crate) created: Timestamp,
+    pub(crate) step: String,
 }
 
 /// A step of this build and what it made.
@@ -145,47 +143,25 @@ fn inline(config: &[u8]) -> Result<Option<(Document, Vec<Digest>)>, serde_json::
     )))
 }
 
-/// Looks for a step's layer in the sources and brings it in above `parent`.
-pub(crate) fn take(
-    sources: &[Source],
-    (layout, store): (&Layout, &Store),
-    key: &Digest,
-    parent: Option<&Digest>,
-    progress: &dyn Progress,
-) -> Result<Option<StepRecord>, Cause> {
-    for source in sources {
-        let Some(offered) = source.steps.get(key) else {
-            continue;
-        };
-        if source.broken.load(Ordering::Relaxed) {
-            continue;
-        }
-        let layer = match store.take_layer(&source.deposit, &offered.blob, &offered.diff_id, parent)
-        {
-            Ok(layer) => layer,
-            Err(error) => {
-                source.broken.store(true, Ordering::Relaxed);
-                let text = format!(
-                    "no more cache is taken from {}: {}",
-                    source.shown,
-                    chain(&error)
-                );
-                progress.event(Event::Warning(&text));
-                continue;
-            }
-        };
-        let record = StepRecord {
-            blob: layer.blob,
-            diff_id: layer.diff_id,
-            chain_id: layer.chain_id,
-            created: offered.created,
-            used: Timestamp::now(),
-            step: offered.step.clone(),
-        };
-        cache::store(layout, key, &record)?;
-        return Ok(Some(record));
+impl Source {
+    /// What it has for a key, as long as it has given nothing wrong.
+    pub(crate) fn offer(&self, key: &Digest) -> Option<&Offered> {
+        let offered = self.steps.get(key)?;
+        (!self.broken.load(Ordering::Relaxed)).then_some(offered)
     }
-    Ok(None)
+
+    pub(crate) fn fetch(
+        &self,
+        store: &Store,
+        offered: &Offered,
+        parent: Option<&Digest>,
+        progress: &dyn image::Progress,
+    ) -> Result<image::Layer, image::Error> {
+        let (blob, diff_id) = (&offered.blob, &offered.diff_id);
+        let fetched = store.take_layer(&self.deposit, blob, diff_id, parent, progress);
+        self.broken.fetch_or(fetched.is_err(), Ordering::Relaxed);
+        fetched
+    }
 }
 
 /// Puts the steps of an image's layers into its configuration, or takes out what it inherited.
@@ -228,40 +204,23 @@ impl Used {
     }
 }
 
-/// Leaves the steps at their destination.
-pub(crate) fn leave(
-    store: &Store,
+/// The steps that go to a destination, by its mode.
+pub(crate) fn wanted<'u>(
     to: &CacheTo,
-    used: &[Used],
-    layers: &[image::Layer],
-    progress: &dyn Progress,
-) -> Result<(), Cause> {
-    let CachePlace::Depot(depot) = &to.place else {
-        return Ok(());
-    };
-    let wanted = used
-        .iter()
-        .filter(|used| to.mode == CacheMode::Max || is_of(used, layers));
-    let result = deposit(store, depot, to.compressed, wanted);
-    match result {
-        Ok(()) => Ok(()),
-        Err(source) if to.ignore_error => {
-            let text = format!("the cache is not left at {}: {}", to.shown, chain(&source));
-            progress.event(Event::Warning(&text));
-            Ok(())
-        }
-        Err(source) => Err(Cause::CacheTo {
-            to: to.shown.clone(),
-            source: Box::new(source),
-        }),
-    }
+    used: &'u [Used],
+    layers: &'u [image::Layer],
+) -> impl Iterator<Item = &'u Used> + use<'u> {
+    let all = to.mode == CacheMode::Max;
+    used.iter().filter(move |used| all || is_of(used, layers))
 }
 
-fn deposit<'u>(
+/// Leaves steps at their destination.
+pub(crate) fn leave<'u>(
     store: &Store,
-    depot: &image::Depot,
-    compressed: bool,
+    depot: &Depot,
+    to: &CacheTo,
     wanted: impl Iterator<Item = &'u Used>,
+    progress: &dyn image::Progress,
 ) -> Result<(), image::Error> {
     let mut blobs: Vec<Descriptor> = Vec::new();
     let mut steps: Vec<Kept> = Vec::new();
@@ -269,7 +228,7 @@ fn deposit<'u>(
         if steps.iter().any(|kept| kept.key == used.key) {
             continue;
         }
-        let blob = match compressed {
+        let blob = match to.compressed {
             true => store.compressed(&used.record.blob)?,
             false => used.record.blob.clone(),
         };
@@ -284,11 +243,11 @@ fn deposit<'u>(
     };
     let bytes = serde_json::to_vec(&document).map_err(image::Error::Encode)?;
     store
-        .deposit(depot, MEDIA_TYPE, &bytes, blobs, &image::Silent)
+        .deposit(depot, MEDIA_TYPE, &bytes, blobs, progress)
         .map(drop)
 }
 
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(next) = cause {

@@ -104,6 +104,16 @@ impl CacheTo {
     }
 }
 
+impl CacheTo {
+    /// Where it is left beside the image.
+    pub(crate) fn depot(&self) -> Option<&Depot> {
+        match &self.place {
+            CachePlace::Inline => None,
+            CachePlace::Depot(depot) => Some(depot),
+        }
+    }
+}
+
 fn bad(what: &'static str, text: &str, cause: Cow<'static, str>) -> BadOption {
     BadOption {
         what,

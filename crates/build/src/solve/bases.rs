@@ -68,10 +68,10 @@ impl Solver<'_> {
 }
 
 /// Tells of a pull as output of its step.
-struct Pulling<'a> {
-    progress: &'a dyn crate::progress::Progress,
-    step: Option<&'a Step>,
-    since: Instant,
+pub(super) struct Pulling<'a> {
+    pub(super) progress: &'a dyn crate::progress::Progress,
+    pub(super) step: Option<&'a Step>,
+    pub(super) since: Instant,
 }
 
 impl Pulling<'_> {
@@ -90,7 +90,10 @@ impl Pulling<'_> {
 
 impl image::Progress for Pulling<'_> {
     fn layer(&self, event: LayerEvent<'_>) {
-        if matches!(event.status, Status::PullComplete | Status::Retrying { .. }) {
+        if matches!(
+            event.status,
+            Status::PullComplete | Status::Pushed | Status::Retrying { .. }
+        ) {
             self.tell(&format!("{}: {}", event.id, event.status.text()));
         }
     }

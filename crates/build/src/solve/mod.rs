@@ -4,6 +4,7 @@
 
 mod bases;
 mod copy;
+mod imported;
 mod mounts;
 mod run;
 mod schedule;
@@ -29,7 +30,7 @@ use oci::Reference;
 use stage::Finished;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Mutex, PoisonError};
 
 /// A build that succeeded.
@@ -62,6 +63,8 @@ struct Solver<'a> {
     sources: Vec<exchange::Source>,
     /// Steps that were made or found, in no order.
     used: Mutex<Vec<exchange::Used>>,
+    /// The next number of what is told beside the Dockerfile's steps.
+    beside: AtomicUsize,
     /// A stage has failed: the others stop.
     canceled: AtomicBool,
 }
@@ -96,6 +99,7 @@ pub fn build(
         true => Vec::new(),
         false => exchange::open(&store, &options.cache_from, progress),
     };
+    let beside = AtomicUsize::new(steps.last() + 1);
     let solver = Solver {
         ctx,
         store,
@@ -114,6 +118,7 @@ pub fn build(
         steps,
         sources,
         used: Mutex::default(),
+        beside,
         canceled: AtomicBool::new(false),
     };
     let finished = solver.run()?;
@@ -360,27 +365,6 @@ impl Solver<'_> {
         let mut places = self.options.cache_to.iter().map(|to| &to.place);
         argument.is_some_and(|value| value == "1")
             || places.any(|place| *place == CachePlace::Inline)
-    }
-
-    fn used(&self) -> Vec<exchange::Used> {
-        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut used = used.clone();
-        // Stages are solved side by side: the same build leaves the same cache.
-        used.sort_by(|a, b| a.key.cmp(&b.key));
-        used
-    }
-
-    fn leave_cache(&self, finished: &Finished) -> Result<(), Error> {
-        for to in &self.options.cache_to {
-            exchange::leave(
-                &self.store,
-                to,
-                &self.used(),
-                &finished.layers,
-                self.progress,
-            )?;
-        }
-        Ok(())
     }
 
     /// The one time all records name, if the caller set one.

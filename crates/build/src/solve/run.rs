@@ -32,7 +32,8 @@ struct RunKey<'a> {
     given: Given<'a>,
 }
 
-/// What the command line gives to every RUN: a command may find other things then. Proxies are left out, as Docker does.
+/// What the command line gives to every RUN: a command may find other things then. Proxies are left out, as Docker does, and
+/// limits of memory and processors, under which a command makes the same, later or not at all.
 #[derive(Debug, Default, PartialEq, Serialize)]
 struct Given<'a> {
     network: RunNetwork,
@@ -158,6 +159,7 @@ impl Solver<'_> {
             mounts: mounted.mounts.clone(),
             shm_size: self.options.shm_size,
             ulimits: self.options.ulimits.clone(),
+            resources: self.options.resources.clone(),
             privileged: self.options.privileged || !run.security.is_sandbox(),
         })
     }

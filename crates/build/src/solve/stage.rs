@@ -4,7 +4,6 @@ use super::Solver;
 use crate::cache::{self, KeyParts, StepRecord};
 use crate::dockerfile::{self, Instruction, Placed};
 use crate::error::{Cause, Error};
-use crate::exchange::{self, Used};
 use crate::graph::{Node, Origin};
 use crate::options::NamedContext;
 use crate::progress::{Event, Step};
@@ -16,8 +15,8 @@ use oci::{Descriptor, Digest};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 /// The results a stage may build on, by stage.
@@ -266,13 +265,7 @@ impl Solver<'_> {
         if let Some(found) = cache::find(layout, &self.store, key)? {
             return Ok(Some(found));
         }
-        let here = (layout, &self.store);
-        exchange::take(&self.sources, here, key, parent, self.progress)
-    }
-
-    fn note(&self, key: Digest, record: StepRecord) {
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        used.push(Used { key, record });
+        self.imported(key, parent)
     }
 
     fn make_layer(

@@ -55,6 +55,12 @@ impl Numbers {
         }
     }
 
+    /// The number of the last step.
+    pub(super) fn last(&self) -> usize {
+        let last = |counted: &Counted| counted.first + counted.total - 1;
+        self.stages.iter().map(last).max().unwrap_or(0)
+    }
+
     /// The step at `position` (0: FROM) of a stage.
     pub(super) fn step(&self, stage: usize, position: usize, text: &str) -> Step {
         let counted = &self.stages[stage];

@@ -95,8 +95,11 @@ fn accept(listener: &OwnedFd, ended: &OwnedFd, signer: &Arc<Signer>) {
         if sys::poll::wait(&mut fds, None).is_err() || !fds[1].revents().is_empty() {
             return;
         }
-        let Ok(Some(connection)) = sys::socket::accept(listener) else {
-            continue;
+        let connection = match sys::socket::accept(listener) {
+            Ok(Some(connection)) => connection,
+            Ok(None) => continue,
+            // Without descriptors left, asking again and again would help nobody.
+            Err(_) => return,
         };
         if Arc::strong_count(&count) > CONNECTIONS {
             continue;

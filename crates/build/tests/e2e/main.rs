@@ -7,6 +7,7 @@
 
 mod cache;
 mod copy;
+mod exchange;
 mod killed;
 mod run;
 mod site;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
     let groups = [
         cache::TESTS,
         copy::TESTS,
+        exchange::TESTS,
         killed::TESTS,
         run::TESTS,
         stages::TESTS,

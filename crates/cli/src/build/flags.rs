@@ -2,6 +2,7 @@
 //!
 //! Source: Docker CLI reference (`docker build`, `docker buildx build`).
 
+use crate::args::resources::BasicLimits;
 use crate::args::{key_value, parse_all, parse_some};
 use crate::failure::Failure;
 use build::dockerfile::RunNetwork;
@@ -73,6 +74,8 @@ pub(super) struct BuildFlags {
     #[arg(long, value_name = "string")]
     target: Option<String>,
     #[command(flatten)]
+    limits: BasicLimits,
+    #[command(flatten)]
     accepted: AcceptedFlags,
     #[command(flatten)]
     refused: RefusedFlags,
@@ -111,20 +114,6 @@ struct RefusedFlags {
     #[arg(long, value_name = "v", hide = true)]
     cgroup_parent: Option<String>,
     #[arg(long, value_name = "v", hide = true)]
-    cpu_period: Option<String>,
-    #[arg(long, value_name = "v", hide = true)]
-    cpu_quota: Option<String>,
-    #[arg(short = 'c', long, value_name = "v", hide = true)]
-    cpu_shares: Option<String>,
-    #[arg(long, value_name = "v", hide = true)]
-    cpuset_cpus: Option<String>,
-    #[arg(long, value_name = "v", hide = true)]
-    cpuset_mems: Option<String>,
-    #[arg(short, long, value_name = "v", hide = true)]
-    memory: Option<String>,
-    #[arg(long, value_name = "v", hide = true)]
-    memory_swap: Option<String>,
-    #[arg(long, value_name = "v", hide = true)]
     security_opt: Vec<String>,
     #[arg(long, hide = true)]
     squash: bool,
@@ -139,13 +128,6 @@ impl RefusedFlags {
             (any(&self.annotation), "annotation"),
             (any(&self.attest), "attest"),
             (some(&self.cgroup_parent), "cgroup-parent"),
-            (some(&self.cpu_period), "cpu-period"),
-            (some(&self.cpu_quota), "cpu-quota"),
-            (some(&self.cpu_shares), "cpu-shares"),
-            (some(&self.cpuset_cpus), "cpuset-cpus"),
-            (some(&self.cpuset_mems), "cpuset-mems"),
-            (some(&self.memory), "memory"),
-            (some(&self.memory_swap), "memory-swap"),
             (any(&self.security_opt), "security-opt"),
             (self.squash, "squash"),
         ]
@@ -188,6 +170,7 @@ impl BuildFlags {
         options.no_cache = self.no_cache;
         options.no_cache_filter = self.no_cache_filter.clone();
         options.ulimits = parse_all("ulimit", &self.ulimit, str::parse)?;
+        self.limits.apply(&mut options.resources)?;
         options.pull = self.pull;
         options.labels = key_value::map(&self.label);
         options.platform = self.platform.clone();
@@ -364,7 +347,7 @@ mod tests {
     fn what_is_not_done_is_said() {
         for words in [
             &["--squash"][..],
-            &["--memory", "1g"],
+            &["--memory", "much"],
             &["--allow", "device"],
             &["--sbom", "true"],
             &["--cache-to", "type=gha"],

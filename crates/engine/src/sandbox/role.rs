@@ -154,6 +154,7 @@ fn record(sandbox: &Sandbox, scratch: &Scratch, id: model::Id) -> Result<Contain
     let spec = ContainerSpec {
         shm_size: sandbox.shm_size,
         ulimits: sandbox.ulimits.clone(),
+        resources: sandbox.resources.clone(),
         privileged: sandbox.privileged,
         ..ContainerSpec::default()
     };
