@@ -175,7 +175,11 @@ fn a_schedule_is_kept_while_no_command_runs(host: &Host) {
     host.docker("job inspect clock.tick")
         .run()
         .says(&["LEVEL=two"]);
-    project.replace("compose.yaml", "schedule: ['* * * * *']", "manual: true");
+    project.replace(
+        "docker-compose.yml",
+        "schedule: ['* * * * *']",
+        "manual: true",
+    );
     project
         .compose("up --plan")
         .run()

@@ -196,7 +196,7 @@ fn a_service_is_told_where_its_models_are(host: &Host) {
     assert_eq!(host.pid("models-own-1"), before);
 
     let misspelt = MODELS.replace("x-dockless: {endpoint:", "x-dockless: {endpont:");
-    project.write("compose.yaml", &misspelt);
+    project.write("docker-compose.yml", &misspelt);
     let refused = project.compose("config").run();
     assert_ne!(refused.code, 0);
     refused.says(&["unknown key", "endpont"]);

@@ -300,6 +300,7 @@ fn compose_files_from_git(host: &Host) {
     );
 
     // A commit that is here is not fetched again.
+    remote("#v1", "config -q").ok();
     let before = server.seen().len();
     let commit = server.git("Shop", &["rev-parse", "v1"]);
     remote(&format!("#{commit}"), "config -q").ok();
