@@ -6,7 +6,6 @@ use crate::fetch::{Fetcher, Job};
 use crate::layer::{Form, LayerStore, Record};
 use crate::progress::Progress;
 use crate::store::Store;
-use crate::tarball::Limits;
 use oci::{Descriptor, Digest};
 
 /// What became of a conversion.

@@ -433,6 +433,8 @@ pub(crate) fn check_asked(reference: &Reference, target: &Descriptor) -> Result<
 fn is_about_another(tag: &str) -> bool {
     let hex = tag.strip_prefix("sha256-").and_then(|rest| rest.get(..64));
     hex.is_some_and(oci::reference::is_hex_id)
+}
+
 fn announce_digest(target: &Descriptor, progress: &dyn Progress) {
     progress.line(&format!("Digest: {}", target.digest));
 }

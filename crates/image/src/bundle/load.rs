@@ -152,7 +152,12 @@ impl Received<'_> {
         let name = names.first().map(Reference::familiar);
         let name = name.unwrap_or_else(|| target.digest.to_string());
         let options = &self.store.options.registries;
-        Ok(signature::check_local(options, self.transport, None, &name)?)
+        Ok(signature::check_local(
+            options,
+            self.transport,
+            None,
+            &name,
+        )?)
     }
 
     fn unpack(
