@@ -22,7 +22,7 @@ type Tree = BTreeMap<Vec<u8>, String>;
 fn base() -> Vec<u8> {
     let program = fs::read("/bin/busybox").expect("busybox, statically linked");
     Archive::default()
-        .add(Item::file("busybox", program).mode(0o755))
+        .with(Item::file("busybox", program).mode(0o755))
         .bytes()
 }
 

@@ -100,7 +100,7 @@ impl Item {
 }
 
 impl Archive {
-    pub fn add(mut self, item: Item) -> Self {
+    pub fn with(mut self, item: Item) -> Self {
         self.push(&item);
         self
     }
