@@ -266,5 +266,5 @@ fn an_external_volume_is_found_by_its_name(host: &Host) {
     let project = host.compose_file("nameless", nameless);
     let refused = project.compose("config").run();
     assert_ne!(refused.code, 0);
-    refused.says(&["services.app.container_name", "not empty"]);
+    refused.says(&["services.app.container_name", "is empty"]);
 }

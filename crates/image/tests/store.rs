@@ -370,7 +370,7 @@ fn damage_is_found_and_mended() {
     let fault = Fault::DamagedBlob {
         digest: digest.clone(),
     };
-    assert_eq!(checked.faults, [fault.clone()]);
+    assert_eq!(checked.faults, std::slice::from_ref(&fault));
     assert_eq!(checked.dependents(&fault), ["small:1"]);
     let mended = store.repair(&checked, &[], &Silent).unwrap();
     let restored = Mended {

@@ -61,7 +61,6 @@ fn mistakes_name_line_cause_and_nearest_word() {
     assert!(error("FROM a\nONBUILD FROM x").contains("trigger FROM"));
     assert!(error("FROM a\nONBUILD RNU x").contains("did you mean RUN?"));
     assert!(error("FROM a\nRUN --network=hots x").contains("hots"));
-    assert!(error("FROM a\nRUN --mount=type=ssh x").contains("not supported yet"));
     assert!(error("FROM a\nRUN").contains("RUN requires"));
     assert!(error("FROM a\0").contains("NUL"));
     assert!(error("FROM a\nCOPY --from=b <<EOF /x\nEOF").contains("heredoc"));
