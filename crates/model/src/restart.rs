@@ -56,11 +56,11 @@ impl FromStr for RestartPolicy {
                     "maximum retry count can only be used with 'on-failure'",
                 ));
             }
-            Some(digits) => Some(
-                digits
-                    .parse()
-                    .map_err(|_| fail("maximum retry count must be an integer"))?,
-            ),
+            // Zero is no limit, as in Docker.
+            Some(digits) => Some(digits.parse())
+                .transpose()
+                .map_err(|_| fail("maximum retry count must be an integer"))?
+                .filter(|count| *count > 0),
         };
         Ok(Self {
             condition,
@@ -109,6 +109,10 @@ mod tests {
             assert_eq!(text.parse::<RestartPolicy>().unwrap().to_string(), text);
         }
         assert_eq!("".parse(), Ok(RestartPolicy::default()));
+        assert_eq!(
+            "on-failure:0".parse(),
+            "on-failure".parse::<RestartPolicy>()
+        );
         assert_eq!(
             "on-failure:3"
                 .parse::<RestartPolicy>()
