@@ -9,6 +9,7 @@ import re
 import shutil
 import stat
 import subprocess
+import sys
 import tarfile
 
 SMALL = 64 << 10
@@ -132,13 +133,11 @@ def disk(at, tool):
 
 
 def memory(argv, env):
-    """Megabytes that a command held at most."""
-    child = subprocess.Popen(argv, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
-        raise RuntimeError("%s: exit %d" % (" ".join(argv), child.returncode))
-    return usage.ru_maxrss / 1024
+    """Megabytes that a command held at most. Asked of a small process: what starts another counts as the other's until it executes."""
+    script = ("import resource, subprocess, sys; subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True); "
+              "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)")
+    done = subprocess.run([sys.executable, "-S", "-c", script, *argv], env=env, stdout=subprocess.PIPE, text=True, check=True)
+    return int(done.stdout) / 1024
 
 
 def untar(folder, mode, layer, place):
