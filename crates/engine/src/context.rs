@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use image::registry::config::PolicyFile;
 use state::Layout;
 pub use state::layout::DATA_ROOT;
+use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
 /// The data root and the configuration. Opened once per command; cheap.
@@ -29,6 +30,19 @@ pub struct Options {
 }
 
 impl Context {
+    /// The command line of a role that works on this data root.
+    pub(crate) fn role_arguments(&self, role: &str, words: &[&str]) -> Result<Vec<CString>> {
+        let (data, run) = (self.layout.data_root(), self.layout.run_root());
+        let roots = [data, run].map(|root| root.as_os_str().as_encoded_bytes());
+        let mut all = vec![b"dockless".as_slice(), role.as_bytes()];
+        all.extend(roots);
+        all.extend(words.iter().map(|word| word.as_bytes()));
+        let words = all.into_iter().map(CString::new);
+        words
+            .collect::<std::result::Result<_, _>>()
+            .map_err(|e| Error::invalid("data root", e.to_string()))
+    }
+
     /// Reads the configuration and makes the directories of the data root.
     pub fn open(options: &Options) -> Result<Self> {
         let path = options

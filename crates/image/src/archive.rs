@@ -91,7 +91,8 @@ fn has_checksum(block: &[u8; 512]) -> bool {
     written == Ok(counted) && block[0] != 0
 }
 
-fn read_up_to(stream: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+/// Fills the buffer as far as the stream goes.
+pub(crate) fn read_up_to(stream: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
         match stream.read(&mut buffer[filled..]) {

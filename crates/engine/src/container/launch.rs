@@ -9,7 +9,6 @@ use crate::error::{Error, Result};
 use crate::protocol::{Reply, Request, Streams};
 use crate::watch::{self, Watch};
 use model::id::Id;
-use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
@@ -126,18 +125,7 @@ pub fn ensure_monitor(ctx: &Context, container: &ContainerRecord) {
 
 fn execute(ctx: &Context, id: &str, more: &[&str]) -> Result<Channel> {
     let (ours, theirs) = Channel::pair().map_err(Error::system("make a socket"))?;
-    let word =
-        |text: &[u8]| CString::new(text).map_err(|e| Error::invalid("data root", e.to_string()));
-    let mut argv = vec![
-        word(b"dockless")?,
-        word(ROLE.as_bytes())?,
-        word(ctx.layout.data_root().as_os_str().as_encoded_bytes())?,
-        word(ctx.layout.run_root().as_os_str().as_encoded_bytes())?,
-        word(id.as_bytes())?,
-    ];
-    for argument in more {
-        argv.push(word(argument.as_bytes())?);
-    }
+    let argv = ctx.role_arguments(ROLE, &[&[id], more].concat())?;
     let role = sys::role::Role {
         argv,
         // Nothing of the caller's environment: it may hold secrets, and a monitor lives for months. glibc's malloc caches what

@@ -7,7 +7,7 @@
 use super::record::ContainerRecord;
 use super::state::State;
 use crate::context::Context;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, chain};
 use crate::spec::{Facts, Source};
 use crate::volume::{self, Filesystem};
 use model::mount::MountKind;
@@ -143,13 +143,6 @@ const FLAGS: Flags = Flags::MOUNT_ATTR_RDONLY
     .union(Flags::MOUNT_ATTR_NODEV)
     .union(Flags::MOUNT_ATTR_NOEXEC)
     .union(Flags::MOUNT_ATTR_NODIRATIME);
-
-fn chain(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
-}
 
 /// The monitor, which has one thread, enters the other container's mount namespace and comes back: a mount can be cloned only
 /// from within. Links of that container are not followed out of it.

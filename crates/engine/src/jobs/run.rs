@@ -10,10 +10,10 @@ use crate::container::start::StartOptions;
 use crate::container::state::State;
 use crate::container::{create, remove, start, wait};
 use crate::context::{Context, Options};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, chain};
 use crate::timestamp::Timestamp;
 use model::schedule::Concurrency;
-use std::ffi::{CString, OsString};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use sys::lock::FileLock;
 use sys::process::Child;
@@ -50,19 +50,8 @@ pub fn attend(ctx: &Context, job: &str, container: &str) -> Result<()> {
 }
 
 fn spawn(ctx: &Context, words: &[&str]) -> Result<Child> {
-    let word =
-        |text: &[u8]| CString::new(text).map_err(|e| Error::invalid("data root", e.to_string()));
-    let mut argv = vec![
-        word(b"dockless")?,
-        word(ROLE.as_bytes())?,
-        word(ctx.layout.data_root().as_os_str().as_encoded_bytes())?,
-        word(ctx.layout.run_root().as_os_str().as_encoded_bytes())?,
-    ];
-    for text in words {
-        argv.push(word(text.as_bytes())?);
-    }
     let role = sys::role::Role {
-        argv,
+        argv: ctx.role_arguments(ROLE, words)?,
         ..sys::role::Role::default()
     };
     sys::role::spawn(&role).map_err(Error::system("start the process of a job's run"))
@@ -142,7 +131,7 @@ fn wait_and_record(
 ) -> Result<()> {
     let ended = wait_to_the_end(ctx, container);
     let code = ended.as_ref().ok().copied().flatten();
-    let error = ended.as_ref().err().map(chain);
+    let error = ended.as_ref().err().map(|error| chain(error));
     // The record before the removal: what is seen of a run that is over is how it ended.
     end(ctx, name, iteration, code, error)?;
     let options = RemoveOptions {
@@ -226,14 +215,4 @@ fn change_run(
             act(run);
         }
     })
-}
-
-fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

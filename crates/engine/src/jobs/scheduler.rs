@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::timestamp::Timestamp;
 use model::schedule::MissedFires;
 use rustix::fs::inotify;
-use std::ffi::{CString, OsString};
+use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use sys::lock::FileLock;
@@ -38,15 +38,8 @@ pub fn ensure(ctx: &Context) -> Result<()> {
     if !has_schedules(ctx)? || take_lock(ctx)?.is_none() {
         return Ok(());
     }
-    let word =
-        |text: &[u8]| CString::new(text).map_err(|e| Error::invalid("data root", e.to_string()));
     let role = sys::role::Role {
-        argv: vec![
-            word(b"dockless")?,
-            word(ROLE.as_bytes())?,
-            word(ctx.layout.data_root().as_os_str().as_encoded_bytes())?,
-            word(ctx.layout.run_root().as_os_str().as_encoded_bytes())?,
-        ],
+        argv: ctx.role_arguments(ROLE, &[])?,
         ..sys::role::Role::default()
     };
     sys::role::spawn(&role)

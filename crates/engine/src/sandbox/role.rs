@@ -5,7 +5,7 @@ use super::{ANSWER_FD, Answer, REQUEST_FD, Sandbox, SandboxNetwork, names};
 use crate::container::birth::default_parent;
 use crate::container::record::{ContainerRecord, ImageRecord, MountRecord, ProcessRecord};
 use crate::context::{Context, Options};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, chain};
 use crate::spec::{self, Facts, Source};
 use crate::timestamp::Timestamp;
 use model::container::ContainerSpec;
@@ -53,16 +53,6 @@ fn context(arguments: &[OsString]) -> Result<Context> {
         run_root: arguments.next(),
         ..Options::default()
     })
-}
-
-fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 /// What the sandbox holds besides the process; given back when it goes.

@@ -3,12 +3,13 @@
 //! Times of directories are not compared (those that no entry describes have the time they were made), and of overlayfs' own
 //! attributes only whether a directory is opaque.
 
+use crate::archive::read_up_to;
 use crate::layer::root::{self, as_path};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -123,7 +124,7 @@ fn attributes(a: &Stat, b: &Stat) -> Option<&'static str> {
 fn same_content(a: &mut File, b: &mut File) -> io::Result<bool> {
     let (mut left, mut right) = (vec![0; 128 << 10], vec![0; 128 << 10]);
     loop {
-        let (got, other) = (fill(a, &mut left)?, fill(b, &mut right)?);
+        let (got, other) = (read_up_to(a, &mut left)?, read_up_to(b, &mut right)?);
         if left[..got] != right[..other] {
             return Ok(false);
         }
@@ -131,19 +132,6 @@ fn same_content(a: &mut File, b: &mut File) -> io::Result<bool> {
             return Ok(true);
         }
     }
-}
-
-fn fill(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match file.read(&mut buffer[filled..]) {
-            Ok(0) => break,
-            Ok(got) => filled += got,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(filled)
 }
 
 #[cfg(test)]
