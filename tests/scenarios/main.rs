@@ -67,6 +67,7 @@ mod secrets;
 mod stack;
 mod store;
 mod volumes;
+mod volumes_remote;
 mod vote;
 mod wordpress;
 
@@ -118,6 +119,7 @@ fn main() -> std::process::ExitCode {
         limits::ALL,
         logs::ALL,
         volumes::ALL,
+        volumes_remote::ALL,
         inspect::ALL,
         isolation::ALL,
         keys::ALL,

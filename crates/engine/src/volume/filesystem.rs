@@ -100,7 +100,11 @@ impl Filesystem {
         }
         context.create(Flags::empty()).map_err(|e| {
             let what = format!("cannot mount {} {}", self.kind, self.device);
-            Error::invalid(what, said(&context, &e))
+            let why = said(&context, &e);
+            // Clients of servers tell the kernel's log what a caller gets no word of.
+            let more = "; the kernel's log (`dmesg`) may say why";
+            let more = if self.is_remote() { more } else { "" };
+            Error::invalid(what, format!("{why}{more}"))
         })
     }
 
