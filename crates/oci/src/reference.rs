@@ -73,7 +73,8 @@ impl Reference {
             return self.repository();
         }
         match self.path.strip_prefix("library/") {
-            Some(rest) if !rest.contains('/') => rest.to_owned(),
+            // A name that looks like an id is one only with its folder.
+            Some(rest) if !rest.contains('/') && !is_hex_id(rest) => rest.to_owned(),
             _ => self.path.clone(),
         }
     }
@@ -330,6 +331,11 @@ mod tests {
                 "library/redis/x",
                 "docker.io/library/redis/x",
                 "library/redis/x",
+            ),
+            (
+                &format!("library/{}", "a".repeat(64)),
+                &format!("docker.io/library/{}", "a".repeat(64)),
+                &format!("library/{}", "a".repeat(64)),
             ),
         ] {
             assert_eq!(parse(typed).to_string(), full, "{typed}");
