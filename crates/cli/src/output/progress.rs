@@ -72,16 +72,13 @@ impl PullProgress {
         };
     }
 
-    fn bar(&self, id: &str) -> Option<ProgressBar> {
-        let style =
-            ProgressStyle::with_template("{prefix}: {msg} [{bar:40}] {bytes}/{total_bytes}")
-                .ok()?;
-        let bar = self
-            .bars
-            .as_ref()?
-            .add(ProgressBar::new(0).with_style(style.progress_chars("=> ")));
-        bar.set_prefix(id.to_owned());
-        Some(bar)
+    /// Complete before it is drawn for the first time.
+    fn bar(&self, event: LayerEvent<'_>) -> Option<ProgressBar> {
+        let bar = ProgressBar::new(event.total)
+            .with_style(style(event)?)
+            .with_prefix(event.id.to_owned())
+            .with_message(event.status.text());
+        Some(self.bars.as_ref()?.add(bar))
     }
 }
 
@@ -100,7 +97,7 @@ impl Progress for PullProgress {
                 changed
             }
             None => {
-                let bar = self.bar(event.id);
+                let bar = self.bar(event);
                 layers.insert(
                     event.id.to_owned(),
                     Layer {
@@ -142,7 +139,24 @@ fn tells(status: Status) -> bool {
     )
 }
 
+/// As Docker: a bar while bytes move, else the state alone.
+fn style(event: LayerEvent<'_>) -> Option<ProgressStyle> {
+    let moves = matches!(
+        event.status,
+        Status::Downloading | Status::Extracting | Status::Pushing | Status::Loading
+    );
+    let template = match moves && event.total > 0 {
+        true => "{prefix}: {msg} [{bar:40}] {bytes}/{total_bytes}",
+        false => "{prefix}: {msg}",
+    };
+    let style = ProgressStyle::with_template(template).ok()?;
+    Some(style.progress_chars("=> "))
+}
+
 fn show(bar: &ProgressBar, event: LayerEvent<'_>) {
+    if let Some(style) = style(event) {
+        bar.set_style(style);
+    }
     bar.set_message(event.status.text());
     let whole = matches!(
         event.status,
@@ -154,9 +168,6 @@ fn show(bar: &ProgressBar, event: LayerEvent<'_>) {
             | Status::Verified
     );
     if whole {
-        if let Ok(style) = ProgressStyle::with_template("{prefix}: {msg}") {
-            bar.set_style(style);
-        }
         bar.abandon();
         return;
     }
