@@ -262,13 +262,7 @@ fn sit(
     if let Some(terminal) = begun.terminal {
         remember(Some(terminal));
     }
-    let nothing_to_hear = streams.stdout.is_none() && streams.stderr.is_none();
-    let left = frames::converse(taken, streams);
-    // The client asks how it ended as soon as the connection has: the record says so by then.
-    if !left && !nothing_to_hear {
-        let limit = std::time::Duration::from_secs(2);
-        let _ = sys::poll::readable(begun.channel.as_fd(), limit);
-    }
+    frames::converse(taken, streams);
     if is_terminal {
         remember(None);
     }

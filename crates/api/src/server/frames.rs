@@ -8,10 +8,14 @@ use engine::detach_keys::Detector;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use std::io::Read;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 pub(crate) const RAW: &str = "application/vnd.docker.raw-stream";
 pub(crate) const MULTIPLEXED: &str = "application/vnd.docker.multiplexed-stream";
+
+/// A process that has closed its streams is given so long to end.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// A process as a client takes part in it.
 #[derive(Debug, Default)]
@@ -56,7 +60,12 @@ pub(crate) fn converse(taken: Taken, streams: Streams) -> bool {
             None
         }
     };
-    copy_output(&mut output, [stdout, stderr], ended, raw);
+    let listens = stdout.is_some() || stderr.is_some();
+    let ended = copy_output(&mut output, [stdout, stderr], ended, raw);
+    // The client asks how it ended as soon as the connection has: that is known by then.
+    if let Some(ended) = ended.filter(|_| listens) {
+        let _ = sys::poll::readable(ended.as_fd(), LAST_WORDS);
+    }
     output.end();
     typing.is_some_and(|typing| typing.join().unwrap_or(false))
 }
@@ -97,18 +106,17 @@ fn write_all(fd: &OwnedFd, mut bytes: &[u8]) -> Result<(), Errno> {
     Ok(())
 }
 
+/// What tells the process's end, if that was not told yet and the client is still there.
 fn copy_output(
     output: &mut Output,
     mut sources: [Option<OwnedFd>; 2],
     mut ended: Option<OwnedFd>,
     raw: bool,
-) {
+) -> Option<OwnedFd> {
     let mut buffer = vec![0; 32 * 1024];
     let mut over = false;
     while sources.iter().any(Option::is_some) {
-        let Some(ready) = ready(output, &sources, ended.as_ref(), over) else {
-            return;
-        };
+        let ready = ready(output, &sources, ended.as_ref(), over)?;
         if ready.ended {
             (ended, over) = (None, true);
         }
@@ -120,7 +128,7 @@ fn copy_output(
                 Ok(length) if length > 0 => {
                     let bytes = &buffer[..length];
                     if said(output, index, bytes, raw).is_err() {
-                        return;
+                        return None;
                     }
                 }
                 Err(Errno::INTR | Errno::AGAIN) => {}
@@ -130,9 +138,10 @@ fn copy_output(
         }
         // The process has ended and nothing is left of what it wrote: who inherited its streams is not waited for.
         if over && !ready.sources.contains(&true) {
-            return;
+            return None;
         }
     }
+    ended
 }
 
 fn said(output: &mut Output, index: usize, bytes: &[u8], raw: bool) -> std::io::Result<()> {

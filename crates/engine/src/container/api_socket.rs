@@ -166,6 +166,9 @@ pub fn hand_accounts(ctx: &Context, container: &ContainerRecord, accounts: &str)
         let mut header = tar::Header::new_gnu();
         header.set_entry_type(kind);
         header.set_mode(mode);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
         header.set_size(bytes.len() as u64);
         archive.append_data(&mut header, path, bytes)
     };

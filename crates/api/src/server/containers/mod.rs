@@ -142,7 +142,16 @@ fn start_one(server: &Server, record: &ContainerRecord) -> Answer {
         size: None,
     };
     let was_active = matches!(State::load(ctx, record.id.as_str())?, State::Running { .. });
-    let started = start(ctx, record, options)?;
+    let started = start(ctx, record, options).inspect_err(|_| {
+        // What goes with its end goes with a start that fails.
+        let options = RemoveOptions {
+            force: true,
+            volumes: true,
+        };
+        if record.spec.auto_remove {
+            let _ = remove(ctx, record, options);
+        }
+    })?;
     if let (Started::Attached(attached), Some(first)) = (started, first) {
         first.give(attached);
     }

@@ -158,13 +158,23 @@ struct Teller<'a> {
     quiet: bool,
 }
 
+/// `[build 2/5] RUN x` in the words of the classic builder: `Step 2/5 : RUN x`.
+fn told(name: &str) -> String {
+    let parts = name.strip_prefix('[').and_then(|n| n.split_once("] "));
+    match parts {
+        Some((place, rest)) => {
+            let number = place.rsplit(' ').next().unwrap_or(place);
+            format!("Step {number} : {rest}\n")
+        }
+        None => format!("{name}\n"),
+    }
+}
+
 impl Progress for Teller<'_> {
     fn event(&self, event: Event<'_>) {
         let text = match event {
-            Event::Started(step) => format!("Step {} : {}\n", step.number, step.name),
-            Event::Cached(step) => {
-                format!("Step {} : {}\n ---> Using cache\n", step.number, step.name)
-            }
+            Event::Started(step) => told(&step.name),
+            Event::Cached(step) => format!("{} ---> Using cache\n", told(&step.name)),
             Event::Output { line, .. } => format!("{}\n", String::from_utf8_lossy(line)),
             Event::Warning(text) => format!("[Warning] {text}\n"),
             Event::Finished { .. } | Event::Failed { .. } => return,
@@ -172,5 +182,17 @@ impl Progress for Teller<'_> {
         if !self.quiet {
             self.told.document(&json!({ "stream": text }));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_told_as_the_classic_builder_does() {
+        assert_eq!(told("[1/3] FROM busybox"), "Step 1/3 : FROM busybox\n");
+        assert_eq!(told("[build 2/5] RUN x"), "Step 2/5 : RUN x\n");
+        assert_eq!(told("exporting"), "exporting\n");
     }
 }
