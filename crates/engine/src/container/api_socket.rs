@@ -82,6 +82,11 @@ pub fn exists(ctx: &Context, container: &ContainerRecord) -> bool {
 pub fn listen_again(ctx: &Context, container: &ContainerRecord) -> Result<OwnedFd> {
     let dir = ctx.layout.run_container(container.id.as_str());
     let failed = || Error::file("listen at", dir.join(NAME));
+    if exists(ctx, container) {
+        // Not removed: it may be mounted in the container, and nothing can be mounted over what has no name any more.
+        let aside = dir.join(format!("{NAME}.{}", std::process::id()));
+        std::fs::rename(dir.join(NAME), aside).map_err(failed())?;
+    }
     let socket = channel::listen_as(&dir, NAME, sys::socket::Type::STREAM).map_err(failed())?;
     let path = dir.join(NAME);
     // The directory is root's alone: on the host nobody else gets here. In the container the socket is its root's and the group's
