@@ -146,6 +146,12 @@ impl ContainerBody {
         self.image.as_deref().unwrap_or_default()
     }
 
+    /// Whether it says where the output goes.
+    pub fn names_log_driver(&self) -> bool {
+        let log = self.host_config.log_config.as_ref();
+        log.is_some_and(|log| log.kind.as_ref().is_some_and(|kind| !kind.is_empty()))
+    }
+
     /// The container that is asked for.
     pub fn read(self) -> Result<ContainerSpec, Error> {
         let mut spec = ContainerSpec {

@@ -47,7 +47,7 @@ pub fn listen(path: &Path) -> Result<OwnedFd, Error> {
 /// Becomes readable when the process is told to end (SIGTERM, SIGINT). To be called before there are threads.
 pub fn until_told() -> io::Result<OwnedFd> {
     let signals = sys::signal::Signals::new(&[2, 15])?;
-    Ok(signals.as_fd().try_clone_to_owned()?)
+    signals.as_fd().try_clone_to_owned()
 }
 
 #[cfg(test)]

@@ -180,8 +180,6 @@ impl Row<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn patterns_match_as_dockers() {
         for (pattern, text, wanted) in [

@@ -61,6 +61,7 @@ fn plain(shape: &Shape) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use api::wire::{API_VERSION, DOCKER_VERSION};
 
     #[test]
     fn what_tools_ask_for_is_there() {
