@@ -146,3 +146,40 @@ fn hostile_wishes_are_refused_with_their_place() {
         assert!(refused.contains(words), "{value}: {refused}");
     }
 }
+
+/// A create document, broken in one place after the other: it is read, or refused.
+#[test]
+fn no_mutant_of_a_document_does_harm() {
+    let seed = include_bytes!("../../../../fuzz/seeds/api_body/create.json");
+    let mut state = 1u64;
+    let mut random = |below: usize| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).unwrap_or(0) % below
+    };
+    let pieces: [&[u8]; 9] = [
+        b"-1",
+        b"null",
+        b"[]",
+        b"{}",
+        b"\"\"",
+        b"99999999999999999999",
+        b"\\u0000",
+        b":",
+        b"\xff",
+    ];
+    let mut understood = 0;
+    for _ in 0..20_000 {
+        let mut bytes = seed.to_vec();
+        for _ in 0..=random(3) {
+            let at = random(bytes.len());
+            let end = (at + random(6)).min(bytes.len());
+            bytes.splice(at..end, pieces[random(pieces.len())].iter().copied());
+        }
+        if let Ok(body) = serde_json::from_slice::<ContainerBody>(&bytes) {
+            understood += usize::from(body.read().is_ok());
+        }
+    }
+    assert!(understood > 0);
+}
