@@ -11,12 +11,12 @@ fn read(value: serde_json::Value) -> Result<ContainerSpec, String> {
 
 #[test]
 fn what_the_docker_command_sends_becomes_what_was_typed() {
-    let spec = read(json!({
+    let text = r#"{
         "Hostname": "", "User": "1000:1000", "Tty": true, "OpenStdin": true, "StdinOnce": true,
         "Env": ["A=1"], "Cmd": ["sleep", "1"], "Image": "busybox", "Volumes": {"/data": {}, "/srv": {}},
         "WorkingDir": "", "Entrypoint": null, "OnBuild": null, "Labels": {"a": "b"},
         "ExposedPorts": {"80/tcp": {}}, "StopSignal": "SIGINT", "StopTimeout": 3, "Future": {"x": [1]},
-        "Healthcheck": {"Test": ["CMD-SHELL", "true"], "Interval": 1_000_000_000},
+        "Healthcheck": {"Test": ["CMD-SHELL", "true"], "Interval": 1000000000},
         "HostConfig": {
             "Binds": ["/srv:/srv:ro", "db:/var/lib/db"], "NetworkMode": "front", "AutoRemove": true,
             "PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}], "443/tcp": [{"HostIp": "", "HostPort": ""}]},
@@ -28,8 +28,8 @@ fn what_the_docker_command_sends_becomes_what_was_typed() {
             "IpcMode": "", "PidMode": "host", "UTSMode": "", "Init": true, "ConsoleSize": [0, 0]
         },
         "NetworkingConfig": {"EndpointsConfig": {"front": {"Aliases": ["www"], "IPAMConfig": {"IPv4Address": "10.0.0.5"}}, "back": null}}
-    }))
-    .unwrap();
+    }"#;
+    let spec = read(serde_json::from_str(text).unwrap()).unwrap();
     assert_eq!(
         spec.command.as_deref(),
         Some(&["sleep".to_owned(), "1".into()][..])
@@ -98,10 +98,7 @@ fn hostile_wishes_are_refused_with_their_place() {
         (json!({"Env": "A=1"}), "invalid type"),
         (json!({"Tty": "yes"}), "invalid type"),
         (json!({"HostConfig": []}), "invalid"),
-        (
-            json!({"HostConfig": {"Memory": 1e400_f64.min(1e300)}}),
-            "invalid",
-        ),
+        (json!({"HostConfig": {"Memory": 1e300}}), "invalid"),
         (json!({"HostConfig": {"Memory": -5}}), "below zero"),
         (
             json!({"HostConfig": {"PortBindings": {"99999/tcp": []}}}),
