@@ -7,11 +7,6 @@ scenarios!(keys_that_cannot_be_honoured_are_refused);
 fn keys_that_cannot_be_honoured_are_refused(host: &Host) {
     for (number, (keys, rest, said)) in [
         (
-            "use_api_socket: true",
-            "",
-            ["services.app.use_api_socket", "API socket"],
-        ),
-        (
             "credential_spec: {file: x.json}",
             "",
             ["services.app.credential_spec", "Windows"],

@@ -4,6 +4,8 @@
 //! `cargo test -p scenarios -- crash` runs those with `crash` in their names. The binary is `DOCKLESS_BIN`, else the newest built;
 //! the images are those of `images-cache/`.
 
+mod api;
+mod api_socket;
 mod artifacts;
 mod boot;
 mod build;
@@ -110,6 +112,8 @@ fn main() -> std::process::ExitCode {
         oci_attached::ALL,
         oci_exec::ALL,
         hostile::ALL,
+        api::ALL,
+        api_socket::ALL,
         secrets::ALL,
         run::ALL,
         layers::ALL,

@@ -124,6 +124,16 @@ pub enum NamedContext {
     Remote(Remote),
 }
 
+/// The network of every RUN that names none, by Docker's words.
+pub fn parse_network(text: &str) -> Option<RunNetwork> {
+    match text {
+        "" | "default" | "bridge" => Some(RunNetwork::Default),
+        "none" => Some(RunNetwork::None),
+        "host" => Some(RunNetwork::Host),
+        _ => None,
+    }
+}
+
 impl Options {
     pub fn new(context: ContextSource) -> Self {
         Self {

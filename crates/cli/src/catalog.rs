@@ -2,8 +2,8 @@
 
 use crate::verb::Verb;
 use crate::{
-    argv, boot, build, container, image, inspect, job, network, registry, stored, swarm, system,
-    volume,
+    argv, boot, build, container, image, inspect, job, network, registry, serve, stored, swarm,
+    system, volume,
 };
 
 /// The nouns that have verbs of their own, for help.
@@ -44,6 +44,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Verb> {
         system::VERBS,
         boot::VERBS,
         job::VERBS,
+        serve::VERBS,
     ]
     .into_iter()
     .flatten()

@@ -7,12 +7,9 @@ use crate::verb::{Run, Verb, verb};
 use api::wire;
 use clap::Args;
 use engine::Context;
-use engine::container::record::ContainerRecord;
 use serde::Serialize;
 use serde_json::Value;
-use std::collections::BTreeMap;
 use template::Template;
-use wire::container::Sizes;
 
 pub(crate) const VERBS: &[Verb] = &[
     verb::<Inspect>(
@@ -266,20 +263,7 @@ fn value(shape: impl Serialize) -> Value {
     serde_json::to_value(shape).unwrap_or_default()
 }
 
-/// A container's own bytes, and those of all it sees.
-pub(crate) fn sizes(ctx: &Context, record: &ContainerRecord) -> Sizes {
-    let own = engine::usage::apparent_size(&ctx.layout.container(record.id.as_str()).join("upper"));
-    let image = record
-        .image
-        .files()
-        .iter()
-        .map(|files| engine::usage::apparent_size(files))
-        .sum::<u64>();
-    Sizes {
-        own,
-        whole: own + image,
-    }
-}
+pub(crate) use wire::container::sizes;
 
 pub(crate) fn container_value(
     ctx: &Context,
@@ -309,20 +293,5 @@ fn volume_value(ctx: &Context, name: &str) -> Result<Value, engine::Error> {
 
 fn network_value(ctx: &Context, name: &str) -> Result<Value, engine::Error> {
     let record = network::find(&ctx.layout, name)?;
-    let mut members = BTreeMap::new();
-    for container in engine::networks::members(ctx, &record)? {
-        let state = engine::container::state::State::load(ctx, container.id.as_str())?;
-        let joined = wire::endpoint::joined(ctx, &container, &state);
-        let Some(endpoint) = joined
-            .iter()
-            .find(|net| net.network == record.name && !net.endpoint_id.is_empty())
-        else {
-            continue;
-        };
-        members.insert(
-            container.id.to_string(),
-            wire::network::Member::new(&container.name, endpoint),
-        );
-    }
-    Ok(value(wire::network::Network::new(&record, members)))
+    Ok(value(wire::network::Network::load(ctx, &record)?))
 }

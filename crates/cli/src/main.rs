@@ -24,6 +24,7 @@ mod network;
 mod oci;
 mod output;
 mod registry;
+mod serve;
 mod session;
 mod stored;
 mod swarm;
@@ -106,6 +107,10 @@ fn internal_role(role: &str, args: &[OsString]) -> Option<u8> {
         engine::container::launch::ROLE => Some(monitor::role_main(args)),
         engine::jobs::ROLE if is_role_of_job(args) => Some(engine::jobs::role_main(args)),
         engine::jobs::scheduler::ROLE => Some(engine::jobs::scheduler::role_main(args)),
+        engine::container::api_socket::ROLE => Some(serve::role_main(args)),
+        engine::container::exec_session::ROLE => {
+            Some(engine::container::exec_session::role_main(args))
+        }
         engine::sandbox::ROLE => Some(engine::sandbox::role_main(args)),
         _ => None,
     }

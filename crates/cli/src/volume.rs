@@ -88,18 +88,8 @@ const FIELDS: [Field; 9] = [
 impl Run for List {
     fn run(self, session: &Session) -> Outcome {
         let ctx = session.engine()?;
-        let filters = Filters::parse(&self.filter, &["dangling", "driver", "label", "name"])?;
-        let dangling = filters.flag("dangling")?;
-        let mut volumes = Vec::new();
-        for record in volume::list(ctx)? {
-            let fits = filters.matches_name("name", &record.name)
-                && filters.matches_labels(&record.labels)
-                && filters.matches_exact("driver", "local");
-            let used = dangling.is_some() && !volume::users(ctx, &record.name)?.is_empty();
-            if fits && dangling.is_none_or(|wanted| wanted != used) {
-                volumes.push(record);
-            }
-        }
+        let filters = Filters::parse(&self.filter, volume::FILTERS)?;
+        let volumes = volume::selected(ctx, &filters)?;
         if self.quiet {
             for record in &volumes {
                 output::line(&record.name)?;

@@ -240,6 +240,7 @@ fn sources_missing(
             create_source: false,
             ..
         } = &mount.kind
+            && !engine::container::api_socket::is_source(source)
             && !Path::new(source).exists()
         {
             let text = format!("bind source path does not exist: {source}");

@@ -50,6 +50,8 @@ pub enum Error {
         after: Duration,
         source: condition::Error,
     },
+    #[error("cannot read the accounts at registries that a service is to get")]
+    Accounts(#[source] Box<image::registry::credentials::Error>),
     #[error("cannot lock project {project}")]
     Lock {
         project: String,
@@ -75,6 +77,15 @@ pub fn lock(ctx: &Context, project: &str) -> Result<FileLock, Error> {
     FileLock::exclusive(&ctx.layout.lock("project", project)).map_err(failed)
 }
 
+/// The caller's accounts at registries, where a service is to get them.
+fn accounts(ctx: &Context, services: &[&Service]) -> Result<String, Error> {
+    if !services.iter().any(|service| service.use_api_socket) {
+        return Ok(String::new());
+    }
+    image::registry::credentials::portable(&ctx.registries())
+        .map_err(|source| Error::Accounts(Box::new(source)))
+}
+
 /// The specification of every service named, or all that is wrong with them.
 pub fn specs(
     ctx: &Context,
@@ -84,9 +95,11 @@ pub fn specs(
 ) -> Result<BTreeMap<String, ServiceSpec>, Error> {
     let project = &*models::resolve(&ctx.config, stored::resolve(ctx, project)?);
     let root = files::root(&ctx.layout);
+    let accounts = accounts(ctx, services)?;
     let around = Surroundings {
         files_root: &root,
         separator: options.separator,
+        accounts: &accounts,
     };
     let mut specs = BTreeMap::new();
     let mut errors = Vec::new();

@@ -82,12 +82,17 @@ pub const SOCKET: &str = "monitor.sock";
 
 /// Listens on `monitor.sock` in a directory, over whatever a dead monitor left there.
 pub fn listen(dir: &Path) -> io::Result<OwnedFd> {
+    listen_as(dir, SOCKET, sys::socket::Type::SEQPACKET)
+}
+
+/// The same under another name, or for another kind of conversation.
+pub(crate) fn listen_as(dir: &Path, name: &str, kind: sys::socket::Type) -> io::Result<OwnedFd> {
     let handle = open_directory(dir)?;
-    let path = short_path(&handle, SOCKET);
-    let listen = || sys::socket::listen(Path::new(&path), sys::socket::Type::SEQPACKET);
+    let path = short_path(&handle, name);
+    let listen = || sys::socket::listen(Path::new(&path), kind);
     match listen() {
         Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
-            std::fs::remove_file(dir.join(SOCKET))?;
+            std::fs::remove_file(dir.join(name))?;
             listen()
         }
         other => other,

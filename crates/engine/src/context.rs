@@ -31,7 +31,7 @@ pub struct Options {
 
 impl Context {
     /// The command line of a role that works on this data root.
-    pub(crate) fn role_arguments(&self, role: &str, words: &[&str]) -> Result<Vec<CString>> {
+    pub fn role_arguments(&self, role: &str, words: &[&str]) -> Result<Vec<CString>> {
         let (data, run) = (self.layout.data_root(), self.layout.run_root());
         let roots = [data, run].map(|root| root.as_os_str().as_encoded_bytes());
         let mut all = vec![b"dockless".as_slice(), role.as_bytes()];
@@ -94,9 +94,14 @@ impl Context {
 
     /// The image store; opened where it is needed, so that verbs without images do not pay for it.
     pub fn images(&self) -> Result<image::Store> {
+        self.images_with(self.registries())
+    }
+
+    /// The same, with registries reached otherwise: as somebody else's account.
+    pub fn images_with(&self, registries: image::RegistryOptions) -> Result<image::Store> {
         let options = image::StoreOptions {
             image_dirs: self.config.image_dirs.clone(),
-            registries: self.registries(),
+            registries,
             layer_form: self.config.layer_store,
             min_free: self.config.min_free_space,
             ..Default::default()

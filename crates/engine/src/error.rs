@@ -11,6 +11,8 @@ pub enum Error {
     NoSuchContainer(String),
     #[error("get {0}: no such volume")]
     NoSuchVolume(String),
+    #[error("No such exec instance: {0}")]
+    NoSuchExec(String),
     #[error("No such job: {0}")]
     NoSuchJob(String),
     #[error("{kind} not found: {name}")]
@@ -156,7 +158,7 @@ impl Error {
 }
 
 /// An error and what caused it, in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

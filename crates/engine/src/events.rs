@@ -6,6 +6,7 @@
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::timestamp::Timestamp;
+use model::filter::Filters;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -13,6 +14,21 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// The keys of `events --filter`.
+pub const FILTERS: &[&str] = &[
+    "container",
+    "event",
+    "image",
+    "label",
+    "network",
+    "volume",
+    "type",
+    "scope",
+    "daemon",
+    "plugin",
+    "node",
+];
 
 const ROTATE_AT: u64 = 4 << 20;
 
@@ -37,6 +53,38 @@ pub struct Actor {
     pub id: String,
     #[serde(rename = "Attributes")]
     pub attributes: BTreeMap<String, String>,
+}
+
+impl Event {
+    /// Whether the filters let it through.
+    pub fn fits(&self, filters: &Filters) -> bool {
+        let name = self.actor.attributes.get("name").map_or("", String::as_str);
+        let of_kind = |kind: &str| {
+            filters.any(kind, |wanted| {
+                self.kind == kind && (self.actor.id.starts_with(wanted) || name == wanted)
+            })
+        };
+        let image = |wanted: &str| {
+            let from = self
+                .actor
+                .attributes
+                .get("image")
+                .map_or("", String::as_str);
+            let own = if self.kind == "image" { name } else { from };
+            let tagless = |text: &str| text.split(':').next().unwrap_or_default().to_owned();
+            own == wanted || tagless(own) == wanted
+        };
+        // `exec_start: ls` is the event `exec_start`.
+        let action = self.action.split(": ").next().unwrap_or_default();
+        filters.any("event", |wanted| wanted == self.action || wanted == action)
+            && filters.matches_exact("type", &self.kind)
+            && filters.matches_exact("scope", &self.scope)
+            && filters.any("image", image)
+            && filters.matches_labels(&self.actor.attributes)
+            && ["container", "network", "volume", "daemon", "plugin", "node"]
+                .into_iter()
+                .all(of_kind)
+    }
 }
 
 /// Appends an event. What cannot be written is lost: an event is news, never state.

@@ -5,7 +5,9 @@ use crate::container::record::{ContainerRecord, ImageRecord};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::events;
-use image::{Progress, PullPolicy, Store};
+use crate::timestamp::Timestamp;
+use image::{Image, Progress, PullPolicy, Store};
+use model::filter::Filters;
 use std::collections::BTreeMap;
 
 /// The image a container is to be made from, fetched if the policy says so, its layers unpacked.
@@ -74,4 +76,81 @@ pub fn emit(ctx: &Context, action: &str, id: &str, name: &str) {
         id,
         BTreeMap::from([("name".to_owned(), name.to_owned())]),
     );
+}
+
+/// The keys of `images --filter`.
+pub const FILTERS: &[&str] = &["dangling", "label", "before", "since", "reference", "until"];
+
+pub fn created(image: &Image) -> Option<Timestamp> {
+    image.config.created.as_deref().and_then(Timestamp::parse)
+}
+
+pub fn selected(store: &Store, filters: &Filters) -> Result<Vec<Image>> {
+    let mut images = store.list()?;
+    if let Ok(Some(dangling)) = filters.flag("dangling") {
+        images.retain(|image| image.names.is_empty() == dangling);
+    }
+    images.retain(|image| filters.matches_labels(&image.config.config.labels));
+    let time_of = |key: &str| -> Result<Option<Timestamp>> {
+        match filters.get(key).first() {
+            Some(name) => Ok(created(&store.find(name)?)),
+            None => Ok(None),
+        }
+    };
+    if let Some(limit) = time_of("before")? {
+        images.retain(|image| created(image).is_some_and(|time| time < limit));
+    }
+    if let Some(limit) = time_of("since")? {
+        images.retain(|image| created(image).is_some_and(|time| time > limit));
+    }
+    if let Some(limit) = filters
+        .get("until")
+        .first()
+        .and_then(|text| crate::prune::moment(text).ok())
+    {
+        images.retain(|image| created(image).is_some_and(|time| time < limit));
+    }
+    Ok(images)
+}
+
+/// A glob where `*` and `?` stop at a slash.
+pub fn fits(pattern: &str, text: &str) -> bool {
+    let (pattern, text): (Vec<char>, Vec<char>) =
+        (pattern.chars().collect(), text.chars().collect());
+    // Row by row: whether the pattern so far fits the text so far.
+    let mut row = vec![false; text.len() + 1];
+    row[0] = true;
+    for p in pattern {
+        let mut next = vec![false; text.len() + 1];
+        if p == '*' {
+            let mut open = false;
+            for i in 0..=text.len() {
+                open = row[i] || (open && i > 0 && text[i - 1] != '/');
+                next[i] = open;
+            }
+        } else {
+            for i in 1..=text.len() {
+                next[i] = row[i - 1] && (text[i - 1] == p || (p == '?' && text[i - 1] != '/'));
+            }
+        }
+        row = next;
+    }
+    row[text.len()]
+}
+
+/// The configuration of an image that is made from an archive of files.
+pub fn imported(platform: oci::Platform, comment: &str) -> oci::ImageConfig {
+    let created = Some(Timestamp::now().to_string());
+    oci::ImageConfig {
+        created: created.clone(),
+        architecture: platform.architecture,
+        os: platform.os,
+        variant: platform.variant,
+        history: vec![oci::History {
+            created,
+            comment: comment.to_owned(),
+            ..Default::default()
+        }],
+        ..Default::default()
+    }
 }

@@ -12,6 +12,7 @@ pub mod config;
 pub mod container;
 pub mod context;
 pub mod copy;
+pub mod detach_keys;
 pub mod error;
 pub mod events;
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::events;
 use model::container::ContainerSpec;
+use model::filter::Filters;
 use model::network::{EndpointSettings, NetworkMode, NetworkSpec};
 use network::{AddressPool, AddressPools, Driver, NetworkRecord};
 use std::collections::BTreeMap;
@@ -107,6 +108,36 @@ fn used_up(ctx: &Context, source: network::Error) -> Result<Error> {
         source: Box::new(source),
         unused,
     })
+}
+
+/// The keys of `network ls --filter`.
+pub const FILTERS: &[&str] = &["dangling", "driver", "id", "label", "name", "scope", "type"];
+
+/// Networks that fit the filters.
+pub fn list(ctx: &Context, filters: &Filters) -> Result<Vec<NetworkRecord>> {
+    let flag = filters.flag("dangling");
+    let dangling = flag.map_err(|e| Error::invalid("filter", e.to_string()))?;
+    let mut shown = Vec::new();
+    for record in network::list(&ctx.layout)? {
+        let kind = if record.is_builtin() {
+            "builtin"
+        } else {
+            "custom"
+        };
+        let fits = filters.matches_name("name", &record.name)
+            && filters.matches_prefix("id", record.id.as_str())
+            && filters.matches_exact("driver", record.driver.as_str())
+            && filters.matches_exact("scope", "local")
+            && filters.matches_exact("type", kind)
+            && filters.matches_labels(&record.labels);
+        // In use is what a container names.
+        let is_dangling =
+            dangling.is_some() && !record.is_builtin() && members(ctx, &record)?.is_empty();
+        if fits && dangling.is_none_or(|wanted| wanted == is_dangling) {
+            shown.push(record);
+        }
+    }
+    Ok(shown)
 }
 
 /// Networks that no container names, running or not; of configurations those that no network has.

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::timestamp::Timestamp;
 use crate::trash::Leftovers;
 use crate::{events, trash};
+use model::filter::Filters;
 use serde::{Deserialize, Serialize};
 use state::{Durability, record};
 use std::collections::BTreeMap;
@@ -205,6 +206,26 @@ pub fn load(ctx: &Context, name: &str) -> Result<Option<VolumeRecord>> {
 
 pub fn find(ctx: &Context, name: &str) -> Result<VolumeRecord> {
     load(ctx, name)?.ok_or_else(|| Error::NoSuchVolume(name.to_owned()))
+}
+
+/// The keys of `volume ls --filter`.
+pub const FILTERS: &[&str] = &["dangling", "driver", "label", "name"];
+
+/// Volumes that fit the filters.
+pub fn selected(ctx: &Context, filters: &Filters) -> Result<Vec<VolumeRecord>> {
+    let flag = filters.flag("dangling");
+    let dangling = flag.map_err(|e| Error::invalid("filter", e.to_string()))?;
+    let mut volumes = Vec::new();
+    for record in list(ctx)? {
+        let fits = filters.matches_name("name", &record.name)
+            && filters.matches_labels(&record.labels)
+            && filters.matches_exact("driver", "local");
+        let used = dangling.is_some() && !users(ctx, &record.name)?.is_empty();
+        if fits && dangling.is_none_or(|wanted| wanted != used) {
+            volumes.push(record);
+        }
+    }
+    Ok(volumes)
 }
 
 /// All volumes, by name.

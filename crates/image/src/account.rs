@@ -35,14 +35,13 @@ struct Catalog {
     repositories: Vec<String>,
 }
 
-/// Shows the registry the name and password, and keeps them when it takes them, or the token it gives in their place. The file they
-/// lie in as they are; `None`: a helper has them.
-pub fn login(
+/// Shows the registry the name and password: they, or the token it gives in their place, are what it takes.
+pub fn check(
     options: &RegistryOptions,
     registry: &str,
     username: &str,
     password: &str,
-) -> Result<Option<PathBuf>, Error> {
+) -> Result<Credential, Error> {
     let registry = registry_name(registry);
     let mut credential = Credential::Password {
         username: username.into(),
@@ -54,6 +53,18 @@ pub fn login(
     if let Some(token) = client.lasting_token() {
         credential = Credential::IdentityToken(token);
     }
+    Ok(credential)
+}
+
+/// The same, and keeps them. The file they lie in as they are; `None`: a helper has them.
+pub fn login(
+    options: &RegistryOptions,
+    registry: &str,
+    username: &str,
+    password: &str,
+) -> Result<Option<PathBuf>, Error> {
+    let credential = check(options, registry, username, password)?;
+    let registry = registry_name(registry);
     let path = options
         .docker_config
         .as_ref()

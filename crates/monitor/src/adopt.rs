@@ -3,6 +3,7 @@
 //! The container is found by its recorded pid and start time, its output by the FIFOs' names. A terminal cannot be
 //! taken over: its master died with the last monitor and the container got a hangup.
 
+use crate::api::ApiSocket;
 use crate::health::Checker;
 use crate::monitor::{Itself, Monitor, Stage};
 use crate::output::Output;
@@ -55,6 +56,10 @@ pub(crate) fn adopt(ctx: &Context, id: &str) -> Result<Monitor> {
         paused,
     });
     let container = monitor.container.clone();
+    // Without it the container still runs.
+    monitor.api = ApiSocket::taken_over(ctx, &container, process.pid)
+        .ok()
+        .flatten();
     run.open_dns(ctx, &container);
     monitor.restart_count = state.restart_count;
     monitor.addresses = run.addresses();

@@ -141,6 +141,7 @@ impl Monitor {
     fn put_down(&mut self, lifecycle: &Lifecycle) {
         self.phase = Stage::Ended;
         self.listener = None;
+        self.api = None;
         if self.removal().is_some() {
             return;
         }

@@ -23,6 +23,10 @@ pub(crate) enum Who {
     Firewall,
     Probe,
     ProbeOutput,
+    /// Somebody connects to the API's socket of the container.
+    ApiClient,
+    /// The server behind it ended.
+    ApiServer,
 }
 
 /// The descriptors of one round.

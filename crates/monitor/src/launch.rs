@@ -1,5 +1,6 @@
 //! How a run begins: on behalf of the command that executed us, or taken over from a monitor that was killed.
 
+use crate::api::ApiSocket;
 use crate::monitor::{Itself, Monitor, Stage};
 use crate::run::Run;
 use engine::channel::Channel;
@@ -74,6 +75,7 @@ fn prepare_launch(ctx: &Context, id: &str, itself: Itself) -> Result<(Monitor, F
     }
     engine::sweep::sweep_held_run(ctx, id, &lock)?;
     let mut monitor = Monitor::prepare(ctx, id, itself)?;
+    monitor.api = ApiSocket::open(ctx, &monitor.container)?;
     if Lifecycle::load(ctx, id)?.is_some_and(|last| last.running) {
         // Its last monitor did not end by itself: a power cut, or killed.
         let _ = monitor.log.repair();

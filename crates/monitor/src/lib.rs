@@ -15,6 +15,7 @@
 //! Killing this process leaves the container running; see [`adopt`].
 
 mod adopt;
+mod api;
 mod clients;
 mod ending;
 mod health;

@@ -1,5 +1,6 @@
 //! The loop: waits, and hands each thing that happened to whom it concerns.
 
+use crate::api::ApiSocket;
 use crate::clients::Clients;
 use crate::interest::{Interest, Who};
 use crate::launch;
@@ -43,6 +44,8 @@ pub(crate) struct Monitor {
     /// Of a container on networks: whether the packet filter still lets it be reached. Its socket is closed with the process,
     /// since that may wait for a grace period of the kernel.
     firewall: Option<network::Watch>,
+    /// Of a container that mounts the API's socket.
+    pub(crate) api: Option<ApiSocket>,
     buffer: Buffer,
     /// What is deleted when everybody has been answered.
     pub(crate) leftovers: Leftovers,
@@ -135,6 +138,7 @@ impl Monitor {
             addresses: Vec::new(),
             waiting: Vec::new(),
             firewall: None,
+            api: None,
             buffer: Buffer::default(),
             leftovers: Leftovers::default(),
         })
@@ -199,6 +203,9 @@ impl Monitor {
         if let Some(firewall) = &self.firewall {
             interest.readable(firewall.as_fd(), Who::Firewall);
         }
+        if let Some(api) = &self.api {
+            api.interest(&mut interest);
+        }
         let mut takes_input = false;
         match &self.phase {
             Stage::Running(run) => {
@@ -232,6 +239,8 @@ impl Monitor {
                     let _ = firewall.heal(&self.ctx.layout);
                 }
             }
+            Who::ApiClient => self.api.iter_mut().for_each(ApiSocket::called),
+            Who::ApiServer => self.api.iter_mut().for_each(ApiSocket::server_ended),
             Who::Probe => self.probe_ended(),
             Who::ProbeOutput => {
                 if let Stage::Running(run) = &mut self.phase

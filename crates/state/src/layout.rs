@@ -255,6 +255,11 @@ impl Layout {
         self.run_containers().join(id)
     }
 
+    /// Processes to be executed in containers, and how they ended, for who asks by the API.
+    pub fn run_execs(&self) -> PathBuf {
+        self.run.join("execs")
+    }
+
     /// As [`Layout::trash`], for what lies in the run root: a rename does not cross filesystems.
     pub fn run_trash(&self) -> PathBuf {
         self.run.join("trash")

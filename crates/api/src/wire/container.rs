@@ -77,7 +77,7 @@ pub struct Sizes {
 }
 
 impl MountPoint {
-    fn new(ctx: &Context, record: &MountRecord) -> Self {
+    pub(crate) fn new(ctx: &Context, record: &MountRecord) -> Self {
         let mut point = Self {
             kind: "volume",
             name: String::new(),
@@ -219,5 +219,20 @@ impl Container {
         Ok(Self::new(
             ctx, container, &state, &joined, &published, sizes,
         ))
+    }
+}
+
+/// A container's own bytes, and those of all it sees.
+pub fn sizes(ctx: &Context, record: &ContainerRecord) -> Sizes {
+    let own = engine::usage::apparent_size(&ctx.layout.container(record.id.as_str()).join("upper"));
+    let image = record
+        .image
+        .files()
+        .iter()
+        .map(|files| engine::usage::apparent_size(files))
+        .sum::<u64>();
+    Sizes {
+        own,
+        whole: own + image,
     }
 }

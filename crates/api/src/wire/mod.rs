@@ -9,6 +9,7 @@ pub mod host_config;
 pub mod image;
 pub mod network;
 pub mod state;
+pub mod status;
 pub mod system;
 pub mod volume;
 
@@ -17,6 +18,9 @@ use std::collections::BTreeMap;
 
 /// The API version we speak as: what clients compare.
 pub const API_VERSION: &str = "1.47";
+
+/// The Docker release whose command line and API this is made to match: what tools compare versions with.
+pub const DOCKER_VERSION: &str = "28.3.0";
 
 /// `{}`: a member of a set written as a map.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]

@@ -126,6 +126,27 @@ impl Network {
     }
 }
 
+impl Network {
+    /// With the running containers that are in it.
+    pub fn load(ctx: &engine::Context, record: &NetworkRecord) -> Result<Self, engine::Error> {
+        let mut members = BTreeMap::new();
+        for container in engine::networks::members(ctx, record)? {
+            let state = engine::container::state::State::load(ctx, container.id.as_str())?;
+            let joined = super::endpoint::joined(ctx, &container, &state);
+            let mut endpoints = joined.iter();
+            let found =
+                endpoints.find(|net| net.network == record.name && !net.endpoint_id.is_empty());
+            if let Some(endpoint) = found {
+                members.insert(
+                    container.id.to_string(),
+                    Member::new(&container.name, endpoint),
+                );
+            }
+        }
+        Ok(Self::new(record, members))
+    }
+}
+
 impl Pool {
     /// Of a configuration network: as it was asked for.
     fn asked(config: &model::network::IpamConfig) -> Self {

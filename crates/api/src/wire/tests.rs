@@ -179,3 +179,39 @@ fn network_settings_show_addresses_names_and_ports() {
         assert_eq!(settings.pointer(pointer), Some(&wanted), "{pointer}");
     }
 }
+
+/// As watchtower does it: a container is made anew from what inspect told of the old one.
+#[test]
+fn what_inspect_tells_can_be_asked_for_again() {
+    let mut record = record();
+    record.spec.restart = "on-failure:3".parse().unwrap();
+    record.spec.cap_add = vec!["NET_ADMIN".into()];
+    record.spec.resources.nano_cpus = Some(500_000_000);
+    let mut body = value(Config::from(&record));
+    let host = value(HostConfig::from(&record));
+    body.as_object_mut()
+        .unwrap()
+        .insert("HostConfig".into(), host);
+    let joined = Joined {
+        network: "front".into(),
+        ..Default::default()
+    };
+    let settings = value(NetworkSettings::new(&record, &[joined], &[], false));
+    let endpoints = json!({ "EndpointsConfig": settings["Networks"] });
+    body.as_object_mut()
+        .unwrap()
+        .insert("NetworkingConfig".into(), endpoints);
+    let body: crate::ask::ContainerBody = serde_json::from_value(body).unwrap();
+    let again = body.read().unwrap();
+    assert_eq!(again.ports, record.spec.ports);
+    assert_eq!(again.mounts, record.spec.mounts);
+    assert_eq!(again.restart, record.spec.restart);
+    assert_eq!(again.networks[0].aliases, ["www"]);
+    assert_eq!(
+        again.networks[0].ipv4_address,
+        record.spec.networks[0].ipv4_address
+    );
+    assert_eq!(again.resources.memory, record.spec.resources.memory);
+    assert_eq!(again.resources.nano_cpus, record.spec.resources.nano_cpus);
+    assert_eq!(again.cap_add, record.spec.cap_add);
+}

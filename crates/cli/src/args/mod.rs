@@ -11,6 +11,9 @@ pub(crate) mod process;
 pub(crate) mod resources;
 
 use crate::failure::Failure;
+use crate::session::Session;
+use engine::container::api_socket;
+use engine::container::record::ContainerRecord;
 use model::ContainerSpec;
 use std::fmt::Display;
 
@@ -76,7 +79,36 @@ impl ContainerFlags {
         self.isolation.apply(&mut spec)?;
         self.resources.apply(&mut spec.resources)?;
         self.health.apply(&mut spec)?;
+        if self.process.use_api_socket {
+            spec.mounts.push(api_socket::mount());
+            if self.hands_accounts(&spec.env) {
+                let directory = api_socket::CONFIG_DIRECTORY;
+                spec.env.push(format!("DOCKER_CONFIG={directory}"));
+            }
+        }
         Ok(spec)
+    }
+
+    /// Whether the container gets the caller's accounts at registries: not when it is told where its own are.
+    fn hands_accounts(&self, env: &[String]) -> bool {
+        let sets = |entry: &String| entry.split('=').next() == Some("DOCKER_CONFIG");
+        self.process.use_api_socket && !env.iter().any(sets)
+    }
+
+    /// Puts the accounts into the container that was made, where that was asked for.
+    pub(crate) fn hand_accounts(
+        &self,
+        session: &Session,
+        record: &ContainerRecord,
+    ) -> Result<(), Failure> {
+        let ours = format!("DOCKER_CONFIG={}", api_socket::CONFIG_DIRECTORY);
+        if !self.process.use_api_socket || !record.spec.env.contains(&ours) {
+            return Ok(());
+        }
+        let ctx = session.engine()?;
+        let accounts = image::registry::credentials::portable(&ctx.registries())
+            .map_err(|error| Failure::said(crate::failure::chain(&error)).code(125))?;
+        Ok(api_socket::hand_accounts(ctx, record, &accounts)?)
     }
 }
 

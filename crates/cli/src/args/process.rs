@@ -75,19 +75,13 @@ pub(crate) struct ProcessFlags {
     /// Log driver options
     #[arg(long, value_name = "list")]
     log_opt: Vec<String>,
-    /// Bind mount Docker API socket and required auth
-    #[arg(long, hide = true)]
-    use_api_socket: bool,
+    /// Bind mount the API socket, and hand over your accounts at registries
+    #[arg(long)]
+    pub(super) use_api_socket: bool,
 }
 
 impl ProcessFlags {
     pub(super) fn apply(&self, spec: &mut ContainerSpec) -> Result<(), Failure> {
-        if self.use_api_socket {
-            return Err(
-                Failure::said("--use-api-socket is not supported: there is no API socket")
-                    .code(125),
-            );
-        }
         spec.entrypoint = self.entrypoint.as_ref().map(|word| match word.is_empty() {
             true => Vec::new(),
             false => vec![word.clone()],

@@ -5,7 +5,6 @@
 use crate::args::resources::BasicLimits;
 use crate::args::{key_value, parse_all, parse_some};
 use crate::failure::Failure;
-use build::dockerfile::RunNetwork;
 use build::{
     CacheFrom, CacheTo, ContextSource, DockerfileSource, NamedContext, Options, Secret, Ssh,
 };
@@ -174,17 +173,13 @@ impl BuildFlags {
         options.pull = self.pull;
         options.labels = key_value::map(&self.label);
         options.platform = self.platform.clone();
-        options.network = match self.network.as_str() {
-            "" | "default" | "bridge" => RunNetwork::Default,
-            "none" => RunNetwork::None,
-            "host" => RunNetwork::Host,
-            other => {
-                return Err(Failure::said(format!(
-                    "network mode {other:?} not supported by the builder"
-                ))
-                .hint("use default, none or host"));
-            }
-        };
+        options.network = build::options::parse_network(&self.network).ok_or_else(|| {
+            Failure::said(format!(
+                "network mode {:?} not supported by the builder",
+                self.network
+            ))
+            .hint("use default, none or host")
+        })?;
         options.allow_insecure = self.allows_insecure()?;
         options.extra_hosts = parse_all("add-host", &self.add_host, str::parse)?;
         let env = |name: &str| std::env::var(name).ok();
@@ -298,6 +293,7 @@ fn build_args(given: &[String]) -> BTreeMap<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use build::dockerfile::RunNetwork;
     use clap::{Command, FromArgMatches};
 
     fn options(words: &[&str]) -> Result<Options, String> {

@@ -62,7 +62,9 @@ impl Run for Create {
         let record = image
             .and_then(|image| {
                 let id = engine::random_id();
-                self.making.create(session, id, spec, &image)
+                let record = self.making.create(session, id, spec, &image)?;
+                self.container.hand_accounts(session, &record)?;
+                Ok(record)
             })
             .map_err(|failure| match failure {
                 Failure::Start(error) => Failure::Engine(error),

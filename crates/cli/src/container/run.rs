@@ -3,7 +3,7 @@
 use super::create::CreateFlags;
 use crate::args::{ContainerFlags, process};
 use crate::failure::{Failure, Outcome};
-use crate::interactive::{self, End, Proxy, Seat, Sitting, keys};
+use crate::interactive::{self, End, Proxy, Seat, Sitting};
 use crate::output;
 use crate::session::Session;
 use crate::verb::{Run, Verb, verb};
@@ -77,6 +77,7 @@ impl Run for RunCommand {
         let ahead = session.monitor()?;
         let id = ahead.id().clone();
         let record = self.making.create(session, id, spec, &image)?;
+        self.container.hand_accounts(session, &record)?;
         drop(image);
         if self.detach {
             started(session, &record, StartOptions::default(), ahead)?;
@@ -96,7 +97,7 @@ impl Run for RunCommand {
 }
 
 pub(super) fn detach_keys(given: Option<&str>) -> Result<Vec<u8>, Failure> {
-    keys::parse(given.unwrap_or(keys::DEFAULT))
+    engine::detach_keys::parse(given.unwrap_or(engine::detach_keys::DEFAULT))
         .map_err(|cause| Failure::said(format!("invalid detach keys: {cause}")).code(125))
 }
 

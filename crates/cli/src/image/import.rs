@@ -64,23 +64,9 @@ impl Run for Import {
 
 impl Import {
     fn configuration(&self, platform: oci::Platform) -> oci::ImageConfig {
-        let created = Some(engine::Timestamp::now().to_string());
-        let comment = match &self.message {
-            Some(message) => message.clone(),
-            None => format!("Imported from {}", self.source),
-        };
-        oci::ImageConfig {
-            created: created.clone(),
-            architecture: platform.architecture,
-            os: platform.os,
-            variant: platform.variant,
-            history: vec![oci::History {
-                created,
-                comment,
-                ..Default::default()
-            }],
-            ..Default::default()
-        }
+        let said = self.message.clone();
+        let comment = said.unwrap_or_else(|| format!("Imported from {}", self.source));
+        engine::images::imported(platform, &comment)
     }
 
     fn open(&self) -> Result<Box<dyn Read>, Failure> {

@@ -6,7 +6,6 @@ use crate::output::{self, units};
 use crate::session::Session;
 use crate::verb::{Run, Verb, verb};
 use clap::Args;
-use engine::Timestamp;
 use image::{Image, Store};
 use model::filter::Filters;
 use oci::Reference;
@@ -59,7 +58,6 @@ const FIELDS: [Field; 11] = [
     field("UniqueSize", "UNIQUE SIZE"),
     field("VirtualSize", "VIRTUAL SIZE"),
 ];
-const KNOWN: [&str; 6] = ["dangling", "label", "before", "since", "reference", "until"];
 
 /// One name of an image, as one row.
 struct Row<'a> {
@@ -75,10 +73,10 @@ impl Run for List {
             return Err(Failure::said("--tree is not supported")
                 .hint("`image inspect` shows an image's platform and layers"));
         }
-        let filters = Filters::parse(&self.filter, &KNOWN)?;
+        let filters = Filters::parse(&self.filter, engine::images::FILTERS)?;
         let format = Format::parse(self.format.as_deref())?;
         let store = session.engine()?.images()?;
-        let images = selected(&store, &filters).map_err(engine::Error::from)?;
+        let images = engine::images::selected(&store, &filters)?;
         let patterns: Vec<&str> = filters
             .get("reference")
             .iter()
@@ -120,7 +118,7 @@ impl List {
     }
 
     fn row(&self, store: &Store, row: &Row<'_>) -> Map<String, Value> {
-        let created = created(row.image);
+        let created = engine::images::created(row.image);
         let size = units::size(store.size(row.image));
         let pairs: [(&str, Value); 11] = [
             ("Containers", "N/A".into()),
@@ -148,38 +146,6 @@ impl List {
     }
 }
 
-pub(super) fn created(image: &Image) -> Option<Timestamp> {
-    image.config.created.as_deref().and_then(Timestamp::parse)
-}
-
-fn selected(store: &Store, filters: &Filters) -> Result<Vec<Image>, image::Error> {
-    let mut images = store.list()?;
-    if let Ok(Some(dangling)) = filters.flag("dangling") {
-        images.retain(|image| image.names.is_empty() == dangling);
-    }
-    images.retain(|image| filters.matches_labels(&image.config.config.labels));
-    let time_of = |key: &str| -> Result<Option<Timestamp>, image::Error> {
-        match filters.get(key).first() {
-            Some(name) => Ok(created(&store.find(name)?)),
-            None => Ok(None),
-        }
-    };
-    if let Some(limit) = time_of("before")? {
-        images.retain(|image| created(image).is_some_and(|time| time < limit));
-    }
-    if let Some(limit) = time_of("since")? {
-        images.retain(|image| created(image).is_some_and(|time| time > limit));
-    }
-    if let Some(limit) = filters
-        .get("until")
-        .first()
-        .and_then(|text| units::point_in_time(text))
-    {
-        images.retain(|image| created(image).is_some_and(|time| time < limit));
-    }
-    Ok(images)
-}
-
 fn rows_of(image: &Image) -> Vec<Row<'_>> {
     let digest = image.target.digest.to_string();
     let none = || "<none>".to_owned();
@@ -205,41 +171,15 @@ impl Row<'_> {
     fn matches(&self, patterns: &[&str]) -> bool {
         let full = format!("{}:{}", self.repository, self.tag);
         patterns.is_empty()
-            || patterns
-                .iter()
-                .any(|pattern| fits(pattern, &self.repository) || fits(pattern, &full))
+            || patterns.iter().any(|pattern| {
+                engine::images::fits(pattern, &self.repository)
+                    || engine::images::fits(pattern, &full)
+            })
     }
-}
-
-/// A glob where `*` and `?` stop at a slash.
-fn fits(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) =
-        (pattern.chars().collect(), text.chars().collect());
-    // Row by row: whether the pattern so far fits the text so far.
-    let mut row = vec![false; text.len() + 1];
-    row[0] = true;
-    for p in pattern {
-        let mut next = vec![false; text.len() + 1];
-        if p == '*' {
-            let mut open = false;
-            for i in 0..=text.len() {
-                open = row[i] || (open && i > 0 && text[i - 1] != '/');
-                next[i] = open;
-            }
-        } else {
-            for i in 1..=text.len() {
-                next[i] = row[i - 1] && (text[i - 1] == p || (p == '?' && text[i - 1] != '/'));
-            }
-        }
-        row = next;
-    }
-    row[text.len()]
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn patterns_match_as_dockers() {
         for (pattern, text, wanted) in [
@@ -251,10 +191,14 @@ mod tests {
             ("r?dis", "redis", true),
             ("redis", "redis:7", false),
         ] {
-            assert_eq!(fits(pattern, text), wanted, "{pattern} {text}");
+            assert_eq!(
+                engine::images::fits(pattern, text),
+                wanted,
+                "{pattern} {text}"
+            );
         }
         assert!(
-            !fits(&"*a".repeat(200), &"a".repeat(199)),
+            !engine::images::fits(&"*a".repeat(200), &"a".repeat(199)),
             "no backtracking, no time"
         );
     }

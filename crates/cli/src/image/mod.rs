@@ -35,7 +35,11 @@ pub(crate) const VERBS: &[Verb] = &[
 /// Every container with its image and layers, images that are mounted, and what Compose projects may go back to: what removal
 /// leaves alone.
 pub(crate) fn in_use(session: &Session) -> Result<Vec<InUse>, Failure> {
-    let ctx = session.engine()?;
+    in_use_of(session.engine()?)
+}
+
+/// The same for the server, which has no session.
+pub(crate) fn in_use_of(ctx: &engine::Context) -> Result<Vec<InUse>, Failure> {
     let mut users = Vec::new();
     for record in ContainerRecord::list(ctx)? {
         let running = State::load(ctx, record.id.as_str())?.is_active();

@@ -4,12 +4,10 @@
 //! One thread, one `poll`. Nothing here blocks on the container's input: what it does not take yet is kept, and
 //! no more is read until it has gone.
 
-pub(crate) mod keys;
-
 use crate::failure::Failure;
 use engine::container::attach::Attached;
 use engine::container::exec::ExecProcess;
-use keys::Detector;
+use engine::detach_keys::Detector;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::io::{IsTerminal, Write};

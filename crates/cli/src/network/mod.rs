@@ -70,32 +70,9 @@ const FIELDS: [Field; 8] = [
 impl Run for List {
     fn run(self, session: &Session) -> Outcome {
         let ctx = session.engine()?;
-        let filters = Filters::parse(
-            &self.filter,
-            &["dangling", "driver", "id", "label", "name", "scope", "type"],
-        )?;
+        let filters = Filters::parse(&self.filter, networks::FILTERS)?;
         let format = Format::parse(self.format.as_deref())?;
-        let dangling = filters.flag("dangling")?;
-        let mut shown = Vec::new();
-        for record in network::list(&ctx.layout).map_err(engine::Error::from)? {
-            let kind = if record.is_builtin() {
-                "builtin"
-            } else {
-                "custom"
-            };
-            let fits = filters.matches_name("name", &record.name)
-                && filters.matches_prefix("id", record.id.as_str())
-                && filters.matches_exact("driver", record.driver.as_str())
-                && filters.matches_exact("scope", "local")
-                && filters.matches_exact("type", kind)
-                && filters.matches_labels(&record.labels);
-            let is_dangling = dangling.is_some()
-                && !record.is_builtin()
-                && networks::members(ctx, &record)?.is_empty();
-            if fits && dangling.is_none_or(|wanted| wanted == is_dangling) {
-                shown.push(record);
-            }
-        }
+        let shown = networks::list(ctx, &filters)?;
         if self.quiet {
             for record in &shown {
                 output::line(self.id(record))?;

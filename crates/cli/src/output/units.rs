@@ -2,8 +2,8 @@
 //!
 //! Source: go-units `size.go`, `duration.go`; Docker CLI `formatter/container.go`.
 
+pub(crate) use api::wire::status::{ago, duration};
 use engine::Timestamp;
-use std::time::Duration;
 
 const DECIMAL: [&str; 9] = ["B", "kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB"];
 const BINARY: [&str; 9] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB"];
@@ -45,31 +45,6 @@ pub(crate) fn size_long(bytes: u64) -> String {
 /// `69.48MiB`: four digits, powers of 1024 (memory).
 pub(crate) fn memory(bytes: u64) -> String {
     scaled(bytes as f64, 1024.0, &BINARY, 4)
-}
-
-/// `About a minute`, `3 hours`, `2 weeks`.
-pub(crate) fn duration(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    let minutes = seconds / 60;
-    let hours = (duration.as_secs_f64() / 3600.0 + 0.5) as u64;
-    match () {
-        () if seconds < 1 => "Less than a second".into(),
-        () if seconds == 1 => "1 second".into(),
-        () if seconds < 60 => format!("{seconds} seconds"),
-        () if minutes == 1 => "About a minute".into(),
-        () if minutes < 60 => format!("{minutes} minutes"),
-        () if hours == 1 => "About an hour".into(),
-        () if hours < 48 => format!("{hours} hours"),
-        () if hours < 24 * 7 * 2 => format!("{} days", hours / 24),
-        () if hours < 24 * 30 * 2 => format!("{} weeks", hours / 24 / 7),
-        () if hours < 24 * 365 * 2 => format!("{} months", hours / 24 / 30),
-        () => format!("{} years", seconds / 3600 / 24 / 365),
-    }
-}
-
-/// `5 minutes ago`.
-pub(crate) fn ago(time: Timestamp) -> String {
-    format!("{} ago", duration(time.elapsed()))
 }
 
 /// `2026-11-21 23:05:11 +0000 UTC`, as Go prints a local time.
@@ -114,6 +89,7 @@ pub(crate) fn short_id(id: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn sizes_read_as_dockers() {

@@ -31,24 +31,10 @@ struct Events {
     until: Option<String>,
 }
 
-const KNOWN: [&str; 11] = [
-    "container",
-    "event",
-    "image",
-    "label",
-    "network",
-    "volume",
-    "type",
-    "scope",
-    "daemon",
-    "plugin",
-    "node",
-];
-
 impl Run for Events {
     fn run(self, session: &Session) -> Outcome {
         let ctx = session.engine()?;
-        let filters = Filters::parse(&self.filter, &KNOWN)?;
+        let filters = Filters::parse(&self.filter, engine::events::FILTERS)?;
         let since = container::time("since", self.since.as_deref())?;
         let until = container::time("until", self.until.as_deref())?;
         let template = match self.format.as_deref() {
@@ -69,7 +55,7 @@ impl Run for Events {
                 if until.is_some_and(|until| time > until) {
                     return Ok(0);
                 }
-                if since.is_none_or(|since| time >= since) && fits(&filters, &event) {
+                if since.is_none_or(|since| time >= since) && event.fits(&filters) {
                     print(&event, template.as_ref())?;
                 }
             }
@@ -125,39 +111,6 @@ fn plain(event: &Event) -> String {
     )
 }
 
-fn fits(filters: &Filters, event: &Event) -> bool {
-    let name = event
-        .actor
-        .attributes
-        .get("name")
-        .map_or("", String::as_str);
-    let of_kind = |kind: &str| {
-        filters.any(kind, |wanted| {
-            event.kind == kind && (event.actor.id.starts_with(wanted) || name == wanted)
-        })
-    };
-    let image = |wanted: &str| {
-        let from = event
-            .actor
-            .attributes
-            .get("image")
-            .map_or("", String::as_str);
-        let own = if event.kind == "image" { name } else { from };
-        let tagless = |text: &str| text.split(':').next().unwrap_or_default().to_owned();
-        own == wanted || tagless(own) == wanted
-    };
-    // `exec_start: ls` is the event `exec_start`.
-    let action = event.action.split(": ").next().unwrap_or_default();
-    filters.any("event", |wanted| wanted == event.action || wanted == action)
-        && filters.matches_exact("type", &event.kind)
-        && filters.matches_exact("scope", &event.scope)
-        && filters.any("image", image)
-        && filters.matches_labels(&event.actor.attributes)
-        && ["container", "network", "volume", "daemon", "plugin", "node"]
-            .into_iter()
-            .all(of_kind)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,8 +156,8 @@ mod tests {
             ("network=web", false),
             ("type=container", true),
         ] {
-            let filters = Filters::parse(&[filter], &KNOWN).unwrap();
-            assert_eq!(fits(&filters, &event()), wanted, "{filter}");
+            let filters = Filters::parse(&[filter], engine::events::FILTERS).unwrap();
+            assert_eq!(event().fits(&filters), wanted, "{filter}");
         }
     }
 }

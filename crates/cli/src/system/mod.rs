@@ -10,8 +10,7 @@ mod version;
 
 use crate::verb::Verb;
 
-/// The Docker release whose command line and API this is made to match: what tools compare versions with.
-pub(crate) const DOCKER_VERSION: &str = "28.3.0";
+pub(crate) use api::wire::DOCKER_VERSION;
 
 /// Every verb of this noun.
 pub(crate) const VERBS: &[Verb] = &[

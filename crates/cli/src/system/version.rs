@@ -1,13 +1,11 @@
 //! `version`.
 
-use super::DOCKER_VERSION;
 use crate::VERSION;
 use crate::failure::{Failure, Outcome};
 use crate::output;
 use crate::session::Session;
 use crate::verb::{Run, Verb, verb};
-use api::wire::API_VERSION;
-use api::wire::system::{Client, Component, Platform, Server, Version as Shape};
+use api::wire::system::Version as Shape;
 use clap::Args;
 use template::Template;
 
@@ -22,51 +20,9 @@ struct Version {
     format: Option<String>,
 }
 
-/// `x86_64` → `amd64`, as Go names machines.
-fn architecture() -> String {
-    oci::Platform::host().architecture
-}
-
-fn shape() -> Shape {
-    let kernel = rustix::system::uname()
-        .release()
-        .to_string_lossy()
-        .into_owned();
-    let commit = format!("dockless-{VERSION}");
-    let platform = Platform { name: "dockless" };
-    Shape {
-        client: Client {
-            platform: platform.clone(),
-            version: DOCKER_VERSION.into(),
-            api_version: API_VERSION,
-            default_api_version: API_VERSION,
-            git_commit: commit.clone(),
-            os: "linux",
-            arch: architecture(),
-            context: "default",
-        },
-        server: Server {
-            platform,
-            components: vec![Component {
-                name: "dockless",
-                version: VERSION.into(),
-                details: [].into(),
-            }],
-            version: DOCKER_VERSION.into(),
-            api_version: API_VERSION,
-            min_api_version: "1.24",
-            git_commit: commit,
-            os: "linux",
-            arch: architecture(),
-            kernel_version: kernel,
-            experimental: false,
-        },
-    }
-}
-
 impl Run for Version {
     fn run(self, _: &Session) -> Outcome {
-        let shape = shape();
+        let shape = api::describe::version(VERSION);
         let text = match self.format.as_deref() {
             None | Some("") => plain(&shape),
             Some("json") => serde_json::to_string(&shape).unwrap_or_default(),
@@ -105,10 +61,11 @@ fn plain(shape: &Shape) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use api::wire::{API_VERSION, DOCKER_VERSION};
 
     #[test]
     fn what_tools_ask_for_is_there() {
-        let value = serde_json::to_value(shape()).unwrap();
+        let value = serde_json::to_value(api::describe::version(VERSION)).unwrap();
         for (template, wanted) in [
             ("{{.Server.Version}}", DOCKER_VERSION),
             ("{{.Client.Version}}", DOCKER_VERSION),

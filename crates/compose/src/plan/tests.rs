@@ -85,6 +85,7 @@ impl World {
         let around = Surroundings {
             files_root: Path::new("/data/compose"),
             separator: Separator::Hyphen,
+            accounts: "{}",
         };
         let convert = |s: &Service| {
             let hash = compose_file::hash(&self.project, s, &files);

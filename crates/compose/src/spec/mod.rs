@@ -37,6 +37,8 @@ pub struct Surroundings<'a> {
     /// Where the contents of configs and secrets are kept.
     pub files_root: &'a Path,
     pub separator: Separator,
+    /// The caller's accounts at registries, as a `config.json`, for services that use the API's socket.
+    pub accounts: &'a str,
 }
 
 /// Converts one service, whose hash ([`compose_file::hash`]) is given.

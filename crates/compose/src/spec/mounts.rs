@@ -85,7 +85,37 @@ pub(super) fn fill(
             }
         }
     }
+    if service.use_api_socket {
+        files.push(api_socket(project, around, spec));
+    }
     files
+}
+
+/// The API's socket, and the caller's accounts at registries beside it, as docker/compose `pkg/compose/apiSocket.go` does it.
+fn api_socket(project: &Project, around: Surroundings<'_>, spec: &mut ContainerSpec) -> Material {
+    use engine::container::api_socket::{CONFIG_DIRECTORY, mount};
+    spec.mounts.push(mount());
+    // Who sets it has accounts of its own.
+    let has_own = spec
+        .env
+        .iter()
+        .any(|entry| entry.split('=').next() == Some("DOCKER_CONFIG"));
+    if !has_own {
+        spec.env.push(format!("DOCKER_CONFIG={CONFIG_DIRECTORY}"));
+    }
+    let content = Content::Bytes(around.accounts.as_bytes().to_vec());
+    let path = around
+        .files_root
+        .join(&project.name)
+        .join(file_name(&content, ""));
+    spec.files.push(FileMount {
+        source: path.display().to_string(),
+        target: format!("{CONFIG_DIRECTORY}/config.json"),
+        uid: 0,
+        gid: 0,
+        mode: 0o444,
+    });
+    Material { path, content }
 }
 
 /// Bind mounts whose `recursive` does not go with the rest of them.

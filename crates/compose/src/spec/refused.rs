@@ -24,13 +24,6 @@ pub(super) fn keys(project: &Project, service: &Service) -> Vec<Diagnostic> {
             "add start_period: as long as the service may take to start",
         );
     }
-    if service.use_api_socket {
-        refuse(
-            "use_api_socket",
-            "there is no API socket here that could be handed over",
-            "take the key out, or run this service where a Docker daemon is",
-        );
-    }
     if !service.models.is_empty() {
         refuse(
             "models",

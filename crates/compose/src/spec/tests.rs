@@ -55,6 +55,7 @@ fn converted(project: &Project) -> Result<ServiceSpec, Vec<Diagnostic>> {
     let around = Surroundings {
         files_root: Path::new("/data/compose"),
         separator: Separator::Hyphen,
+        accounts: "{}",
     };
     let hash = compose_file::hash(
         project,

@@ -106,6 +106,16 @@ impl Pipes {
     }
 }
 
+/// Sets the size of a running container's terminal, for somebody who does not hold its streams.
+pub fn resize(ctx: &Context, container: &ContainerRecord, rows: u16, columns: u16) -> Result<()> {
+    if !State::load(ctx, container.id.as_str())?.is_active() {
+        return Err(Error::NotRunning(container.id.to_string()));
+    }
+    launch::connect(ctx, container)?
+        .send(&Request::Resize { rows, columns }, &[])
+        .map_err(Error::system("speak to the container's monitor"))
+}
+
 /// Joins the streams of a running container.
 pub fn attach(ctx: &Context, container: &ContainerRecord, streams: Streams) -> Result<Attached> {
     let refused = |state, first| Err(Error::NotAttachable { state, first });

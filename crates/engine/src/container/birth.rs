@@ -99,6 +99,7 @@ pub fn start(
     streams: Streams<'_>,
     host: &Host,
 ) -> Result<Born> {
+    let container = &*super::api_socket::redirected(ctx, container);
     if let Some(runtime) = &container.runtime {
         // It makes its own.
         drop(host.groups.take());

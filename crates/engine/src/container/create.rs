@@ -191,6 +191,7 @@ fn check_mounts(mounts: &[Mount]) -> Result<()> {
             create_source: false,
             ..
         } = &mount.kind
+            && !super::api_socket::is_source(source)
             && !std::path::Path::new(source).exists()
         {
             return Err(Error::invalid(

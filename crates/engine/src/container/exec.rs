@@ -6,10 +6,11 @@ use super::state::{ProcessRef, State};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::events;
+use serde::{Deserialize, Serialize};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// What is executed.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExecSpec {
     pub args: Vec<String>,
     /// Over the container's variables.

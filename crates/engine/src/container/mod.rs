@@ -1,5 +1,6 @@
 //! Containers: their records, and one file per verb.
 
+pub mod api_socket;
 pub mod attach;
 pub mod birth;
 pub mod commit;
@@ -7,6 +8,7 @@ mod contents;
 pub mod create;
 pub mod diff;
 pub mod exec;
+pub mod exec_session;
 pub mod export;
 pub mod external;
 pub mod files;

@@ -81,6 +81,36 @@ impl std::fmt::Debug for Credential {
     }
 }
 
+impl Credential {
+    /// As it stands in `auths`.
+    fn entry(&self) -> Value {
+        match self {
+            Self::Password { username, password } => {
+                json!({"auth": STANDARD.encode(format!("{username}:{password}"))})
+            }
+            Self::IdentityToken(token) => {
+                json!({"auth": STANDARD.encode("<token>:"), "identitytoken": token})
+            }
+            Self::RegistryToken(token) => json!({"registrytoken": token}),
+        }
+    }
+}
+
+/// A `config.json` with all accounts of these options in it, for somebody who has no helpers.
+pub fn portable(options: &RegistryOptions) -> Result<String, Error> {
+    let mut auths = Map::new();
+    // The first that knows a registry counts.
+    for path in options.docker_config.iter().chain(&options.auth_files) {
+        for (key, entry) in DockerConfig::read(path)?.all()? {
+            auths.entry(key).or_insert(entry);
+        }
+    }
+    if let Some(AuthText(text)) = &options.auth_text {
+        auths.extend(DockerConfig::parse(text)?.all()?);
+    }
+    Ok(json!({ "auths": auths }).to_string())
+}
+
 /// The credential for a repository of a registry, from the first place that knows it.
 pub(crate) fn find(
     options: &RegistryOptions,
@@ -223,6 +253,21 @@ impl DockerConfig {
         }
     }
 
+    /// Every registry the file knows an account for, by its key, with the account where there is one; helpers are asked.
+    fn all(&self) -> Result<Map<String, Value>, Error> {
+        let keys = |name: &str| {
+            let map = self.document.get(name).and_then(Value::as_object);
+            map.into_iter().flatten().map(|(key, _)| key.clone())
+        };
+        let mut found = Map::new();
+        for key in keys("auths").chain(keys("credHelpers")) {
+            if let Some(credential) = self.get(&key)? {
+                found.insert(key, credential.entry());
+            }
+        }
+        Ok(found)
+    }
+
     /// Keeps a credential, by the helper where one is configured.
     pub fn put(&mut self, registry: &str, credential: &Credential) -> Result<(), Error> {
         let key = server_key(registry);
@@ -239,16 +284,7 @@ impl DockerConfig {
             self.enter(key, json!({}));
             return self.write();
         }
-        let entry = match credential {
-            Credential::Password { .. } => {
-                json!({"auth": STANDARD.encode(format!("{username}:{secret}"))})
-            }
-            Credential::IdentityToken(_) => {
-                json!({"auth": STANDARD.encode("<token>:"), "identitytoken": secret})
-            }
-            Credential::RegistryToken(_) => json!({"registrytoken": secret}),
-        };
-        self.enter(key, entry);
+        self.enter(key, credential.entry());
         self.write()
     }
 

@@ -3,10 +3,10 @@
 //! Source: Docker CLI reference ("Override the detach sequence"), moby `pkg/term/ascii.go`.
 
 /// Docker's default.
-pub(crate) const DEFAULT: &str = "ctrl-p,ctrl-q";
+pub const DEFAULT: &str = "ctrl-p,ctrl-q";
 
 /// Reads `ctrl-p,ctrl-q`, `ctrl-@`, `a`, ….
-pub(crate) fn parse(text: &str) -> Result<Vec<u8>, String> {
+pub fn parse(text: &str) -> Result<Vec<u8>, String> {
     text.split(',')
         .filter(|_| !text.is_empty())
         .map(key)
@@ -28,19 +28,19 @@ fn key(text: &str) -> Result<u8, String> {
 
 /// Watches what is typed for the sequence.
 #[derive(Debug)]
-pub(crate) struct Detector {
+pub struct Detector {
     keys: Vec<u8>,
     matched: usize,
 }
 
 impl Detector {
-    pub(crate) fn new(keys: Vec<u8>) -> Self {
+    pub fn new(keys: Vec<u8>) -> Self {
         Self { keys, matched: 0 }
     }
 
     /// What of `typed` goes on to the container, and whether the sequence is complete. The beginning of a sequence
     /// is held back until it is clear that it is none.
-    pub(crate) fn filter(&mut self, typed: &[u8]) -> (Vec<u8>, bool) {
+    pub fn filter(&mut self, typed: &[u8]) -> (Vec<u8>, bool) {
         let mut out = Vec::with_capacity(typed.len());
         if self.keys.is_empty() {
             return (typed.to_vec(), false);
