@@ -99,6 +99,7 @@ impl Context {
             registries: self.registries(),
             layer_form: self.config.layer_store,
             min_free: self.config.min_free_space,
+            drop_blobs: self.config.keep_blobs == Some(false),
             ..Default::default()
         };
         Ok(image::Store::open(&self.layout, options)?)
