@@ -254,7 +254,13 @@ impl Fetcher<'_> {
     }
 
     fn layer(&self, job: &Job) -> Result<Slot, Error> {
-        let lock = self.layers.lock(&job.chain_id)?;
+        let lock = match self.layers.try_lock(&job.chain_id)? {
+            Some(lock) => lock,
+            None => {
+                self.tell(&job.blob, Status::WaitingForAnother, 0);
+                self.layers.lock(&job.chain_id)?
+            }
+        };
         let (unpacked, present) = (
             self.layers.exists(&job.chain_id),
             self.content.layout().has(&job.blob.digest),
