@@ -60,6 +60,7 @@ mod ports;
 mod power;
 mod projects;
 mod prune;
+mod quota;
 mod registries;
 mod remote;
 mod restart;
@@ -85,6 +86,7 @@ fn main() -> std::process::ExitCode {
         fleet::ALL,
         crash::ALL,
         power::ALL,
+        quota::ALL,
         remote::ALL,
         restart::ALL,
         health::ALL,

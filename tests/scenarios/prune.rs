@@ -2,7 +2,11 @@
 
 use testkit::{Host, eventually, kernel, scenarios};
 
-scenarios!(prune_takes_what_is_unused, nothing_is_left_behind);
+scenarios!(
+    prune_takes_what_is_unused,
+    records_of_killed_writers_are_swept,
+    nothing_is_left_behind
+);
 
 fn prune_takes_what_is_unused(host: &Host) {
     host.docker("run -d --name up --network bridge -v used:/u busybox sleep 1000")
@@ -28,6 +32,30 @@ fn prune_takes_what_is_unused(host: &Host) {
     assert!(kernel::lives(host.pid("up")));
     let filtered = host.docker("system prune").stdin("n\n").run();
     assert!(kernel::lives(host.pid("up")), "{filtered}");
+}
+
+fn records_of_killed_writers_are_swept(host: &Host) {
+    host.docker("network create kept").ok();
+    host.docker("volume create held").ok();
+    let root = host.data_root();
+    // Above the largest pid there can be.
+    let left = ["networks", "volumes/held"].map(|dir| root.join(dir).join(".x.json.4194305.0.tmp"));
+    let users = root.join("volumes/held/_data/.x.json.4194305.0.tmp");
+    for path in left.iter().chain([&users]) {
+        std::fs::write(path, "{").expect("a file");
+    }
+    host.docker("run -d --network kept -v held:/v busybox sleep 1000")
+        .ok();
+    host.docker("system prune -f").ok();
+    assert!(left.iter().all(|path| !path.exists()));
+    assert!(users.exists(), "what is in a volume is its user's");
+    assert_eq!(
+        host.docker("network ls -q --filter name=kept")
+            .ok()
+            .lines()
+            .count(),
+        1
+    );
 }
 
 fn nothing_is_left_behind(host: &Host) {

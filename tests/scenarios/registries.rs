@@ -12,6 +12,7 @@ scenarios!(
     tokens_for_what_is_done_and_one_that_lasts,
     a_download_over_connections_that_break,
     manifests_of_several_platforms,
+    archives_that_are_not_kept_are_had_again,
 );
 
 /// An address of this host that is no loopback: trust is not given for nothing there.
@@ -345,4 +346,91 @@ fn manifests_of_several_platforms(host: &Host) {
     )
     .expect("JSON");
     assert!(alone["config"].is_object(), "{alone}");
+}
+
+fn archives_that_are_not_kept_are_had_again(host: &Host) {
+    requires!(Registry::installed(), "docker-registry");
+    let (origin, other) = (Registry::start(host, 5081), Registry::start(host, 5082));
+    let name = format!("{}/team/box:1", origin.address);
+    let id = put(host, "busybox:latest", &name);
+    let config = host.folder("etc").join("config.json");
+    fs::write(&config, r#"{"keep-blobs": false}"#).expect("a configuration");
+    let docker = |words: &str| {
+        let call = host.docker(words).env("DOCKLESS_IMAGE_DIR", "");
+        call.env("DOCKLESS_CONFIG", &config)
+    };
+    let digest = |name: &str| {
+        let all = docker(&format!(
+            "inspect --format '{{{{json .RepoDigests}}}}' {name}"
+        ))
+        .ok();
+        let digest = all.split('@').nth(1).expect("a digest");
+        digest.trim_end_matches(['"', ']']).to_owned()
+    };
+    docker(&format!("pull {name}")).ok();
+    let blobs = host.data_root().join("images/blobs/sha256");
+    let largest = || {
+        let all = fs::read_dir(&blobs).expect("blobs").flatten();
+        all.map(|blob| blob.metadata().expect("a file").len()).max()
+    };
+    assert!(largest() < Some(100_000), "the documents alone are here");
+    assert_eq!(docker(&format!("run --rm {name} echo runs")).ok(), "runs");
+    docker("system check").ok();
+    // Pulled again, nothing is fetched but the answer that it is the same.
+    docker(&format!("pull {name}")).run().says(&["up to date"]);
+    assert!(largest() < Some(100_000));
+    // In its own registry another repository takes what is there; another registry gets what is fetched for it, byte by byte.
+    let before = digest(&name);
+    for remote in [
+        format!("{}/other/box:1", origin.address),
+        format!("{}/team/box:1", other.address),
+    ] {
+        docker(&format!("tag {name} {remote}")).ok();
+        docker(&format!("push {remote}")).run().says(&[&before]);
+    }
+    // What is built on it is pushed and saved as ever.
+    host.folder("context");
+    fs::write(
+        host.folder("context").join("Dockerfile"),
+        format!("FROM {name}\nRUN echo made > /made\n"),
+    )
+    .expect("a Dockerfile");
+    docker(&format!(
+        "rmi {}/other/box:1 {}/team/box:1",
+        origin.address, other.address
+    ))
+    .ok();
+    docker(&format!("pull {name}")).ok();
+    let built = format!("{}/team/built:1", other.address);
+    docker(&format!(
+        "build -t {built} {}",
+        host.folder("context").display()
+    ))
+    .ok();
+    docker(&format!("push {built}")).ok();
+    let archive = host.folder("archives").join("box.tar");
+    docker(&format!("save -o {} {name}", archive.display())).ok();
+    docker(&format!("rmi {name} {built}")).ok();
+    docker(&format!("load -i {}", archive.display())).ok();
+    assert_eq!(
+        docker(&format!("inspect --format '{{{{.Id}}}}' {name}")).ok(),
+        id
+    );
+    assert!(
+        largest() > Some(100_000),
+        "what came from an archive is nowhere else"
+    );
+    // Without the registry it came from, there is nothing to push.
+    docker(&format!("rmi {name}")).ok();
+    docker(&format!("pull {name}")).ok();
+    drop(origin);
+    let third = format!("{}/team/box:2", other.address);
+    docker(&format!("tag {name} {third}")).ok();
+    docker(&format!("push {third}")).ok();
+    let fourth = Registry::start(host, 5083);
+    let far = format!("{}/far/box:1", fourth.address);
+    docker(&format!("tag {name} {far}")).ok();
+    docker(&format!("push {far}"))
+        .fails(1)
+        .says(&["was not kept", "keep-blobs", "5081"]);
 }

@@ -71,6 +71,7 @@ impl Session {
             image_dirs: self.globals.image_dirs.clone(),
             config: self.globals.engine_config.clone(),
             docker_config: self.docker_config(),
+            waiting: image::registry::Waiting(Some(|text| output::note(text))),
         };
         let opened = Context::open(&options)?;
         Ok(self.engine.get_or_init(|| opened))

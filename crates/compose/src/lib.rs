@@ -51,10 +51,4 @@ mod templated;
 pub mod up;
 pub mod watch;
 
-/// An error and its causes in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(source) => format!("{error}: {}", chain(source)),
-        None => error.to_string(),
-    }
-}
+pub(crate) use engine::error::chain;

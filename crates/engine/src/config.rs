@@ -7,7 +7,7 @@
 //!   "ip": "127.0.0.1", "log-driver": "local", "log-opts": { "max-size": "10m" },
 //!   "default-address-pools": [{ "base": "10.210.0.0/16", "size": 24 }],
 //!   "model-endpoint": "http://172.17.0.1:12434/engines/v1",
-//!   "min-free-space": "2g", "keep-generations": 10,
+//!   "keep-blobs": true, "min-free-space": "2g", "keep-generations": 10,
 //!   "cdi-spec-dirs": ["/etc/cdi", "/var/run/cdi"],
 //!   "runtimes": { "crun": { "path": "/usr/bin/crun", "runtimeArgs": ["--debug"] } }, "default-runtime": "dockless" }
 //! ```
@@ -29,6 +29,8 @@ pub struct Config {
     pub image_dirs: Vec<PathBuf>,
     /// How new layers are kept: `directories`, or `erofs` where the kernel can (Linux 6.15).
     pub layer_store: image::Form,
+    /// Whether the archives of pulled layers stay when their files are there: for pushing and saving them. `true` when it is not said.
+    pub keep_blobs: Option<bool>,
     /// What pulls, builds and loads leave free on the data root's file system (`2g`; `0` switches the guard off). Without it:
     /// 256 MB, of a file system smaller than 5 GB a twentieth.
     #[serde(deserialize_with = "size")]

@@ -15,6 +15,8 @@ pub struct Context {
     pub config: Config,
     /// Docker's `config.json`, where registry credentials are.
     pub docker_config: Option<PathBuf>,
+    /// Hears what is waited for.
+    pub waiting: image::registry::Waiting,
 }
 
 /// What the command line or the environment says about the context.
@@ -27,6 +29,8 @@ pub struct Options {
     pub config: Option<PathBuf>,
     /// Docker's `config.json`; `None`: registries are asked without credentials.
     pub docker_config: Option<PathBuf>,
+    /// Hears what is waited for.
+    pub waiting: image::registry::Waiting,
 }
 
 impl Context {
@@ -69,6 +73,7 @@ impl Context {
             layout,
             config,
             docker_config: options.docker_config.clone(),
+            waiting: options.waiting,
         };
         crate::container::names::restore(&ctx)?;
         Ok(ctx)
@@ -88,6 +93,7 @@ impl Context {
             mirrors: self.config.registry_mirrors.clone(),
             rules: self.config.registries.clone(),
             docker_config: self.docker_config.clone(),
+            waiting: self.waiting,
             ..options
         }
     }
@@ -104,6 +110,7 @@ impl Context {
             registries,
             layer_form: self.config.layer_store,
             min_free: self.config.min_free_space,
+            drop_blobs: self.config.keep_blobs == Some(false),
             ..Default::default()
         };
         Ok(image::Store::open(&self.layout, options)?)

@@ -66,6 +66,7 @@ pub(crate) fn record(spec: ContainerSpec) -> ContainerRecord {
         exposed: vec![],
         runtime: None,
         userns: None,
+        quota: None,
         spec,
     }
 }

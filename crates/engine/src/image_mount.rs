@@ -10,6 +10,7 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use image::{Image, Store};
 use std::fs::DirBuilder;
+use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -76,12 +77,12 @@ pub fn unmount(ctx: &Context, id: &str, force: bool) -> Result<bool> {
         let _ = std::fs::remove_dir_all(&place);
         return Ok(false);
     }
-    match rustix::mount::unmount(&merged, rustix::mount::UnmountFlags::NOFOLLOW) {
+    match sys::mount::unmount(&merged) {
         Ok(()) => {}
-        Err(rustix::io::Errno::BUSY) if force => {
+        Err(e) if e.kind() == ErrorKind::ResourceBusy && force => {
             sys::mount::detach(&merged).map_err(Error::file("unmount", &merged))?;
         }
-        Err(rustix::io::Errno::BUSY) => {
+        Err(e) if e.kind() == ErrorKind::ResourceBusy => {
             return Err(Error::invalid(
                 format!(
                     "cannot unmount image {} at {}",
@@ -91,7 +92,7 @@ pub fn unmount(ctx: &Context, id: &str, force: bool) -> Result<bool> {
                 "somebody uses it: leave the directory, or take it away with --force",
             ));
         }
-        Err(e) => return Err(Error::file("unmount", &merged)(e.into())),
+        Err(e) => return Err(Error::file("unmount", &merged)(e)),
     }
     // Not with what is in them: a mount that came meanwhile would be emptied.
     for dir in [merged, place.join("top"), place] {

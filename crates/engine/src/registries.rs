@@ -65,6 +65,11 @@ pub(crate) fn of_host(env: impl Fn(&str) -> Option<String>) -> RegistryOptions {
                     .filter(|p| p.exists())
                     .unwrap_or_else(|| "/etc/containers/policy.json".into()),
             ),
+            registries_d: Some(
+                of_user("registries.d")
+                    .filter(|p| p.exists())
+                    .unwrap_or_else(|| "/etc/containers/registries.d".into()),
+            ),
         },
         auth_files,
         auth_text: set("DOCKER_AUTH_CONFIG").map(AuthText),

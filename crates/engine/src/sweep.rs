@@ -33,6 +33,9 @@ pub fn sweep(ctx: &Context) -> Result<Swept> {
     give_back_endpoints(ctx, &active);
     sweep_cgroups(ctx, &active);
     sweep_locks(ctx);
+    for root in [ctx.layout.data_root(), ctx.layout.run_root()] {
+        state::temporary::sweep(root);
+    }
     swept.bytes = trash::empty(ctx)?;
     Ok(swept)
 }

@@ -119,6 +119,8 @@ fn owner_is_alive(name: &str) -> bool {
 }
 
 pub(crate) fn delete(path: &Path) {
+    // Before its files: as long as there are any, nobody else takes its project.
+    crate::container::quota::give_back(path);
     // What cannot be deleted now stays in the trash for the next sweep.
     let _ = sys::tree::remove(path);
 }

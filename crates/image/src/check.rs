@@ -188,7 +188,8 @@ impl Store {
         let blob = self.content.layout().has(digest);
         let layer = self.layers.exists(chain_id);
         let mut faults = Vec::new();
-        if !blob && suspect.named && seen.insert(digest.clone()) {
+        let wanted = suspect.named && !self.may_lack_archive(chain_id);
+        if !blob && wanted && seen.insert(digest.clone()) {
             let digest = digest.clone();
             faults.push(Fault::MissingBlob { digest });
         }

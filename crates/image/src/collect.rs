@@ -138,7 +138,7 @@ impl Store {
         }
         found.retain(|(path, _)| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name.starts_with('.') && is_dead(&name)
+            name.starts_with('.') && state::temporary::is_dead(&name)
         });
         Ok(found)
     }
@@ -198,15 +198,6 @@ impl Store {
         }
         Ok(found)
     }
-}
-
-/// `.NAME.PID.SERIAL.tmp`, of a process that is no more.
-fn is_dead(name: &str) -> bool {
-    let maker = name
-        .strip_suffix(".tmp")
-        .and_then(|rest| rest.rsplit('.').nth(1))
-        .and_then(|pid| pid.parse::<i32>().ok());
-    maker.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists())
 }
 
 /// The regular files of a directory with their sizes; none where it is missing.

@@ -108,6 +108,10 @@ pub enum Error {
         place: String,
         source: std::io::Error,
     },
+    #[error(
+        "the archive of layer {layer} was not kept (keep-blobs is false) and cannot be had again: {places}"
+    )]
+    NoArchive { layer: Digest, places: Places },
     #[error("{blob} was given by nobody: {places}")]
     Nowhere {
         blob: Digest,

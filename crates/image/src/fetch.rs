@@ -89,6 +89,8 @@ pub(crate) struct Fetcher<'a> {
     pub(crate) progress: &'a dyn Progress,
     pub(crate) limits: Limits,
     pub(crate) room: Room,
+    /// Whether an archive is wanted whose layer is here already.
+    pub(crate) keep: bool,
     pub(crate) brought: Brought,
 }
 
@@ -172,8 +174,8 @@ impl Fetcher<'_> {
     fn check_room(&self, jobs: &[Job]) -> Result<(), Error> {
         let mut needed = 0u64;
         for job in jobs {
-            let blob = !self.content.layout().has(&job.blob.digest);
             let layer = !self.layers.exists(&job.chain_id);
+            let blob = (self.keep || layer) && !self.content.layout().has(&job.blob.digest);
             let times = u64::from(blob) + u64::from(layer);
             needed = needed.saturating_add(job.blob.size.saturating_mul(times));
         }
@@ -252,13 +254,19 @@ impl Fetcher<'_> {
     }
 
     fn layer(&self, job: &Job) -> Result<Slot, Error> {
-        let lock = self.layers.lock(&job.chain_id)?;
+        let lock = match self.layers.try_lock(&job.chain_id)? {
+            Some(lock) => lock,
+            None => {
+                self.tell(&job.blob, Status::WaitingForAnother, 0);
+                self.layers.lock(&job.chain_id)?
+            }
+        };
         let (unpacked, present) = (
             self.layers.exists(&job.chain_id),
             self.content.layout().has(&job.blob.digest),
         );
         if unpacked {
-            if !present {
+            if !present && self.keep {
                 self.blob(&job.blob, &mut |_| {})?;
             }
             self.tell(&job.blob, Status::AlreadyExists, 0);

@@ -8,6 +8,7 @@
 
 pub mod account;
 pub mod archive;
+mod archives;
 pub mod artifact;
 pub mod bundle;
 pub mod check;

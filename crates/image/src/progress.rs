@@ -23,6 +23,8 @@ pub enum Status {
     /// Downloads and unpacks at the same time.
     PullingFsLayer,
     Waiting,
+    /// Another process, or another layer of this image, brings the same one in.
+    WaitingForAnother,
     Downloading,
     Retrying {
         in_seconds: u64,
@@ -47,6 +49,7 @@ impl Status {
         match self {
             Self::PullingFsLayer => "Pulling fs layer",
             Self::Waiting => "Waiting",
+            Self::WaitingForAnother => "Waiting for another download of it",
             Self::Downloading => "Downloading",
             Self::Retrying { in_seconds: 1 } => return "Retrying in 1 second".into(),
             Self::Retrying { in_seconds } => return format!("Retrying in {in_seconds} seconds"),

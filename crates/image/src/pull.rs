@@ -1,5 +1,6 @@
 //! `pull`, and finding an image wherever it is: the store, the image directories, the registries.
 
+use crate::archives;
 use crate::content::{self, ImageLayout};
 use crate::error::{Error, NotFound, Place};
 use crate::fetch::{Brought, Fetcher};
@@ -84,6 +85,9 @@ impl Store {
             self.record(&target, &reference, &image, progress)
         });
         drop(hold);
+        if let (Ok(pulled), true) = (&pulled, self.options.drop_blobs) {
+            self.drop_archives(&pulled.image)?;
+        }
         if pulled.as_ref().is_err_and(Error::is_full_disk) {
             self.give_back(&brought.take())?;
         }
@@ -251,7 +255,10 @@ impl Store {
             brought,
         } = wanted;
         let registry = remote.registry(at);
-        let (bytes, target) = self.resolve(registry, reference, progress)?;
+        let (bytes, mut target) = self.resolve(registry, reference, progress)?;
+        if self.options.drop_blobs {
+            archives::note_source(&mut target, reference);
+        }
         check_asked(reference, &target)?;
         remote.remember(at, Ok(()));
         announce(reference, progress);
@@ -362,9 +369,10 @@ impl Store {
     fn pull_from_layout(
         &self,
         layout: &ImageLayout,
-        target: Descriptor,
+        mut target: Descriptor,
         wanted: Wanted<'_>,
     ) -> Result<(Descriptor, Image), Error> {
+        archives::forget_sources(&mut target);
         announce(wanted.reference, wanted.progress);
         let familiar = wanted.reference.familiar();
         let platform = || wanted.platform.clone();
@@ -395,9 +403,16 @@ impl Store {
         };
         let mut entry = Descriptor::new(&target.media_type, target.digest.clone(), target.size);
         entry.platform = target.platform.clone();
-        let newer = self
-            .content
-            .update_index(|index| set_name(index, &name, entry))?;
+        let noted = archives::noted(target);
+        entry.annotations.extend(noted.clone());
+        let newer = self.content.update_index(|index| {
+            let newer = set_name(index, &name, entry);
+            let mut all = index.manifests.iter_mut();
+            if let Some(known) = all.find(|d| content::name_of(d).as_ref() == Some(&name)) {
+                known.annotations.extend(noted);
+            }
+            newer
+        })?;
         let what = if newer {
             "Downloaded newer image for"
         } else {

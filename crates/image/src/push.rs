@@ -137,11 +137,7 @@ impl Upload<'_> {
             let Ok(Document::Manifest(manifest)) = Document::parse(&bytes) else {
                 return None;
             };
-            let whole = manifest
-                .layers
-                .iter()
-                .chain([&manifest.config])
-                .all(|b| layout.has(&b.digest));
+            let whole = self.store.is_complete(&manifest);
             whole.then_some((child, *manifest, bytes))
         };
         index.manifests.iter().filter_map(read).collect()
@@ -223,6 +219,7 @@ impl Upload<'_> {
             self.tell(blob, Status::Mounted, 0);
             return Ok(());
         };
+        self.store.bring_archive(blob, self.progress)?;
         let path = self.store.content.layout().blob(&blob.digest);
         let sent = Arc::new(AtomicU64::new(0));
         let open = || -> io::Result<Box<dyn Read>> {

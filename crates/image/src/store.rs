@@ -20,6 +20,8 @@ pub struct StoreOptions {
     pub registries: crate::RegistryOptions,
     /// How new layers are kept.
     pub layer_form: crate::Form,
+    /// The archives of layers that came from a registry are not kept.
+    pub drop_blobs: bool,
     /// Bytes that stay free on the data root's file system; `None`: a sane part of it.
     pub min_free: Option<u64>,
     /// What containers run on here; `None`: the machine's own platform.
@@ -289,6 +291,7 @@ impl Store {
             progress,
             limits: Limits::default(),
             room: self.room(),
+            keep: !self.options.drop_blobs,
             brought: Brought::default(),
         }
     }

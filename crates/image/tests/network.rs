@@ -258,6 +258,68 @@ fn a_server_that_is_busy_is_asked_again_when_it_says() {
 }
 
 #[test]
+fn who_is_waited_for_is_told() {
+    static TOLD: std::sync::Mutex<Vec<String>> = std::sync::Mutex::new(Vec::new());
+    let refusals = AtomicUsize::new(0);
+    let server = serve_image(small(), move |asked, _, answer| {
+        let busy =
+            asked.path.contains("/manifests/") && refusals.fetch_add(1, Ordering::SeqCst) == 0;
+        match busy {
+            true => Answer::new(429, "").header("Retry-After", "1"),
+            false => answer,
+        }
+    });
+    let hears = |text: &str| TOLD.lock().unwrap().push(text.to_owned());
+    let registries = RegistryOptions {
+        waiting: image::registry::Waiting(Some(hears)),
+        ..Default::default()
+    };
+    let root = Root::new();
+    let store = root.store_with(StoreOptions {
+        registries,
+        ..Default::default()
+    });
+    store.pull(&named(&server), None, &Silent).unwrap();
+    let told = TOLD.lock().unwrap().join("\n");
+    assert!(
+        told.contains("waiting 1") && told.contains(&server.host()),
+        "{told}"
+    );
+    assert!(told.contains("429"), "{told}");
+}
+
+/// Says when a layer is waited for, and then lets go of it.
+struct LetsGo(std::sync::Mutex<Option<sys::lock::FileLock>>, AtomicUsize);
+
+impl image::Progress for LetsGo {
+    fn layer(&self, event: image::LayerEvent<'_>) {
+        if event.status == image::Status::WaitingForAnother {
+            self.1.fetch_add(1, Ordering::SeqCst);
+            *self.0.lock().unwrap() = None;
+        }
+    }
+
+    fn line(&self, _: &str) {}
+}
+
+#[test]
+fn a_layer_that_another_process_brings_in_is_waited_for_and_that_is_told() {
+    let fixture = small();
+    let config: oci::ImageConfig = {
+        let manifest: oci::Manifest = serde_json::from_slice(&fixture.manifest).unwrap();
+        serde_json::from_slice(&fixture.blobs[&manifest.config.digest]).unwrap()
+    };
+    let chain = oci::chain_ids(&config.rootfs.diff_ids);
+    let server = serve_image(fixture, |_, _, answer| answer);
+    let root = Root::new();
+    let lock = root.layout().lock("layer", chain[0].hex());
+    let lock = sys::lock::FileLock::exclusive(&lock).unwrap();
+    let progress = LetsGo(std::sync::Mutex::new(Some(lock)), AtomicUsize::new(0));
+    root.store().pull(&named(&server), None, &progress).unwrap();
+    assert_eq!(progress.1.load(Ordering::SeqCst), 1);
+}
+
+#[test]
 fn a_server_that_stays_busy_is_given_up_on_with_its_words() {
     let server = serve_image(small(), |asked, _, answer| {
         let body = r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"pull rate limit"}]}"#;

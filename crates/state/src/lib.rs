@@ -6,6 +6,7 @@
 pub mod layout;
 pub mod lookup;
 pub mod record;
+pub mod temporary;
 
 pub use layout::Layout;
 pub use record::{Durability, Error};

@@ -29,6 +29,7 @@ pub mod poll;
 pub mod proc_stat;
 pub mod process;
 pub mod program;
+pub mod quota;
 pub mod rest;
 pub mod rlimit;
 pub mod role;

@@ -364,6 +364,11 @@ pub fn mount_legacy(source: &str, target: &Path, kind: &str, data: &CStr) -> io:
     )?)
 }
 
+/// Unmounts what is mounted at `path`; `ResourceBusy` while somebody uses it.
+pub fn unmount(path: &Path) -> io::Result<()> {
+    Ok(rustix::mount::unmount(path, UnmountFlags::NOFOLLOW)?)
+}
+
 /// Unmounts lazily what is mounted at `path`.
 pub fn detach(path: &Path) -> io::Result<()> {
     Ok(rustix::mount::unmount(

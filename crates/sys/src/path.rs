@@ -255,6 +255,7 @@ pub enum Magic {
     Tmpfs,
     Nsfs,
     Overlay,
+    Xfs,
 }
 
 impl Magic {
@@ -268,6 +269,7 @@ impl Magic {
             Self::Tmpfs => 0x0102_1994,
             Self::Nsfs => 0x6e73_6673,
             Self::Overlay => 0x794c_7630,
+            Self::Xfs => 0x5846_5342,
         }
     }
 }

@@ -55,6 +55,7 @@ fn record() -> ContainerRecord {
         healthcheck: None,
         runtime: None,
         userns: None,
+        quota: None,
         exposed: vec![
             ContainerPort {
                 port: 80,

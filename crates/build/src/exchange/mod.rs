@@ -11,6 +11,8 @@
 
 pub mod options;
 
+pub(crate) use engine::error::chain;
+
 use crate::cache::StepRecord;
 use crate::progress::{Event, Progress};
 use engine::Timestamp;
@@ -245,14 +247,4 @@ pub(crate) fn leave<'u>(
     store
         .deposit(depot, MEDIA_TYPE, &bytes, blobs, progress)
         .map(drop)
-}
-
-pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text = format!("{text}: {next}");
-        cause = next.source();
-    }
-    text
 }

@@ -88,6 +88,7 @@ pub(crate) fn sample(name: &str) -> ContainerRecord {
         healthcheck: None,
         runtime: None,
         userns: None,
+        quota: None,
         exposed: Vec::new(),
     }
 }

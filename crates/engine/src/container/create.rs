@@ -3,7 +3,7 @@
 use super::external;
 use super::names;
 use super::record::{ContainerRecord, ImageRecord, MountRecord, RuntimeRecord};
-use super::{resolve, userns};
+use super::{quota, resolve, userns};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::timestamp::Timestamp;
@@ -69,6 +69,7 @@ pub fn create_as(
     // Held until the record that says so is seen.
     let ids = userns::choose(ctx, &spec)?;
     volumes.mapped = ids.is_some();
+    let limit = quota::choose(ctx, &spec)?;
     let record = ContainerRecord {
         created: Timestamp::now(),
         image: image.record.clone(),
@@ -81,6 +82,7 @@ pub fn create_as(
         process,
         runtime,
         userns: ids.as_ref().map(|ids| ids.record),
+        quota: limit.as_ref().map(|limit| limit.record),
         name,
         id,
         spec,
@@ -119,7 +121,7 @@ fn check(ctx: &Context, spec: &ContainerSpec) -> Result<()> {
     }
     crate::cdi::resolve(&ctx.config.cdi_dirs(), &spec.device_requests)?;
     userns::check(spec)?;
-    check_storage(spec)?;
+    quota::check(ctx, spec)?;
     crate::spec::check(spec)?;
     for mode in [&spec.pid_mode, &spec.ipc_mode] {
         if let NamespaceMode::Container(name) = mode {
@@ -127,24 +129,6 @@ fn check(ctx: &Context, spec: &ContainerSpec) -> Result<()> {
         }
     }
     crate::networks::check(ctx, spec)
-}
-
-/// `--storage-opt`: Docker's option of its overlay, and what it says where there is no quota.
-fn check_storage(spec: &ContainerSpec) -> Result<()> {
-    let Some((key, value)) = spec.storage_opt.iter().next() else {
-        return Ok(());
-    };
-    if key != "size" {
-        return Err(Error::invalid(
-            format!("--storage-opt {key}"),
-            "unknown option; overlay knows size",
-        ));
-    }
-    model::size::parse(value)?;
-    Err(Error::invalid(
-        "--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
-        "writable layers have no quota here; leave it out",
-    ))
 }
 
 /// What another runtime cannot be asked for.
@@ -389,10 +373,13 @@ fn place(ctx: &Context, record: &ContainerRecord) -> Result<()> {
         make(&staging.join("upper"), 0o755)?;
         make(&staging.join("work"), 0o700)?;
         ::state::record::write(&staging.join("config.json"), record, record.durability())?;
+        if let Some(limit) = record.quota {
+            quota::set(&staging, limit)?;
+        }
         std::fs::rename(&staging, &target).map_err(Error::file("create", &target))
     })();
     if made.is_err() {
-        let _ = std::fs::remove_dir_all(&staging);
+        trash::delete(&staging);
     }
     made
 }

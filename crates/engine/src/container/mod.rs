@@ -19,6 +19,7 @@ mod layers;
 pub mod list;
 pub mod names;
 pub mod pause;
+pub mod quota;
 pub mod record;
 mod rehearsal;
 pub mod remove;

@@ -8,6 +8,7 @@
 //!   logs/           see `logs`
 //! ```
 
+use super::quota::QuotaRecord;
 use super::userns::UsernsRecord;
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -44,6 +45,9 @@ pub struct ContainerRecord {
     /// Its ids on the host, when it has a user namespace of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub userns: Option<UsernsRecord>,
+    /// How much its own layer may take, when that has a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<QuotaRecord>,
     /// The program that runs it, when it is not this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime: Option<RuntimeRecord>,

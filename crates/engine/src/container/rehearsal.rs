@@ -46,6 +46,7 @@ fn plain() -> ContainerRecord {
         healthcheck: None,
         exposed: Vec::new(),
         userns: None,
+        quota: None,
         runtime: None,
     }
 }

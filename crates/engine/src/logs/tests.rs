@@ -47,6 +47,7 @@ fn bench(options: &[(&str, &str)], driver: LogDriver) -> Bench {
         exposed: Vec::new(),
         runtime: None,
         userns: None,
+        quota: None,
     };
     Bench {
         _dir: dir,

@@ -172,6 +172,7 @@ fn record(sandbox: &Sandbox, scratch: &Scratch, id: model::Id) -> Result<Contain
         exposed: Vec::new(),
         runtime: None,
         userns: None,
+        quota: None,
     })
 }
 

@@ -126,7 +126,8 @@ impl Received<'_> {
         let own = self.store.platform();
         let platform = platform.unwrap_or(&own);
         let mut loaded: Vec<Loaded> = Vec::new();
-        for (target, names) in std::mem::take(&mut self.targets) {
+        for (mut target, names) in std::mem::take(&mut self.targets) {
+            crate::archives::forget_sources(&mut target);
             self.check_policy(&target, &names)?;
             let image = self.unpack(&target, platform, progress)?;
             self.store.content.update_index(|index| {

@@ -105,6 +105,7 @@ impl SavePlan {
         image: &Image,
         name: Option<Reference>,
     ) -> Result<(), Error> {
+        store.bring_archives(&image.manifest.layers, &crate::Silent)?;
         let mut blobs = vec![target.digest.clone()];
         blobs.extend(of_manifest(image));
         self.add_blobs(store, blobs)?;
@@ -119,6 +120,7 @@ impl SavePlan {
         image: &Image,
         name: Option<Reference>,
     ) -> Result<(), Error> {
+        store.bring_archives_of(target, &crate::Silent)?;
         let layout = store.content.layout();
         let mut reached = crate::remove::Reachable::default();
         store.reach(target, &mut reached);

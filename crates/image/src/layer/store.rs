@@ -191,6 +191,16 @@ impl LayerStore {
         })
     }
 
+    /// The same without waiting; `None`: somebody makes it now.
+    pub(crate) fn try_lock(&self, chain_id: &Digest) -> Result<Option<FileLock>, Error> {
+        let path = self.layout.lock("layer", chain_id.hex());
+        FileLock::try_exclusive(&path).map_err(|source| Error::Io {
+            step: "lock",
+            path,
+            source,
+        })
+    }
+
     /// A new place to take an archive to, on the same filesystem as the layers.
     pub(crate) fn stage(&self) -> Result<Staging, Error> {
         self.stage_as(self.form()?)

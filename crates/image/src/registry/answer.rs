@@ -68,7 +68,7 @@ impl std::fmt::Display for Quota {
 }
 
 /// `45 s`, `6 h`
-fn span(time: Duration) -> String {
+pub(super) fn span(time: Duration) -> String {
     match time.as_secs() {
         seconds @ 0..=119 => format!("{seconds} s"),
         seconds @ 120..=7199 => format!("{} min", seconds.div_ceil(60)),

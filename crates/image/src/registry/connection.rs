@@ -406,6 +406,7 @@ impl Registry {
             let Some(pause) = pause(&error, attempt).filter(|_| attempt < patience) else {
                 return Err(error);
             };
+            self.options.waiting.tell(self.name(), &error, pause);
             std::thread::sleep(pause);
             attempt += 1;
         }

@@ -51,6 +51,22 @@ pub struct RegistryOptions {
     pub resolver: resolver::ResolverFiles,
     /// No byte for this long: the connection is dead. `None`: 30 seconds.
     pub stall_timeout: Option<Duration>,
+    /// Hears what is waited for.
+    pub waiting: Waiting,
+}
+
+/// Who is told that a registry is waited for, and for how long: in a whole sentence. Without anybody, it is done in silence.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Waiting(pub Option<fn(&str)>);
+
+impl Waiting {
+    /// Short waits are not worth telling.
+    fn tell(self, registry: &str, error: &Error, pause: Duration) {
+        if let Some(hears) = self.0.filter(|_| pause >= Duration::from_secs(1)) {
+            let (seconds, error) = (answer::span(pause), error.to_string());
+            hears(&format!("waiting {seconds} for {registry}: {error}"));
+        }
+    }
 }
 
 /// Whether a `WWW-Authenticate` value asks for something that is known here.

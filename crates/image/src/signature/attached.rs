@@ -12,13 +12,24 @@ use std::io::Read;
 const PAYLOAD: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 /// So many are looked at: each costs a request.
-const MOST: usize = 64;
+pub(super) const MOST: usize = 64;
 
 /// One, not verified.
 #[derive(Debug, Clone)]
 pub(super) struct Attached {
     pub(super) payload: Vec<u8>,
-    pub(super) signature: Vec<u8>,
+    /// One of them counts.
+    pub(super) signatures: Vec<Vec<u8>>,
+    pub(super) form: Form,
+}
+
+/// What a payload is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// A "simple signing" document, signed as it stands.
+    SimpleSigning,
+    /// A statement in an envelope ([`super::bundled`]).
+    Statement,
 }
 
 pub(super) fn tag(digest: &Digest) -> String {
@@ -57,6 +68,20 @@ fn one(
     let Ok(signature) = STANDARD.decode(text) else {
         return Ok(Err("its signature is not base64".into()));
     };
+    let payload = blob(registry, repository, layer)?;
+    Ok(payload.map(|payload| Attached {
+        payload,
+        signatures: vec![signature],
+        form: Form::SimpleSigning,
+    }))
+}
+
+/// What was signed, as a registry has it.
+pub(super) fn blob(
+    registry: &Registry,
+    repository: &str,
+    layer: &Descriptor,
+) -> Result<Result<Vec<u8>, String>, Error> {
     let mut payload = Vec::new();
     let body = registry.blob(repository, &layer.digest, 0)?;
     body.take(DOCUMENT_MAX + 1)
@@ -72,5 +97,5 @@ fn one(
     if !layer.digest.matches(&payload) {
         return Ok(Err("what was signed has another digest".into()));
     }
-    Ok(Ok(Attached { payload, signature }))
+    Ok(Ok(payload))
 }

@@ -1,15 +1,18 @@
 //! What a policy asks of one image, and whether what a registry gives meets it.
 
-use super::attached::{self, Attached};
+use super::attached::{self, Attached, Form};
+use super::bundled;
 use super::identity::Identity;
 use super::key::PublicKey;
 use super::payload::Payload;
 use super::policy::{Requirement, SigstoreSigned};
+use super::registries_d;
 use super::{Error, Rule};
 use crate::registry::{Registry, RegistryOptions};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use oci::{Digest, Reference};
+use std::path::PathBuf;
 
 /// All that an image must meet; with none, it is taken as it is.
 #[derive(Debug)]
@@ -17,6 +20,8 @@ pub(crate) struct Demands {
     image: Reference,
     rule: Box<Rule>,
     all: Vec<Demand>,
+    /// The file that says that signatures in registries are not looked at.
+    switched_off: Option<PathBuf>,
 }
 
 /// A signature with one of these keys over a name that fits.
@@ -40,6 +45,7 @@ impl Demands {
             image: image.clone().or_latest(),
             rule: Box::default(),
             all: Vec::new(),
+            switched_off: None,
         };
         let Some((path, policy)) = super::read(options)? else {
             return Ok(demands);
@@ -52,6 +58,10 @@ impl Demands {
         for requirement in requirements {
             let demand = demands.demand(requirement)?;
             demands.all.extend(demand);
+        }
+        if !demands.all.is_empty() {
+            let dir = options.files.registries_d.as_deref();
+            demands.switched_off = registries_d::switched_off(dir, &demands.image)?;
         }
         Ok(demands)
     }
@@ -116,20 +126,34 @@ impl Demands {
         if self.all.is_empty() {
             return Ok(());
         }
+        let (image, rule) = (self.image.familiar(), self.rule.clone());
+        if let Some(file) = &self.switched_off {
+            let file = file.clone();
+            return Err(Error::SwitchedOff { image, rule, file }.into());
+        }
         let (mut signatures, mut reasons) = (Vec::new(), Vec::new());
-        for digest in digests {
-            for found in attached::fetch(registry, digest)? {
-                match found {
-                    Ok(attached) => signatures.push(Found { digest, attached }),
-                    Err(reason) => reasons.push(reason),
+        // Where the older form will do, nobody is asked for the newer one.
+        for fetch in [attached::fetch, bundled::fetch] {
+            for digest in digests {
+                for found in fetch(registry, digest)? {
+                    match found {
+                        Ok(attached) => signatures.push(Found { digest, attached }),
+                        Err(reason) => reasons.push(reason),
+                    }
                 }
             }
+            if self
+                .all
+                .iter()
+                .all(|demand| demand.met_by_any(&self.image, &signatures).is_ok())
+            {
+                return Ok(());
+            }
         }
-        let (image, rule) = (self.image.familiar(), self.rule.clone());
         let place = registry.endpoint().describe();
         if signatures.is_empty() && reasons.is_empty() {
             let sought: Vec<String> = digests.iter().map(|d| attached::tag(d)).collect();
-            let sought = sought.join(", ");
+            let sought = format!("{}, and no bundle refers to it", sought.join(", "));
             return Err(Error::Unsigned {
                 image,
                 rule,
@@ -138,19 +162,16 @@ impl Demands {
             }
             .into());
         }
-        for demand in &self.all {
-            if let Err(more) = demand.met_by_any(&self.image, &signatures) {
-                reasons.extend(more);
-                return Err(Error::Unmet {
-                    image,
-                    rule,
-                    place,
-                    reasons,
-                }
-                .into());
-            }
+        let mut unmet = self.all.iter();
+        let unmet = unmet.find_map(|demand| demand.met_by_any(&self.image, &signatures).err());
+        reasons.extend(unmet.unwrap_or_default());
+        Err(Error::Unmet {
+            image,
+            rule,
+            place,
+            reasons,
         }
-        Ok(())
+        .into())
     }
 }
 
@@ -168,16 +189,39 @@ impl Demand {
 
     /// The signature first: before it is verified, nothing of what it says is believed.
     fn met_by(&self, image: &Reference, found: &Found<'_>) -> Result<(), String> {
-        let Attached { payload, signature } = &found.attached;
-        if !self.keys.iter().any(|key| key.made(signature, payload)) {
+        let attached = &found.attached;
+        let message = match attached.form {
+            Form::SimpleSigning => attached.payload.clone(),
+            Form::Statement => bundled::message(&attached.payload),
+        };
+        let made = |key: &PublicKey| attached.signatures.iter().any(|s| key.made(s, &message));
+        if !self.keys.iter().any(made) {
             return Err("a signature that is not by the policy's key".into());
         }
-        let payload = Payload::parse(payload).map_err(|e| format!("what was signed: {e}"))?;
-        if payload.digest != *found.digest {
-            return Err(format!("a signature of other content, {}", payload.digest));
-        }
-        if !self.identity.accepts(image, &payload.name) {
-            let name = payload.name;
+        let wrong = |e: String| format!("what was signed: {e}");
+        let name = match attached.form {
+            Form::SimpleSigning => {
+                let payload = Payload::parse(&attached.payload).map_err(wrong)?;
+                if payload.digest != *found.digest {
+                    return Err(format!("a signature of other content, {}", payload.digest));
+                }
+                payload.name
+            }
+            Form::Statement => {
+                let subjects = bundled::subjects(&attached.payload).map_err(wrong)?;
+                if !subjects.contains(found.digest) {
+                    return Err("a signature of other content".into());
+                }
+                if self.identity.accepts_unnamed(image) {
+                    return Ok(());
+                }
+                return Err(
+                    "a bundle, which names no image: it counts for one that is asked for by digest (NAME@sha256:...); cosign sign --new-bundle-format=false signs names"
+                        .into(),
+                );
+            }
+        };
+        if !self.identity.accepts(image, &name) {
             return Err(format!(
                 "a signature of the name {name:?} (signedIdentity says which count; cosign signs names without a tag, for which there is matchRepository)"
             ));

@@ -60,6 +60,18 @@ impl Identity {
     }
 }
 
+impl Identity {
+    /// Whether a signature that names no image counts for `image`: only where the digest that was asked for says what it is, so that
+    /// one signed image cannot be given for another.
+    pub(super) fn accepts_unnamed(&self, image: &Reference) -> bool {
+        let by_digest = matches!(
+            self,
+            Self::MatchRepoDigestOrExact {} | Self::MatchRepository {} | Self::Remapped { .. }
+        );
+        by_digest && image.digest().is_some()
+    }
+}
+
 fn is_whole(name: &Reference) -> bool {
     name.tag().is_some() || name.digest().is_some()
 }
@@ -90,6 +102,29 @@ fn remapped(image: &Reference, prefix: &str, signed_prefix: &str) -> Option<Refe
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn without_a_name_only_the_digest_that_was_asked_for_counts() {
+        let by_digest: Reference = format!("quay.io/a/b@{DIGEST}").parse().unwrap();
+        let by_tag: Reference = "quay.io/a/b:1".parse().unwrap();
+        for (rule, taken) in [
+            (r#"{"type":"matchRepoDigestOrExact"}"#, true),
+            (r#"{"type":"matchRepository"}"#, true),
+            (r#"{"type":"matchExact"}"#, false),
+            (
+                r#"{"type":"exactReference","dockerReference":"x.io/y:1"}"#,
+                false,
+            ),
+            (
+                r#"{"type":"exactRepository","dockerRepository":"x.io/y"}"#,
+                false,
+            ),
+        ] {
+            let identity: Identity = serde_json::from_str(rule).unwrap();
+            assert_eq!(identity.accepts_unnamed(&by_digest), taken, "{rule}");
+            assert!(!identity.accepts_unnamed(&by_tag), "{rule}");
+        }
+    }
 
     const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 

@@ -22,7 +22,7 @@ pub enum KeyError {
 #[derive(Clone)]
 pub(super) struct PublicKey {
     key: Vec<u8>,
-    algorithm: &'static dyn SignatureVerificationAlgorithm,
+    algorithms: Vec<&'static dyn SignatureVerificationAlgorithm>,
 }
 
 impl std::fmt::Debug for PublicKey {
@@ -35,34 +35,34 @@ impl PublicKey {
     pub(super) fn from_pem(text: &[u8]) -> Result<Self, KeyError> {
         let der = SubjectPublicKeyInfoDer::from_pem_slice(text).map_err(|_| KeyError::Pem)?;
         let (kind, key) = parts(&der).ok_or(KeyError::Damaged)?;
-        let algorithm = algorithm(kind).ok_or(KeyError::Kind)?;
-        Ok(Self {
-            key: key.to_vec(),
-            algorithm,
-        })
+        let algorithms = algorithms(kind);
+        if algorithms.is_empty() {
+            return Err(KeyError::Kind);
+        }
+        let key = key.to_vec();
+        Ok(Self { key, algorithms })
     }
 
     /// Whether `signature` over `message` was made with the private half.
     pub(super) fn made(&self, signature: &[u8], message: &[u8]) -> bool {
-        let verified = self
-            .algorithm
-            .verify_signature(&self.key, message, signature);
-        verified.is_ok()
+        let mut algorithms = self.algorithms.iter();
+        algorithms.any(|a| a.verify_signature(&self.key, message, signature).is_ok())
     }
 }
 
-/// cosign hashes with SHA-256, whatever the curve is.
-fn algorithm(kind: &[u8]) -> Option<&'static dyn SignatureVerificationAlgorithm> {
+/// cosign hashes with SHA-256, and since version 3 as long as the curve is. RSA pads as PKCS #1 v1.5 or PSS, that with a salt as long as
+/// the hash.
+fn algorithms(kind: &[u8]) -> Vec<&'static dyn SignatureVerificationAlgorithm> {
     let known = rustls::crypto::ring::default_provider().signature_verification_algorithms;
-    let hashes_so = [
-        alg_id::ECDSA_SHA256,
-        alg_id::RSA_PKCS1_SHA256,
-        alg_id::ED25519,
-    ];
-    let fits = |a: &&&'static dyn SignatureVerificationAlgorithm| {
-        a.public_key_alg_id().as_ref() == kind && hashes_so.contains(&a.signature_alg_id())
+    let used_with = |a: &dyn SignatureVerificationAlgorithm| match a.public_key_alg_id() {
+        alg_id::ECDSA_P384 => vec![alg_id::ECDSA_SHA256, alg_id::ECDSA_SHA384],
+        alg_id::RSA_ENCRYPTION => vec![alg_id::RSA_PKCS1_SHA256, alg_id::RSA_PSS_SHA256],
+        _ => vec![alg_id::ECDSA_SHA256, alg_id::ED25519],
     };
-    known.all.iter().find(fits).copied()
+    let fits = |a: &&dyn SignatureVerificationAlgorithm| {
+        a.public_key_alg_id().as_ref() == kind && used_with(*a).contains(&a.signature_alg_id())
+    };
+    known.all.iter().copied().filter(fits).collect()
 }
 
 /// The algorithm and the key of a `SubjectPublicKeyInfo`.
@@ -105,6 +105,8 @@ fn value(tag: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 mod tests {
     use super::super::signer::{Signer, pem};
     use super::*;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
 
     #[test]
     fn a_signature_counts_for_its_key_and_message_alone() {
@@ -120,6 +122,38 @@ mod tests {
         for bad in [&b""[..], b"\x30", b"\x30\x80\x02", &[0xff; 80]] {
             assert!(!key.made(bad, b"message"), "{bad:?}");
         }
+    }
+
+    /// Made with `openssl genpkey`, `dgst -sign` and `pkeyutl -sign -rawin` over this text.
+    #[test]
+    fn signatures_by_openssl_with_every_kind_of_key_are_verified() {
+        let read = |name: &str| {
+            let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/src/signature/openssl");
+            std::fs::read_to_string(format!("{dir}/{name}")).unwrap()
+        };
+        for (key, signature, good) in [
+            ("p256", "p256-sha256", true),
+            ("p256", "p256-sha384", false),
+            ("p384", "p384-sha256", true),
+            ("p384", "p384-sha384", true),
+            ("p384", "p256-sha256", false),
+            ("ed25519", "ed25519", true),
+            ("ed25519", "p256-sha256", false),
+            ("rsa", "rsa-pkcs1", true),
+            ("rsa", "rsa-pss", true),
+            ("rsa", "rsa-pss-longest-salt", false),
+            ("rsa", "ed25519", false),
+        ] {
+            let public = PublicKey::from_pem(read(&format!("{key}.pem")).as_bytes()).unwrap();
+            let bytes = STANDARD
+                .decode(read(&format!("{signature}.sig")).trim())
+                .unwrap();
+            let made = public.made(&bytes, b"what was signed\n");
+            assert_eq!(made, good, "{key} {signature}");
+            assert!(!public.made(&bytes, b"what was not\n"));
+        }
+        let unknown = PublicKey::from_pem(read("p521.pem").as_bytes());
+        assert_eq!(unknown.err(), Some(KeyError::Kind));
     }
 
     #[test]

@@ -1,16 +1,18 @@
 //! Whether an image may be used here: containers' `policy.json` (`policy`), asked before anything of an image but its manifest is
 //! fetched (`demands`). Signatures are those that `cosign sign --key` and `skopeo copy --sign-by-sigstore-private-key` make: they lie in
-//! the registry (`attached`), are made with a key (`key`) over a digest and a name (`payload`) that the policy wants (`identity`). Nobody
+//! the registry (`attached`, `bundled`), if they are to be looked at (`registries_d`), are made with a key (`key`) over a digest and a name (`payload`) that the policy wants (`identity`). Nobody
 //! is asked but the registry. Not known are GPG's signatures, certificates (fulcio) and transparency logs (rekor): where the policy asks
 //! for one of those, the image is refused with that reason.
 //! Source: containers-policy.json(5), containers/image `signature/policy_eval_sigstore.go`.
 
 mod attached;
+mod bundled;
 mod demands;
 mod identity;
 mod key;
 mod payload;
 mod policy;
+mod registries_d;
 
 pub(crate) use demands::Demands;
 pub use key::KeyError;
@@ -71,6 +73,14 @@ pub enum Error {
         place: String,
         /// The tags it would lie under.
         sought: String,
+    },
+    #[error(
+        "{image} is refused: {rule} asks for a signature, and {} says with use-sigstore-attachments: false that those in registries do not count", file.display()
+    )]
+    SwitchedOff {
+        image: String,
+        rule: Box<Rule>,
+        file: PathBuf,
     },
     #[error("{image} is refused: {rule} asks for a signature, and none that {place} has will do: {}", reasons.join("; "))]
     Unmet {

@@ -190,7 +190,7 @@ fn check(place: &str, requirements: &Requirements) -> Result<(), String> {
 
 /// The scopes an image is in, the narrowest first: itself, its repository, what is above that, its registry, `*.` and the registry's
 /// domains.
-fn scopes_of(image: &Reference) -> Vec<String> {
+pub(super) fn scopes_of(image: &Reference) -> Vec<String> {
     let mut name = image.repository();
     let itself = match (image.digest(), image.tag()) {
         (Some(digest), _) => format!("{name}@{digest}"),

@@ -48,6 +48,34 @@ pub fn pem(label: &str, der: &[u8]) -> String {
     format!("-----BEGIN {label}-----\n{text}\n-----END {label}-----\n")
 }
 
+/// What cosign signs since version 3: a statement about a digest.
+pub fn statement(digest: &Digest) -> String {
+    format!(
+        r#"{{"_type":"https://in-toto.io/Statement/v1","subject":[{{"digest":{{"{}":"{}"}},"annotations":{{}}}}],"predicateType":"https://sigstore.dev/cosign/sign/v1","predicate":{{}}}}"#,
+        digest.algorithm().as_str(),
+        digest.hex()
+    )
+}
+
+/// What of a statement is signed.
+pub fn enveloped(statement: &str) -> String {
+    let kind = "application/vnd.in-toto+json";
+    format!(
+        "DSSEv1 {} {kind} {} {statement}",
+        kind.len(),
+        statement.len()
+    )
+}
+
+/// A statement and its signature in a bundle.
+pub fn bundle(statement: &str, signature: &[u8]) -> String {
+    format!(
+        r#"{{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","verificationMaterial":{{"publicKey":{{"hint":"k"}}}},"dsseEnvelope":{{"payload":"{}","payloadType":"application/vnd.in-toto+json","signatures":[{{"sig":"{}"}}]}}}}"#,
+        STANDARD.encode(statement),
+        STANDARD.encode(signature)
+    )
+}
+
 pub fn payload(digest: &Digest, name: &str) -> String {
     format!(
         r#"{{"critical":{{"identity":{{"docker-reference":"{name}"}},"image":{{"docker-manifest-digest":"{digest}"}},"type":"cosign container image signature"}},"optional":null}}"#

@@ -1,6 +1,6 @@
 //! Images that are taken only with a signature, and hostile signatures.
 
-use crate::common::signer::{Signer, payload};
+use crate::common::signer::{Signer, bundle, enveloped, payload, statement};
 use crate::common::{Answer, FakeServer, Fixture, Root, serve_image, small};
 use crate::setup::{FAR, app, faults, mirrored, store};
 use base64::Engine as _;
@@ -351,4 +351,97 @@ fn rubbish_is_no_policy_payload_or_key() {
         assert!(signature::check_payload(text.as_bytes()).is_err(), "{text}");
         assert!(signature::check_key(text.as_bytes()).is_err(), "{text}");
     }
+}
+
+const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+
+/// A server with the small image and bundles that refer to it, as a registry lists them.
+fn serve_bundles(bundles: Vec<String>) -> FakeServer {
+    let subject = Digest::sha256(&small().manifest);
+    let config = Descriptor::of("application/vnd.oci.empty.v1+json", b"{}");
+    let mut list = oci::Index::default();
+    let mut files = Vec::new();
+    for bundle in bundles {
+        let layer = Descriptor::of(BUNDLE, bundle.as_bytes());
+        let manifest = serde_json::to_vec(&Manifest::new(config.clone(), vec![layer])).unwrap();
+        let mut entry = Descriptor::of(oci::media_type::OCI_MANIFEST, &manifest);
+        entry.other.insert("artifactType".into(), BUNDLE.into());
+        list.manifests.push(entry);
+        files.push((Digest::sha256(bundle.as_bytes()), bundle.into_bytes()));
+        files.push((Digest::sha256(&manifest), manifest));
+    }
+    let listed = serde_json::to_vec(&list).unwrap();
+    serve_image(small(), move |asked, _, answer| {
+        let of = |(digest, _): &&(Digest, Vec<u8>)| asked.path.ends_with(digest.hex());
+        if asked.path.ends_with(&format!("/referrers/{subject}")) {
+            Answer::new(200, listed.clone())
+        } else if asked.path.ends_with(".sig") {
+            Answer::new(404, "")
+        } else {
+            match files.iter().find(of) {
+                Some((_, bytes)) => Answer::new(200, bytes.clone()),
+                None => answer,
+            }
+        }
+    })
+}
+
+#[test]
+fn a_bundle_by_the_key_counts_for_the_digest_that_was_asked_for() {
+    let (signer, other) = (Signer::new(), Signer::new());
+    let digest = Digest::sha256(&small().manifest);
+    let by = |signer: &Signer, text: &str| bundle(text, &signer.sign(enveloped(text).as_bytes()));
+    let good = statement(&digest);
+    let pull = |bundles: Vec<String>, by_digest: bool| {
+        let server = serve_bundles(bundles);
+        let root = Root::new();
+        let store = store_with(&root, &by_key(&root, &signer), RegistryOptions::default());
+        let name = match by_digest {
+            true => app(&server).with_digest(digest.clone()),
+            false => app(&server),
+        };
+        let pulled = store.pull(&name, None, &Silent);
+        pulled.map(drop).map_err(|e| e.to_string())
+    };
+    let stray = by(&other, &good);
+    assert_eq!(pull(vec![stray.clone(), by(&signer, &good)], true), Ok(()));
+    let said = pull(vec![by(&signer, &good)], false).unwrap_err();
+    assert!(said.contains("by digest"), "{said}");
+    let elsewhere = statement(&Digest::sha256(b"another image"));
+    let provenance = good.replace("sigstore.dev/cosign/sign/v1", "slsa.dev/provenance/v1");
+    let plain = bundle(&good, &signer.sign(good.as_bytes()));
+    for (said, bad) in [
+        ("not by the policy's key", stray),
+        ("not by the policy's key", plain),
+        ("other content", by(&signer, &elsewhere)),
+        ("it is no signature", by(&signer, &provenance)),
+        ("cannot be read", "{".to_owned()),
+    ] {
+        let text = pull(vec![bad], true).unwrap_err();
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    assert!(pull(Vec::new(), true).unwrap_err().contains("no bundle"));
+}
+
+#[test]
+fn attachments_that_the_host_switched_off_do_not_count() {
+    let signer = Signer::new();
+    let server = signed_by(&signer);
+    let root = Root::new();
+    let files = root.path("registries.d");
+    fs::create_dir(&files).unwrap();
+    let text = "default-docker:\n  use-sigstore-attachments: false\n";
+    fs::write(files.join("default.yaml"), text).unwrap();
+    let options = RegistryOptions {
+        files: HostFiles {
+            registries_d: Some(files.clone()),
+            ..HostFiles::default()
+        },
+        ..RegistryOptions::default()
+    };
+    let store = store_with(&root, &as_signed(&by_key(&root, &signer)), options);
+    let said = refused(&store, &server);
+    assert!(said.contains("default.yaml"), "{said}");
+    fs::write(files.join("default.yaml"), text.replace("false", "true")).unwrap();
+    store.pull(&app(&server), None, &Silent).unwrap();
 }

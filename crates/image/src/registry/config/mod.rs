@@ -27,6 +27,8 @@ pub struct HostFiles {
     pub hosts_dirs: Vec<PathBuf>,
     /// containers' `policy.json`; [`crate::signature`] reads it.
     pub policy: PolicyFile,
+    /// containers' `registries.d`, which [`crate::signature`] reads.
+    pub registries_d: Option<PathBuf>,
 }
 
 /// Which images are taken, and which only with a signature.

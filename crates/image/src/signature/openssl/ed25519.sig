@@ -1,0 +1,1 @@
+z6QwzqGzaVHJp6DXvZbb2U/2mNV3XuB7uv4MHsN9fePxviZ6bCwe1cboXHNcywrjUCIy4+BRksPyB+h65LqNDA==
