@@ -4,6 +4,7 @@
 //! `cargo test -p scenarios -- crash` runs those with `crash` in their names. The binary is `DOCKLESS_BIN`, else the newest built;
 //! the images are those of `images-cache/`.
 
+mod applications;
 mod artifacts;
 mod boot;
 mod build;
@@ -19,6 +20,7 @@ mod exec;
 mod firewalls;
 mod fleet;
 mod generations;
+mod git_ssh;
 mod health;
 mod hostile;
 mod images;
@@ -83,6 +85,8 @@ fn main() -> std::process::ExitCode {
         crash::ALL,
         power::ALL,
         remote::ALL,
+        git_ssh::ALL,
+        applications::ALL,
         restart::ALL,
         health::ALL,
         network::ALL,

@@ -7,6 +7,7 @@
 //! `layer-<chain>`, `blob-<digest>`, `image-index`.
 
 pub mod account;
+pub mod application;
 pub mod archive;
 pub mod artifact;
 pub mod bundle;
@@ -15,6 +16,7 @@ mod chunk;
 pub mod collect;
 pub mod commit;
 pub mod content;
+mod copy;
 pub mod deposit;
 pub mod error;
 mod fetch;
