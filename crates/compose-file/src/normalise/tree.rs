@@ -52,10 +52,10 @@ impl Known<'_> {
             if service.get("pull_policy") == Some(&json!("if_not_present")) {
                 service.insert("pull_policy".into(), "missing".into());
             }
-            if let Some(build) = object(service, "build") {
-                if !build.contains_key("dockerfile_inline") {
-                    default(build, "dockerfile", "Dockerfile");
-                }
+            if let Some(build) = object(service, "build")
+                && !build.contains_key("dockerfile_inline")
+            {
+                default(build, "dockerfile", "Dockerfile");
             }
             for mount in objects(service, "volumes") {
                 if let Some(target) = mount.get("target").and_then(Value::as_str) {
