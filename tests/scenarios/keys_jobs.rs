@@ -6,7 +6,8 @@ use testkit::{Host, Project, eventually, eventually_within, kernel, scenarios};
 scenarios!(
     a_job_runs_by_hand_and_its_runs_are_remembered,
     a_schedule_is_kept_while_no_command_runs,
-    what_was_missed_is_made_up_for_as_the_job_says
+    what_was_missed_is_made_up_for_as_the_job_says,
+    a_run_waits_for_the_one_before_it_or_is_left_out_as_the_job_says,
 );
 
 const BY_HAND: &str = "\
@@ -242,5 +243,112 @@ fn what_was_missed_is_made_up_for_as_the_job_says(host: &Host) {
     assert_eq!(runs("skip"), "");
     let skipped = host.docker("job inspect late.skip").ok();
     assert!(!skipped.contains("2001-02-03"), "{skipped}");
+    project.compose("down").ok();
+}
+
+const IN_TURN: &str = "\
+jobs:
+  queue: &job
+    image: busybox
+    command: sh -c 'echo begin >> /out/$$NAME; until [ -e /out/go ]; do sleep 0.1; done; echo end >> /out/$$NAME'
+    environment: {NAME: queue}
+    volumes: ['./out:/out']
+    triggers: {schedule: [{cron: '0 0 1 1 *', timezone: UTC, missed_fires: one, concurrency: queue}]}
+  forbid:
+    <<: *job
+    environment: {NAME: forbid}
+    triggers: {schedule: [{cron: '0 0 1 1 *', timezone: UTC, missed_fires: one, concurrency: forbid}]}
+";
+
+/// Lets the jobs be due once more: whoever keeps time next finds that a fire was missed.
+fn due_again(host: &Host, jobs: &[&str]) {
+    if let Some(scheduler) = scheduler(host) {
+        kernel::kill_9(scheduler);
+        eventually("it is dead", || (!kernel::lives(scheduler)).then_some(()));
+    }
+    for job in jobs {
+        let path = host.data_root().join(format!("jobs/{job}.json"));
+        let text = std::fs::read_to_string(&path).expect("the record");
+        let mut record: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert!(
+            set(&mut record, "last_fire", "2001-02-03T04:05:06Z"),
+            "{text}"
+        );
+        std::fs::write(&path, record.to_string()).expect("a writable record");
+    }
+    host.docker("boot").ok();
+    for job in jobs {
+        let path = host.data_root().join(format!("jobs/{job}.json"));
+        eventually("it was seen that it is due", || {
+            let text = std::fs::read_to_string(&path).expect("the record");
+            (!text.contains("2001-02-03")).then_some(())
+        });
+    }
+}
+
+/// Sets a key, wherever it is.
+fn set(value: &mut serde_json::Value, key: &str, to: &str) -> bool {
+    let serde_json::Value::Object(map) = value else {
+        return false;
+    };
+    if let Some(found) = map.get_mut(key) {
+        *found = to.into();
+        return true;
+    }
+    map.values_mut().any(|inner| set(inner, key, to))
+}
+
+fn a_run_waits_for_the_one_before_it_or_is_left_out_as_the_job_says(host: &Host) {
+    let project = host.compose_file("turns", IN_TURN);
+    let wrote = |job: &str| {
+        std::fs::read_to_string(project.dir().join("out").join(job)).unwrap_or_default()
+    };
+    let jobs = ["turns.queue", "turns.forbid"];
+    project.compose("up -d").ok();
+    due_again(host, &jobs);
+    for job in ["queue", "forbid"] {
+        eventually("the first run", || (wrote(job) == "begin\n").then_some(()));
+    }
+    // Both are due while their first run goes on.
+    due_again(host, &jobs);
+    let waiting = || {
+        let of_queue = |pid: &&i32| {
+            let line = kernel::command_line(**pid);
+            line.contains(" job ") && line.contains("turns.queue")
+        };
+        host.processes().iter().filter(of_queue).count() == 2
+    };
+    eventually("one run of the queue waits", || waiting().then_some(()));
+    for job in ["queue", "forbid"] {
+        assert_eq!(
+            wrote(job),
+            "begin\n",
+            "{job}: no second run beside the first"
+        );
+    }
+    project.write("out/go", "");
+    let runs = |job: &str| {
+        let listed = format!("job runs --format '{{{{.Iteration}}}} {{{{.State}}}}' turns.{job}");
+        let mut runs: Vec<String> = host
+            .docker(&listed)
+            .ok()
+            .lines()
+            .map(str::to_owned)
+            .collect();
+        runs.sort_unstable();
+        runs
+    };
+    eventually("the one that waited has its turn", || {
+        (runs("queue") == ["1 succeeded", "2 succeeded"]).then_some(())
+    });
+    assert_eq!(
+        wrote("queue"),
+        "begin\nend\nbegin\nend\n",
+        "one after the other"
+    );
+    eventually("the other job is over", || {
+        (runs("forbid") == ["1 succeeded"]).then_some(())
+    });
+    assert_eq!(wrote("forbid"), "begin\nend\n");
     project.compose("down").ok();
 }

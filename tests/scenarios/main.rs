@@ -6,6 +6,7 @@
 
 mod api;
 mod api_socket;
+mod applications;
 mod artifacts;
 mod boot;
 mod build;
@@ -21,6 +22,7 @@ mod exec;
 mod firewalls;
 mod fleet;
 mod generations;
+mod git_ssh;
 mod health;
 mod hostile;
 mod images;
@@ -88,6 +90,8 @@ fn main() -> std::process::ExitCode {
         power::ALL,
         quota::ALL,
         remote::ALL,
+        git_ssh::ALL,
+        applications::ALL,
         restart::ALL,
         health::ALL,
         network::ALL,

@@ -98,10 +98,6 @@ fn a_context_from_git(host: &Host) {
         &format!("http://{}/loop/app.git", server.address),
         &["without end"],
     );
-    fails(
-        "git@github.com:x/y.git",
-        &["ssh", "https://github.com/x/y.git"],
-    );
     assert!(
         fs::read_dir(host.data_root().join("build"))
             .expect("a directory")

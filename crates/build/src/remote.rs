@@ -40,6 +40,9 @@ pub(crate) struct Fetcher<'a> {
     pub(crate) network: image::RegistryOptions,
     pub(crate) secrets: &'a [Secret],
     pub(crate) workspace: &'a Workspace,
+    /// Whether what the Dockerfile names may be reached by the caller's ssh, as BuildKit has it: where the build was given an agent
+    /// or keys.
+    pub(crate) ssh: git::SshUse,
 }
 
 impl Remote {
@@ -75,20 +78,32 @@ impl Fetcher<'_> {
     /// Fetches a context.
     pub(crate) fn context(&self, remote: &Remote, keep: GitDir) -> Result<Fetched, Cause> {
         match remote {
-            Remote::Git(location) => self.repository(location, keep).map(Fetched::Directory),
+            Remote::Git(location) => {
+                let fetched = self.fetch(location, keep, git::SshUse::Allowed);
+                fetched.map(Fetched::Directory)
+            }
             Remote::Url(url) => self.archive(url),
         }
     }
 
-    /// The directory that an address of git's means, without links on the way.
+    /// What an address in a Dockerfile means.
     pub(crate) fn repository(&self, location: &Location, keep: GitDir) -> Result<PathBuf, Cause> {
+        self.fetch(location, keep, self.ssh)
+    }
+
+    /// The directory that an address of git's means, without links on the way.
+    fn fetch(&self, location: &Location, keep: GitDir, ssh: git::SshUse) -> Result<PathBuf, Cause> {
         let failed = |source| Cause::Git {
             address: location.shown(),
             source: Box::new(source),
         };
         let path = self.workspace.directory("git")?;
         let root = crate::inputs::open_directory(&path)?;
-        git::fetch(location, &self.access(location)?, root.as_fd(), keep).map_err(failed)?;
+        let access = git::Access {
+            ssh,
+            ..self.access(location)?
+        };
+        git::fetch(location, &access, root.as_fd(), keep).map_err(failed)?;
         if location.directory.is_empty() {
             return Ok(path);
         }
@@ -117,6 +132,7 @@ impl Fetcher<'_> {
             network: self.network.clone(),
             token: secret("GIT_AUTH_TOKEN")?,
             header: secret("GIT_AUTH_HEADER")?,
+            ssh: git::SshUse::Refused,
         })
     }
 

@@ -6,7 +6,7 @@
 mod extends;
 mod include;
 
-use crate::canonical::{self, Canonical};
+use crate::canonical::{self, Canonical, Form};
 use crate::diagnostic::{Diagnostic, Place, Severity, Sources};
 use crate::environment::{self, Environment};
 use crate::files::Files;
@@ -36,18 +36,20 @@ pub(crate) struct Loader<'a> {
     pub(crate) sources: Sources,
     pub(crate) diagnostics: Vec<Diagnostic>,
     pub(crate) interpolation: Interpolation,
+    form: Form,
     files_read: usize,
     told_version: bool,
 }
 
 impl<'a> Loader<'a> {
-    pub(crate) fn new(options: &'a Options, files: &'a dyn Files) -> Self {
+    pub(crate) fn new(options: &'a Options, files: &'a dyn Files, form: Form) -> Self {
         Self {
             options,
             files,
             sources: Sources::default(),
             diagnostics: Vec::new(),
             interpolation: Interpolation::default(),
+            form,
             files_read: 0,
             told_version: false,
         }
@@ -164,6 +166,7 @@ impl<'a> Loader<'a> {
                 home,
                 resolve_paths: self.options.resolve_paths,
                 interpolated: self.options.interpolate,
+                form: self.form,
                 sources: &self.sources,
                 diagnostics: Vec::new(),
             };
@@ -221,13 +224,13 @@ impl<'a> Loader<'a> {
                 failed |= included.is_err();
                 if let Ok(Some(included)) = included {
                     merged = Some(match merged {
-                        Some(base) => merge::merge(base, included, &[]),
+                        Some(base) => merge::merge(self.form, base, included, &[]),
                         None => included,
                     });
                 }
                 failed |= !self.extend(&mut document, &file, scope, merged.as_ref());
                 merged = Some(match merged {
-                    Some(base) => merge::merge(base, document, &[]),
+                    Some(base) => merge::merge(self.form, base, document, &[]),
                     None => document,
                 });
             }
@@ -243,6 +246,9 @@ impl<'a> Loader<'a> {
             {
                 merge::drop_duplicates(entries);
             }
+        }
+        if self.form == Form::AsWritten {
+            merge::unique(&mut merged);
         }
         Some(merged)
     }

@@ -14,6 +14,16 @@ use std::path::Path;
 
 pub(crate) use legacy::lift_version_one;
 
+/// Which short forms are lifted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// All of them: what can be typed.
+    Long,
+    /// Those that docker compose lifts before it knows any type (`config --no-interpolate`): commands and lists of
+    /// `KEY=value` stay as they are written.
+    AsWritten,
+}
+
 /// What lifting needs to know, and what it has to say.
 #[derive(Debug)]
 pub(crate) struct Canonical<'a> {
@@ -23,6 +33,7 @@ pub(crate) struct Canonical<'a> {
     pub(crate) resolve_paths: bool,
     /// Without interpolation, what cannot be read may still hold a variable: it is left as it is.
     pub(crate) interpolated: bool,
+    pub(crate) form: Form,
     pub(crate) sources: &'a Sources,
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
@@ -38,23 +49,32 @@ impl Canonical<'_> {
         }
         for (name, job) in children(root, "jobs") {
             self.service(job, &join("jobs", name));
-            schedules(job);
+            if self.form == Form::Long {
+                schedules(job);
+            }
         }
         for (name, network) in children(root, "networks") {
             self.external(network, &join("networks", name));
-            pairs_to_map(network, "labels");
+            self.pairs(network, "labels");
         }
         for (name, volume) in children(root, "volumes") {
             self.external(volume, &join("volumes", name));
-            pairs_to_map(volume, "labels");
+            self.pairs(volume, "labels");
             self.bind_device(volume);
         }
         for section in ["configs", "secrets"] {
             for (name, object) in children(root, section) {
                 self.external(object, &join(section, name));
-                pairs_to_map(object, "labels");
+                self.pairs(object, "labels");
                 self.absolute(object, "file");
             }
+        }
+    }
+
+    /// A list of `KEY=value` becomes a mapping.
+    fn pairs(&self, node: &mut Node, key: &str) {
+        if self.form == Form::Long {
+            pairs_to_map(node, key);
         }
     }
 

@@ -7,6 +7,7 @@ mod build;
 mod deploy;
 mod devices;
 mod healthcheck;
+mod hint;
 mod hooks;
 mod job;
 mod mounts;
@@ -131,7 +132,10 @@ impl Decoder<'_> {
         let error = self
             .sources
             .diagnostic(Severity::Error, at.node.place, &at.path, message);
-        self.diagnostics.push(error);
+        self.diagnostics.push(match hint::of(&at.path) {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        });
     }
 
     fn error_with_hint(

@@ -1,6 +1,7 @@
 //! The whole way from what the command says to a checked [`Project`]: the order of the phases, and nothing else.
 
 use crate::assemble::{Loader, Scope};
+use crate::canonical::Form;
 use crate::decode;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::emit;
@@ -15,11 +16,11 @@ use crate::schema;
 use crate::template::{self, Variable};
 use crate::tree::Node;
 use crate::validate;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Loads a project.
 pub fn load(options: &Options, files: &dyn Files) -> Result<Loaded, LoadError> {
-    let mut loader = Loader::new(options, files);
+    let mut loader = Loader::new(options, files, Form::Long);
     match run(&mut loader) {
         Ok(mut loaded) => {
             loaded.warnings = loader.diagnostics;
@@ -31,21 +32,28 @@ pub fn load(options: &Options, files: &dyn Files) -> Result<Loaded, LoadError> {
     }
 }
 
-/// The merged tree as JSON, before anything is typed: `config --no-interpolate`, whose values may be variables.
+/// The merged tree as JSON, before anything is typed: `config --no-interpolate`, whose values may be variables. Of the
+/// short forms only those are lifted that docker compose lifts there.
 pub fn load_tree(
     options: &Options,
     files: &dyn Files,
 ) -> Result<(serde_json::Value, Vec<Diagnostic>), LoadError> {
-    let mut loader = Loader::new(options, files);
+    let mut loader = Loader::new(options, files, Form::AsWritten);
     match ready(&mut loader).and_then(|ready| merged(&mut loader, ready)) {
         Ok((ready, root)) => {
             let mut tree = decode::to_json(&root);
             if let Some(map) = tree.as_object_mut() {
+                let known = normalise::tree::Known {
+                    name: &ready.name,
+                    context: match options.resolve_paths {
+                        true => &ready.project_dir,
+                        false => Path::new("."),
+                    },
+                };
+                known.defaults(map);
                 if options.normalize {
-                    normalise::default_networks(map);
-                    normalise::names_in_tree(map, &ready.name);
+                    known.normalise(map);
                 }
-                map.insert("name".into(), ready.name.into());
             }
             Ok((emit::by_name(tree), loader.diagnostics))
         }
@@ -57,7 +65,7 @@ pub fn load_tree(
 
 /// Every variable the project's files use, by name (`config --variables`). What else is wrong does not matter here.
 pub fn variables(options: &Options, files: &dyn Files) -> Result<Vec<Variable>, LoadError> {
-    let mut loader = Loader::new(options, files);
+    let mut loader = Loader::new(options, files, Form::Long);
     match ready(&mut loader) {
         Ok(ready) => {
             let _ = merged(&mut loader, ready);

@@ -3,31 +3,41 @@
 //! Mappings are merged, scalars replaced, lists appended; the exceptions are the tables below, by path.
 //! Source: Compose Specification `13-merge.md`, compose-go `override`.
 
+mod written;
+
+use crate::canonical::Form;
 use crate::tree::{Entry, Map, MergeTag, Node, Value};
+
+pub(crate) use written::unique;
 
 /// Where a node stands: keys from the root, list indexes left out.
 pub(crate) type Path<'p> = [&'p str];
 
 /// Merges `over` over `base`, both standing at `path`. The result may still hold `!reset` nodes of keys that
 /// `base` does not have; [`finish`] removes them.
-pub(crate) fn merge(base: Node, over: Node, path: &Path<'_>) -> Node {
+pub(crate) fn merge(form: Form, base: Node, over: Node, path: &Path<'_>) -> Node {
     if over.tag != MergeTag::Merge || replaced_whole(path) {
         return over;
+    }
+    if form == Form::AsWritten && written::becomes_list(path) {
+        return written::joined(base, over);
     }
     let (place, tag) = (over.place, base.tag);
     let value = match (base.value, over.value) {
         // A key without a value leaves what is there, except where "no value" means something.
         (below, Value::Null) if !null_replaces(path) => below,
         (Value::Map(below), Value::Map(above)) if merges_maps(path, &below, &above) => {
-            Value::Map(merge_maps(below, above, path))
+            Value::Map(merge_maps(form, below, above, path))
         }
-        (Value::List(below), Value::List(above)) => Value::List(merge_lists(below, above, path)),
+        (Value::List(below), Value::List(above)) => {
+            Value::List(merge_lists(form, below, above, path))
+        }
         (_, above) => above,
     };
     Node { value, place, tag }
 }
 
-fn merge_maps(mut base: Map, over: Map, path: &Path<'_>) -> Map {
+fn merge_maps(form: Form, mut base: Map, over: Map, path: &Path<'_>) -> Map {
     for Entry { key, place, node } in over {
         let merged = match base.get_mut(&key) {
             Some(below) => {
@@ -36,7 +46,7 @@ fn merge_maps(mut base: Map, over: Map, path: &Path<'_>) -> Map {
                 // A job is merged as a service is.
                 let is_jobs = path.is_empty() && key == "jobs";
                 inner.push(if is_jobs { "services" } else { &key });
-                merge(below, node, &inner)
+                merge(form, below, node, &inner)
             }
             None => node,
         };
@@ -46,7 +56,7 @@ fn merge_maps(mut base: Map, over: Map, path: &Path<'_>) -> Map {
 }
 
 /// An entry of `over` takes the place of the one of `base` with the same key, else is appended.
-fn merge_lists(base: Vec<Node>, over: Vec<Node>, path: &Path<'_>) -> Vec<Node> {
+fn merge_lists(form: Form, base: Vec<Node>, over: Vec<Node>, path: &Path<'_>) -> Vec<Node> {
     let mut merged = base;
     let below = merged.len();
     let mut known: std::collections::HashMap<String, usize> = std::collections::HashMap::new();
@@ -62,7 +72,7 @@ fn merge_lists(base: Vec<Node>, over: Vec<Node>, path: &Path<'_>) -> Vec<Node> {
         match same {
             Some(at) if is_ipam_config(path) => {
                 let old = std::mem::replace(&mut merged[at], Node::new(Value::Null, node.place));
-                merged[at] = merge(old, node, &["networks", "*", "ipam", "config", "*"]);
+                merged[at] = merge(form, old, node, &["networks", "*", "ipam", "config", "*"]);
             }
             Some(at) => merged[at] = node,
             None => merged.push(node),

@@ -2,12 +2,13 @@
 //!
 //! Source: compose-go `normalize.go`; Compose Specification, the default network and naming of resources.
 
+pub(crate) mod tree;
+
 use crate::project::{
     Condition, Dependency, FileObject, FileSource, NamespaceRef, Network, NetworkModeRef, Project,
     Service, VolumesFromSource,
 };
 use model::network::EndpointSettings;
-use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 /// The network of services that name none.
@@ -43,55 +44,6 @@ pub(crate) fn normalise(project: &mut Project) {
             .or_default();
     }
     names(project);
-}
-
-/// The default network in a tree that is not typed: for services that name none and have no other way out.
-pub(crate) fn default_networks(root: &mut Map<String, Value>) {
-    let mut used = false;
-    let sections = root
-        .iter_mut()
-        .filter(|(key, _)| matches!(key.as_str(), "services" | "jobs"));
-    for service in sections
-        .filter_map(|(_, section)| section.as_object_mut())
-        .flat_map(|services| services.values_mut())
-    {
-        let Some(service) = service.as_object_mut() else {
-            continue;
-        };
-        let keys = ["networks", "network_mode", "provider"];
-        if !keys.iter().any(|key| service.contains_key(*key)) {
-            service.insert("networks".into(), json!({DEFAULT_NETWORK: null}));
-            used = true;
-        }
-    }
-    if used {
-        let networks = root.entry("networks").or_insert_with(|| json!({}));
-        if let Some(networks) = networks.as_object_mut() {
-            networks.entry(DEFAULT_NETWORK).or_insert(Value::Null);
-        }
-    }
-}
-
-/// The names of networks, volumes, configs and secrets in a tree that is not typed.
-pub(crate) fn names_in_tree(root: &mut Map<String, Value>, project: &str) {
-    for section in ["networks", "volumes", "configs", "secrets"] {
-        let Some(Value::Object(resources)) = root.get_mut(section) else {
-            continue;
-        };
-        for (key, resource) in resources {
-            if resource.is_null() {
-                *resource = json!({});
-            }
-            let Some(resource) = resource.as_object_mut() else {
-                continue;
-            };
-            let external = resource.get("external") == Some(&Value::Bool(true));
-            resource.entry("name").or_insert_with(|| match external {
-                true => key.as_str().into(),
-                false => format!("{project}_{key}").into(),
-            });
-        }
-    }
 }
 
 fn default_build(service: &mut Service, working_dir: &str) {

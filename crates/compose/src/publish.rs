@@ -154,15 +154,21 @@ fn compose_layer(path: &Path, extended: Option<String>, text: String) -> File {
 }
 
 fn layer(media_type: &str, key: &str, name: String, content: Vec<u8>) -> File {
-    let version = (
-        "com.docker.compose.version".to_owned(),
-        env!("CARGO_PKG_VERSION").to_owned(),
-    );
+    let mut annotations = version();
+    annotations.insert(key.to_owned(), name);
     File {
         media_type: media_type.to_owned(),
-        annotations: BTreeMap::from([version, (key.to_owned(), name)]),
+        annotations,
         content,
     }
+}
+
+/// Which program made what is published.
+pub fn version() -> BTreeMap<String, String> {
+    BTreeMap::from([(
+        "com.docker.compose.version".to_owned(),
+        env!("CARGO_PKG_VERSION").to_owned(),
+    )])
 }
 
 /// What a local path is called in the artifact: nothing of it can be read from that.

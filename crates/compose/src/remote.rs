@@ -166,6 +166,7 @@ fn location(address: &str) -> Option<Result<Location, git::BadLocation>> {
 fn of_git(ctx: &Context, mut location: Location) -> Result<Fetched, Error> {
     let access = git::Access {
         network: ctx.registries(),
+        ssh: git::SshUse::Allowed,
         ..git::Access::default()
     };
     if !location.is_fixed() {

@@ -25,8 +25,28 @@ pub enum Error {
     Refused { url: String, message: String },
     #[error("the git repository {url} has no branch, tag or commit {reference:?}{}", short(.reference))]
     NoReference { url: String, reference: String },
-    #[error("{url} is reached by ssh, which this program does not speak: use its https:// address{}", hint(.https))]
-    Ssh { url: String, https: Option<String> },
+    #[error("{url} is reached by ssh, which is not run for it: {why}{}", instead(.https))]
+    SshRefused {
+        url: String,
+        why: &'static str,
+        https: Option<String>,
+    },
+    #[error("{url} is no address that ssh is given: {why}")]
+    SshAddress { url: String, why: &'static str },
+    #[error("cannot run {program:?}, by which {url} is reached: install OpenSSH's client{}", instead(.https))]
+    NoSsh {
+        program: String,
+        url: String,
+        https: Option<String>,
+        source: io::Error,
+    },
+    #[error("{url} cannot be reached by ssh: {said}{}", known_by(.said))]
+    Ssh { url: String, said: String },
+    #[error(
+        "{url} speaks an old version of git's protocol: let the server's sshd take the variable GIT_PROTOCOL (AcceptEnv), or use an https:// \
+         address"
+    )]
+    SshProtocol { url: String },
     #[error("{url} is at commit {found}, not at {wanted} as it must be")]
     Checksum {
         url: String,
@@ -86,9 +106,20 @@ fn short(reference: &str) -> &'static str {
     }
 }
 
-fn hint(https: &Option<String>) -> String {
+fn instead(https: &Option<String>) -> String {
     match https {
-        Some(url) => format!(", probably {url}, and for a private one the secret GIT_AUTH_TOKEN"),
+        Some(url) => format!(", or use {url}, for a private one with the secret GIT_AUTH_TOKEN"),
         None => String::new(),
+    }
+}
+
+/// Nobody is asked while a program fetches, so what ssh would ask for is said beforehand.
+fn known_by(said: &str) -> &'static str {
+    if said.contains("Host key verification failed") {
+        " (connect once by hand, so that ssh knows the host's key)"
+    } else if said.contains("Permission denied") {
+        " (load the key into an agent, or name it in ~/.ssh/config: nothing is asked for)"
+    } else {
+        ""
     }
 }

@@ -1,4 +1,4 @@
-//! Git without a git program: one commit of a repository, fetched over HTTP(S) or `git://` and written into a directory.
+//! Git without a git program: one commit of a repository, fetched over HTTP(S), `git://` or the user's ssh and written into a directory.
 //!
 //! [`Location`] reads what users write (`https://host/repo.git#ref:directory`), [`fetch`] brings one commit with its trees and
 //! files and no history (`remote`, `packet`, `transport`), everything in it is checked (`pack`, `object`), and it is written
@@ -15,6 +15,7 @@ mod pack;
 mod packet;
 mod remote;
 mod repository;
+mod ssh;
 mod submodule;
 mod transport;
 
@@ -37,6 +38,15 @@ pub struct Access {
     pub token: Option<String>,
     /// BuildKit's secret `GIT_AUTH_HEADER`: a whole `Authorization`.
     pub header: Option<String>,
+    pub ssh: SshUse,
+}
+
+/// Whether the user's ssh may be run, with the user's keys: not for what others have written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SshUse {
+    Allowed,
+    #[default]
+    Refused,
 }
 
 /// What is left in the directory besides the files.

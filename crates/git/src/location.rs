@@ -31,7 +31,7 @@ pub(crate) enum Scheme {
     Http,
     Https,
     Git,
-    /// Known, and refused when it is used.
+    /// By the user's own ssh.
     Ssh,
 }
 
@@ -79,11 +79,16 @@ impl Location {
         Some(result.map(|()| location))
     }
 
-    /// The repository's address without user, password, and what of it is meant.
+    /// The repository's address without user, password, and what of it is meant. By ssh the user is part of it.
     pub fn url(&self) -> String {
         match self.scheme {
-            Scheme::Ssh if !self.path.starts_with('/') => {
-                format!("git@{}:{}", self.host, self.path)
+            Scheme::Ssh => {
+                let user = self.user.iter().map(|user| format!("{}@", user.name));
+                let host = user.chain([self.host.clone()]).collect::<String>();
+                match self.path.starts_with('/') {
+                    true => format!("ssh://{host}{}", self.path),
+                    false => format!("{host}:{}", self.path),
+                }
             }
             scheme => format!("{}://{}{}", scheme.name(), self.host, self.path),
         }
@@ -139,8 +144,9 @@ impl Location {
                 part => parts.push(part),
             }
         }
+        let root = if self.path.starts_with('/') { "/" } else { "" };
         Some(Self {
-            path: format!("/{}", parts.join("/")),
+            path: format!("{root}{}", parts.join("/")),
             ..bare
         })
     }
@@ -343,7 +349,12 @@ fn scp(text: &str) -> Option<Location> {
                 .chars()
                 .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
     };
-    (word(user) && word(host) && !path.is_empty()).then(|| location(Scheme::Ssh, None, host, path))
+    let usable = word(user) && word(host) && !path.is_empty();
+    let user = User {
+        name: user.to_owned(),
+        password: None,
+    };
+    usable.then(|| location(Scheme::Ssh, Some(user), host, path))
 }
 
 fn location(scheme: Scheme, user: Option<User>, host: &str, path: &str) -> Location {
@@ -360,7 +371,7 @@ fn location(scheme: Scheme, user: Option<User>, host: &str, path: &str) -> Locat
     }
 }
 
-fn decoded(text: &str) -> String {
+pub(crate) fn decoded(text: &str) -> String {
     percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
@@ -480,5 +491,10 @@ mod tests {
         assert_eq!(to("../../../../x"), None);
         assert_eq!(to("file:///etc"), None);
         assert_eq!(to("/etc"), None);
+        let base = Location::parse("git@h:group/app.git").unwrap().unwrap();
+        let to = |url: &str| base.join(url).map(|l| l.shown());
+        assert_eq!(to("../lib.git").as_deref(), Some("git@h:group/lib.git"));
+        assert_eq!(to("me@other:x").as_deref(), Some("me@other:x"));
+        assert_eq!(to("ssh://h/x").as_deref(), Some("ssh://git@h/x"));
     }
 }

@@ -3,8 +3,8 @@
 
 use crate::checkout::Written;
 use crate::error::Error;
-use crate::location::Location;
-use crate::{Access, GitDir};
+use crate::location::{Location, Scheme};
+use crate::{Access, GitDir, SshUse};
 use rustix::fs::OFlags;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
@@ -82,6 +82,11 @@ pub(crate) fn fetch(
         let same = other.host == location.host && other.scheme == location.scheme;
         let anonymous = Access {
             network: access.network.clone(),
+            // Only from one place by ssh to another.
+            ssh: match location.scheme {
+                Scheme::Ssh => access.ssh,
+                _ => SshUse::Refused,
+            },
             ..Access::default()
         };
         let access = if same { access } else { &anonymous };

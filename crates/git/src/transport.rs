@@ -1,15 +1,16 @@
-//! The two ways to a repository: a request for every command (HTTP), or one connection (`git://`).
+//! The ways to a repository: a request for every command (HTTP), or one connection (`git://`, ssh).
 //! Source: `gitprotocol-http`, `gitprotocol-pack` ("Git Transport").
 
 use crate::error::Error;
 use crate::location::{Location, Scheme};
-use crate::{Access, packet};
+use crate::{Access, packet, ssh};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use image::web::{self, Ask};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
+use sys::helper::Spoken;
 
 const PORT: u16 = 9418;
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -23,6 +24,7 @@ pub(crate) enum Transport<'a> {
         authorization: Option<String>,
     },
     Tcp(TcpStream),
+    Ssh(Spoken),
 }
 
 impl<'a> Transport<'a> {
@@ -37,16 +39,10 @@ impl<'a> Transport<'a> {
         match location.scheme {
             Scheme::Http | Scheme::Https => http(location, access),
             Scheme::Git => tcp(location, access),
-            Scheme::Ssh => Err(Error::Ssh {
-                url: location.url(),
-                https: (!location.host.contains(':')).then(|| {
-                    format!(
-                        "https://{}/{}",
-                        location.host,
-                        location.path.trim_start_matches('/')
-                    )
-                }),
-            }),
+            Scheme::Ssh => {
+                let (spoken, start) = ssh::connect(location, access.ssh)?;
+                Ok((Self::Ssh(spoken), start))
+            }
         }
     }
 
@@ -89,6 +85,14 @@ impl<'a> Transport<'a> {
                 };
                 stream.write_all(body).map_err(broken)?;
                 Ok(Box::new(stream.try_clone().map_err(broken)?))
+            }
+            Self::Ssh(spoken) => {
+                let broken = |source| Error::Broken {
+                    url: url.to_owned(),
+                    source,
+                };
+                spoken.say(body).map_err(broken)?;
+                Ok(Box::new(spoken.answers().map_err(broken)?))
             }
         }
     }

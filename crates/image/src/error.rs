@@ -67,6 +67,8 @@ pub enum Error {
     },
     #[error("{0} is not a container image (media type {1}): it cannot be run or unpacked")]
     NotAnImage(String, String),
+    #[error("{0} is an index of more images than are copied, or of indexes of indexes")]
+    TooManyImages(String),
     #[error("{name} is no artifact of type {wanted}, but {found}")]
     NotAnArtifact {
         name: String,

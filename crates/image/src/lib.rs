@@ -7,6 +7,7 @@
 //! `layer-<chain>`, `blob-<digest>`, `image-index`.
 
 pub mod account;
+pub mod application;
 pub mod archive;
 mod archives;
 pub mod artifact;
@@ -16,6 +17,7 @@ mod chunk;
 pub mod collect;
 pub mod commit;
 pub mod content;
+mod copy;
 pub mod deposit;
 pub mod error;
 mod fetch;

@@ -5,8 +5,8 @@ use crate::commit::json;
 use crate::content;
 use crate::error::Error;
 use crate::pull::parse;
+use crate::registry::Registry;
 use crate::registry::memory::Memory;
-use crate::registry::{Error as RegistryError, Registry};
 use crate::remote::Remote;
 use crate::store::Store;
 use oci::{
@@ -89,7 +89,7 @@ impl Store {
     }
 
     /// Asks one after the other who may have the image.
-    fn with_remote<T>(
+    pub(crate) fn with_remote<T>(
         &self,
         reference: &Reference,
         ask: impl Fn(&Registry) -> Result<T, Error>,
@@ -252,19 +252,8 @@ impl Store {
         let registry = Registry::for_push(&self.options.registries, &list.name)?;
         let repository = registry.endpoint().repository.clone();
         for member in &list.members {
-            let digest = &member.descriptor.digest;
-            if registry.has_manifest(&repository, digest)? {
-                continue;
-            }
-            let found = self.remote_manifest(&member.name.with_digest(digest.clone()))?;
-            if let Document::Manifest(manifest) = &found.document {
-                let from = member.name.path();
-                for blob in manifest.layers.iter().chain([&manifest.config]) {
-                    self.bring_blob(&registry, &repository, from, &member.name, blob)?;
-                }
-            }
-            let kind = &member.descriptor.media_type;
-            registry.put_manifest(&repository, &digest.to_string(), &found.bytes, kind)?;
+            let digest = member.descriptor.digest.clone();
+            self.bring_image(&registry, &member.name.with_digest(digest))?;
         }
         let bytes = json(&list.index())?;
         registry.put_manifest(
@@ -274,39 +263,6 @@ impl Store {
             list.media_type(),
         )?;
         Ok(Digest::sha256(&bytes))
-    }
-
-    /// Makes a blob of another repository known in this one: mounted, or where that is not done, copied.
-    fn bring_blob(
-        &self,
-        registry: &Registry,
-        repository: &str,
-        from: &str,
-        source: &Reference,
-        blob: &Descriptor,
-    ) -> Result<(), Error> {
-        if registry.has_blob(repository, &blob.digest)? {
-            return Ok(());
-        }
-        let Some(location) = registry.start_upload(repository, &blob.digest, Some(from))? else {
-            return Ok(());
-        };
-        self.with_remote(source, |other| {
-            let theirs = &other.endpoint().repository;
-            let open = || -> std::io::Result<Box<dyn Read>> {
-                let body = other
-                    .blob(theirs, &blob.digest, 0)
-                    .map_err(std::io::Error::other)?;
-                Ok(Box::new(body))
-            };
-            let payload = crate::registry::Payload::Stream {
-                open: &open,
-                size: blob.size,
-            };
-            let sent: Result<(), RegistryError> =
-                registry.upload(repository, &blob.digest, &location, &payload);
-            Ok(sent?)
-        })
     }
 
     /// Forgets a list; what was pushed stays.

@@ -1,9 +1,16 @@
 //! Running a foreign program for its answer: text in, text out. Only for programs whose protocol is to be
-//! executed (Docker's credential helpers, Compose's providers); everything else dockless does itself.
+//! executed (Docker's credential helpers, Compose's providers, the user's ssh); everything else dockless does itself.
 
-use std::io::{self, BufRead, BufReader, Write};
+use crate::poll::{self, PollFd, PollFlags};
+use rustix::pipe::PipeFlags;
+use rustix::process::{Pid, PidfdFlags};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 /// What the program said.
 #[derive(Debug)]
@@ -59,9 +66,107 @@ pub fn converse(
     child.wait()
 }
 
+/// A program that is spoken with for a while. It is gone, at the latest, when this is.
+#[derive(Debug)]
+pub struct Spoken {
+    child: Child,
+    answers: File,
+    errors: File,
+}
+
+/// So long a program may take to end that has closed its output.
+const GRACE: Duration = Duration::from_secs(5);
+/// So much of what it says on its standard error is taken: what the pipe holds.
+const SAID: u64 = 64 << 10;
+
+impl Spoken {
+    /// Starts `program` (looked up in `PATH`) with our environment and these variables.
+    #[allow(clippy::disallowed_methods)] // the third protocol of that kind: git over the user's ssh
+    pub fn start<S: AsRef<OsStr>>(
+        program: &OsStr,
+        arguments: &[S],
+        variables: &[(&str, &str)],
+    ) -> io::Result<Self> {
+        // Read at the end, and not to its end: what the program leaves behind may keep it.
+        let (errors, said) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+        rustix::io::ioctl_fionbio(&errors, true)?;
+        let mut child = Command::new(program)
+            .args(arguments)
+            .envs(variables.iter().copied())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(said)
+            .spawn()?;
+        let answers = child.stdout.take().map(OwnedFd::from);
+        Ok(Self {
+            answers: answers.ok_or(io::ErrorKind::BrokenPipe)?.into(),
+            errors: errors.into(),
+            child,
+        })
+    }
+
+    pub fn say(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let stdin = self.child.stdin.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+        stdin.write_all(bytes)?;
+        stdin.flush()
+    }
+
+    /// Its standard output; every reader reads on where the last one stopped.
+    pub fn answers(&self) -> io::Result<File> {
+        self.answers.try_clone()
+    }
+
+    /// Waits for its end, which is near as it has closed its output, and gives what it said on its standard error.
+    pub fn end(mut self) -> io::Result<Vec<u8>> {
+        drop(self.child.stdin.take());
+        let pidfd = rustix::process::pidfd_open(Pid::from_child(&self.child), PidfdFlags::empty())?;
+        poll::wait(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(GRACE))?;
+        let mut said = Vec::new();
+        match (&mut self.errors).take(SAID).read_to_end(&mut said) {
+            Err(e) if e.kind() != io::ErrorKind::WouldBlock => Err(e),
+            _ => Ok(said),
+        }
+    }
+}
+
+impl Drop for Spoken {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn script(text: &str) -> Spoken {
+        Spoken::start(OsStr::new("sh"), &["-c", text], &[("WORD", "w")]).unwrap()
+    }
+
+    #[test]
+    fn a_program_is_spoken_with_until_it_is_let_go() {
+        let mut spoken = script("while read line; do echo \"$WORD:$line\"; done");
+        let mut answer = [0; 4];
+        for line in ["a", "b"] {
+            spoken.say(format!("{line}\n").as_bytes()).unwrap();
+            spoken.answers().unwrap().read_exact(&mut answer).unwrap();
+            assert_eq!(answer, *format!("w:{line}\n").as_bytes());
+        }
+        let pid = spoken.child.id().cast_signed();
+        drop(spoken);
+        assert!(crate::proc_stat::Stat::of(pid).is_err());
+    }
+
+    #[test]
+    fn what_it_says_is_known_though_others_keep_its_error_open() {
+        let spoken = script("exec sleep 1000 >/dev/null <&- & echo $! ; echo no such host >&2");
+        let mut pid = String::new();
+        spoken.answers().unwrap().read_to_string(&mut pid).unwrap();
+        assert_eq!(spoken.end().unwrap(), b"no such host\n");
+        let pid: i32 = pid.trim().parse().unwrap();
+        crate::process::kill(pid, libc::SIGKILL).unwrap();
+    }
 
     #[test]
     fn the_program_gets_the_text_and_its_answer_comes_back() {

@@ -189,6 +189,10 @@ fn fetcher<'a>(
         network: ctx.registries(),
         secrets: &options.secrets,
         workspace,
+        ssh: match options.ssh.is_empty() {
+            true => git::SshUse::Refused,
+            false => git::SshUse::Allowed,
+        },
     }
 }
 

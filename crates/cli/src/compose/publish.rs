@@ -9,8 +9,9 @@ use super::{Call, failed};
 use crate::failure::{Failure, Outcome};
 use crate::output;
 use clap::Args;
-use compose::publish::{Publication, collect, digests};
+use compose::publish::{Publication, collect, digests, version};
 use compose::remote::PROJECT;
+use compose_file::Project;
 use image::artifact::{self, Form};
 use oci::Reference;
 use std::io::{BufRead, IsTerminal, Write};
@@ -59,12 +60,6 @@ impl Run for Publish {
                 )));
             }
         };
-        if self.app {
-            return Err(Failure::said(
-                "images are not published together with the Compose file yet",
-            )
-            .hint("push them with `push`, and publish with --resolve-image-digests"));
-        }
         let name: Reference = self.repository.parse().map_err(failed)?;
         if name.digest().is_some() {
             return Err(
@@ -102,26 +97,70 @@ impl Run for Publish {
             &findings.contents,
         )?;
         if call.globals.dry_run {
+            let images = match self.app {
+                true => format!(
+                    " and the images of {} services",
+                    images(&mut project).count()
+                ),
+                false => String::new(),
+            };
+            let count = files.len();
             output::line(format_args!(
-                "would publish {} files as {name}",
-                files.len()
+                "would publish {count} files{images} as {name}"
             ))?;
             return Ok(0);
         }
         push_built(call, &project)?;
-        if self.resolve_image_digests {
+        let mut pinned = Vec::new();
+        if self.app {
+            pinned = pin(call, &mut project)?;
+        } else if self.resolve_image_digests {
             resolve_digests(call, &mut project)?;
+        }
+        if self.app || self.resolve_image_digests {
             let yaml = compose_file::yaml(&super::config::images_only(&project)).map_err(failed)?;
             files.push(digests(yaml));
         }
         let created = engine::Timestamp::now().to_string();
         let network = call.ctx()?.registries();
         output::note(format_args!(" {} publishing", name.familiar()));
-        let digest =
+        let pushed =
             artifact::push(&network, &name, PROJECT, &files, &created, form).map_err(failed)?;
+        let digest = pushed.digest.clone();
+        if self.app {
+            let store = call.ctx()?.images()?;
+            let count = pinned.len();
+            output::note(format_args!(
+                " {} {count} images publishing",
+                name.familiar()
+            ));
+            store
+                .push_application(&name, pushed, &pinned, &version())
+                .map_err(failed)?;
+        }
         output::note(format_args!(" {} published as {digest}", name.familiar()));
         Ok(0)
     }
+}
+
+/// The images of an application, by digests as its services name them from now on: those that the registries have.
+fn pin(call: &Call<'_>, project: &mut Project) -> Result<Vec<Reference>, Failure> {
+    let store = call.ctx()?.images()?;
+    let mut pinned = Vec::new();
+    for image in images(project) {
+        let name: Reference = image.parse().map_err(failed)?;
+        let found = store.remote_manifest(&name).map_err(failed)?;
+        if name.digest().is_none() {
+            *image = format!("{image}@{}", found.descriptor.digest);
+        }
+        pinned.push(found.reference.with_digest(found.descriptor.digest));
+    }
+    Ok(pinned)
+}
+
+fn images(project: &mut Project) -> impl Iterator<Item = &mut String> {
+    let services = project.services.iter_mut();
+    services.filter_map(|service| service.image.as_mut())
 }
 
 impl Publish {

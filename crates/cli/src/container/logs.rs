@@ -1,7 +1,7 @@
 //! `logs`.
 
 use crate::failure::{Failure, Outcome};
-use crate::output::units;
+use crate::output::{self, units};
 use crate::session::Session;
 use crate::verb::{Run, Verb, verb};
 use clap::Args;
@@ -66,6 +66,14 @@ impl Run for Logs {
                 },
                 false => reader.next_line()?,
             };
+            let lost = reader.take_lost();
+            if lost > 0 {
+                out.flush()?;
+                output::note(format_args!(
+                    "{lost} files of the log of {} were rotated away before they were read; with a larger max-file they stay longer",
+                    record.name
+                ));
+            }
             let Some(line) = line else { break };
             match line.stream {
                 Stream::Stdout => self.write(&mut out, &line)?,

@@ -134,7 +134,12 @@ impl Loader<'_> {
         if let Some(map) = own.as_map_mut() {
             map.remove("extends");
         }
-        Some(merge::merge(base, own, &["services", &target.name]))
+        Some(merge::merge(
+            self.form,
+            base,
+            own,
+            &["services", &target.name],
+        ))
     }
 
     fn base_here(
@@ -220,7 +225,7 @@ impl Loader<'_> {
         let documents = self.prepare(file, parsed, Scope { base_dir, ..scope })?;
         let merged = documents
             .into_iter()
-            .reduce(|base, over| merge::merge(base, over, &[]));
+            .reduce(|base, over| merge::merge(self.form, base, over, &[]));
         match merged {
             Some(document) => Some(Rc::new(document)),
             None => {

@@ -2,6 +2,7 @@
 //! Source: Compose Specification `14-include.md`.
 
 use super::{Loader, Scope};
+use crate::canonical::Form;
 use crate::diagnostic::Place;
 use crate::environment::{self, Environment};
 use crate::merge;
@@ -50,7 +51,7 @@ impl Loader<'_> {
                 continue;
             };
             merged = Some(match merged {
-                Some(base) => merge_different(base, included),
+                Some(base) => merge_different(self.form, base, included),
                 None => included,
             });
         }
@@ -194,7 +195,7 @@ fn read(item: &Node, at: String) -> Include {
 }
 
 /// Merges two included models. What came in twice the same way (two files include a third) stays single.
-fn merge_different(base: Node, mut over: Node) -> Node {
+fn merge_different(form: Form, base: Node, mut over: Node) -> Node {
     if let Some(sections) = over.as_map_mut() {
         for (section, node) in sections.values_mut() {
             let Some(known) = base.get(section).and_then(Node::as_map) else {
@@ -208,5 +209,5 @@ fn merge_different(base: Node, mut over: Node) -> Node {
             }
         }
     }
-    merge::merge(base, over, &[])
+    merge::merge(form, base, over, &[])
 }

@@ -1,6 +1,6 @@
 //! `volumes` of a service: `[source:]target[:options]` to the long form.
 
-use super::{Canonical, child, pairs_to_map};
+use super::{Canonical, child};
 use crate::diagnostic::Place;
 use crate::paths;
 use crate::tree::{Map, Node, Value};
@@ -27,7 +27,7 @@ impl Canonical<'_> {
 
     fn long_volume(&mut self, item: &mut Node) {
         if let Some(volume) = child(item, "volume") {
-            pairs_to_map(volume, "labels");
+            self.pairs(volume, "labels");
         }
         let kind = item.get("type").and_then(Node::as_str);
         let is_path = item

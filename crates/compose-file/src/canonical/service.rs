@@ -1,6 +1,6 @@
 //! The canonical form of one service.
 
-use super::{Canonical, child, pairs_to_map, single, to_list};
+use super::{Canonical, Form, child, pairs_to_map, single, to_list};
 use crate::paths;
 use crate::tree::{Map, Node, Value, join};
 
@@ -8,37 +8,47 @@ impl Canonical<'_> {
     pub(super) fn service(&mut self, service: &mut Node, path: &str) {
         self.legacy_keys(service, path);
         self.build(service);
-        for key in ["environment", "labels", "annotations", "sysctls"] {
-            pairs_to_map(service, key);
-        }
-        if let Some(deploy) = child(service, "deploy") {
-            pairs_to_map(deploy, "labels");
-        }
-        for key in ["dns", "dns_opt", "dns_search", "tmpfs", "label_file"] {
+        for key in ["dns", "label_file"] {
             to_list(service, key);
         }
-        for key in ["command", "entrypoint"] {
-            self.words(service, key, path);
+        if self.form == Form::Long {
+            self.written_shortly(service, path);
         }
-        self.health_test(service);
         self.depends_on(service);
         names_to_map(service, "networks");
         names_to_map(service, "models");
         self.env_files(service);
         self.label_files(service);
-        extra_hosts(service);
         self.ports(service, path);
         self.volumes(service, path);
         for key in ["configs", "secrets"] {
             sources(service, key);
         }
         self.devices(service, path);
-        gpus(service);
+        self.gpus(service);
+        self.watch(service, path);
+        self.extends(service);
+    }
+
+    /// What a file without interpolation keeps as it is written.
+    fn written_shortly(&mut self, service: &mut Node, path: &str) {
+        for key in ["environment", "labels", "annotations", "sysctls"] {
+            pairs_to_map(service, key);
+        }
+        if let Some(deploy) = child(service, "deploy") {
+            pairs_to_map(deploy, "labels");
+        }
+        for key in ["dns_opt", "dns_search", "tmpfs"] {
+            to_list(service, key);
+        }
+        for key in ["command", "entrypoint"] {
+            self.words(service, key, path);
+        }
+        self.health_test(service);
+        extra_hosts(service);
         for key in ["post_start", "pre_stop", "pre_start"] {
             self.hooks(service, key, path);
         }
-        self.watch(service, path);
-        self.extends(service);
     }
 
     fn build(&mut self, service: &mut Node) {
@@ -48,14 +58,28 @@ impl Canonical<'_> {
         if let Some(text) = build.scalar_text() {
             build.value = single("context", Node::string(text, build.place));
         }
-        for key in ["args", "labels", "additional_contexts"] {
-            pairs_to_map(build, key);
+        // A word without a value may still become a pair.
+        let pair = |item: &Node| item.as_str().is_some_and(|text| text.contains('='));
+        let contexts = build.get("additional_contexts").and_then(Node::as_list);
+        if self.form == Form::Long || contexts.is_some_and(|list| list.iter().all(pair)) {
+            pairs_to_map(build, "additional_contexts");
         }
         to_list(build, "ssh");
         pairs_to_map(build, "ssh");
-        to_list(build, "no_cache_filter");
-        extra_hosts(build);
         sources(build, "secrets");
+        match self.form {
+            Form::Long => {
+                pairs_to_map(build, "args");
+                pairs_to_map(build, "labels");
+                to_list(build, "no_cache_filter");
+                extra_hosts(build);
+            }
+            Form::AsWritten => {
+                for key in ["provenance", "sbom"] {
+                    to_text(build, key);
+                }
+            }
+        }
         if let Some(context) = build
             .get("context")
             .and_then(Node::scalar_text)
@@ -164,6 +188,13 @@ impl Canonical<'_> {
                 item.value = single("path", Node::string(text, item.place));
             }
             self.absolute(item, "path");
+            let place = item.place;
+            if let Some(map) = item.as_map_mut()
+                && self.form == Form::AsWritten
+                && !map.contains("required")
+            {
+                map.insert("required", place, Node::new(Value::Bool(true), place));
+            }
         }
     }
 
@@ -183,6 +214,12 @@ impl Canonical<'_> {
         let Some(Value::List(list)) = child(service, "ports").map(|node| &mut node.value) else {
             return;
         };
+        // As in docker compose the list is lifted or not.
+        let readable = |text: String| model::port::parse(&text).is_ok();
+        let whole = list.iter().filter_map(Node::scalar_text).all(readable);
+        if self.form == Form::AsWritten && !whole {
+            return;
+        }
         let mut lifted = Vec::with_capacity(list.len());
         for (number, item) in std::mem::take(list).into_iter().enumerate() {
             let Some(text) = item.scalar_text() else {
@@ -219,20 +256,20 @@ impl Canonical<'_> {
                 continue;
             };
             if model::device::is_cdi_name(&text) {
-                item.value = single("source", Node::string(text, item.place));
+                let device = [text.clone(), text, "rwm".into()];
+                item.value = match self.form {
+                    Form::AsWritten => device_map(device, item),
+                    Form::Long => {
+                        let [name, ..] = device;
+                        single("source", Node::string(name, item.place))
+                    }
+                };
                 continue;
             }
             match text.parse::<model::device::DeviceMapping>() {
                 Ok(device) => {
-                    let mut map = Map::new();
-                    for (key, value) in [
-                        ("source", device.host),
-                        ("target", device.container),
-                        ("permissions", device.permissions),
-                    ] {
-                        map.insert(key, item.place, Node::string(value, item.place));
-                    }
-                    item.value = Value::Map(map);
+                    let device = [device.host, device.container, device.permissions];
+                    item.value = device_map(device, item);
                 }
                 Err(_) if !self.interpolated => {}
                 Err(error) => self.error(
@@ -264,7 +301,9 @@ impl Canonical<'_> {
             self.absolute(rule, "path");
             to_list(rule, "ignore");
             to_list(rule, "include");
-            if let Some(exec) = child(rule, "exec") {
+            if let Some(exec) = child(rule, "exec")
+                && self.form == Form::Long
+            {
                 pairs_to_map(exec, "environment");
                 self.words(
                     exec,
@@ -272,6 +311,23 @@ impl Canonical<'_> {
                     &format!("{path}.develop.watch[{number}].exec"),
                 );
             }
+        }
+    }
+
+    /// `gpus: all` asks for one request of all.
+    fn gpus(&self, service: &mut Node) {
+        let Some(gpus) = child(service, "gpus") else {
+            return;
+        };
+        if let Some(text) = gpus.scalar_text() {
+            let request = single("count", Node::string(text, gpus.place));
+            gpus.value = Value::List(vec![Node::new(request, gpus.place)]);
+        }
+        let Value::List(list) = &mut gpus.value else {
+            return;
+        };
+        for item in list {
+            self.pairs(item, "options");
         }
     }
 
@@ -298,6 +354,14 @@ fn is_context_path(text: &str) -> bool {
     !text.contains("://")
         && !paths::is_remote(text)
         && !marked.iter().any(|mark| text.starts_with(mark))
+}
+
+fn device_map(device: [String; 3], item: &Node) -> Value {
+    let mut map = Map::new();
+    for (key, value) in ["source", "target", "permissions"].into_iter().zip(device) {
+        map.insert(key, item.place, Node::string(value, item.place));
+    }
+    Value::Map(map)
 }
 
 fn port_node(binding: &model::port::PortBinding, item: &Node) -> Node {
@@ -385,19 +449,11 @@ fn extra_hosts(node: &mut Node) {
     }
 }
 
-/// `gpus: all` asks for one request of all.
-fn gpus(service: &mut Node) {
-    let Some(gpus) = child(service, "gpus") else {
-        return;
-    };
-    if let Some(text) = gpus.scalar_text() {
-        let request = single("count", Node::string(text, gpus.place));
-        gpus.value = Value::List(vec![Node::new(request, gpus.place)]);
-    }
-    let Value::List(list) = &mut gpus.value else {
-        return;
-    };
-    for item in list {
-        pairs_to_map(item, "options");
+/// `true` becomes `"true"`.
+fn to_text(node: &mut Node, key: &str) {
+    if let Some(child) = child(node, key)
+        && let Some(text) = child.scalar_text()
+    {
+        child.value = Value::String(text);
     }
 }

@@ -8,6 +8,7 @@ fn lifted(text: &str) -> (Node, Vec<String>) {
         home: Some("/home/me"),
         resolve_paths: true,
         interpolated: true,
+        form: Form::Long,
         sources: &sources,
         diagnostics: Vec::new(),
     };
@@ -42,9 +43,19 @@ fn errors(key: &str, value: &str) -> String {
         .join("\n")
 }
 
+/// A key, its short form, its canonical form.
+type Lift = (&'static str, &'static str, &'static str);
+
+#[track_caller]
+fn are_lifted(lifts: &[Lift]) {
+    for (name, short, long) in lifts {
+        assert_eq!(&key(name, short), long, "{name}: {short}");
+    }
+}
+
 #[test]
-fn short_forms_become_long_ones() {
-    for (name, short, long) in [
+fn builds_become_mappings() {
+    are_lifted(&[
         ("build", "./app", r#"{context: "/proj/app"}"#),
         (
             "build",
@@ -66,10 +77,33 @@ fn short_forms_become_long_ones() {
             "{ssh: [default, k=~/.ssh/k]}",
             r#"{ssh: {default: null, k: "/home/me/.ssh/k"}}"#,
         ),
+    ]);
+}
+
+#[test]
+fn commands_become_words() {
+    are_lifted(&[
         ("command", "echo 'a b' c", r#"["echo", "a b", "c"]"#),
         ("command", "''", "[]"),
         ("command", "[a, b c]", r#"["a", "b c"]"#),
         ("command", "null", "null"),
+        (
+            "healthcheck",
+            "{test: curl x}",
+            r#"{test: ["CMD-SHELL", "curl x"]}"#,
+        ),
+        ("healthcheck", "{test: [CMD, x]}", r#"{test: ["CMD", "x"]}"#),
+        (
+            "post_start",
+            "[{command: a b}]",
+            r#"[{command: ["a", "b"]}]"#,
+        ),
+    ]);
+}
+
+#[test]
+fn pairs_become_mappings() {
+    are_lifted(&[
         (
             "environment",
             "[A=1, B, C==, A=2]",
@@ -77,6 +111,12 @@ fn short_forms_become_long_ones() {
         ),
         ("environment", "{A: 1, B: }", "{A: 1, B: null}"),
         ("labels", "[a.b=c]", r#"{a.b: "c"}"#),
+    ]);
+}
+
+#[test]
+fn names_become_mappings() {
+    are_lifted(&[
         (
             "depends_on",
             "[db]",
@@ -88,6 +128,19 @@ fn short_forms_become_long_ones() {
             r#"{db: {condition: "service_healthy", required: true}}"#,
         ),
         ("networks", "[a, b]", "{a: null, b: null}"),
+        ("configs", "[c]", r#"[{source: "c"}]"#),
+        ("extends", "base", r#"{service: "base"}"#),
+        (
+            "extends",
+            "{file: c.yaml, service: b}",
+            r#"{file: "/proj/c.yaml", service: "b"}"#,
+        ),
+    ]);
+}
+
+#[test]
+fn files_become_lists_of_absolute_paths() {
+    are_lifted(&[
         ("env_file", "a.env", r#"[{path: "/proj/a.env"}]"#),
         (
             "env_file",
@@ -95,6 +148,17 @@ fn short_forms_become_long_ones() {
             r#"[{path: "/proj/a.env"}, {path: "/home/me/b", required: false}]"#,
         ),
         ("label_file", "l", r#"["/proj/l"]"#),
+        (
+            "develop",
+            "{watch: [{path: src, action: sync, ignore: a}]}",
+            r#"{watch: [{path: "/proj/src", action: "sync", ignore: ["a"]}]}"#,
+        ),
+    ]);
+}
+
+#[test]
+fn words_become_lists() {
+    are_lifted(&[
         ("dns", "1.1.1.1", r#"["1.1.1.1"]"#),
         ("tmpfs", "/run", r#"["/run"]"#),
         (
@@ -107,6 +171,12 @@ fn short_forms_become_long_ones() {
             "{a: 1.2.3.4, b: [1.1.1.1, 2.2.2.2]}",
             r#"["a=1.2.3.4", "b=1.1.1.1", "b=2.2.2.2"]"#,
         ),
+    ]);
+}
+
+#[test]
+fn ports_become_mappings() {
+    are_lifted(&[
         (
             "ports",
             "[80]",
@@ -122,38 +192,19 @@ fn short_forms_become_long_ones() {
             "['8000-8010:80']",
             r#"[{mode: "ingress", target: 80, published: "8000-8010", protocol: "tcp"}]"#,
         ),
-        ("configs", "[c]", r#"[{source: "c"}]"#),
+    ]);
+}
+
+#[test]
+fn devices_become_mappings() {
+    are_lifted(&[
         (
             "devices",
             "['/dev/a:/dev/b:r', 'v.com/c=d']",
             r#"[{source: "/dev/a", target: "/dev/b", permissions: "r"}, {source: "v.com/c=d"}]"#,
         ),
         ("gpus", "all", r#"[{count: "all"}]"#),
-        (
-            "healthcheck",
-            "{test: curl x}",
-            r#"{test: ["CMD-SHELL", "curl x"]}"#,
-        ),
-        ("healthcheck", "{test: [CMD, x]}", r#"{test: ["CMD", "x"]}"#),
-        ("extends", "base", r#"{service: "base"}"#),
-        (
-            "extends",
-            "{file: c.yaml, service: b}",
-            r#"{file: "/proj/c.yaml", service: "b"}"#,
-        ),
-        (
-            "post_start",
-            "[{command: a b}]",
-            r#"[{command: ["a", "b"]}]"#,
-        ),
-        (
-            "develop",
-            "{watch: [{path: src, action: sync, ignore: a}]}",
-            r#"{watch: [{path: "/proj/src", action: "sync", ignore: ["a"]}]}"#,
-        ),
-    ] {
-        assert_eq!(key(name, short), long, "{name}: {short}");
-    }
+    ]);
 }
 
 #[test]

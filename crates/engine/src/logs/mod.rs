@@ -6,6 +6,8 @@
 //!   current.log.1 …      older, by rotation (`max-size`, `max-file`; 10 MB x 3 unless said otherwise)
 //! ```
 //!
+//! Each file counts on from the one before it (`NUMBER`), so that a follower knows what it did not see.
+//!
 //! A frame of the driver `local` is what one `read(2)` from the container gave:
 //!
 //! ```text
@@ -26,7 +28,8 @@ use crate::container::record::ContainerRecord;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use model::log::{LogConfig, LogDriver};
-use std::fs::DirBuilder;
+use rustix::fs::XattrFlags;
+use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -90,6 +93,20 @@ impl Settings {
 /// The directory of a container's log files.
 pub fn directory(ctx: &Context, container: &ContainerRecord) -> PathBuf {
     ctx.layout.container(container.id.as_str()).join("logs")
+}
+
+/// The extended attribute with a log file's number. It is nothing but a help: a file system may have none.
+const NUMBER: &str = "trusted.dockless.log";
+
+fn number(file: &File) -> Option<u64> {
+    let mut value = [0; 8];
+    let length = rustix::fs::fgetxattr(file, NUMBER, &mut value).ok()?;
+    (length == value.len()).then(|| u64::from_le_bytes(value))
+}
+
+fn set_number(file: &File, number: u64) {
+    let flags = XattrFlags::empty();
+    let _ = rustix::fs::fsetxattr(file, NUMBER, &number.to_le_bytes(), flags);
 }
 
 /// Nobody but root reads what containers say.

@@ -45,6 +45,12 @@ pub struct Reader {
     dir: PathBuf,
     query: Query,
     file: Option<BufReader<File>>,
+    /// What is newer, held open so that no rotation takes it away.
+    later: VecDeque<File>,
+    /// Pieces read since it was last looked for newer files.
+    unlooked: u32,
+    /// Files that were rotated away before they were opened.
+    lost: u64,
     ready: VecDeque<Line>,
     partial: [Option<Line>; 2],
     watch: Option<OwnedFd>,
@@ -66,6 +72,9 @@ impl Reader {
             id: container.id.to_string(),
             driver: settings.driver,
             file: None,
+            later: VecDeque::new(),
+            unlooked: 0,
+            lost: 0,
             ready: VecDeque::new(),
             partial: [None, None],
             watch: None,
@@ -127,6 +136,11 @@ impl Reader {
         }
     }
 
+    /// How many files of the log were rotated away before they could be opened since this was last asked: their lines are missing.
+    pub fn take_lost(&mut self) -> u64 {
+        std::mem::take(&mut self.lost)
+    }
+
     /// The descriptor that becomes readable when there may be more (only with `follow`).
     pub fn watch_fd(&self) -> Option<&OwnedFd> {
         self.watch.as_ref()
@@ -163,6 +177,10 @@ impl Reader {
             }
             if self.file.is_none() {
                 self.file = oldest(&self.dir)?;
+            }
+            self.unlooked += 1;
+            if self.query.follow && self.unlooked > LOOK_EVERY {
+                self.look_ahead()?;
             }
             let Some(file) = &mut self.file else {
                 return Ok(None);
@@ -206,31 +224,49 @@ impl Reader {
         }
     }
 
-    /// At the end of a file: go on with the next newer one, if there is one.
+    /// At the end of a file: whether there is more to read. With a newer file this one is complete, so it is left when that was
+    /// known before its end was seen.
     fn advance(&mut self) -> Result<bool> {
-        let Some(file) = &self.file else {
+        if self.later.is_empty() {
+            self.look_ahead()?;
+            return Ok(!self.later.is_empty());
+        }
+        let Some(next) = self.later.pop_front() else {
             return Ok(false);
         };
-        let error = Error::file("read the log in", &self.dir);
-        let ours = file.get_ref().metadata().map_err(error)?.ino();
-        let files = files(&self.dir)?;
-        let Some(at) = files
-            .iter()
-            .position(|f| f.metadata().is_ok_and(|m| m.ino() == ours))
-        else {
-            // Rotated away altogether: the oldest left is the next.
-            self.file = files.into_iter().next().map(BufReader::new);
-            return Ok(self.file.is_some());
-        };
-        match files.into_iter().nth(at + 1) {
-            Some(next) => {
-                self.file = Some(BufReader::with_capacity(1 << 16, next));
-                Ok(true)
-            }
-            None => Ok(false),
+        let last = self
+            .file
+            .as_ref()
+            .and_then(|file| super::number(file.get_ref()));
+        if let (Some(last), Some(next)) = (last, super::number(&next)) {
+            self.lost += next.saturating_sub(last + 1);
         }
+        self.file = Some(BufReader::with_capacity(1 << 16, next));
+        Ok(true)
+    }
+
+    /// Opens the files that are newer than those that are open.
+    fn look_ahead(&mut self) -> Result<()> {
+        self.unlooked = 0;
+        let newest = self.later.back();
+        let Some(newest) = newest.or(self.file.as_ref().map(BufReader::get_ref)) else {
+            return Ok(());
+        };
+        // As long as it is open, no other file has its number.
+        let known = newest
+            .metadata()
+            .map_err(Error::file("read the log in", &self.dir))?
+            .ino();
+        let files = files(&self.dir)?;
+        let is_known = |file: &File| file.metadata().is_ok_and(|m| m.ino() == known);
+        let newer = files.iter().position(is_known).map_or(0, |at| at + 1);
+        self.later.extend(files.into_iter().skip(newer));
+        Ok(())
     }
 }
+
+/// A follower looks for newer files after so many pieces, for the writer does not wait for it.
+const LOOK_EVERY: u32 = 64;
 
 enum Chunk {
     Line(Line),
@@ -266,21 +302,25 @@ fn read_json(file: &mut BufReader<File>) -> io::Result<Option<Line>> {
     }
 }
 
-/// The log files, oldest first.
-fn files(dir: &Path) -> Result<Vec<File>> {
+/// The log files, oldest first. The newest is opened first: a rotation meanwhile moves it to where it is seen again, and takes nothing
+/// from between.
+fn files(dir: &Path) -> Result<VecDeque<File>> {
     let current = dir.join("current.log");
-    let mut paths: Vec<PathBuf> = (1..)
-        .map(|n| PathBuf::from(format!("{}.{n}", current.display())))
-        .take_while(|p| p.exists())
-        .collect();
-    paths.reverse();
-    paths.push(current);
-    let mut files = Vec::new();
-    for path in paths {
-        match File::open(&path) {
-            Ok(file) => files.push(file),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+    let older = (1..).map(|n| PathBuf::from(format!("{}.{n}", current.display())));
+    let mut files: VecDeque<File> = VecDeque::new();
+    let mut known = Vec::new();
+    for (at, path) in std::iter::once(current.clone()).chain(older).enumerate() {
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            // Between two files of a rotation there is no current one.
+            Err(e) if e.kind() == io::ErrorKind::NotFound && at == 0 => continue,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => break,
             Err(e) => return Err(Error::file("read", path)(e)),
+        };
+        let number = file.metadata().map_err(Error::file("read", path))?.ino();
+        if !known.contains(&number) {
+            known.push(number);
+            files.push_front(file);
         }
     }
     Ok(files)

@@ -158,6 +158,74 @@ fn a_follower_reads_over_rotation_without_a_gap() {
     assert_eq!(seen, wanted);
 }
 
+/// Followers of a log whose writer is `late` files ahead before they read again; what they saw, and how many files they missed.
+fn fall_behind(driver: LogDriver, late: u32) -> (Vec<String>, u64) {
+    let bench = bench(&[("max-size", "4096"), ("max-file", "2")], driver);
+    let mut writer = bench.writer();
+    let query = Query {
+        follow: true,
+        ..Default::default()
+    };
+    writer.write(Stream::Stdout, b"first\n").unwrap();
+    let mut reader = Reader::open(&bench.ctx, &bench.container, query).unwrap();
+    let first = reader.try_next().unwrap().unwrap();
+    let mut seen = vec![String::from_utf8(first.bytes).unwrap()];
+    let long = "x".repeat(4080);
+    for file in 0..late {
+        let text = format!("{file} {long}\n");
+        writer.write(Stream::Stdout, text.as_bytes()).unwrap();
+    }
+    while let Some(line) = reader.next_line().unwrap() {
+        let text = String::from_utf8(line.bytes).unwrap();
+        seen.push(text.split(' ').next().unwrap().to_owned());
+    }
+    (seen, reader.take_lost())
+}
+
+#[test]
+fn a_follower_holds_its_file_and_counts_those_it_missed() {
+    for driver in [LogDriver::Local, LogDriver::JsonFile] {
+        assert_eq!(
+            fall_behind(driver, 1),
+            (vec!["first\n".into(), "0".into()], 0)
+        );
+        // Its own file is gone from the directory by now, and the next two are there.
+        let two = ["first\n", "0", "1"].map(str::to_owned).to_vec();
+        assert_eq!(fall_behind(driver, 2), (two, 0), "{driver:?}");
+        let (seen, lost) = fall_behind(driver, 5);
+        assert_eq!(seen, ["first\n", "3", "4"], "{driver:?}");
+        assert_eq!(lost, 3, "{driver:?}");
+    }
+}
+
+#[test]
+fn a_slow_follower_holds_open_what_it_has_not_read() {
+    let options = [("max-size", "4096"), ("max-file", "2")];
+    let bench = bench(&options, LogDriver::Local);
+    let mut writer = bench.writer();
+    let query = Query {
+        follow: true,
+        ..Default::default()
+    };
+    let wanted: Vec<String> = (0..4000).map(|n| format!("line {n}\n")).collect();
+    let mut reader = Reader::open(&bench.ctx, &bench.container, query).unwrap();
+    let mut seen = Vec::new();
+    for (number, line) in wanted.iter().enumerate() {
+        writer.write(Stream::Stdout, line.as_bytes()).unwrap();
+        // Half as fast as the writer: in the end ten and more files are behind.
+        if number % 2 == 0
+            && let Some(line) = reader.try_next().unwrap()
+        {
+            seen.push(String::from_utf8(line.bytes).unwrap());
+        }
+    }
+    while let Some(line) = reader.next_line().unwrap() {
+        seen.push(String::from_utf8(line.bytes).unwrap());
+    }
+    assert_eq!(seen, wanted);
+    assert_eq!(reader.take_lost(), 0);
+}
+
 #[test]
 fn damage_is_an_error_and_an_unfinished_frame_is_the_end() {
     let bench = bench(&[], LogDriver::Local);

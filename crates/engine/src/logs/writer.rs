@@ -58,6 +58,15 @@ impl Writer {
             .mode(0o600)
             .open(&self.path)?;
         self.written = file.metadata()?.len();
+        // A rotation counts on from the file before; without one it is the first.
+        let number = self.file.as_ref().map_or(Some(0), |before| {
+            super::number(before).map(|number| number + 1)
+        });
+        if let Some(number) =
+            number.filter(|_| self.written == 0 && self.settings.max_size.is_some())
+        {
+            super::set_number(&file, number);
+        }
         self.file = Some(file);
         Ok(())
     }

@@ -176,7 +176,7 @@ fn files(registry: &Registry, repository: &str, manifest: &Manifest) -> Result<V
     Ok(all)
 }
 
-/// Pushes files as one artifact; without a form that of OCI 1.1, and of 1.0 where the registry does not take it.
+/// Pushes files as one artifact, and says what it is there; without a form that of OCI 1.1, and of 1.0 where the registry does not take it.
 pub fn push(
     options: &RegistryOptions,
     reference: &Reference,
@@ -184,7 +184,7 @@ pub fn push(
     files: &[File],
     created: &str,
     form: Option<Form>,
-) -> Result<Digest, Error> {
+) -> Result<Descriptor, Error> {
     let registry = Registry::for_push(options, reference)?;
     let repository = registry.endpoint().repository.as_str();
     let mut layers = Vec::with_capacity(files.len());
@@ -193,7 +193,7 @@ pub fn push(
         layer.annotations.clone_from(&file.annotations);
         layers.push(layer);
     }
-    let put = |form| -> Result<Digest, Error> {
+    let put = |form| -> Result<Descriptor, Error> {
         let config_type = match form {
             Form::Oci1_0 => kind.config_type,
             Form::Oci1_1 => EMPTY_TYPE,
@@ -207,7 +207,11 @@ pub fn push(
         let bytes = json(&manifest)?;
         let wanted = reference.tag_or_digest();
         registry.put_manifest(repository, &wanted, &bytes, media_type::OCI_MANIFEST)?;
-        Ok(Digest::sha256(&bytes))
+        let mut pushed = Descriptor::of(media_type::OCI_MANIFEST, &bytes);
+        if let Some(own) = manifest.other.remove(ARTIFACT_TYPE) {
+            pushed.other.insert(ARTIFACT_TYPE.to_owned(), own);
+        }
+        Ok(pushed)
     };
     match (form, put(form.unwrap_or(Form::Oci1_1))) {
         (None, Err(Error::Registry(RegistryError::Status { status, .. })))
