@@ -33,6 +33,7 @@ pub mod room;
 pub mod signature;
 pub mod store;
 pub mod tarball;
+mod trash;
 pub mod web;
 
 pub use account::{SearchResult, login, logout, search};

@@ -416,34 +416,12 @@ impl LayerStore {
     }
 
     pub(crate) fn discard_path(&self, path: &Path) -> Result<(), Error> {
-        static SERIAL: AtomicU32 = AtomicU32::new(0);
-        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let target = self
-            .layout
-            .trash()
-            .join(format!("layer-{name}-{}-{serial}", std::process::id()));
-        match rustix::fs::rename(path, &target) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(e) => Err(io_error("remove", path, e)),
-        }
+        crate::trash::layer(&self.layout, path)
     }
 
-    /// Deletes what was discarded (by anybody: a name in the trash has no owner any more).
+    /// Deletes what was discarded.
     pub(crate) fn empty_trash(&self) -> Result<(), Error> {
-        let trash = self.layout.trash();
-        let failed = |source| Error::Io {
-            step: "list",
-            path: trash.clone(),
-            source,
-        };
-        for entry in std::fs::read_dir(&trash).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            if entry.file_name().as_encoded_bytes().starts_with(b"layer-") {
-                remove_tree(&entry.path())?;
-            }
-        }
-        Ok(())
+        crate::trash::empty(&self.layout)
     }
 }
 
