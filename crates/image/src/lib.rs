@@ -16,6 +16,7 @@ pub mod collect;
 pub mod commit;
 pub mod content;
 pub mod deposit;
+mod documents;
 pub mod error;
 mod fetch;
 pub mod layer;

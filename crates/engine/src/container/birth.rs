@@ -99,6 +99,16 @@ pub fn start(
     streams: Streams<'_>,
     host: &Host,
 ) -> Result<Born> {
+    let born = start_on_its_layers(ctx, container, streams, host);
+    born.map_err(|error| layers::explain(ctx, &overlay(ctx, container).lower, error))
+}
+
+fn start_on_its_layers(
+    ctx: &Context,
+    container: &ContainerRecord,
+    streams: Streams<'_>,
+    host: &Host,
+) -> Result<Born> {
     if let Some(runtime) = &container.runtime {
         // It makes its own.
         drop(host.groups.take());
