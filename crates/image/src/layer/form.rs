@@ -17,9 +17,9 @@ use std::path::Path;
 #[serde(rename_all = "kebab-case")]
 pub enum Form {
     /// A directory of files: works on every kernel.
-    #[default]
     Directories,
     /// One EROFS image: nothing is created per file. Needs Linux 6.15; on others directories are made.
+    #[default]
     Erofs,
 }
 
