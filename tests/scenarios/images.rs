@@ -1,13 +1,14 @@
 //! Images in and out: folders, a real registry, archives; names, corners of the format, removal.
 
 use std::fs;
-use testkit::{Host, Registry, kernel, requires, scenarios};
+use testkit::{Host, Registry, eventually, kernel, requires, scenarios};
 
 scenarios!(
     push_and_pull_by_a_real_registry,
     a_registry_that_asks_for_a_password,
     save_and_load_carry_an_image,
     tags_and_removal,
+    what_an_image_took_is_given_back_without_a_prune,
     the_corners_of_the_format,
     the_store_is_a_layout_that_others_read,
 );
@@ -199,4 +200,17 @@ fn the_store_is_a_layout_that_others_read(host: &Host) {
         out.display()
     ));
     assert!(out.join("manifest.json").exists());
+}
+
+fn what_an_image_took_is_given_back_without_a_prune(host: &Host) {
+    host.docker("pull -q busybox").ok();
+    assert!(!kernel::files_below(&host.data_root().join("layers")).is_empty());
+    host.docker("rmi busybox").ok();
+    // Who removed it has answered before its files are gone.
+    for part in ["layers", "trash", "images/blobs/sha256"] {
+        eventually(&format!("nothing in {part}"), || {
+            let left = kernel::files_below(&host.data_root().join(part));
+            left.is_empty().then_some(())
+        });
+    }
 }

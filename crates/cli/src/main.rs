@@ -105,19 +105,20 @@ fn seal_if_it_starts_processes(runtime: bool, args: &[OsString]) -> std::io::Res
 fn internal_role(role: &str, args: &[OsString]) -> Option<u8> {
     match role {
         engine::container::launch::ROLE => Some(monitor::role_main(args)),
-        engine::jobs::ROLE if is_role_of_job(args) => Some(engine::jobs::role_main(args)),
+        engine::jobs::ROLE if names_a_root(args) => Some(engine::jobs::role_main(args)),
         engine::jobs::scheduler::ROLE => Some(engine::jobs::scheduler::role_main(args)),
         engine::container::api_socket::ROLE => Some(serve::role_main(args)),
         engine::container::exec_session::ROLE => {
             Some(engine::container::exec_session::role_main(args))
         }
+        engine::trash::ROLE if names_a_root(args) => Some(engine::trash::role_main(args)),
         engine::sandbox::ROLE => Some(engine::sandbox::role_main(args)),
         _ => None,
     }
 }
 
-/// The role has the data root for its first word, the noun `job` a verb.
-fn is_role_of_job(args: &[OsString]) -> bool {
+/// A role has the data root for its first word, a noun like `job` a verb.
+fn names_a_root(args: &[OsString]) -> bool {
     args.get(1)
         .is_some_and(|word| std::path::Path::new(word).is_absolute())
 }

@@ -329,7 +329,7 @@ pub(crate) fn remove(ctx: &Context, reference: &str) -> engine::Result<()> {
             in_use: &users,
         },
     ) {
-        Ok(_) => Ok(store.empty_trash()?),
+        Ok(_) => engine::trash::delete_images_later(ctx),
         Err(image::Error::NoSuchImage(_)) => Ok(()),
         Err(error) => Err(error.into()),
     }

@@ -1,12 +1,45 @@
 //! Removal in two steps: one rename into the trash directory (4 µs, and whole even after `kill -9`), then the
-//! deletion, which may take its time and is done by whoever comes by.
+//! deletion, which may take its time and is done by whoever comes by. Images are large and have no monitor that would stay to do
+//! it: for them there is a role, `dockless trash <data root> <run root>`, which nobody waits for.
 
-use crate::context::Context;
+use crate::context::{Context, Options};
 use crate::error::{Error, Result};
 use runtime::Cgroup;
+use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+
+/// The role's name.
+pub const ROLE: &str = "trash";
+
+/// The whole life of the role.
+pub fn role_main(arguments: &[OsString]) -> u8 {
+    sys::signal::started_with_defaults();
+    let mut roots = arguments.iter().skip(1).map(PathBuf::from);
+    let opened = Context::open(&Options {
+        data_root: roots.next(),
+        run_root: roots.next(),
+        ..Options::default()
+    });
+    u8::from(opened.and_then(|ctx| delete_images(&ctx)).is_err())
+}
+
+/// Has what removed images left deleted, by a process that goes on when this one has answered and ended.
+pub fn delete_images_later(ctx: &Context) -> Result<()> {
+    let role = sys::role::Role {
+        argv: ctx.role_arguments(ROLE, &[])?,
+        ..sys::role::Role::default()
+    };
+    match sys::role::spawn(&role) {
+        Ok(_) => Ok(()),
+        Err(_) => delete_images(ctx),
+    }
+}
+
+fn delete_images(ctx: &Context) -> Result<()> {
+    Ok(ctx.images()?.empty_trash()?)
+}
 
 /// A path in the trash directory that nobody else uses: also the place where things are made before they are
 /// renamed to where they are seen.

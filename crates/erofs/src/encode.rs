@@ -1,6 +1,6 @@
 //! From a tree to the bytes of its metadata. Source: `struct erofs_inode_extended`.
 
-use crate::layout::{Layout, Placed, SLOT, directory_size, names};
+use crate::layout::{INODE, Layout, Placed, SLOT, names};
 use crate::superblock::Superblock;
 use crate::tree::{Body, Chunks, Content, Node, Tree};
 use crate::{BLOCK, Error, HEAD, directory, xattr};
@@ -26,10 +26,13 @@ pub struct Encoded {
 pub fn encode(tree: &Tree, at: u64, uuid: [u8; 16]) -> Result<Encoded, Error> {
     let base = block(at)?;
     let layout = Layout::of(tree)?;
+    let bytes = |end: u64| usize::try_from(end).map_err(|_| Error::Size);
+    let mut out = Vec::with_capacity(bytes(layout.end)?);
+    out.resize(bytes(layout.inodes_end)?, 0);
     let mut writer = Writer {
         tree,
         base,
-        out: vec![0; usize::try_from(layout.inodes_end).map_err(|_| Error::Size)?],
+        out,
         has_chunks: false,
         layout,
     };
@@ -78,14 +81,14 @@ impl Writer<'_> {
         let node = self.tree.node(placed.id);
         let (way, place) = self.data(placed, node)?;
         let size = match &node.body {
-            Body::Directory(_) => directory_size(self.tree, placed.id),
+            Body::Directory(_) => placed.size,
             Body::File(content) => content.size(),
             Body::Symlink(target) => target.len() as u64,
             _ => 0,
         };
         let attributes = &node.attributes;
         let xattrs = xattr::count(placed.xattrs.len()).unwrap_or(0);
-        let mut inode = Vec::with_capacity(64);
+        let mut inode = Vec::with_capacity(INODE as usize + placed.xattrs.len());
         inode.extend_from_slice(&(1 | way << 1).to_le_bytes()); // 1: the long form
         inode.extend_from_slice(&xattrs.to_le_bytes());
         inode.extend_from_slice(&(kind_bits(&node.body) | attributes.mode & 0o7777).to_le_bytes());
@@ -98,7 +101,7 @@ impl Writer<'_> {
         inode.extend_from_slice(&attributes.mtime.0.to_le_bytes());
         inode.extend_from_slice(&attributes.mtime.1.to_le_bytes());
         inode.extend_from_slice(&placed.links.to_le_bytes());
-        inode.resize(64, 0);
+        inode.resize(INODE as usize, 0);
         inode.extend_from_slice(&placed.xattrs);
         self.has_chunks |= way == CHUNKS;
         match &node.body {

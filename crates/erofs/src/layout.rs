@@ -21,8 +21,9 @@ pub(crate) struct Placed {
     pub(crate) parent: NodeId,
     /// Whether a link's target stands right behind the inode.
     pub(crate) inline: bool,
-    /// Where its own blocks are, from the start of the metadata, if it has any.
+    /// Where its own blocks are, from the start of the metadata, if it has any, and how many bytes of them are used.
     pub(crate) blocks: u64,
+    pub(crate) size: u64,
 }
 
 #[derive(Debug)]
@@ -54,6 +55,7 @@ impl Layout {
                 parent: Tree::ROOT,
                 inline: false,
                 blocks: 0,
+                size: 0,
             });
         }
         layout.count_links(tree)?;
@@ -100,7 +102,7 @@ impl Layout {
         let mut at = 0u64;
         for placed in &mut self.placed {
             let node = tree.node(placed.id);
-            placed.xattrs = xattr::encode(&node.attributes.xattrs, &format!("inode {at}"))?;
+            placed.xattrs = xattr::encode(&node.attributes.xattrs, at)?;
             let fixed = INODE + placed.xattrs.len() as u64;
             let mut behind = 0;
             match &node.body {
@@ -132,7 +134,7 @@ impl Layout {
                 Body::Symlink(target) if !placed.inline => target.len() as u64,
                 _ => continue,
             };
-            placed.blocks = at;
+            (placed.blocks, placed.size) = (at, size);
             at += size.next_multiple_of(BLOCK);
         }
         self.end = at;
@@ -168,7 +170,7 @@ pub(crate) fn names(tree: &Tree, id: NodeId) -> Vec<(&[u8], Option<NodeId>)> {
     names
 }
 
-pub(crate) fn directory_size(tree: &Tree, id: NodeId) -> u64 {
+fn directory_size(tree: &Tree, id: NodeId) -> u64 {
     let names = names(tree, id);
     directory::size(names.iter().map(|(name, _)| *name))
 }

@@ -14,11 +14,12 @@ const PREFIXES: [(u8, &[u8]); 5] = [
     (6, b"security."),
 ];
 
-/// The attributes as they stand behind the inode; nothing where there are none.
-pub(crate) fn encode(xattrs: &BTreeMap<Vec<u8>, Vec<u8>>, of: &str) -> Result<Vec<u8>, Error> {
+/// The attributes as they stand behind the inode at `at`; nothing where there are none.
+pub(crate) fn encode(xattrs: &BTreeMap<Vec<u8>, Vec<u8>>, at: u64) -> Result<Vec<u8>, Error> {
     if xattrs.is_empty() {
         return Ok(Vec::new());
     }
+    let too_large = || Error::Attributes(format!("inode {at}"));
     let mut out = vec![0; HEADER];
     for (name, value) in xattrs {
         let lossy = || String::from_utf8_lossy(name).into_owned();
@@ -26,7 +27,7 @@ pub(crate) fn encode(xattrs: &BTreeMap<Vec<u8>, Vec<u8>>, of: &str) -> Result<Ve
         let known = Some(&name[..]).filter(fits).and_then(shorten);
         let (number, rest) = known.ok_or_else(|| Error::Attribute(lossy()))?;
         let length = u8::try_from(rest.len()).map_err(|_| Error::Attribute(lossy()))?;
-        let size = u16::try_from(value.len()).map_err(|_| Error::Attributes(of.to_owned()))?;
+        let size = u16::try_from(value.len()).map_err(|_| too_large())?;
         out.extend_from_slice(&[length, number]);
         out.extend_from_slice(&size.to_le_bytes());
         out.extend_from_slice(rest);
@@ -35,7 +36,7 @@ pub(crate) fn encode(xattrs: &BTreeMap<Vec<u8>, Vec<u8>>, of: &str) -> Result<Ve
     }
     match count(out.len()) {
         Some(_) => Ok(out),
-        None => Err(Error::Attributes(of.to_owned())),
+        None => Err(too_large()),
     }
 }
 

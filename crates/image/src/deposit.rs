@@ -175,12 +175,7 @@ impl Store {
 
     fn deposit_of(&self, manifest: Manifest, place: Place) -> Result<Deposit, Error> {
         let config = &manifest.config;
-        if config.size > content::DOCUMENT_MAX {
-            let (digest, size) = (config.digest.clone(), config.size);
-            return Err(content::Error::TooLarge { digest, size }.into());
-        }
-        place.with(|source| self.fetcher(source, &Silent).config(config))?;
-        let document = self.content.layout().document(&config.digest)?;
+        let (document, _) = place.with(|source| self.fetcher(source, &Silent).document(config))?;
         Ok(Deposit {
             manifest,
             document,

@@ -22,6 +22,8 @@ use sys::lock::FileLock;
 const PARALLEL: usize = 3;
 /// The disk is to work while the rest still comes.
 const WRITE_BEHIND: u64 = 8 << 20;
+/// So much is asked for at once.
+const BUFFER: usize = 256 << 10;
 
 /// Where blobs come from.
 pub(crate) trait Source: Sync {
@@ -179,10 +181,12 @@ impl Fetcher<'_> {
             let times = u64::from(blob) + u64::from(layer);
             needed = needed.saturating_add(job.blob.size.saturating_mul(times));
         }
-        match needed {
-            0 => Ok(()),
-            needed => Ok(self.room.check(needed)?),
+        if needed == 0 || self.room.check(needed).is_ok() {
+            return Ok(());
         }
+        // What was removed a moment ago may lie there still.
+        self.layers.empty_trash()?;
+        Ok(self.room.check(needed)?)
     }
 
     /// Commits the layer, and those above that waited for it.
@@ -291,7 +295,7 @@ impl Fetcher<'_> {
 
     /// Whether wrong bytes may come right: what an earlier, broken pull left was bad and is gone now, or a place lied and another is
     /// asked.
-    fn tries_again(&self, error: &Error, attempt: usize) -> bool {
+    pub(crate) fn tries_again(&self, error: &Error, attempt: usize) -> bool {
         use content::Error::{Digest, Size};
         let is_wrong = matches!(error, Error::Content(Digest { .. } | Size { .. }));
         if !is_wrong || self.source.layout().is_some() || attempt > self.source.places() {
@@ -303,7 +307,7 @@ impl Fetcher<'_> {
 
     /// Brings a layer's archive in, and makes of it what was staged; it is what the image says.
     pub(crate) fn take(&self, job: &Job, staging: &Staging) -> Result<Taken, Error> {
-        let target = staging.target()?;
+        let target = staging.target(Some(&job.chain_id))?;
         let (taken, diff_id) = pipeline::run(&job.blob.digest, target, self.limits, |sink| {
             self.blob(&job.blob, sink)
         })?;
@@ -347,23 +351,6 @@ impl Fetcher<'_> {
         downloaded
     }
 
-    /// The configuration: small, and without a bar.
-    pub(crate) fn config(&self, blob: &Descriptor) -> Result<(), Error> {
-        let silent = Fetcher {
-            progress: &crate::progress::Silent,
-            room: self.room.clone(),
-            brought: self.brought.clone(),
-            ..*self
-        };
-        let mut attempt = 1;
-        loop {
-            match silent.blob(blob, &mut |_| {}) {
-                Err(error) if self.tries_again(&error, attempt) => attempt += 1,
-                other => return other,
-            }
-        }
-    }
-
     /// Reads a whole file; its length and digest.
     fn read_through(
         &self,
@@ -375,7 +362,7 @@ impl Fetcher<'_> {
     ) -> Result<(u64, Digest), Error> {
         let mut hasher = blob.digest.algorithm().hasher();
         let mut have = 0;
-        let mut buffer = vec![0u8; 256 << 10];
+        let mut buffer = vec![0u8; BUFFER];
         loop {
             let got = file
                 .read(&mut buffer)
@@ -406,7 +393,7 @@ impl Fetcher<'_> {
         }
         let mut hasher = blob.digest.algorithm().hasher();
         let mut have = 0u64;
-        let mut buffer = vec![0u8; 256 << 10];
+        let mut buffer = vec![0u8; BUFFER];
         loop {
             let got = file.read(&mut buffer).map_err(local)?;
             if got == 0 {
@@ -417,35 +404,19 @@ impl Fetcher<'_> {
             have += got as u64;
         }
         let mut watched = Watched::new(self.room.clone());
-        let (mut failures, mut written, mut begun) = (0, have, have);
-        while have < blob.size {
-            let before = have;
-            let broke = self.receive(blob, &mut have, &mut buffer, &mut |bytes| {
-                file.write_all(bytes).map_err(local)?;
-                watched.wrote(bytes.len()).map_err(local)?;
-                written += bytes.len() as u64;
-                if written - begun >= WRITE_BEHIND {
-                    sys::file::start_writing(&file, begun, written - begun);
-                    begun = written;
-                }
-                hasher.update(bytes);
-                sink(bytes);
-                Ok(())
-            });
-            let Err(error) = broke else { break };
-            failures = if have > before { 1 } else { failures + 1 };
-            let Some(pause) = self.source.again(&error, failures) else {
-                return Err(error);
-            };
-            self.tell(
-                blob,
-                Status::Retrying {
-                    in_seconds: pause.as_secs().max(1),
-                },
-                have,
-            );
-            std::thread::sleep(pause);
-        }
+        let (mut written, mut begun) = (have, have);
+        self.receive_all(blob, &mut have, &mut |bytes| {
+            file.write_all(bytes).map_err(local)?;
+            watched.wrote(bytes.len()).map_err(local)?;
+            written += bytes.len() as u64;
+            if written - begun >= WRITE_BEHIND {
+                sys::file::start_writing(&file, begun, written - begun);
+                begun = written;
+            }
+            hasher.update(bytes);
+            sink(bytes);
+            Ok(())
+        })?;
         self.tell(blob, Status::DownloadComplete, blob.size);
         if let Err(error) = verify(blob, (have, hasher.finish())) {
             let _ = std::fs::remove_file(&path);
@@ -453,6 +424,31 @@ impl Fetcher<'_> {
         }
         self.content.publish(&blob.digest, &file, &path)?;
         self.brought.blob(&blob.digest);
+        Ok(())
+    }
+
+    /// Asks from `have` on until all was taken, as long as there is hope.
+    pub(crate) fn receive_all(
+        &self,
+        blob: &Descriptor,
+        have: &mut u64,
+        take: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut buffer = vec![0u8; BUFFER.min(usize::try_from(blob.size).unwrap_or(BUFFER))];
+        let mut failures = 0;
+        while *have < blob.size {
+            let before = *have;
+            let Err(error) = self.receive(blob, have, &mut buffer, take) else {
+                break;
+            };
+            failures = if *have > before { 1 } else { failures + 1 };
+            let Some(pause) = self.source.again(&error, failures) else {
+                return Err(error);
+            };
+            let in_seconds = pause.as_secs().max(1);
+            self.tell(blob, Status::Retrying { in_seconds }, *have);
+            std::thread::sleep(pause);
+        }
         Ok(())
     }
 
@@ -503,7 +499,7 @@ impl Fetcher<'_> {
     }
 }
 
-fn verify(blob: &Descriptor, (size, actual): (u64, Digest)) -> Result<(), Error> {
+pub(crate) fn verify(blob: &Descriptor, (size, actual): (u64, Digest)) -> Result<(), Error> {
     if actual != blob.digest {
         return Err(content::Error::Digest {
             expected: blob.digest.clone(),

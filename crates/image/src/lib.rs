@@ -19,6 +19,7 @@ pub mod commit;
 pub mod content;
 mod copy;
 pub mod deposit;
+mod documents;
 pub mod error;
 mod fetch;
 pub mod layer;
@@ -36,6 +37,7 @@ pub mod room;
 pub mod signature;
 pub mod store;
 pub mod tarball;
+mod trash;
 pub mod web;
 
 pub use account::{SearchResult, login, logout, search};

@@ -2,6 +2,7 @@
 
 use crate::archives;
 use crate::content::{self, ImageLayout};
+use crate::documents::Documents;
 use crate::error::{Error, NotFound, Place};
 use crate::fetch::{Brought, Fetcher};
 use crate::progress::Progress;
@@ -169,15 +170,6 @@ impl Store {
         Ok(self.layers.empty_trash()?)
     }
 
-    /// Keeps a document that came in.
-    fn put(&self, digest: &Digest, bytes: &[u8], brought: &Brought) -> Result<(), Error> {
-        if !self.content.layout().has(digest) {
-            self.content.put_as(digest, bytes)?;
-            brought.blob(digest);
-        }
-        Ok(())
-    }
-
     /// The same for a name as it was typed: without a registry it may stand for another one's image (`registries.conf`). What was
     /// pulled goes by its full name.
     pub fn pull_named(
@@ -264,6 +256,7 @@ impl Store {
         announce(reference, progress);
         let document = parse(&bytes, &target.digest)?;
         // A signed index vouches for what it lists, as that is named by digest. Nothing is kept of what is not vouched for.
+        let mut documents = Documents::default();
         let (manifest_digest, manifest) = match document {
             Document::Manifest(manifest) => {
                 demands.check(registry, &[&target.digest])?;
@@ -272,23 +265,20 @@ impl Store {
             Document::Index(index) => {
                 let chosen = store::choose(&index, platform, &reference.familiar())?;
                 demands.check(registry, &[&chosen.digest, &target.digest])?;
-                self.pull_child(registry, chosen, wanted)?
+                self.pull_child(registry, chosen, reference, &mut documents)?
             }
         };
-        self.put(&target.digest, &bytes, brought)?;
+        documents.add(&target.digest, bytes);
         let source = remote.blobs(at);
         let fetcher = Fetcher {
             brought: brought.clone(),
             ..self.fetcher(&source, progress)
         };
-        if manifest.config.size > content::DOCUMENT_MAX {
-            let (digest, size) = (manifest.config.digest.clone(), manifest.config.size);
-            return Err(content::Error::TooLarge { digest, size }.into());
-        }
-        fetcher.config(&manifest.config)?;
-        let config = self.content.layout().document(&manifest.config.digest)?;
+        let (config, lock) = fetcher.document(&manifest.config)?;
         let image = store::assemble(target.clone(), manifest_digest, manifest, &config)?;
-        fetcher.layers(&store::jobs(&image)?)?;
+        documents.push(&image.id, config, Some(lock));
+        let jobs = store::jobs(&image)?;
+        self.keep_beside(documents, brought, || fetcher.layers(&jobs))?;
         Ok((target, image))
     }
 
@@ -332,7 +322,8 @@ impl Store {
         &self,
         registry: &Registry,
         chosen: &Descriptor,
-        wanted: Wanted<'_>,
+        reference: &Reference,
+        documents: &mut Documents,
     ) -> Result<(Digest, Manifest), Error> {
         let bytes = match self.content.layout().document(&chosen.digest) {
             Ok(bytes) => bytes,
@@ -341,11 +332,13 @@ impl Store {
                 registry.manifest(repository, &chosen.digest.to_string())?.0
             }
         };
-        self.put(&chosen.digest, &bytes, wanted.brought)?;
-        match parse(&bytes, &chosen.digest)? {
+        content::check_document(&chosen.digest, &bytes)?;
+        let parsed = parse(&bytes, &chosen.digest)?;
+        documents.add(&chosen.digest, bytes);
+        match parsed {
             Document::Manifest(manifest) => Ok((chosen.digest.clone(), *manifest)),
             Document::Index(_) => Err(Error::NotAnImage(
-                wanted.reference.familiar(),
+                reference.familiar(),
                 "an index within an index".into(),
             )),
         }
@@ -377,14 +370,16 @@ impl Store {
         let familiar = wanted.reference.familiar();
         let platform = || wanted.platform.clone();
         let image = store::read_image(layout, &target, &platform, &familiar)?;
+        let mut documents = Documents::default();
         for digest in [&target.digest, &image.manifest_digest, &image.id] {
-            self.put(digest, &layout.document(digest)?, wanted.brought)?;
+            documents.add(digest, layout.document(digest)?);
         }
         let fetcher = Fetcher {
             brought: wanted.brought.clone(),
             ..self.fetcher(layout, wanted.progress)
         };
-        fetcher.layers(&store::jobs(&image)?)?;
+        let jobs = store::jobs(&image)?;
+        self.keep_beside(documents, wanted.brought, || fetcher.layers(&jobs))?;
         Ok((target, image))
     }
 

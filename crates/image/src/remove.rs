@@ -144,7 +144,7 @@ impl Store {
             removed.push(Removed::Deleted(chain_id.to_string()));
         }
         for digest in mine.blobs.difference(&others.blobs) {
-            self.remove_blob(digest)?;
+            crate::trash::blob(&self.paths, &self.content.layout().blob(digest))?;
         }
         Ok(removed)
     }
@@ -222,8 +222,7 @@ impl Store {
         }
     }
 
-    /// Deletes what removed images left in the trash. Slow for large images: call it when the user has
-    /// their answer.
+    /// Deletes what removed images left in the trash. Slow for large images: done when the user has their answer.
     pub fn empty_trash(&self) -> Result<(), Error> {
         Ok(self.layers.empty_trash()?)
     }

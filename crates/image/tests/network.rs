@@ -550,7 +550,11 @@ fn child_pulls() {
     };
     let layout = state::Layout::new(format!("{root}/data"), format!("{root}/run"));
     layout.prepare().unwrap();
-    let store = image::Store::open(&layout, StoreOptions::default()).unwrap();
+    let options = StoreOptions {
+        layer_form: image::Form::Directories,
+        ..Default::default()
+    };
+    let store = image::Store::open(&layout, options).unwrap();
     store.pull(&name.parse().unwrap(), None, &Silent).unwrap();
 }
 

@@ -22,7 +22,7 @@ pub(crate) fn adopt(ctx: &Context, id: &str) -> Result<Monitor> {
     let state = RunState::load(ctx, id)?;
     let not_running = || Error::NotRunning(id.to_owned());
     let state = state.ok_or_else(not_running)?;
-    if state.monitor.is_alive() {
+    if state.monitor.is_acting() {
         return Err(Error::Refused("its monitor is alive".into()));
     }
     let (process, paused) = match state.phase {

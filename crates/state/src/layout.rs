@@ -280,6 +280,11 @@ impl Layout {
         self.run.join("layers")
     }
 
+    /// That the kernel takes files as layers.
+    pub fn run_layer_form(&self) -> PathBuf {
+        self.run.join("layer-form.json")
+    }
+
     pub fn run_networks(&self) -> PathBuf {
         self.run.join("networks")
     }

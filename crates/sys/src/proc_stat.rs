@@ -14,6 +14,8 @@ pub struct Stat {
     pub parent: i32,
     /// The device number of its terminal; 0: none.
     pub tty: i32,
+    /// The kernel's own, `PF_…` of its sched.h.
+    pub flags: u64,
     /// Clock ticks in user mode and in the kernel.
     pub time: u64,
     /// Clock ticks since boot.
@@ -46,12 +48,19 @@ impl Stat {
             state: field(3)?.chars().next()?,
             parent: field(4)?.parse().ok()?,
             tty: field(7)?.parse().ok()?,
+            flags: number(9)?,
             time: number(14)?.saturating_add(number(15)?),
             start_time: number(22)?,
             virtual_size: number(23)?,
             resident: number(24)?.saturating_mul(page_size()),
             exit_status: field(52).and_then(|f| f.parse().ok()),
         })
+    }
+
+    /// It runs nothing of its own any more, though the kernel may still be closing what it had open.
+    pub fn is_ending(&self) -> bool {
+        const PF_EXITING: u64 = 0x4;
+        self.has_ended() || self.flags & PF_EXITING != 0
     }
 
     /// It has ended; only its parent has not asked yet.
@@ -81,6 +90,9 @@ mod tests {
         assert_eq!((stat.time, stat.start_time), (200, 1000));
         assert_eq!((stat.virtual_size, stat.resident), (8192, 3 * page_size()));
         assert_eq!(stat.exit_status, None);
+        assert!(!stat.is_ending() && !stat.has_ended());
+        let ending = Stat::parse(&LINE.replace("4194560", "4194564")).unwrap();
+        assert!(ending.is_ending() && !ending.has_ended());
     }
 
     #[test]

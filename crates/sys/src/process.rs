@@ -338,6 +338,11 @@ pub fn is_running(pid: i32, start_time: u64) -> bool {
     Stat::of(pid).is_ok_and(|stat| stat.start_time == start_time && !stat.has_ended())
 }
 
+/// The same, but not of one that the kernel is taking apart: unmounting what only it held may take it a while.
+pub fn is_acting(pid: i32, start_time: u64) -> bool {
+    Stat::of(pid).is_ok_and(|stat| stat.start_time == start_time && !stat.is_ending())
+}
+
 /// How a process of somebody else's ended, while its parent has not asked yet (field 52, which only a tracer may read).
 pub fn zombie_exit_status(pid: i32, start_time: u64) -> Option<ExitStatus> {
     let stat = Stat::of(pid).ok()?;

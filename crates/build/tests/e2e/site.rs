@@ -30,11 +30,15 @@ pub(crate) fn image_dir() -> PathBuf {
     dir
 }
 
+/// Layers are directories, so that their files can be looked at.
 pub(crate) fn context(dir: &Path) -> engine::Context {
+    let config = dir.join("config.json");
+    fs::write(&config, r#"{"layer-store": "directories"}"#).unwrap();
     let options = engine::context::Options {
         data_root: Some(dir.join("data")),
         run_root: Some(dir.join("run")),
         image_dirs: vec![image_dir()],
+        config: Some(config),
         ..Default::default()
     };
     engine::Context::open(&options).unwrap()

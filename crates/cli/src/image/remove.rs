@@ -44,7 +44,8 @@ impl Run for Remove {
             force: self.force,
             in_use: &users,
         };
-        session.each(&self.images, |name| {
+        let mut deleted = false;
+        let outcome = session.each(&self.images, |name| {
             let removed = match store.remove(name, options) {
                 // With -f an image that is not there is no failure.
                 Err(error @ image::Error::NoSuchImage(_)) if self.force => {
@@ -60,13 +61,18 @@ impl Run for Remove {
                         output::line(format_args!("Untagged: {name}"))?;
                     }
                     Removed::Deleted(id) => {
+                        deleted = true;
                         engine::images::emit(ctx, "delete", id, id);
                         output::line(format_args!("Deleted: {id}"))?;
                     }
                 }
             }
             Ok(())
-        })
+        });
+        if deleted {
+            engine::trash::delete_images_later(ctx)?;
+        }
+        outcome
     }
 }
 

@@ -100,6 +100,16 @@ pub fn start(
     host: &Host,
 ) -> Result<Born> {
     let container = &*super::api_socket::redirected(ctx, container);
+    let born = start_on_its_layers(ctx, container, streams, host);
+    born.map_err(|error| layers::explain(ctx, &overlay(ctx, container).lower, error))
+}
+
+fn start_on_its_layers(
+    ctx: &Context,
+    container: &ContainerRecord,
+    streams: Streams<'_>,
+    host: &Host,
+) -> Result<Born> {
     if let Some(runtime) = &container.runtime {
         // It makes its own.
         drop(host.groups.take());

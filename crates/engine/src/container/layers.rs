@@ -5,6 +5,7 @@
 
 use super::state::ProcessRef;
 use crate::context::Context;
+use crate::error::{Error, chain};
 use rustix::fs::fstat;
 use serde::{Deserialize, Serialize};
 use state::{Durability, record};
@@ -69,6 +70,20 @@ fn hold_one(ctx: &Context, layer: &Path) -> io::Result<OwnedFd> {
         let _ = record::write(&note, &holder, Durability::Volatile);
     }
     Ok(mount)
+}
+
+/// What keeps a container from its layers where the kernel is older than the one they were pulled on.
+pub(super) fn explain(ctx: &Context, layers: &[PathBuf], error: Error) -> Error {
+    let takes_files = || -> Result<bool, Error> {
+        let store = ctx.images()?;
+        Ok(store.layers().takes_files().map_err(image::Error::from)?)
+    };
+    if !layers.iter().any(|layer| sys::layer::is_image(layer)) || takes_files().unwrap_or(true) {
+        return error;
+    }
+    let action = "start on layers that are files: Linux 6.15 takes such, this kernel does not, and `dockless system migrate` makes \
+                  directories of them";
+    Error::system(action)(io::Error::other(chain(&error)))
 }
 
 /// The file in which a layer's holder is written down, named as the layer is.

@@ -32,6 +32,11 @@ impl ProcessRef {
         sys::process::is_running(self.pid, self.start_time)
     }
 
+    /// Whether it still does anything: one that was killed may have layers to unmount.
+    pub fn is_acting(self) -> bool {
+        sys::process::is_acting(self.pid, self.start_time)
+    }
+
     pub fn current() -> std::io::Result<Self> {
         let pid = i32::try_from(std::process::id()).unwrap_or(0);
         Ok(Self {

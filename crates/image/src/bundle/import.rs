@@ -19,7 +19,7 @@ impl Store {
     ) -> Result<Layer, Error> {
         let _hold = self.hold()?;
         let staging = self.layers.stage()?;
-        let target = staging.target()?;
+        let target = staging.target(None)?;
         let mut ingest = Ingest::new(self)?;
         let unknown = Digest::sha256(b"");
         let (taken, diff_id) = pipeline::run(&unknown, target, Limits::default(), |sink| {

@@ -17,9 +17,9 @@ use std::path::Path;
 #[serde(rename_all = "kebab-case")]
 pub enum Form {
     /// A directory of files: works on every kernel.
-    #[default]
     Directories,
     /// One EROFS image: nothing is created per file. Needs Linux 6.15; on others directories are made.
+    #[default]
     Erofs,
 }
 
@@ -27,7 +27,7 @@ pub enum Form {
 #[derive(Debug)]
 pub(crate) enum Target {
     Directory(OwnedFd),
-    Image(File),
+    Image { file: File, uuid: Option<[u8; 16]> },
 }
 
 /// An archive that was taken in whole.
@@ -44,8 +44,16 @@ impl Target {
                 let ground = Ground::of(directory.as_fd());
                 unpack::unpack(stream, directory.as_fd(), ground, limits).map(Taken::Directory)
             }
-            Self::Image(file) => {
-                let wrapped = wrapped::wrap(stream, file, limits)?;
+            Self::Image { file, uuid } => {
+                let mut wrapped = wrapped::wrap(stream, file, limits)?;
+                // It needs nothing of the layers below, as a rule: the disk gets it while the archive is still waited for.
+                if let Some(uuid) = uuid.filter(|_| wrapped.unpacked.is_complete()) {
+                    let sync = |source| Error::Image {
+                        step: "sync",
+                        source,
+                    };
+                    wrapped.finish(uuid)?.sync_data().map_err(sync)?;
+                }
                 Ok(Taken::Image(Box::new(wrapped)))
             }
         }

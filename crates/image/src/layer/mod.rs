@@ -12,6 +12,7 @@
 
 pub(crate) mod attributes;
 pub(crate) mod compare;
+mod fill;
 pub(crate) mod form;
 pub(crate) mod index;
 pub mod inherit;

@@ -60,6 +60,12 @@ pub struct LayerStore {
     form: Arc<OnceLock<Form>>,
 }
 
+/// Files on this device can be layers.
+#[derive(PartialEq, Eq, Serialize, Deserialize)]
+struct Answer {
+    device: u64,
+}
+
 /// A layer in the making; dropped, it is gone.
 #[derive(Debug)]
 pub(crate) struct Staging {
@@ -72,8 +78,8 @@ impl Staging {
         self.path.join(DIRECTORY)
     }
 
-    /// Where an archive is taken to.
-    pub(crate) fn target(&self) -> Result<Target, Error> {
+    /// Where an archive is taken to. `chain_id` is the layer's, where it is known before.
+    pub(crate) fn target(&self, chain_id: Option<&Digest>) -> Result<Target, Error> {
         let image = self.path.join(IMAGE);
         match open_dir(&self.diff()) {
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
@@ -85,11 +91,13 @@ impl Staging {
             .create(true)
             .truncate(true)
             .open(&image);
-        file.map(Target::Image).map_err(|source| Error::Io {
+        let file = file.map_err(|source| Error::Io {
             step: "make",
             path: image,
             source,
-        })
+        })?;
+        let uuid = chain_id.map(uuid);
+        Ok(Target::Image { file, uuid })
     }
 
     /// Writes the record, and waits until all is on disk: else a power cut could leave a visible layer of empty files.
@@ -136,13 +144,31 @@ impl LayerStore {
             return Ok(*form);
         }
         let form = match self.wanted {
-            Form::Directories => Form::Directories,
-            Form::Erofs => match images_work(&self.stage_bare()?.path)? {
-                true => Form::Erofs,
-                false => Form::Directories,
-            },
+            Form::Erofs if self.takes_files()? => Form::Erofs,
+            _ => Form::Directories,
         };
         Ok(*self.form.get_or_init(|| form))
+    }
+
+    /// Whether the kernel takes files as layers. That it does is remembered until it is another kernel: to be asked it mounts, and to
+    /// unmount it waits for all processors.
+    pub fn takes_files(&self) -> Result<bool, Error> {
+        let (layers, path) = (self.layout.layers(), self.layout.run_layer_form());
+        let here = rustix::fs::stat(&layers).map_err(|e| io_error("look at", &layers, e))?;
+        let works = Answer {
+            device: here.st_dev,
+        };
+        if let Ok(Some(known)) = state::record::read::<Answer>(&path)
+            && known == works
+        {
+            return Ok(true);
+        }
+        let answer = images_work(&self.stage_bare()?.path)?;
+        if answer {
+            // Without it the kernel is asked again.
+            let _ = state::record::write(&path, &works, Durability::Volatile);
+        }
+        Ok(answer)
     }
 
     fn path(&self, chain_id: &Digest) -> PathBuf {
@@ -338,7 +364,8 @@ impl LayerStore {
                 if !wrapped.unpacked.is_complete() {
                     inherit::complete(&mut *wrapped, &lower()?)?;
                 }
-                Ok(Some(wrapped.finish(uuid(chain_id))?))
+                wrapped.finish(uuid(chain_id))?;
+                Ok(Some(wrapped.into_file()))
             }
         }
     }
@@ -426,34 +453,12 @@ impl LayerStore {
     }
 
     pub(crate) fn discard_path(&self, path: &Path) -> Result<(), Error> {
-        static SERIAL: AtomicU32 = AtomicU32::new(0);
-        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let target = self
-            .layout
-            .trash()
-            .join(format!("layer-{name}-{}-{serial}", std::process::id()));
-        match rustix::fs::rename(path, &target) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(e) => Err(io_error("remove", path, e)),
-        }
+        crate::trash::layer(&self.layout, path)
     }
 
-    /// Deletes what was discarded (by anybody: a name in the trash has no owner any more).
+    /// Deletes what was discarded.
     pub(crate) fn empty_trash(&self) -> Result<(), Error> {
-        let trash = self.layout.trash();
-        let failed = |source| Error::Io {
-            step: "list",
-            path: trash.clone(),
-            source,
-        };
-        for entry in std::fs::read_dir(&trash).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            if entry.file_name().as_encoded_bytes().starts_with(b"layer-") {
-                remove_tree(&entry.path())?;
-            }
-        }
-        Ok(())
+        crate::trash::empty(&self.layout)
     }
 }
 

@@ -6,6 +6,7 @@
 //! Source: OCI image-spec `layer.md`; kernel `overlayfs.rst`; Docker `pkg/archive/diff.go`.
 
 use crate::layer::attributes::{self, Ground, Late};
+use crate::layer::fill::{self, Filler, Made};
 use crate::layer::request::{Place, Request};
 use crate::layer::root::{self, OPAQUE, as_path, components};
 use crate::tarball::{self, Entry, Kind, Limits, Reader};
@@ -66,18 +67,31 @@ pub(crate) fn unpack(
     limits: Limits,
 ) -> Result<Unpacked, Error> {
     let mut reader = Reader::new(stream, limits);
-    let mut unpacker = Unpacker {
-        root: target,
-        parent: None,
-        directories: BTreeMap::new(),
-        implied: BTreeMap::new(),
-        ground,
-        done: Unpacked::default(),
-    };
-    while let Some(entry) = reader.next()? {
-        unpacker.apply(&entry, &mut reader)?;
-    }
-    unpacker.finish()
+    std::thread::scope(|scope| {
+        let filler = Filler::start(scope, ground);
+        let mut unpacker = Unpacker {
+            root: target,
+            parent: None,
+            directories: BTreeMap::new(),
+            implied: BTreeMap::new(),
+            ground,
+            filler: &filler,
+            done: Unpacked::default(),
+        };
+        let applied = unpacker.apply_all(&mut reader);
+        let Unpacker {
+            directories,
+            implied,
+            mut done,
+            ..
+        } = unpacker;
+        // First, whatever became of the rest: it is nearer to what went wrong.
+        filler.finish()?;
+        applied?;
+        set_late(target, &directories)?;
+        done.implied = implied.into_keys().collect();
+        Ok(done)
+    })
 }
 
 struct Unpacker<'a> {
@@ -88,10 +102,18 @@ struct Unpacker<'a> {
     directories: BTreeMap<Vec<u8>, Late>,
     implied: BTreeMap<Vec<u8>, ()>,
     ground: Ground,
+    filler: &'a Filler<'a>,
     done: Unpacked,
 }
 
 impl Unpacker<'_> {
+    fn apply_all<R: BufRead>(&mut self, reader: &mut Reader<R>) -> Result<(), Error> {
+        while let Some(entry) = reader.next()? {
+            self.apply(&entry, reader)?;
+        }
+        Ok(())
+    }
+
     fn apply<R: BufRead>(&mut self, entry: &Entry, reader: &mut Reader<R>) -> Result<(), Error> {
         match Request::of(entry)? {
             Request::Nothing => Ok(()),
@@ -291,6 +313,16 @@ impl Unpacker<'_> {
         let fd = self.retrying("make file", dir, name, path, || {
             rustix::fs::openat(dir, name, flags, mode)
         })?;
+        self.done.size += entry.size;
+        if entry.sparse.is_none() && entry.size <= fill::SMALL {
+            let bytes = reader.whole()?;
+            return self.filler.give(Made {
+                fd,
+                bytes,
+                entry: entry.clone(),
+                path: path.to_vec(),
+            });
+        }
         match &entry.sparse {
             None => self.copy(reader, fd.as_fd(), entry.size, path)?,
             Some(map) => {
@@ -302,10 +334,7 @@ impl Unpacker<'_> {
                 rustix::fs::ftruncate(&fd, entry.size).map_err(|e| failed("extend", path, e))?;
             }
         }
-        self.done.size += entry.size;
-        attributes::set_on_fd(fd.as_fd(), entry, path, self.ground)?;
-        attributes::set_times(fd.as_fd(), entry.mtime)
-            .map_err(|e| failed("set the times of", path, e))
+        fill::describe(&fd, entry, path, self.ground)
     }
 
     fn copy<R: BufRead>(
@@ -396,18 +425,17 @@ impl Unpacker<'_> {
         rustix::fs::fsetxattr(&fd, OPAQUE, b"y", XattrFlags::empty())
             .map_err(|e| failed("make opaque", path, e))
     }
+}
 
-    fn finish(mut self) -> Result<Unpacked, Error> {
-        self.parent = None;
-        for (path, late) in &self.directories {
-            // Gone or replaced by a later entry: nothing to set.
-            if let Ok(fd) = root::open_dir_rw(self.root, path) {
-                late.set(fd.as_fd(), path)?;
-            }
+/// What waits until all is made in a directory.
+fn set_late(root: BorrowedFd<'_>, directories: &BTreeMap<Vec<u8>, Late>) -> Result<(), Error> {
+    for (path, late) in directories {
+        // Gone or replaced by a later entry: nothing to set.
+        if let Ok(fd) = root::open_dir_rw(root, path) {
+            late.set(fd.as_fd(), path)?;
         }
-        self.done.implied = self.implied.into_keys().collect();
-        Ok(self.done)
     }
+    Ok(())
 }
 
 pub(super) fn failed(step: &'static str, path: &[u8], source: Errno) -> Error {

@@ -36,6 +36,7 @@ pub(crate) struct Wrapped {
     pub(crate) unpacked: Unpacked,
     /// Where the next thing may be written.
     end: u64,
+    is_finished: bool,
 }
 
 /// Takes the whole stream into `file`, which is empty.
@@ -73,6 +74,7 @@ pub(crate) fn wrap(stream: impl BufRead, file: File, limits: Limits) -> Result<W
         tree,
         unpacked,
         end,
+        is_finished: false,
     };
     for pieces in &sparse {
         let write = |source| Error::Image {
@@ -148,8 +150,11 @@ impl Wrapped {
         Ok(())
     }
 
-    /// Writes what makes the file an image, told from others by `uuid`.
-    pub(crate) fn finish(self, uuid: [u8; 16]) -> Result<File, Error> {
+    /// Writes what makes the file an image, told from others by `uuid`, if that was not done yet.
+    pub(crate) fn finish(&mut self, uuid: [u8; 16]) -> Result<&File, Error> {
+        if self.is_finished {
+            return Ok(&self.file);
+        }
         let write = |source| Error::Image {
             step: "write",
             source,
@@ -160,7 +165,12 @@ impl Wrapped {
             .write_all_at(&image.metadata, self.end)
             .map_err(write)?;
         self.file.write_all_at(&*image.head, 0).map_err(write)?;
-        Ok(self.file)
+        self.is_finished = true;
+        Ok(&self.file)
+    }
+
+    pub(crate) fn into_file(self) -> File {
+        self.file
     }
 }
 

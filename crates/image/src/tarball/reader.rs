@@ -262,6 +262,16 @@ impl<R: BufRead> Reader<R> {
         Ok(())
     }
 
+    /// All data of the current entry, which is known to be small.
+    pub(crate) fn whole(&mut self) -> Result<Vec<u8>, Error> {
+        let mut bytes = vec![0u8; usize::try_from(self.data_left).unwrap_or(0)];
+        let mut filled = 0;
+        while filled < bytes.len() {
+            filled += self.read_data(&mut bytes[filled..])?;
+        }
+        Ok(bytes)
+    }
+
     fn extension(&mut self, finish: impl Fn(Vec<u8>) -> Vec<u8>) -> Result<Vec<u8>, Error> {
         if self.data_left > self.limits.extension {
             return Err(Error::Limit {
@@ -269,12 +279,7 @@ impl<R: BufRead> Reader<R> {
                 limit: self.limits.extension,
             });
         }
-        let mut bytes = vec![0u8; usize::try_from(self.data_left).unwrap_or(0)];
-        let mut filled = 0;
-        while filled < bytes.len() {
-            filled += self.read_data(&mut bytes[filled..])?;
-        }
-        Ok(finish(bytes))
+        self.whole().map(finish)
     }
 
     /// A numeric field; one of blanks only is 0 (the tar crate refuses it, every other reader does not).

@@ -38,7 +38,12 @@ impl Root {
         self.store_with(StoreOptions::default())
     }
 
+    /// Layers are directories, so that their files can be looked at.
     pub fn store_with(&self, options: StoreOptions) -> Store {
+        let options = StoreOptions {
+            layer_form: image::Form::Directories,
+            ..options
+        };
         Store::open(&self.layout(), options).unwrap()
     }
 

@@ -25,7 +25,7 @@ pub(super) fn check(
 ) {
     let file = tempfile::tempfile().unwrap();
     let wrapped = wrapped::wrap(archive, file.try_clone().unwrap(), limits);
-    let (unpacked, wrapped) = match (unpacked, wrapped) {
+    let (unpacked, mut wrapped) = match (unpacked, wrapped) {
         (Ok(unpacked), Ok(wrapped)) => (unpacked, wrapped),
         (Err(_), Err(_)) => return,
         (Ok(_), Err(e)) => panic!("unpacked, but its image is refused: {e:?}"),
