@@ -145,6 +145,9 @@ fn delete(server: &Server, asked: &Asked, name: &str) -> Answer {
             Removed::Deleted(id) => engine::images::emit(&server.ctx, "delete", id, id),
         }
     }
+    if removed.iter().any(|step| matches!(step, Removed::Deleted(_))) {
+        engine::trash::delete_images_later(&server.ctx)?;
+    }
     Ok(Reply::json(&steps(&removed)))
 }
 
