@@ -68,7 +68,7 @@ fn the_users_ssh_brings_repositories(host: &Host) {
     host.docker(&format!(
         "build -t one \"ssh://me:pw@git.example:2222{path}#main:it's\""
     ))
-    .env("GIT_SSH_COMMAND", &ssh.command())
+    .env("GIT_SSH_COMMAND", ssh.command())
     .ok();
     assert_eq!(host.docker("run --rm one").ok(), "by ssh");
     let calls = ssh.calls();
@@ -84,7 +84,7 @@ fn the_users_ssh_brings_repositories(host: &Host) {
         .docker(&format!(
             "compose -f \"ssh://git.example{path}#main\" config"
         ))
-        .env("GIT_SSH", &ssh.program.display().to_string())
+        .env("GIT_SSH", ssh.program.display().to_string())
         .ok();
     assert!(config.contains("- here"), "{config}");
     let project = host.compose_file(
@@ -95,7 +95,7 @@ fn the_users_ssh_brings_repositories(host: &Host) {
     );
     project
         .compose("build")
-        .env("GIT_SSH_COMMAND", &ssh.command())
+        .env("GIT_SSH_COMMAND", ssh.command())
         .ok();
     assert_eq!(host.docker("run --rm two").ok(), "by ssh");
 
@@ -104,7 +104,7 @@ fn the_users_ssh_brings_repositories(host: &Host) {
     host.docker(&format!(
         "build --no-cache -t three \"ssh://git.example{path}#main:it's\""
     ))
-    .env("GIT_SSH_COMMAND", &deaf.command())
+    .env("GIT_SSH_COMMAND", deaf.command())
     .ok();
     assert_eq!(host.docker("run --rm three").ok(), "by ssh");
 }
@@ -124,7 +124,7 @@ fn what_others_wrote_cannot_use_the_users_ssh(host: &Host) {
     .expect("a Dockerfile");
     let build = |more: &str| {
         host.docker(&format!("build {more} -t added {}", context.display()))
-            .env("GIT_SSH_COMMAND", &ssh.command())
+            .env("GIT_SSH_COMMAND", ssh.command())
     };
     build("").fails(1).says(&["--ssh", "https://git.example/"]);
     // So is a submodule of a repository that came by HTTP.
@@ -137,7 +137,7 @@ fn what_others_wrote_cannot_use_the_users_ssh(host: &Host) {
     server.git("app", &["add", ".gitmodules"]);
     server.git("app", &["commit", "-q", "-m", "submodule"]);
     host.docker(&format!("build {url}"))
-        .env("GIT_SSH_COMMAND", &ssh.command())
+        .env("GIT_SSH_COMMAND", ssh.command())
         .fails(1)
         .says(&["submodule lib", "ssh"]);
     assert_eq!(ssh.calls(), Vec::<String>::new(), "it was not run");
@@ -162,7 +162,7 @@ fn an_address_cannot_become_an_option_of_ssh(host: &Host) {
         "git@h:-u".to_owned(),
     ] {
         host.docker(&format!("build \"{address}\""))
-            .env("GIT_SSH_COMMAND", &ssh.command())
+            .env("GIT_SSH_COMMAND", ssh.command())
             .fails(1)
             .says(&["dash"]);
     }
@@ -170,7 +170,7 @@ fn an_address_cannot_become_an_option_of_ssh(host: &Host) {
     host.docker("build git@h:x.git")
         .env(
             "GIT_SSH_COMMAND",
-            &format!("touch {} ; true", mark.display()),
+            format!("touch {} ; true", mark.display()),
         )
         .fails(1);
     assert_eq!(ssh.calls(), Vec::<String>::new());
@@ -179,7 +179,7 @@ fn an_address_cannot_become_an_option_of_ssh(host: &Host) {
         .fails(1)
         .says(&["/no/such/ssh", "OpenSSH", "https://h/x.git"]);
     host.docker("build git@h:x.git")
-        .env("GIT_SSH_COMMAND", &ssh.command())
+        .env("GIT_SSH_COMMAND", ssh.command())
         .fails(1)
         .says(&[
             "cannot be reached by ssh",

@@ -53,7 +53,7 @@ pub(crate) fn connect(
     })?;
     let (spoken, start) = open(location, &program, &target, PLAIN)?;
     if is_version_two(&start) {
-        return Ok(with(spoken, &start, &url)?);
+        return with(spoken, &start, &url);
     }
     drop(spoken);
     let old = |_| Error::SshProtocol { url: url.clone() };
