@@ -178,7 +178,6 @@ fn hostile_flags_are_errors() {
         "--ip6 ::: img",
         "--restart often img",
         "--stop-timeout 99999999999999999999 img",
-        "--use-api-socket img",
     ] {
         wrong(words);
     }

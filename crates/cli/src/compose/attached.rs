@@ -358,6 +358,9 @@ fn show(shared: &Shared<'_>, container: &Container, query: Query) -> Result<Seen
             shared.printer.line(&name, &line)?;
             seen.line = Some(line.time);
         }
+        if let Some(note) = crate::container::logs::missed(&mut reader, &record.name) {
+            crate::output::note(format_args!("{note}"));
+        }
         if shared.over.load(Ordering::Relaxed) {
             return Ok(seen);
         }

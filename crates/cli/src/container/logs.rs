@@ -66,13 +66,9 @@ impl Run for Logs {
                 },
                 false => reader.next_line()?,
             };
-            let lost = reader.take_lost();
-            if lost > 0 {
+            if let Some(note) = missed(&mut reader, &record.name) {
                 out.flush()?;
-                output::note(format_args!(
-                    "{lost} files of the log of {} were rotated away before they were read; with a larger max-file they stay longer",
-                    record.name
-                ));
+                output::note(format_args!("{note}"));
             }
             let Some(line) = line else { break };
             match line.stream {
@@ -95,6 +91,17 @@ impl Logs {
         }
         out.write_all(&line.bytes)
     }
+}
+
+/// What a follower has to say when files went away before it came to them.
+pub(crate) fn missed(reader: &mut Reader, container: &str) -> Option<String> {
+    let lost = reader.take_lost();
+    let plural = if lost == 1 { "file" } else { "files" };
+    (lost > 0).then(|| {
+        format!(
+            "{lost} {plural} of the log of {container} went with rotation before being read; with a larger max-file they stay longer"
+        )
+    })
 }
 
 /// Docker takes anything that is no number as `all`.

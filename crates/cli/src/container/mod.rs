@@ -8,7 +8,7 @@ mod diff;
 mod exec;
 mod export;
 mod list;
-mod logs;
+pub(crate) mod logs;
 mod open_ports;
 mod ports;
 mod remove;
