@@ -26,8 +26,9 @@ pub fn disk_usage(path: &Path) -> u64 {
     total
 }
 
-/// Bytes of the regular files below a path, as Docker counts a container's `SizeRw`.
+/// Bytes of the regular files below a path, as Docker counts a container's `SizeRw`; a hard-linked file counts once.
 pub fn apparent_size(path: &Path) -> u64 {
+    let mut seen = HashSet::new();
     let mut total = 0;
     let mut todo = vec![path.to_owned()];
     while let Some(next) = todo.pop() {
@@ -35,7 +36,8 @@ pub fn apparent_size(path: &Path) -> u64 {
             continue;
         };
         if meta.is_file() {
-            total += meta.len();
+            let is_new = meta.nlink() < 2 || seen.insert((meta.dev(), meta.ino()));
+            total += if is_new { meta.len() } else { 0 };
         } else if meta.is_dir()
             && let Ok(entries) = std::fs::read_dir(&next)
         {

@@ -9,6 +9,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 pub(crate) const RAW: &str = "application/vnd.docker.raw-stream";
@@ -52,8 +53,9 @@ pub(crate) fn converse(taken: Taken, streams: Streams) -> bool {
     } = streams;
     let typing = match (input, stdin) {
         (Some(input), Some(stdin)) => {
+            let reader = stdin.try_clone().ok();
             let typing = move || copy_input(input, &stdin, detach_keys);
-            Some(std::thread::spawn(typing))
+            Some((std::thread::spawn(typing), reader))
         }
         (input, stdin) => {
             drop((input, stdin));
@@ -61,13 +63,39 @@ pub(crate) fn converse(taken: Taken, streams: Streams) -> bool {
         }
     };
     let listens = stdout.is_some() || stderr.is_some();
+    if let (false, Some((typing, reader))) = (listens, &typing) {
+        wait_for_typing(typing, reader, &output);
+    }
     let ended = copy_output(&mut output, [stdout, stderr], ended, raw);
     // The client asks how it ended as soon as the connection has: that is known by then.
     if let Some(ended) = ended.filter(|_| listens) {
         let _ = sys::poll::readable(ended.as_fd(), LAST_WORDS);
     }
     output.end();
-    typing.is_some_and(|typing| typing.join().unwrap_or(false))
+    typing.is_some_and(|(typing, reader)| {
+        drop(reader);
+        typing.join().unwrap_or(false)
+    })
+}
+
+/// Who listens to nothing types until the client has gone, has left by its keys, or nobody reads it any more.
+fn wait_for_typing(typing: &JoinHandle<bool>, reader: &Option<OwnedFd>, output: &Output) {
+    let second = rustix::event::Timespec {
+        tv_sec: 1,
+        tv_nsec: 0,
+    };
+    while !typing.is_finished() && !output.is_closed() {
+        // Hang-ups are told without being asked for.
+        let reader = reader.iter().map(AsFd::as_fd);
+        let watched = reader.chain(output.watched());
+        let mut fds: Vec<_> = watched
+            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::empty()))
+            .collect();
+        match poll(&mut fds, Some(&second)) {
+            Ok(0) | Err(Errno::INTR) => {}
+            _ => return,
+        }
+    }
 }
 
 /// What is typed goes to the process; its end is the end of the process's input.
@@ -116,6 +144,8 @@ fn copy_output(
     let mut buffer = vec![0; 32 * 1024];
     let mut over = false;
     while sources.iter().any(Option::is_some) {
+        // What was written before the end is only surely seen by a look after it.
+        let was_over = over;
         let ready = ready(output, &sources, ended.as_ref(), over)?;
         if ready.ended {
             (ended, over) = (None, true);
@@ -137,7 +167,7 @@ fn copy_output(
             }
         }
         // The process has ended and nothing is left of what it wrote: who inherited its streams is not waited for.
-        if over && !ready.sources.contains(&true) {
+        if was_over && !ready.sources.contains(&true) {
             return None;
         }
     }

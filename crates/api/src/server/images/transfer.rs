@@ -139,6 +139,8 @@ pub(super) fn load(server: &Arc<Server>, asked: Asked) -> Answer {
     let ctx = server.ctx.clone();
     let quiet = asked.query.flag("quiet");
     tell(server.activity.begin(), quiet, move |told| {
+        // Docker answers before it reads: clients find in the stream that it is no image.
+        told.begin();
         let loaded = store.load(asked.body, platform.as_ref(), told)?;
         for one in &loaded {
             let id = one.image.id.to_string();
