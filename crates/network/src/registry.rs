@@ -209,11 +209,12 @@ pub fn remove(layout: &Layout, wanted: &str) -> Result<NetworkRecord, Error> {
     Ok(network)
 }
 
-/// Letters, digits and `_.-`, the first no sign: safe as a file name too.
+/// Letters, digits, `_.-` and, as Docker allows, blanks, the first no sign: safe as a file name too.
 pub fn is_name(name: &str) -> bool {
     let mut bytes = name.bytes();
     bytes.next().is_some_and(|b| b.is_ascii_alphanumeric())
-        && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+        && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b' '))
+        && !name.ends_with(' ')
         && name.len() <= 200
 }
 

@@ -325,9 +325,9 @@ impl HostBody {
         if let Some(log) = self.log_config {
             let driver = log.kind.unwrap_or_default();
             spec.log = LogConfig {
-                driver: driver.parse().map_err(|e: model::log::UnknownLogDriver| {
-                    Error::value("log driver", driver, e)
-                })?,
+                driver: driver
+                    .parse()
+                    .map_err(|e: model::log::UnknownLogDriver| Error::LogDriver(e.name))?,
                 options: log.config,
             };
         }

@@ -113,9 +113,12 @@ fn status(error: &engine::Error) -> StatusCode {
         | E::VolumeInUse { .. }
         | E::NotAttachable { .. }
         | E::Refused(_) => StatusCode::CONFLICT,
-        E::Ambiguous { .. } | E::BadName(_) | E::NoCommand | E::Invalid { .. } | E::Parse(_) => {
-            StatusCode::BAD_REQUEST
-        }
+        E::Ambiguous { .. }
+        | E::BadName(_)
+        | E::NoCommand
+        | E::Invalid { .. }
+        | E::Parse(_)
+        | E::Filter(_) => StatusCode::BAD_REQUEST,
         E::Start { code, .. } if *code == 126 || *code == 127 => StatusCode::BAD_REQUEST,
         E::Image(error) => of_image(error),
         E::Network(error) => of_network(error),

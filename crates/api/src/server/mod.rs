@@ -10,6 +10,7 @@
 mod activity;
 mod body;
 mod containers;
+mod distribution;
 mod error;
 mod exec;
 mod frames;

@@ -80,7 +80,7 @@ pub struct IpamConfig {
     pub link_local_ips: Vec<String>,
 }
 
-/// One network a container is in, with what it got there (nothing while it does not run).
+/// One network a container is in, with what it got there; while it does not run, what it is to get.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Joined {
     pub network: String,
@@ -245,7 +245,18 @@ pub fn joined(
             ..Default::default()
         },
     };
-    names.into_iter().map(look_up).collect()
+    let mac_address = |name: &str| {
+        let mut asked = container.spec.networks.iter();
+        let asked = asked.find(|net| net.network == name);
+        asked
+            .and_then(|net| net.mac_address.clone())
+            .unwrap_or_default()
+    };
+    let each = names.into_iter().map(|name| Joined {
+        mac_address: mac_address(name),
+        ..look_up(name)
+    });
+    each.collect()
 }
 
 /// The ports a running container has published.
