@@ -46,3 +46,25 @@ pub fn apparent_size(path: &Path) -> u64 {
     }
     total
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_many_names_counts_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::write(at("a"), [1; 5000]).unwrap();
+        std::fs::create_dir(at("sub")).unwrap();
+        for name in ["b", "sub/c"] {
+            std::fs::hard_link(at("a"), at(name)).unwrap();
+        }
+        std::fs::write(at("other"), [1; 70]).unwrap();
+        std::os::unix::fs::symlink("a", at("link")).unwrap();
+        assert_eq!(apparent_size(dir.path()), 5070);
+        let one = at("a").metadata().unwrap().blocks() * 512;
+        assert!(disk_usage(&at("sub")) >= one);
+        assert!(disk_usage(dir.path()) < disk_usage(&at("sub")) + 2 * one + 5 * 4096);
+    }
+}

@@ -233,7 +233,9 @@ mod tests {
         assert_eq!(kept.len(), 1);
         let all: Vec<String> = sources(&entry).iter().map(|r| r.repository()).collect();
         assert_eq!(all, ["docker.io/library/redis"]);
+        entry.annotations.insert(PARENT.into(), "theirs".into());
         forget_sources(&mut entry);
+        assert!(!entry.annotations.contains_key(PARENT));
         assert!(sources(&entry).is_empty() && entry.annotations.contains_key("other"));
     }
 

@@ -39,11 +39,11 @@ mod tests {
     #[test]
     fn an_image_is_described_by_digest_and_platforms() {
         let descriptor = Descriptor::of("application/vnd.oci.image.index.v1+json", b"{}");
-        let told = shape(&descriptor, &[Platform::new("linux", "arm64", Some("v8"))]);
+        let told = shape(&descriptor, &[Platform::new("linux", "arm", Some("v7"))]);
         assert_eq!(told["Descriptor"]["size"], 2);
         assert_eq!(
             told["Platforms"],
-            json!([{ "architecture": "arm64", "os": "linux", "variant": "v8" }])
+            json!([{ "architecture": "arm", "os": "linux", "variant": "v7" }])
         );
     }
 }

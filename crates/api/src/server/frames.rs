@@ -252,10 +252,7 @@ mod tests {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let (out, out_writer) = sys::pipe::new().unwrap();
         let (err, err_writer) = sys::pipe::new().unwrap();
-        let taken = Taken::Whole {
-            stream: ours,
-            early: Default::default(),
-        };
+        let taken = whole(ours);
         let streams = Streams {
             stdout: Some(out),
             stderr: Some(err),
@@ -272,6 +269,55 @@ mod tests {
         theirs.read_to_end(&mut rest).unwrap();
         assert_eq!(rest, b"\x02\0\0\0\0\0\0\x01e");
         talking.join().unwrap();
+    }
+
+    fn whole(stream: UnixStream) -> Taken {
+        Taken::Whole {
+            stream,
+            early: Default::default(),
+        }
+    }
+
+    #[test]
+    fn what_was_written_before_the_end_is_told_though_somebody_keeps_the_stream() {
+        for _ in 0..200 {
+            let (ours, mut theirs) = UnixStream::pair().unwrap();
+            let (out, out_writer) = sys::pipe::new().unwrap();
+            let (end, end_writer) = sys::pipe::new().unwrap();
+            let streams = Streams {
+                stdout: Some(out),
+                ended: Some(end),
+                raw: true,
+                ..Default::default()
+            };
+            let talking = std::thread::spawn(move || converse(whole(ours), streams));
+            std::thread::yield_now();
+            rustix::io::write(&out_writer, b"last words").unwrap();
+            drop(end_writer);
+            let mut told = String::new();
+            theirs.read_to_string(&mut told).unwrap();
+            assert_eq!(told, "last words");
+            talking.join().unwrap();
+        }
+    }
+
+    #[test]
+    fn who_types_only_is_left_when_nobody_reads_it() {
+        use std::io::Write;
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let (mut reader, stdin) = std::io::pipe().unwrap();
+        let streams = Streams {
+            stdin: Some(stdin.into()),
+            ..Default::default()
+        };
+        let talking = std::thread::spawn(move || converse(whole(ours), streams));
+        theirs.write_all(b"typed").unwrap();
+        let mut typed = [0; 5];
+        reader.read_exact(&mut typed).unwrap();
+        assert_eq!(&typed, b"typed");
+        drop(reader);
+        assert_eq!(theirs.read(&mut typed).unwrap(), 0);
+        assert!(!talking.join().unwrap());
     }
 
     #[test]

@@ -211,6 +211,15 @@ impl NetworkSettings {
     }
 }
 
+/// The address that was asked for on a network.
+pub(super) fn asked_mac_address(container: &ContainerRecord, network: &str) -> String {
+    let mut asked = container.spec.networks.iter();
+    let asked = asked.find(|net| net.network == network);
+    asked
+        .and_then(|net| net.mac_address.clone())
+        .unwrap_or_default()
+}
+
 /// The networks a container is in: as it joined them when it runs, else as it will.
 pub fn joined(
     ctx: &engine::Context,
@@ -245,15 +254,8 @@ pub fn joined(
             ..Default::default()
         },
     };
-    let mac_address = |name: &str| {
-        let mut asked = container.spec.networks.iter();
-        let asked = asked.find(|net| net.network == name);
-        asked
-            .and_then(|net| net.mac_address.clone())
-            .unwrap_or_default()
-    };
     let each = names.into_iter().map(|name| Joined {
-        mac_address: mac_address(name),
+        mac_address: asked_mac_address(container, name),
         ..look_up(name)
     });
     each.collect()

@@ -362,7 +362,7 @@ impl From<&ContainerRecord> for HostConfig {
                 maximum_retry_count: spec.restart.max_attempts.unwrap_or(0),
             },
             auto_remove: spec.auto_remove,
-            volume_driver: String::new(),
+            volume_driver: spec.volume_driver.clone().unwrap_or_default(),
             volumes_from: super::nullable(&spec.volumes_from),
             console_size: [0, 0],
             annotations: spec.annotations.clone(),
