@@ -51,9 +51,15 @@ pub(crate) fn converse(taken: Taken, streams: Streams) -> bool {
         raw,
         detach_keys,
     } = streams;
+    let listens = stdout.is_some() || stderr.is_some();
     let typing = match (input, stdin) {
         (Some(input), Some(stdin)) => {
-            let reader = stdin.try_clone().ok();
+            // Another handle would keep the process's input open past the client's end of it.
+            let reader = if listens {
+                None
+            } else {
+                stdin.try_clone().ok()
+            };
             let typing = move || copy_input(input, &stdin, detach_keys);
             Some((std::thread::spawn(typing), reader))
         }
@@ -62,7 +68,6 @@ pub(crate) fn converse(taken: Taken, streams: Streams) -> bool {
             None
         }
     };
-    let listens = stdout.is_some() || stderr.is_some();
     if let (false, Some((typing, reader))) = (listens, &typing) {
         wait_for_typing(typing, reader, &output);
     }
@@ -80,9 +85,10 @@ pub(crate) fn converse(taken: Taken, streams: Streams) -> bool {
 
 /// Who listens to nothing types until the client has gone, has left by its keys, or nobody reads it any more.
 fn wait_for_typing(typing: &JoinHandle<bool>, reader: &Option<OwnedFd>, output: &Output) {
-    let second = rustix::event::Timespec {
-        tv_sec: 1,
-        tv_nsec: 0,
+    // The end of the typing is no event, and the process waits for it.
+    let moment = rustix::event::Timespec {
+        tv_sec: 0,
+        tv_nsec: 50_000_000,
     };
     while !typing.is_finished() && !output.is_closed() {
         // Hang-ups are told without being asked for.
@@ -91,7 +97,7 @@ fn wait_for_typing(typing: &JoinHandle<bool>, reader: &Option<OwnedFd>, output: 
         let mut fds: Vec<_> = watched
             .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::empty()))
             .collect();
-        match poll(&mut fds, Some(&second)) {
+        match poll(&mut fds, Some(&moment)) {
             Ok(0) | Err(Errno::INTR) => {}
             _ => return,
         }
@@ -318,6 +324,28 @@ mod tests {
         drop(reader);
         assert_eq!(theirs.read(&mut typed).unwrap(), 0);
         assert!(!talking.join().unwrap());
+    }
+
+    #[test]
+    fn the_client_s_end_of_input_is_the_process_s() {
+        use std::io::Write;
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let (mut reader, stdin) = std::io::pipe().unwrap();
+        let (out, out_writer) = sys::pipe::new().unwrap();
+        let streams = Streams {
+            stdin: Some(stdin.into()),
+            stdout: Some(out),
+            raw: true,
+            ..Default::default()
+        };
+        let talking = std::thread::spawn(move || converse(whole(ours), streams));
+        theirs.write_all(b"typed").unwrap();
+        theirs.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut typed = String::new();
+        reader.read_to_string(&mut typed).unwrap();
+        assert_eq!(typed, "typed");
+        drop(out_writer);
+        talking.join().unwrap();
     }
 
     #[test]
