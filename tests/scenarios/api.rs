@@ -22,8 +22,8 @@ const CLIENT: &str = "/usr/bin/docker";
 /// A server, and its clients.
 pub(crate) struct Served<'a> {
     host: &'a Host,
-    running: Running,
-    socket: PathBuf,
+    pub(crate) running: Running,
+    pub(crate) socket: PathBuf,
 }
 
 impl<'a> Served<'a> {
@@ -41,7 +41,7 @@ impl<'a> Served<'a> {
         }
     }
 
-    fn client(&self, words: &str) -> Call {
+    pub(crate) fn client(&self, words: &str) -> Call {
         Call::tool(Path::new(CLIENT), words)
             .env("DOCKER_HOST", format!("unix://{}", self.socket.display()))
             .env("DOCKER_BUILDKIT", "0")
@@ -50,7 +50,7 @@ impl<'a> Served<'a> {
     }
 
     /// What is said to a request, head and body.
-    fn raw(&self, request: &[u8]) -> String {
+    pub(crate) fn raw(&self, request: &[u8]) -> String {
         let mut stream = UnixStream::connect(&self.socket).expect("the server");
         // A server that has heard enough closes before all is said.
         let _ = stream.write_all(request);
@@ -59,11 +59,11 @@ impl<'a> Served<'a> {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    fn get(&self, path: &str) -> String {
+    pub(crate) fn get(&self, path: &str) -> String {
         self.raw(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes())
     }
 
-    fn post(&self, path: &str, body: &str) -> String {
+    pub(crate) fn post(&self, path: &str, body: &str) -> String {
         let length = body.len();
         self.raw(
             format!("POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}")
@@ -197,7 +197,9 @@ fn images_are_built_and_carried(host: &Host) {
     );
     assert_eq!(at("run --rm app:1").ok(), "built 9\nnoted");
     std::fs::write(context.join("Dockerfile"), "FROM busybox\nRUN exit 3\n").expect("a file");
-    at("build context").run().says(&["exit code: 3"]);
+    at("build context")
+        .run()
+        .says(&["The command '/bin/sh -c exit 3' returned a non-zero code: 3"]);
 
     assert!(at("history app:1").ok().contains("COPY"));
     at("tag app:1 app:2").ok();
@@ -207,6 +209,9 @@ fn images_are_built_and_carried(host: &Host) {
     assert_eq!(at("load -i app.tar").ok(), "Loaded image: app:1");
     at("create --name made app:1").ok();
     at("commit -m changed made app:3").ok();
+    at("tag app:3 app:4").ok();
+    let from = at("inspect -f {{.Id}} app:1").ok();
+    assert_eq!(at("inspect -f {{.Parent}} app:4").ok(), from);
     assert_eq!(host.docker("run --rm app:3").ok(), "built 9\nnoted");
     at("export -o files.tar made").ok();
     assert!(
@@ -222,7 +227,12 @@ fn images_are_built_and_carried(host: &Host) {
     at("image prune -f").ok();
     at("pull nobody.invalid/nothing:1")
         .run()
-        .says(&["nobody.invalid"]);
+        .says(&["pull access denied for nobody.invalid/nothing, repository does not exist"]);
+    let said = served.post("/v1.41/images/load", "no image");
+    assert!(
+        said.contains(" 200 ") && said.contains("\"errorDetail\""),
+        "{said}"
+    );
 }
 
 fn networks_and_volumes_are_made_and_removed(host: &Host) {
@@ -243,6 +253,9 @@ fn networks_and_volumes_are_made_and_removed(host: &Host) {
             .contains('2')
     );
     at("network disconnect bridge db").ok();
+    at("network disconnect -f bridge db")
+        .run()
+        .says(&["is not connected to network bridge"]);
     assert!(at("network inspect back").ok().contains("db"));
     at("network rm back").run().says(&["back"]);
     at("rm -f db").ok();

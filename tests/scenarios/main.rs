@@ -5,7 +5,10 @@
 //! the images are those of `images-cache/`.
 
 mod api;
+mod api_links;
+mod api_registry;
 mod api_socket;
+mod api_streams;
 mod applications;
 mod artifacts;
 mod boot;
@@ -119,7 +122,10 @@ fn main() -> std::process::ExitCode {
         oci_exec::ALL,
         hostile::ALL,
         api::ALL,
+        api_links::ALL,
+        api_registry::ALL,
         api_socket::ALL,
+        api_streams::ALL,
         secrets::ALL,
         run::ALL,
         layers::ALL,

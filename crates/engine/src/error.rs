@@ -68,6 +68,8 @@ pub enum Error {
     #[error(transparent)]
     Parse(#[from] model::ParseError),
     #[error(transparent)]
+    Filter(#[from] model::filter::FilterError),
+    #[error(transparent)]
     Image(#[from] image::Error),
     #[error(transparent)]
     Network(#[from] network::Error),

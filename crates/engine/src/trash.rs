@@ -32,7 +32,10 @@ pub fn delete_images_later(ctx: &Context) -> Result<()> {
         ..sys::role::Role::default()
     };
     match sys::role::spawn(&role) {
-        Ok(_) => Ok(()),
+        Ok(child) => {
+            sys::reaper::leave(child);
+            Ok(())
+        }
         Err(_) => delete_images(ctx),
     }
 }

@@ -26,8 +26,9 @@ pub fn disk_usage(path: &Path) -> u64 {
     total
 }
 
-/// Bytes of the regular files below a path, as Docker counts a container's `SizeRw`.
+/// Bytes of the regular files below a path, as Docker counts a container's `SizeRw`; a hard-linked file counts once.
 pub fn apparent_size(path: &Path) -> u64 {
+    let mut seen = HashSet::new();
     let mut total = 0;
     let mut todo = vec![path.to_owned()];
     while let Some(next) = todo.pop() {
@@ -35,7 +36,8 @@ pub fn apparent_size(path: &Path) -> u64 {
             continue;
         };
         if meta.is_file() {
-            total += meta.len();
+            let is_new = meta.nlink() < 2 || seen.insert((meta.dev(), meta.ino()));
+            total += if is_new { meta.len() } else { 0 };
         } else if meta.is_dir()
             && let Ok(entries) = std::fs::read_dir(&next)
         {
@@ -43,4 +45,26 @@ pub fn apparent_size(path: &Path) -> u64 {
         }
     }
     total
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_many_names_counts_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::write(at("a"), [1; 5000]).unwrap();
+        std::fs::create_dir(at("sub")).unwrap();
+        for name in ["b", "sub/c"] {
+            std::fs::hard_link(at("a"), at(name)).unwrap();
+        }
+        std::fs::write(at("other"), [1; 70]).unwrap();
+        std::os::unix::fs::symlink("a", at("link")).unwrap();
+        assert_eq!(apparent_size(dir.path()), 5070);
+        let one = at("a").metadata().unwrap().blocks() * 512;
+        assert!(disk_usage(&at("sub")) >= one);
+        assert!(disk_usage(dir.path()) < disk_usage(&at("sub")) + 2 * one + 5 * 4096);
+    }
 }

@@ -18,6 +18,28 @@ use std::collections::BTreeMap;
 
 const SOURCE: &str = "containerd.io/distribution.source.";
 
+/// The image that a committed one was made from.
+const PARENT: &str = "dev.dockless.parent";
+
+impl Image {
+    /// The image it was made from here; `None` for one that came from elsewhere.
+    pub fn parent(&self) -> Option<Digest> {
+        self.target.annotations.get(PARENT)?.parse().ok()
+    }
+}
+
+impl Store {
+    /// Notes with an image, under all its names, what it was made from. It is known here alone, as in Docker.
+    pub fn note_parent(&self, image: &Image, parent: &Digest) -> Result<(), Error> {
+        let digest = &image.target.digest;
+        Ok(self.content.update_index(|index| {
+            for entry in index.manifests.iter_mut().filter(|d| d.digest == *digest) {
+                entry.annotations.insert(PARENT.into(), parent.to_string());
+            }
+        })?)
+    }
+}
+
 /// Notes with an image which repository it came from.
 pub(crate) fn note_source(target: &mut Descriptor, reference: &Reference) {
     let key = format!("{SOURCE}{}", reference.domain());
@@ -33,7 +55,9 @@ pub(crate) fn noted(target: &Descriptor) -> BTreeMap<String, String> {
 
 /// Takes away what an archive or a directory of images says about where its own came from: it is theirs to say, and not to be believed.
 pub(crate) fn forget_sources(target: &mut Descriptor) {
-    target.annotations.retain(|key, _| !key.starts_with(SOURCE));
+    target
+        .annotations
+        .retain(|key, _| !key.starts_with(SOURCE) && key != PARENT);
 }
 
 /// The repositories an entry came from.
@@ -209,7 +233,9 @@ mod tests {
         assert_eq!(kept.len(), 1);
         let all: Vec<String> = sources(&entry).iter().map(|r| r.repository()).collect();
         assert_eq!(all, ["docker.io/library/redis"]);
+        entry.annotations.insert(PARENT.into(), "theirs".into());
         forget_sources(&mut entry);
+        assert!(!entry.annotations.contains_key(PARENT));
         assert!(sources(&entry).is_empty() && entry.annotations.contains_key("other"));
     }
 

@@ -107,6 +107,20 @@ impl Store {
         Err(Error::NotFound(crate::NotFound { reference, places }))
     }
 
+    /// The platforms that are there under a manifest's or index's name.
+    pub fn remote_platforms(&self, of: &RemoteManifest) -> Result<Vec<Platform>, Error> {
+        Ok(match &of.document {
+            Document::Manifest(manifest) => self
+                .remote_platform(&of.reference, manifest)?
+                .into_iter()
+                .collect(),
+            Document::Index(index) => {
+                let entries = index.manifests.iter();
+                entries.filter_map(|entry| entry.platform.clone()).collect()
+            }
+        })
+    }
+
     /// The platform a manifest's configuration names.
     fn remote_platform(
         &self,

@@ -58,6 +58,8 @@ pub struct ContainerSpec {
     /// The service has one address on each of its networks, and its name leads there (`endpoint_mode: vip`).
     pub service_address: bool,
     pub network_mode: NetworkMode,
+    /// Of the volumes that are named in the short form; they have it themselves, this is to be shown.
+    pub volume_driver: Option<String>,
     /// The networks to join, in order (only with [`NetworkMode::Networks`]).
     pub networks: Vec<EndpointSettings>,
     pub dns: Vec<std::net::IpAddr>,

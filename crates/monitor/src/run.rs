@@ -226,6 +226,7 @@ impl Run {
             return None;
         }
         let target = engine::container::exec::Target {
+            ctx,
             pidfd: self.pidfd.as_fd(),
             cgroup: Some(&self.cgroup),
             external: self.external.as_ref(),

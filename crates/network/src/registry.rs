@@ -18,7 +18,7 @@ use sys::lock::FileLock;
 /// Why a network could not be made, found or removed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("invalid network name {name:?}: only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")]
+    #[error("invalid network name {name:?}: only [a-zA-Z0-9][a-zA-Z0-9_. -] are allowed")]
     Name { name: String },
     #[error("operation is not permitted on predefined {name} network")]
     Predefined { name: String },
@@ -209,11 +209,12 @@ pub fn remove(layout: &Layout, wanted: &str) -> Result<NetworkRecord, Error> {
     Ok(network)
 }
 
-/// Letters, digits and `_.-`, the first no sign: safe as a file name too.
+/// Letters, digits, `_.-` and, as Docker allows, blanks, the first no sign: safe as a file name too.
 pub fn is_name(name: &str) -> bool {
     let mut bytes = name.bytes();
     bytes.next().is_some_and(|b| b.is_ascii_alphanumeric())
-        && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+        && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b' '))
+        && !name.ends_with(' ')
         && name.len() <= 200
 }
 
@@ -324,6 +325,25 @@ mod tests {
     use crate::create;
     use crate::testing::{layout, spec};
     use model::network::NetworkSpec;
+
+    #[test]
+    fn names_are_file_names_of_one_line_with_blanks_inside_at_most() {
+        for good in ["a", "test 01", "a.b_c-d"] {
+            assert!(is_name(good), "{good}");
+        }
+        for bad in [
+            "",
+            " a",
+            "a ",
+            "a/b",
+            "..",
+            "a\nb",
+            "a\tb",
+            &"x".repeat(201),
+        ] {
+            assert!(!is_name(bad), "{bad:?}");
+        }
+    }
 
     #[test]
     fn the_built_in_networks_are_always_there_and_stay() {

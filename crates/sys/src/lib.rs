@@ -30,6 +30,7 @@ pub mod proc_stat;
 pub mod process;
 pub mod program;
 pub mod quota;
+pub mod reaper;
 pub mod rest;
 pub mod rlimit;
 pub mod role;

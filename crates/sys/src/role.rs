@@ -137,7 +137,7 @@ fn spawn_executable(exe: BorrowedFd<'_>, role: &Role<'_>) -> io::Result<Child> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::process::{ExitStatus, wait};
     use std::io::Read;
@@ -152,6 +152,17 @@ mod tests {
             .iter()
             .map(|s| CString::new(*s).unwrap())
             .collect()
+    }
+
+    pub(crate) fn shell_role(script: &str) -> Role<'static> {
+        Role {
+            argv: shell(script),
+            ..Role::default()
+        }
+    }
+
+    pub(crate) fn start(role: &Role<'_>) -> Child {
+        spawn_executable(open_shell().as_fd(), role).unwrap()
     }
 
     #[test]

@@ -8,7 +8,7 @@ use rustix::net::{
 };
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 /// Descriptors one message may carry here.
@@ -152,12 +152,33 @@ pub fn peer_uid(socket: impl AsFd) -> io::Result<u32> {
     Ok(getsockopt(&socket, PeerCredentials)?.uid())
 }
 
+/// Whether the other end has not read all that was sent to it.
+pub fn has_unread(socket: impl AsFd) -> io::Result<bool> {
+    let mut count: libc::c_int = 0;
+    let fd = socket.as_fd().as_raw_fd();
+    // SAFETY: SIOCOUTQ (by its name for terminals) writes one int to where it is told, and that is ours for the call.
+    match unsafe { libc::ioctl(fd, libc::TIOCOUTQ, &raw mut count) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(count > 0),
+    }
+}
+
 pub use rustix::net::SocketType as Type;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn it_is_known_whether_all_was_read() {
+        let (a, b) = seqpacket_pair().unwrap();
+        assert!(!has_unread(&a).unwrap());
+        send(&a, b"one", &[]).unwrap();
+        assert!(has_unread(&a).unwrap());
+        receive(&b, &mut [0; 16]).unwrap();
+        assert!(!has_unread(&a).unwrap());
+    }
 
     #[test]
     fn messages_keep_boundaries_and_carry_descriptors() {

@@ -73,6 +73,8 @@ struct HostBody {
     limits: LimitsBody,
     #[serde(deserialize_with = "or_default")]
     binds: Vec<String>,
+    volume_driver: Option<String>,
+    isolation: Option<String>,
     log_config: Option<LogBody>,
     network_mode: Option<String>,
     #[serde(deserialize_with = "or_default")]
@@ -307,8 +309,19 @@ impl HealthBody {
 impl HostBody {
     fn apply(self, spec: &mut ContainerSpec) -> Result<(), Error> {
         let root = Path::new("/");
+        if let Some(other) =
+            said(self.isolation.clone()).filter(|i| !i.eq_ignore_ascii_case("default"))
+        {
+            let cause = "Linux has the default one only";
+            return Err(Error::value("isolation", other, cause));
+        }
+        spec.volume_driver = said(self.volume_driver.clone());
         for bind in &self.binds {
-            spec.mounts.push(parse_volume(bind, root)?);
+            let mut mount = parse_volume(bind, root)?;
+            if let MountKind::Volume { driver, .. } = &mut mount.kind {
+                driver.clone_from(&spec.volume_driver);
+            }
+            spec.mounts.push(mount);
         }
         for (target, options) in &self.tmpfs {
             let short = match options.is_empty() {
@@ -325,9 +338,9 @@ impl HostBody {
         if let Some(log) = self.log_config {
             let driver = log.kind.unwrap_or_default();
             spec.log = LogConfig {
-                driver: driver.parse().map_err(|e: model::log::UnknownLogDriver| {
-                    Error::value("log driver", driver, e)
-                })?,
+                driver: driver
+                    .parse()
+                    .map_err(|e: model::log::UnknownLogDriver| Error::LogDriver(e.name))?,
                 options: log.config,
             };
         }

@@ -26,6 +26,9 @@ pub enum Error {
     },
     #[error(transparent)]
     Parse(#[from] model::ParseError),
+    /// In dockerd's words.
+    #[error("logger: no log driver named '{0}' is registered")]
+    LogDriver(String),
     #[error("{0}")]
     Network(#[from] network::NetworkError),
 }

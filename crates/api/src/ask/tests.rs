@@ -93,6 +93,20 @@ fn nothing_said_is_nothing_asked() {
 }
 
 #[test]
+fn a_volume_driver_is_that_of_the_volumes_named_in_the_short_form() {
+    let spec = read(json!({"HostConfig": {
+        "Binds": ["db:/data", "/srv:/srv"], "VolumeDriver": "tmpfs", "Isolation": "default",
+    }}));
+    let spec = spec.unwrap();
+    let drivers = spec.mounts.iter().map(|mount| match &mount.kind {
+        MountKind::Volume { driver, .. } => driver.as_deref(),
+        _ => None,
+    });
+    assert_eq!(drivers.collect::<Vec<_>>(), [Some("tmpfs"), None]);
+    assert_eq!(spec.volume_driver.as_deref(), Some("tmpfs"));
+}
+
+#[test]
 fn hostile_wishes_are_refused_with_their_place() {
     for (value, words) in [
         (json!({"Env": "A=1"}), "invalid type"),
@@ -128,8 +142,9 @@ fn hostile_wishes_are_refused_with_their_place() {
         ),
         (
             json!({"HostConfig": {"LogConfig": {"Type": "fluentd"}}}),
-            "fluentd",
+            "logger: no log driver named 'fluentd' is registered",
         ),
+        (json!({"HostConfig": {"Isolation": "hyperv"}}), "hyperv"),
         (
             json!({"HostConfig": {"Ulimits": [{"Name": "x"}]}}),
             "ulimit",

@@ -9,6 +9,8 @@ use serde_json::json;
 pub(crate) struct ApiError {
     pub(crate) status: StatusCode,
     pub(crate) message: String,
+    /// How a command ended whose failure this is; told in streams.
+    pub(crate) code: Option<i32>,
 }
 
 impl ApiError {
@@ -16,6 +18,7 @@ impl ApiError {
         Self {
             status,
             message: message.into(),
+            code: None,
         }
     }
 
@@ -110,9 +113,12 @@ fn status(error: &engine::Error) -> StatusCode {
         | E::VolumeInUse { .. }
         | E::NotAttachable { .. }
         | E::Refused(_) => StatusCode::CONFLICT,
-        E::Ambiguous { .. } | E::BadName(_) | E::NoCommand | E::Invalid { .. } | E::Parse(_) => {
-            StatusCode::BAD_REQUEST
-        }
+        E::Ambiguous { .. }
+        | E::BadName(_)
+        | E::NoCommand
+        | E::Invalid { .. }
+        | E::Parse(_)
+        | E::Filter(_) => StatusCode::BAD_REQUEST,
         E::Start { code, .. } if *code == 126 || *code == 127 => StatusCode::BAD_REQUEST,
         E::Image(error) => of_image(error),
         E::Network(error) => of_network(error),

@@ -26,6 +26,8 @@ struct CreateBody {
     attach_stdin: Option<bool>,
     attach_stdout: Option<bool>,
     attach_stderr: Option<bool>,
+    // Go reads names in any case, and docker-py relies on it here.
+    #[serde(alias = "detachKeys")]
     detach_keys: Option<String>,
     tty: Option<bool>,
     env: Option<Vec<String>>,
@@ -39,6 +41,8 @@ struct CreateBody {
 #[serde(default, rename_all = "PascalCase")]
 struct StartBody {
     detach: Option<bool>,
+    /// Whether the client hears bytes as they come, else frames: whatever the process has.
+    tty: Option<bool>,
     /// Rows and columns.
     console_size: Option<(u16, u16)>,
 }
@@ -165,22 +169,33 @@ fn start(server: &Arc<Server>, asked: &mut Asked, id: &str) -> Answer {
         blind.start(&server.ctx, &[], size)?;
         return Ok(Reply::empty(StatusCode::OK));
     }
-    let kind = kind(session.tty, asked.version);
+    let raw = body.tty.unwrap_or(false);
+    let kind = kind(raw, asked.version);
     let keys = detach_keys(session.detach_keys.as_deref())?;
     let server = server.clone();
     let talk = move |mut taken: Taken| match begin(&server, &session, size) {
-        Ok((begun, streams)) => sit(&server, &session, begun, streams, taken, keys),
+        Ok((begun, streams)) => {
+            let manner = Manner { raw, keys };
+            sit(&server, &session, begun, streams, taken, manner);
+        }
         Err(error) => {
             let text = format!("{}\r\n", engine::error::chain(&error));
             let mut said = Vec::new();
-            if !session.tty {
-                said.extend(frames::head(2, text.len()));
+            if !raw {
+                // Docker says it as output, not as an error.
+                said.extend(frames::head(1, text.len()));
             }
             said.extend(text.into_bytes());
             let _ = taken.say(&said);
         }
     };
     Ok(Reply::new(Body::Hijack(Box::new(talk), kind)))
+}
+
+/// How the client takes part.
+struct Manner {
+    raw: bool,
+    keys: Vec<u8>,
 }
 
 /// Our ends of the process's streams.
@@ -228,8 +243,9 @@ fn sit(
     begun: Begun,
     ends: Ends,
     taken: Taken,
-    keys: Vec<u8>,
+    manner: Manner,
 ) {
+    let Manner { raw, keys } = manner;
     let copy = |fd: &OwnedFd| fd.try_clone().ok();
     let ended = begun.channel.as_fd().try_clone_to_owned().ok();
     let streams = match &begun.terminal {
@@ -238,7 +254,7 @@ fn sit(
             stdout: copy(terminal),
             stderr: None,
             ended,
-            raw: true,
+            raw,
             detach_keys: keys,
         },
         None => frames::Streams {
@@ -246,7 +262,7 @@ fn sit(
             stdout: ends.stdout,
             stderr: ends.stderr,
             ended,
-            raw: false,
+            raw,
             detach_keys: Vec::new(),
         },
     };

@@ -9,6 +9,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 pub(crate) const RAW: &str = "application/vnd.docker.raw-stream";
@@ -50,24 +51,57 @@ pub(crate) fn converse(taken: Taken, streams: Streams) -> bool {
         raw,
         detach_keys,
     } = streams;
+    let listens = stdout.is_some() || stderr.is_some();
     let typing = match (input, stdin) {
         (Some(input), Some(stdin)) => {
+            // Another handle would keep the process's input open past the client's end of it.
+            let reader = if listens {
+                None
+            } else {
+                stdin.try_clone().ok()
+            };
             let typing = move || copy_input(input, &stdin, detach_keys);
-            Some(std::thread::spawn(typing))
+            Some((std::thread::spawn(typing), reader))
         }
         (input, stdin) => {
             drop((input, stdin));
             None
         }
     };
-    let listens = stdout.is_some() || stderr.is_some();
+    if let (false, Some((typing, reader))) = (listens, &typing) {
+        wait_for_typing(typing, reader, &output);
+    }
     let ended = copy_output(&mut output, [stdout, stderr], ended, raw);
     // The client asks how it ended as soon as the connection has: that is known by then.
     if let Some(ended) = ended.filter(|_| listens) {
         let _ = sys::poll::readable(ended.as_fd(), LAST_WORDS);
     }
     output.end();
-    typing.is_some_and(|typing| typing.join().unwrap_or(false))
+    typing.is_some_and(|(typing, reader)| {
+        drop(reader);
+        typing.join().unwrap_or(false)
+    })
+}
+
+/// Who listens to nothing types until the client has gone, has left by its keys, or nobody reads it any more.
+fn wait_for_typing(typing: &JoinHandle<bool>, reader: &Option<OwnedFd>, output: &Output) {
+    // The end of the typing is no event, and the process waits for it.
+    let moment = rustix::event::Timespec {
+        tv_sec: 0,
+        tv_nsec: 50_000_000,
+    };
+    while !typing.is_finished() && !output.is_closed() {
+        // Hang-ups are told without being asked for.
+        let reader = reader.iter().map(AsFd::as_fd);
+        let watched = reader.chain(output.watched());
+        let mut fds: Vec<_> = watched
+            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::empty()))
+            .collect();
+        match poll(&mut fds, Some(&moment)) {
+            Ok(0) | Err(Errno::INTR) => {}
+            _ => return,
+        }
+    }
 }
 
 /// What is typed goes to the process; its end is the end of the process's input.
@@ -116,6 +150,8 @@ fn copy_output(
     let mut buffer = vec![0; 32 * 1024];
     let mut over = false;
     while sources.iter().any(Option::is_some) {
+        // What was written before the end is only surely seen by a look after it.
+        let was_over = over;
         let ready = ready(output, &sources, ended.as_ref(), over)?;
         if ready.ended {
             (ended, over) = (None, true);
@@ -137,7 +173,7 @@ fn copy_output(
             }
         }
         // The process has ended and nothing is left of what it wrote: who inherited its streams is not waited for.
-        if over && !ready.sources.contains(&true) {
+        if was_over && !ready.sources.contains(&true) {
             return None;
         }
     }
@@ -222,10 +258,7 @@ mod tests {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let (out, out_writer) = sys::pipe::new().unwrap();
         let (err, err_writer) = sys::pipe::new().unwrap();
-        let taken = Taken::Whole {
-            stream: ours,
-            early: Default::default(),
-        };
+        let taken = whole(ours);
         let streams = Streams {
             stdout: Some(out),
             stderr: Some(err),
@@ -241,6 +274,77 @@ mod tests {
         let mut rest = Vec::new();
         theirs.read_to_end(&mut rest).unwrap();
         assert_eq!(rest, b"\x02\0\0\0\0\0\0\x01e");
+        talking.join().unwrap();
+    }
+
+    fn whole(stream: UnixStream) -> Taken {
+        Taken::Whole {
+            stream,
+            early: Default::default(),
+        }
+    }
+
+    #[test]
+    fn what_was_written_before_the_end_is_told_though_somebody_keeps_the_stream() {
+        for _ in 0..200 {
+            let (ours, mut theirs) = UnixStream::pair().unwrap();
+            let (out, out_writer) = sys::pipe::new().unwrap();
+            let (end, end_writer) = sys::pipe::new().unwrap();
+            let streams = Streams {
+                stdout: Some(out),
+                ended: Some(end),
+                raw: true,
+                ..Default::default()
+            };
+            let talking = std::thread::spawn(move || converse(whole(ours), streams));
+            std::thread::yield_now();
+            rustix::io::write(&out_writer, b"last words").unwrap();
+            drop(end_writer);
+            let mut told = String::new();
+            theirs.read_to_string(&mut told).unwrap();
+            assert_eq!(told, "last words");
+            talking.join().unwrap();
+        }
+    }
+
+    #[test]
+    fn who_types_only_is_left_when_nobody_reads_it() {
+        use std::io::Write;
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let (mut reader, stdin) = std::io::pipe().unwrap();
+        let streams = Streams {
+            stdin: Some(stdin.into()),
+            ..Default::default()
+        };
+        let talking = std::thread::spawn(move || converse(whole(ours), streams));
+        theirs.write_all(b"typed").unwrap();
+        let mut typed = [0; 5];
+        reader.read_exact(&mut typed).unwrap();
+        assert_eq!(&typed, b"typed");
+        drop(reader);
+        assert_eq!(theirs.read(&mut typed).unwrap(), 0);
+        assert!(!talking.join().unwrap());
+    }
+
+    #[test]
+    fn the_client_s_end_of_input_is_the_process_s() {
+        use std::io::Write;
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let (mut reader, stdin) = std::io::pipe().unwrap();
+        let (out, out_writer) = sys::pipe::new().unwrap();
+        let streams = Streams {
+            stdin: Some(stdin.into()),
+            stdout: Some(out),
+            raw: true,
+            ..Default::default()
+        };
+        let talking = std::thread::spawn(move || converse(whole(ours), streams));
+        theirs.write_all(b"typed").unwrap();
+        theirs.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut typed = String::new();
+        reader.read_to_string(&mut typed).unwrap();
+        assert_eq!(typed, "typed");
+        drop(out_writer);
         talking.join().unwrap();
     }
 

@@ -11,6 +11,7 @@ use hyper_util::rt::TokioIo;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 use tokio::net::UnixStream as Connection;
 
 /// A connection that is ours, on a thread that may wait.
@@ -124,10 +125,24 @@ pub(crate) async fn take_over(upgrade: hyper::upgrade::OnUpgrade, talk: Talker, 
     let early = parts.read_buf;
     tokio::task::spawn_blocking(move || {
         if stream.set_nonblocking(false).is_ok() {
+            let_it_read(&stream);
             talk(Taken::Whole { stream, early });
         }
         drop(busy);
     });
+}
+
+/// Waits a moment for the client to have read the answer's head. One that reads it through a buffer and what follows beneath that
+/// (Python's `http.client`) would lose what came along.
+fn let_it_read(stream: &UnixStream) {
+    const PAUSE: Duration = Duration::from_millis(1);
+    const AT_MOST: u32 = 500;
+    for _ in 0..AT_MOST {
+        match sys::socket::has_unread(stream) {
+            Ok(true) => std::thread::sleep(PAUSE),
+            _ => return,
+        }
+    }
 }
 
 impl Taken {

@@ -10,6 +10,7 @@
 mod activity;
 mod body;
 mod containers;
+mod distribution;
 mod error;
 mod exec;
 mod frames;
@@ -76,6 +77,8 @@ pub(crate) struct Server {
 
 /// Answers until it is told to end, or nothing was asked for long enough.
 pub fn serve(settings: Settings) -> io::Result<()> {
+    // Monitors and the like are our children, and nobody waits for them.
+    sys::reaper::start()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         // Followers of logs and events, and waiters, each hold one.

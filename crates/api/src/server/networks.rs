@@ -57,7 +57,7 @@ pub(crate) fn route(server: &Server, mut asked: Asked, path: &[&str]) -> Answer 
             let body: Member = asked.document()?;
             let force = body.force.unwrap_or(false);
             match resolve(ctx, &body.container) {
-                Ok(record) => verbs::disconnect(ctx, id, &record, force)?,
+                Ok(record) => verbs::disconnect(ctx, id, &record)?,
                 // By force, of one that is no more: what it left on the network goes.
                 Err(_) if force => verbs::disconnect_gone(ctx, id)?,
                 Err(error) => return Err(error.into()),

@@ -3,7 +3,7 @@
 use super::error::ApiError;
 use super::reply::Reply;
 use super::request::{Asked, Version};
-use super::{Server, containers, exec, host, images, networks, volumes};
+use super::{Server, containers, distribution, exec, host, images, networks, volumes};
 
 pub(crate) type Answer = Result<Reply, ApiError>;
 
@@ -32,6 +32,9 @@ pub(crate) fn dispatch(server: &std::sync::Arc<Server>, asked: Asked) -> Answer 
         ["networks", rest @ ..] => networks::route(server, asked, rest),
         ["volumes", rest @ ..] => volumes::route(server, asked, rest),
         ["build", rest @ ..] => images::build::route(server, asked, rest),
+        ["distribution", name @ .., "json"] if !name.is_empty() => {
+            distribution::inspect(server, &asked, &name.join("/"))
+        }
         ["commit"] if asked.method == "POST" => containers::commit(server, &asked),
         [
             "swarm" | "services" | "tasks" | "nodes" | "secrets" | "configs",

@@ -86,6 +86,12 @@ impl From<&Healthcheck> for Health {
     }
 }
 
+/// As it was asked for: a name without a value, which the process does not have, is shown too.
+fn environment(container: &ContainerRecord) -> Vec<String> {
+    let bare = container.spec.env.iter().filter(|e| !e.contains('='));
+    container.process.env.iter().chain(bare).cloned().collect()
+}
+
 impl From<&ContainerRecord> for Config {
     fn from(container: &ContainerRecord) -> Self {
         let ContainerRecord { spec, process, .. } = container;
@@ -110,7 +116,7 @@ impl From<&ContainerRecord> for Config {
             tty: spec.tty,
             open_stdin: spec.open_stdin,
             stdin_once: spec.stdin_once,
-            env: process.env.clone(),
+            env: environment(container),
             cmd: super::nullable(&process.command),
             healthcheck: container.healthcheck.as_ref().map(Health::from),
             image: spec.image.clone(),

@@ -80,7 +80,7 @@ pub struct IpamConfig {
     pub link_local_ips: Vec<String>,
 }
 
-/// One network a container is in, with what it got there (nothing while it does not run).
+/// One network a container is in, with what it got there; while it does not run, what it is to get.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Joined {
     pub network: String,
@@ -211,6 +211,15 @@ impl NetworkSettings {
     }
 }
 
+/// The address that was asked for on a network.
+pub(super) fn asked_mac_address(container: &ContainerRecord, network: &str) -> String {
+    let mut asked = container.spec.networks.iter();
+    let asked = asked.find(|net| net.network == network);
+    asked
+        .and_then(|net| net.mac_address.clone())
+        .unwrap_or_default()
+}
+
 /// The networks a container is in: as it joined them when it runs, else as it will.
 pub fn joined(
     ctx: &engine::Context,
@@ -245,7 +254,11 @@ pub fn joined(
             ..Default::default()
         },
     };
-    names.into_iter().map(look_up).collect()
+    let each = names.into_iter().map(|name| Joined {
+        mac_address: asked_mac_address(container, name),
+        ..look_up(name)
+    });
+    each.collect()
 }
 
 /// The ports a running container has published.

@@ -111,7 +111,7 @@ pub struct Limits {
     pub cpuset_mems: String,
     pub devices: Vec<Device>,
     pub device_cgroup_rules: Option<Vec<String>>,
-    pub device_requests: Option<Vec<model::device::DeviceRequest>>,
+    pub device_requests: Option<Vec<DeviceRequest>>,
     pub memory_reservation: u64,
     pub memory_swap: i64,
     pub memory_swappiness: Option<u64>,
@@ -146,6 +146,29 @@ pub struct Device {
     pub path_on_host: String,
     pub path_in_container: String,
     pub cgroup_permissions: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct DeviceRequest {
+    pub driver: String,
+    pub count: i64,
+    #[serde(rename = "DeviceIDs")]
+    pub device_ids: Vec<String>,
+    pub capabilities: Vec<Vec<String>>,
+    pub options: BTreeMap<String, String>,
+}
+
+impl From<&model::device::DeviceRequest> for DeviceRequest {
+    fn from(request: &model::device::DeviceRequest) -> Self {
+        Self {
+            driver: request.driver.clone(),
+            count: request.count,
+            device_ids: request.device_ids.clone(),
+            capabilities: request.capabilities.clone(),
+            options: request.options.clone(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -303,7 +326,7 @@ impl Limits {
             devices: spec.devices.iter().map(device).collect(),
             device_cgroup_rules: super::nullable(&spec.device_cgroup_rules),
             device_requests: (!spec.device_requests.is_empty())
-                .then(|| spec.device_requests.clone()),
+                .then(|| spec.device_requests.iter().map(Into::into).collect()),
             memory_reservation: limits.memory_reservation.unwrap_or(0),
             memory_swap: swap.unwrap_or(0),
             memory_swappiness: limits.memory_swappiness,
@@ -339,7 +362,7 @@ impl From<&ContainerRecord> for HostConfig {
                 maximum_retry_count: spec.restart.max_attempts.unwrap_or(0),
             },
             auto_remove: spec.auto_remove,
-            volume_driver: String::new(),
+            volume_driver: spec.volume_driver.clone().unwrap_or_default(),
             volumes_from: super::nullable(&spec.volumes_from),
             console_size: [0, 0],
             annotations: spec.annotations.clone(),

@@ -50,7 +50,7 @@ impl Image {
             id: image.id.to_string(),
             repo_tags: image.repo_tags(),
             repo_digests: image.repo_digests(),
-            parent: String::new(),
+            parent: image.parent().map(|id| id.to_string()).unwrap_or_default(),
             comment: config
                 .history
                 .last()

@@ -44,7 +44,8 @@ pub struct Network {
 #[serde(rename_all = "PascalCase")]
 pub struct Ipam {
     pub driver: String,
-    pub options: BTreeMap<String, String>,
+    /// `null` where none were given.
+    pub options: Option<BTreeMap<String, String>>,
     pub config: Vec<Pool>,
 }
 
@@ -106,7 +107,7 @@ impl Network {
             enable_ipv6: record.ipv6,
             ipam: Ipam {
                 driver: record.ipam_driver.clone(),
-                options: record.ipam_options.clone(),
+                options: Some(record.ipam_options.clone()).filter(|o| !o.is_empty()),
                 config: match &record.config {
                     Some(config) => config.ipam.iter().map(Pool::asked).collect(),
                     None => record.pools.iter().map(pool).collect(),

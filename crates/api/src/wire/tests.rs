@@ -216,3 +216,42 @@ fn what_inspect_tells_can_be_asked_for_again() {
     assert_eq!(again.resources.nano_cpus, record.spec.resources.nano_cpus);
     assert_eq!(again.cap_add, record.spec.cap_add);
 }
+
+#[test]
+fn what_a_process_is_not_given_and_what_it_is_to_get_are_shown() {
+    let mut container = record();
+    container.spec.env = vec!["A=1".into(), "Bare".into()];
+    container.process.env = vec!["PATH=/bin".into(), "A=1".into()];
+    let config = value(Config::from(&container));
+    assert_eq!(config["Env"], json!(["PATH=/bin", "A=1", "Bare"]));
+    container.spec.networks[0].mac_address = Some("02:42:ac:11:00:02".into());
+    let asked = |network| super::endpoint::asked_mac_address(&container, network);
+    assert_eq!(
+        (asked("front"), asked("back")),
+        ("02:42:ac:11:00:02".into(), String::new())
+    );
+}
+
+#[test]
+fn requests_for_devices_are_in_dockers_words_and_can_be_asked_for_again() {
+    let mut container = record();
+    container.spec.device_requests = vec![model::device::DeviceRequest {
+        driver: "cdi".into(),
+        count: -1,
+        device_ids: vec!["vendor.com/class=a".into()],
+        capabilities: vec![vec!["gpu".into()]],
+        options: [("a".into(), "b".into())].into(),
+    }];
+    let host = value(HostConfig::from(&container));
+    assert_eq!(
+        host["DeviceRequests"],
+        json!([{
+            "Driver": "cdi", "Count": -1, "DeviceIDs": ["vendor.com/class=a"],
+            "Capabilities": [["gpu"]], "Options": {"a": "b"},
+        }])
+    );
+    let body = json!({ "Image": "x", "HostConfig": { "DeviceRequests": host["DeviceRequests"] } });
+    let body: crate::ask::ContainerBody = serde_json::from_value(body).unwrap();
+    let again = body.read().unwrap().device_requests;
+    assert_eq!(again, container.spec.device_requests);
+}

@@ -52,6 +52,7 @@ impl MountFlags {
         })?);
         mounts.extend(parse_all("tmpfs", &self.tmpfs, mount::parse_tmpfs)?);
         spec.mounts = mounts;
+        spec.volume_driver.clone_from(&self.volume_driver);
         spec.volumes_from = self.volumes_from.clone();
         spec.read_only = self.read_only;
         spec.shm_size = parse_some("shm-size", self.shm_size.as_ref(), model::size::parse)?;

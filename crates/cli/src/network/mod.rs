@@ -211,7 +211,7 @@ impl Run for Disconnect {
     fn run(self, session: &Session) -> Outcome {
         let ctx = session.engine()?;
         match crate::container::find(session, &self.container) {
-            Ok(record) => networks::disconnect(ctx, &self.network, &record, self.force)?,
+            Ok(record) => networks::disconnect(ctx, &self.network, &record)?,
             // By force, of one that is no more: what it left on the network goes.
             Err(_) if self.force => networks::disconnect_gone(ctx, &self.network)?,
             Err(failure) => return Err(failure),

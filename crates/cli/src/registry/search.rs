@@ -6,6 +6,7 @@ use crate::output::units;
 use crate::session::Session;
 use crate::verb::{Run, Verb, verb};
 use clap::Args;
+use engine::search;
 use image::account::SearchResult;
 use model::filter::Filters;
 use serde_json::{Map, Value};
@@ -47,26 +48,10 @@ const FIELDS: [Field; 5] = [
 impl Run for Search {
     fn run(self, session: &Session) -> Outcome {
         let format = Format::parse(self.format.as_deref())?;
-        let filters = Filters::parse(&self.filter, &["is-official", "is-automated", "stars"])?;
-        let (official, automated) = (filters.flag("is-official")?, filters.flag("is-automated")?);
-        let stars = filters
-            .get("stars")
-            .first()
-            .and_then(|text| text.parse::<u64>().ok())
-            .unwrap_or(0);
+        let filters = Filters::parse(&self.filter, search::FILTERS)?;
         let options = session.engine()?.registries();
-        let found = image::account::search(&options, &self.term, self.limit)
-            .map_err(engine::Error::from)?;
-        let fits = |result: &&SearchResult| {
-            official.is_none_or(|wanted| wanted == result.is_official)
-                && automated.is_none_or(|wanted| wanted == result.is_automated)
-                && result.star_count >= stars
-        };
-        let rows: Vec<_> = found
-            .iter()
-            .filter(fits)
-            .map(|result| self.row(result))
-            .collect();
+        let found = search::search(&options, &self.term, self.limit, &filters)?;
+        let rows: Vec<_> = found.iter().map(|result| self.row(result)).collect();
         listing::print(
             &format,
             &FIELDS,

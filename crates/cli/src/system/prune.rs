@@ -6,7 +6,7 @@ use crate::session::Session;
 use crate::verb::{Run, Verb, verb};
 use clap::Args;
 use engine::prune;
-use image::collect::Keep;
+use engine::prune_images::{self, Uses};
 use image::remove::Removed;
 use model::filter::Filters;
 use std::io::{IsTerminal, Write};
@@ -86,48 +86,32 @@ pub(crate) fn generations(session: &Session, keep: Option<NonZeroUsize>) -> Resu
 /// Removes images and what no image reaches any more; lines in Docker's words.
 pub(crate) fn images(session: &Session, all: bool, flags: &PruneFlags) -> Result<Pruned, Failure> {
     let filters = flags.filters()?;
-    let ctx = session.engine()?;
-    let store = ctx.images()?;
-    let all = all || filters.flag("dangling")? == Some(false);
-    let users = crate::image::in_use(session)?;
-    let size_before = store_size(ctx);
-    let wanted = |image: &image::Image| {
-        let created = image
-            .config
-            .created
-            .as_deref()
-            .and_then(engine::Timestamp::parse);
-        prune::fits(&filters, &image.config.config.labels, created).unwrap_or(false)
-    };
-    let removed = store
-        .prune_images(all, &users, &wanted)
-        .map_err(engine::Error::from)?;
-    unreferenced(session)?;
-    let lines = removed.iter().map(|step| match step {
+    let pruned = asking(session, |ctx, uses| {
+        prune_images::images(ctx, all, &filters, uses)
+    })?;
+    let lines = pruned.steps.iter().map(|step| match step {
         Removed::Untagged(name) => format!("untagged: {name}"),
         Removed::Deleted(id) => format!("deleted: {id}"),
     });
-    Ok((lines.collect(), size_before.saturating_sub(store_size(ctx))))
+    Ok((lines.collect(), pruned.freed))
 }
 
 /// Deletes the layers and blobs that neither an image, a container nor the build cache reaches; the bytes freed.
 pub(crate) fn unreferenced(session: &Session) -> Result<u64, Failure> {
-    let ctx = session.engine()?;
-    let users = crate::image::in_use(session)?;
-    let (layers, blobs) =
-        build::cache::roots(&ctx.layout).map_err(|cause| Failure::said(chain(&cause)))?;
-    let keep = Keep {
-        in_use: &users,
-        layers: &layers,
-        blobs: &blobs,
-    };
-    let found = ctx.images()?.prune(keep).map_err(engine::Error::from)?;
-    Ok(found.map_or(0, |found| found.bytes))
+    asking(session, prune_images::unreferenced)
 }
 
-fn store_size(ctx: &engine::Context) -> u64 {
-    engine::usage::disk_usage(&ctx.layout.images())
-        + engine::usage::disk_usage(&ctx.layout.layers())
+/// Does something that asks what is in use.
+fn asking<T>(
+    session: &Session,
+    prune: impl FnOnce(&engine::Context, &Uses<'_, Failure>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let ctx = session.engine()?;
+    let uses = Uses {
+        images: &|| crate::image::in_use(session),
+        roots: &|| build::cache::roots(&ctx.layout).map_err(|cause| Failure::said(chain(&cause))),
+    };
+    prune(ctx, &uses)
 }
 
 #[derive(Debug, Args)]

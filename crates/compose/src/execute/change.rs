@@ -15,7 +15,7 @@ pub(super) fn carry_out(run: Run<'_>, change: &LiveChange) -> Result<(), Cause> 
                 networks::connect(ctx, &endpoint.network, &container, (**endpoint).clone())
             }
             LiveChange::Disconnect { network, .. } => {
-                networks::disconnect(ctx, network, &container, true)
+                networks::disconnect(ctx, network, &container)
             }
         })
         .map_err(super::worker::cause("change", "container", name))

@@ -333,6 +333,7 @@ pub(super) fn facts(
             Streams::Fds { .. } => None,
         },
         edits: crate::cdi::resolve(&ctx.config.cdi_dirs(), &spec.device_requests)?,
+        linked: super::linked::environment(ctx, container),
     })
 }
 

@@ -85,6 +85,7 @@ pub fn commit(
     layers.push(layer);
     let names: Vec<Reference> = options.name.clone().into_iter().collect();
     let image = store.put_image(&config, &layers, &names)?;
+    store.note_parent(&image, &base.id)?;
     let id = image.id.to_string();
     let name = names.first().map(Reference::familiar).unwrap_or_default();
     if !name.is_empty() {

@@ -75,6 +75,7 @@ pub fn exec(
     let cgroup = runtime::Cgroup::open(&parent, container.id.as_str())?;
     let external = External::of(ctx, container);
     let target = Target {
+        ctx,
         pidfd: pidfd.as_fd(),
         cgroup: Some(&cgroup),
         external: external.as_ref(),
@@ -94,6 +95,7 @@ fn open(process: ProcessRef, container: &ContainerRecord) -> Result<OwnedFd> {
 /// A running container, held by descriptors.
 #[derive(Debug, Clone, Copy)]
 pub struct Target<'a> {
+    pub ctx: &'a Context,
     pub pidfd: BorrowedFd<'a>,
     pub cgroup: Option<&'a runtime::Cgroup>,
     /// The runtime that carries it, when it is not this one.
@@ -136,12 +138,13 @@ fn run(
     spec: &ExecSpec,
     stdio: ExecStdio<'_>,
 ) -> Result<ExecProcess> {
+    let linked = super::linked::environment(target.ctx, container);
     if let Some(external) = target.external {
         let pid = sys::process::pid_of(target.pidfd)
             .map_err(Error::system("find the container's first process"))?;
-        return external::exec(external, container, pid, spec, stdio);
+        return external::exec(external, container, pid, spec, linked, stdio);
     }
-    let process = crate::spec::exec_process(container, spec)?;
+    let process = crate::spec::exec_process(container, spec, linked)?;
     let user = spec
         .user
         .clone()

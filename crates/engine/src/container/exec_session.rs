@@ -148,10 +148,9 @@ impl ExecSession {
         let child = sys::role::spawn(&role).map_err(Error::system("start the process"))?;
         drop(role);
         drop(theirs);
-        let begun = begun(ours);
-        // Nobody else waits for it; with a process it ends when that does.
-        std::thread::spawn(move || sys::process::wait(&child.pidfd));
-        begun
+        // With a process it ends when that does.
+        sys::reaper::leave(child);
+        begun(ours)
     }
 }
 

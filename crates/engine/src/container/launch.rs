@@ -134,7 +134,9 @@ fn execute(ctx: &Context, id: &str, more: &[&str]) -> Result<Channel> {
         fds: vec![(theirs.as_fd(), MONITOR_FD)],
         session: sys::role::Session::Own,
     };
-    sys::role::spawn(&role).map_err(Error::system("start the container's monitor"))?;
+    let monitor =
+        sys::role::spawn(&role).map_err(Error::system("start the container's monitor"))?;
+    sys::reaper::leave(monitor);
     Ok(ours)
 }
 

@@ -16,6 +16,7 @@ pub mod hooks;
 pub mod kill;
 pub mod launch;
 mod layers;
+pub mod linked;
 pub mod list;
 pub mod names;
 pub mod pause;

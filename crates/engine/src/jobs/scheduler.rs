@@ -43,7 +43,7 @@ pub fn ensure(ctx: &Context) -> Result<()> {
         ..sys::role::Role::default()
     };
     sys::role::spawn(&role)
-        .map(drop)
+        .map(sys::reaper::leave)
         .map_err(Error::system("start the scheduler of jobs"))
 }
 

@@ -1,9 +1,9 @@
 //! `network connect` and `network disconnect`: the record first, then the monitor where one runs.
 
 use super::{check_confinement, check_endpoint, emit, endpoints};
+use crate::container::launch;
 use crate::container::record::ContainerRecord;
 use crate::container::state::State;
-use crate::container::{launch, names};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::protocol::Request;
@@ -50,12 +50,6 @@ pub fn connect(
     }
     check_endpoint(&record, &endpoint)?;
     check_confinement(&record, &container.spec)?;
-    for link in &endpoint.links {
-        names::resolve(
-            ctx,
-            link.split_once(':').map_or(link.as_str(), |(name, _)| name),
-        )?;
-    }
     let lock = ContainerRecord::lock(ctx, container.id.as_str())?;
     let before = reload(ctx, container)?;
     let mut changed = before.clone();
@@ -106,12 +100,7 @@ fn take_back(ctx: &Context, before: &ContainerRecord, network: &str) -> Result<(
 }
 
 /// `network disconnect`.
-pub fn disconnect(
-    ctx: &Context,
-    wanted: &str,
-    container: &ContainerRecord,
-    force: bool,
-) -> Result<()> {
+pub fn disconnect(ctx: &Context, wanted: &str, container: &ContainerRecord) -> Result<()> {
     let record = network::find(&ctx.layout, wanted)?;
     let lock = ContainerRecord::lock(ctx, container.id.as_str())?;
     let mut changed = reload(ctx, container)?;
@@ -126,9 +115,6 @@ pub fn disconnect(
         .collect();
     let leaves_none = record.name == "none" && changed.spec.network_mode == NetworkMode::None;
     if left.len() == joined.len() && !leaves_none {
-        if force {
-            return Ok(());
-        }
         return Err(Error::invalid(
             format!(
                 "container {} is not connected to network {}",

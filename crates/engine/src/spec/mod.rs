@@ -65,6 +65,8 @@ pub struct Facts {
     pub size: Option<(u16, u16)>,
     /// What devices asked for by name bring along.
     pub edits: Edits,
+    /// What links tell of other containers, below the container's own variables.
+    pub linked: Vec<String>,
 }
 
 /// Refuses what no container can be started with, before one is made.
@@ -126,7 +128,7 @@ fn process(record: &ContainerRecord, facts: &Facts, security: &Security) -> Resu
                 .map_err(spec_error)?,
         )
         .args(record.process.args())
-        .env(environment(record))
+        .env(environment(record, &facts.linked))
         .cwd(record.process.working_dir.clone())
         .capabilities(capabilities::sets(spec)?)
         .rlimits(rlimits(spec)?)
@@ -155,6 +157,7 @@ fn process(record: &ContainerRecord, facts: &Facts, security: &Security) -> Resu
 pub(crate) fn exec_process(
     record: &ContainerRecord,
     exec: &crate::container::exec::ExecSpec,
+    linked: Vec<String>,
 ) -> Result<Process> {
     let mut spec = record.spec.clone();
     spec.privileged |= exec.privileged;
@@ -168,6 +171,7 @@ pub(crate) fn exec_process(
     let security = Security::parse(&as_executed.spec)?;
     let facts = Facts {
         size: exec.terminal,
+        linked,
         ..Facts::default()
     };
     let mut process = process(&as_executed, &facts, &security)?;
@@ -202,11 +206,12 @@ pub(crate) fn exec_filter(
     }
 }
 
-/// The container's variables as Docker sets them: PATH, HOSTNAME, TERM below the image's and the user's. HOME
+/// The container's variables as Docker sets them: PATH, HOSTNAME, TERM and what is `linked` below the image's and the user's. HOME
 /// is added by the runtime, which knows the user.
-pub fn environment(record: &ContainerRecord) -> Vec<String> {
+pub fn environment(record: &ContainerRecord, linked: &[String]) -> Vec<String> {
     let given = &record.process.env;
-    let has = |key: &str| given.iter().any(|e| e.split('=').next() == Some(key));
+    let key = |entry: &str| entry.split('=').next().unwrap_or_default().to_owned();
+    let has = |wanted: &str| given.iter().any(|e| key(e) == wanted);
     let mut env = Vec::with_capacity(given.len() + 2);
     if !has("HOSTNAME") {
         env.push(format!("HOSTNAME={}", record.hostname));
@@ -214,6 +219,7 @@ pub fn environment(record: &ContainerRecord) -> Vec<String> {
     if record.spec.tty && !has("TERM") {
         env.push("TERM=xterm".to_owned());
     }
+    env.extend(linked.iter().filter(|e| !has(&key(e))).cloned());
     env.extend(given.iter().cloned());
     env
 }

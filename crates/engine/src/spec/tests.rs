@@ -247,11 +247,11 @@ fn low_ports_need_no_capability_in_a_network_namespace_of_ones_own() {
 #[test]
 fn the_environment_has_hostname_and_with_a_terminal_term() {
     let mut web = record(ContainerSpec::default());
-    assert_eq!(environment(&web), ["HOSTNAME=box", "PATH=/bin"]);
+    assert_eq!(environment(&web, &[]), ["HOSTNAME=box", "PATH=/bin"]);
     web.spec.tty = true;
     web.process.env.push("HOSTNAME=mine".into());
     assert_eq!(
-        environment(&web),
+        environment(&web, &["HOSTNAME=linked".into()]),
         ["TERM=xterm", "PATH=/bin", "HOSTNAME=mine"]
     );
 }
@@ -284,7 +284,7 @@ fn an_exec_takes_the_containers_settings_and_its_own_over_them() {
         working_dir: Some("/tmp".into()),
         ..Default::default()
     };
-    let process = exec_process(&web, &exec).unwrap();
+    let process = exec_process(&web, &exec, Vec::new()).unwrap();
     assert_eq!(process.args().as_deref(), Some(&strings(&["ls"])[..]));
     assert_eq!(process.cwd(), Path::new("/tmp"));
     assert!(process.env().as_ref().unwrap().contains(&"A=1".to_owned()));

@@ -24,7 +24,9 @@ use engine::container::remove::{RemoveOptions, remove};
 use engine::container::start::{StartOptions, Started, start};
 use engine::container::state::State;
 use engine::container::stop::{StopOptions, restart, stop};
-use engine::container::{commit as committing, diff, export, kill, pause, rename, top, update};
+use engine::container::{
+    commit as committing, diff, export, kill, linked, pause, rename, top, update,
+};
 use hyper::StatusCode;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -39,7 +41,9 @@ pub(crate) fn route(server: &Arc<Server>, mut asked: Asked, path: &[&str]) -> An
         ("HEAD", [id, "archive"]) => archive::stat(server, &asked, id),
         ("PUT", [id, "archive"]) => archive::put(server, asked, id),
         ("POST", [id, what]) => post(server, asked, id, what),
-        ("DELETE", [id]) => delete(server, &asked, id),
+        ("DELETE", [id]) if !asked.query.flag("link") => delete(server, &asked, id),
+        // A link's name: whose it is, and what it calls the other.
+        ("DELETE", name) if asked.query.flag("link") => unlink(server, name),
         _ => Err(ApiError::no_such_page()),
     }
 }
@@ -188,17 +192,21 @@ fn update(server: &Server, asked: &mut Asked, record: &ContainerRecord) -> Answe
 }
 
 fn delete(server: &Server, asked: &Asked, id: &str) -> Answer {
-    if asked.query.flag("link") {
-        return Err(ApiError::bad(
-            "links are names in a container's DNS only: they cannot be removed",
-        ));
-    }
     let record = resolve(&server.ctx, id)?;
     let options = RemoveOptions {
         force: asked.query.flag("force"),
         volumes: asked.query.flag("v"),
     };
     remove(&server.ctx, &record, options)?;
+    Ok(Reply::no_content())
+}
+
+fn unlink(server: &Server, name: &[&str]) -> Answer {
+    let [container, alias] = name else {
+        return Err(ApiError::bad("a link is named /CONTAINER/ALIAS"));
+    };
+    let record = resolve(&server.ctx, container)?;
+    linked::unlink(&server.ctx, &record, alias)?;
     Ok(Reply::no_content())
 }
 

@@ -51,8 +51,7 @@ fn start(server: &Arc<Server>, asked: Asked) -> Answer {
     let ctx = server.ctx.clone();
     tell(server.activity.begin(), quiet, move |told| {
         let teller = Teller { told, quiet };
-        let built = build::build(&ctx, options, &teller)
-            .map_err(|error| ApiError::bad(engine::error::chain(&error)))?;
+        let built = build::build(&ctx, options, &teller).map_err(|error| failed(&error))?;
         let id = built.image.id.to_string();
         for name in &built.names {
             engine::images::emit(&ctx, "tag", &id, &name.familiar());
@@ -73,6 +72,28 @@ fn start(server: &Arc<Server>, asked: Asked) -> Answer {
         }
         Ok(())
     })
+}
+
+/// In the classic builder's words, which clients look for.
+fn failed(error: &build::Error) -> ApiError {
+    match &*error.cause {
+        build::Cause::Process { command, code } => ApiError {
+            code: Some(*code),
+            ..ApiError::bad(format!(
+                "The command '{command}' returned a non-zero code: {code}"
+            ))
+        },
+        _ => ApiError::bad(engine::error::chain(error)),
+    }
+}
+
+/// A line of a command: what it says of errors is red.
+fn line(stream: build::Stream, line: &[u8]) -> String {
+    let text = String::from_utf8_lossy(line);
+    match stream {
+        build::Stream::Stdout => format!("{text}\n"),
+        build::Stream::Stderr => format!("\x1b[91m{text}\n\x1b[0m"),
+    }
 }
 
 fn map(asked: &Asked, key: &str) -> Result<BTreeMap<String, String>, ApiError> {
@@ -175,7 +196,9 @@ impl Progress for Teller<'_> {
         let text = match event {
             Event::Started(step) => told(&step.name),
             Event::Cached(step) => format!("{} ---> Using cache\n", told(&step.name)),
-            Event::Output { line, .. } => format!("{}\n", String::from_utf8_lossy(line)),
+            Event::Output {
+                line: said, stream, ..
+            } => line(stream, said),
             Event::Warning(text) => format!("[Warning] {text}\n"),
             Event::Finished { .. } | Event::Failed { .. } => return,
         };
@@ -188,6 +211,25 @@ impl Progress for Teller<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_that_fails_is_told_as_the_classic_builder_does() {
+        let error = build::Error {
+            cause: Box::new(build::Cause::Process {
+                command: "/bin/sh -c exit 3".into(),
+                code: 3,
+            }),
+            excerpt: None,
+        };
+        let told = failed(&error);
+        assert_eq!(
+            told.message,
+            "The command '/bin/sh -c exit 3' returned a non-zero code: 3"
+        );
+        assert_eq!(told.code, Some(3));
+        assert_eq!(line(build::Stream::Stderr, b"x"), "\x1b[91mx\n\x1b[0m");
+        assert_eq!(line(build::Stream::Stdout, b"x"), "x\n");
+    }
 
     #[test]
     fn steps_are_told_as_the_classic_builder_does() {

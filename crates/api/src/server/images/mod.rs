@@ -4,12 +4,14 @@ pub(crate) mod build;
 mod progress;
 mod transfer;
 
+pub(crate) use transfer::registries;
+
 use super::Server;
 use super::error::ApiError;
 use super::reply::Reply;
 use super::request::Asked;
 use super::route::Answer;
-use engine::Context;
+use engine::prune_images::{self, Uses};
 use hyper::StatusCode;
 use image::{Image, RemoveOptions, Removed, Store};
 use oci::Reference;
@@ -94,7 +96,7 @@ pub(crate) fn summary(store: &Store, image: &Image, containers: i64) -> Value {
         "Created": created,
         "Id": image.id.to_string(),
         "Labels": image.config.config.labels,
-        "ParentId": "",
+        "ParentId": image.parent().map(|id| id.to_string()).unwrap_or_default(),
         "RepoDigests": image.repo_digests(),
         "RepoTags": image.repo_tags(),
         "SharedSize": -1,
@@ -145,7 +147,10 @@ fn delete(server: &Server, asked: &Asked, name: &str) -> Answer {
             Removed::Deleted(id) => engine::images::emit(&server.ctx, "delete", id, id),
         }
     }
-    if removed.iter().any(|step| matches!(step, Removed::Deleted(_))) {
+    if removed
+        .iter()
+        .any(|step| matches!(step, Removed::Deleted(_)))
+    {
         engine::trash::delete_images_later(&server.ctx)?;
     }
     Ok(Reply::json(&steps(&removed)))
@@ -162,51 +167,23 @@ fn steps(removed: &[Removed]) -> Vec<Value> {
 fn prune(server: &Server, asked: &Asked) -> Answer {
     let filters = asked.query.filters(engine::prune::FILTERS)?;
     let ctx = &server.ctx;
-    // Docker's rule: what is dangling alone, unless the filter says that this is not meant.
-    let all = filters.flag("dangling")? == Some(false);
-    let users = in_use(server)?;
-    let before = store_size(ctx);
-    let wanted = |image: &Image| {
-        let created = engine::images::created(image);
-        engine::prune::fits(&filters, &image.config.config.labels, created).unwrap_or(false)
+    let uses = Uses {
+        images: &|| in_use(server),
+        roots: &|| build::roots(ctx).map_err(ApiError::server),
     };
-    let store = ctx.images()?;
-    let removed = store.prune_images(all, &users, &wanted)?;
-    let (layers, blobs) = build::roots(ctx).map_err(ApiError::server)?;
-    let users = in_use(server)?;
-    store.prune(image::Keep {
-        in_use: &users,
-        layers: &layers,
-        blobs: &blobs,
-    })?;
+    let pruned = prune_images::images(ctx, false, &filters, &uses)?;
     Ok(Reply::json(&json!({
-        "ImagesDeleted": steps(&removed),
-        "SpaceReclaimed": before.saturating_sub(store_size(ctx)),
+        "ImagesDeleted": steps(&pruned.steps),
+        "SpaceReclaimed": pruned.freed,
     })))
-}
-
-fn store_size(ctx: &Context) -> u64 {
-    engine::usage::disk_usage(&ctx.layout.images())
-        + engine::usage::disk_usage(&ctx.layout.layers())
 }
 
 fn search(server: &Server, asked: &Asked) -> Answer {
     let term = asked.query.need("term")?;
     let limit = asked.query.number::<usize>("limit")?.unwrap_or(25);
-    let filters = asked
-        .query
-        .filters(&["is-official", "is-automated", "stars"])?;
-    let official = filters.flag("is-official")?;
-    let automated = filters.flag("is-automated")?;
-    let stars = filters.get("stars").first();
-    let stars = stars.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
-    let found = image::search(&server.ctx.registries(), term, limit)?;
-    let fitting = found.iter().filter(|result| {
-        official.is_none_or(|wanted| wanted == result.is_official)
-            && automated.is_none_or(|wanted| wanted == result.is_automated)
-            && result.star_count >= stars
-    });
-    let each = fitting.map(|result| {
+    let filters = asked.query.filters(engine::search::FILTERS)?;
+    let found = engine::search::search(&server.ctx.registries(), term, limit, &filters)?;
+    let each = found.iter().map(|result| {
         json!({
             "name": result.name,
             "description": result.description,

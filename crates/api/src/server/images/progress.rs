@@ -39,12 +39,17 @@ impl Told {
     }
 
     pub(crate) fn document(&self, value: &Value) {
+        self.begin();
         let mut inner = self.inner();
-        if let Some(begun) = inner.begun.take() {
-            let _ = begun.send(Ok(()));
-        }
         // A client that has gone does not end what it asked for.
         let _ = inner.out.document(value);
+    }
+
+    /// From here on what fails is told in the stream.
+    pub(crate) fn begin(&self) {
+        if let Some(begun) = self.inner().begun.take() {
+            let _ = begun.send(Ok(()));
+        }
     }
 
     fn end(self, result: Result<(), ApiError>) {
@@ -54,15 +59,19 @@ impl Told {
             .unwrap_or_else(PoisonError::into_inner);
         match (result, inner.begun.take()) {
             (result, Some(begun)) => drop(begun.send(result)),
-            (Err(error), None) => drop(inner.out.document(&failure(&error.message))),
+            (Err(error), None) => drop(inner.out.document(&failure(&error))),
             (Ok(()), None) => {}
         }
         let _ = inner.out.flush();
     }
 }
 
-pub(crate) fn failure(message: &str) -> Value {
-    json!({ "errorDetail": { "message": message }, "error": message })
+fn failure(error: &ApiError) -> Value {
+    let mut detail = json!({ "message": error.message });
+    if let (Some(code), Some(map)) = (error.code, detail.as_object_mut()) {
+        map.insert("code".into(), code.into());
+    }
+    json!({ "errorDetail": detail, "error": error.message })
 }
 
 /// Does something long on a thread of its own and answers with what it tells.
@@ -160,6 +169,15 @@ impl Progress for Told {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failure_has_its_code_where_there_is_one() {
+        let mut error = ApiError::bad("no");
+        let told = json!({ "errorDetail": { "message": "no" }, "error": "no" });
+        assert_eq!(failure(&error), told);
+        error.code = Some(3);
+        assert_eq!(failure(&error)["errorDetail"]["code"], 3);
+    }
 
     #[test]
     fn a_bar_is_fifty_characters_whatever_it_is_told() {

@@ -27,7 +27,7 @@ struct Account {
 const MAX_ACCOUNT: usize = 64 * 1024;
 
 /// The registries as this client may reach them: by its own account, and no other.
-fn registries(
+pub(crate) fn registries(
     server: &Server,
     asked: &Asked,
     name: &Reference,
@@ -99,10 +99,25 @@ pub(super) fn create(server: &Arc<Server>, asked: Asked) -> Answer {
         None => repo.to_owned(),
     };
     tell(server.activity.begin(), false, move |told| {
-        let (name, pulled) = store.pull_named(&typed, platform.as_ref(), told)?;
+        let pulled = store.pull_named(&typed, platform.as_ref(), told);
+        let (name, pulled) = pulled.map_err(|error| nowhere(&name, error))?;
         engine::images::emit(&ctx, "pull", &pulled.image.id.to_string(), &name.familiar());
         Ok(())
     })
+}
+
+/// An image that is nowhere is told in the words that clients look for; what each place said follows.
+fn nowhere(name: &Reference, error: image::Error) -> ApiError {
+    let is_nowhere = matches!(error, image::Error::NotFound(_));
+    let mut told = ApiError::from(error);
+    if is_nowhere {
+        told.message = format!(
+            "pull access denied for {}, repository does not exist or may require 'docker login': {}",
+            name.familiar_repository(),
+            told.message
+        );
+    }
+    told
 }
 
 fn import(server: &Arc<Server>, asked: Asked) -> Answer {
@@ -139,6 +154,8 @@ pub(super) fn load(server: &Arc<Server>, asked: Asked) -> Answer {
     let ctx = server.ctx.clone();
     let quiet = asked.query.flag("quiet");
     tell(server.activity.begin(), quiet, move |told| {
+        // Docker answers before it reads: clients find in the stream that it is no image.
+        told.begin();
         let loaded = store.load(asked.body, platform.as_ref(), told)?;
         for one in &loaded {
             let id = one.image.id.to_string();
@@ -212,6 +229,17 @@ pub(super) fn push(server: &Arc<Server>, asked: &Asked, name: &str) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_image_that_is_nowhere_is_told_in_dockers_words() {
+        let name: Reference = "team/app:1".parse().unwrap();
+        let told = nowhere(&name, image::Error::NotFound(image::NotFound::default()));
+        assert_eq!(told.status, 404);
+        let words = "pull access denied for team/app, repository does not exist or may require 'docker login': image";
+        assert!(told.message.starts_with(words), "{}", told.message);
+        let other = nowhere(&name, image::Error::Conflict("x".into()));
+        assert_eq!(other.message, "x");
+    }
 
     #[test]
     fn an_account_is_what_it_says_or_nobody() {

@@ -16,12 +16,13 @@ pub(crate) fn exec(
     container: &ContainerRecord,
     pid: i32,
     spec: &ExecSpec,
+    linked: Vec<String>,
     stdio: ExecStdio<'_>,
 ) -> Result<ExecProcess> {
     // The runtime's own process ends at once: what it leaves behind is our child only so.
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .map_err(|e| Error::system("become the parent of the executed process")(e.into()))?;
-    let mut process = crate::spec::exec_process(container, spec)?;
+    let mut process = crate::spec::exec_process(container, spec, linked)?;
     let root = PathBuf::from(format!("/proc/{pid}/root"));
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::open(&root, flags, Mode::empty())
