@@ -127,19 +127,11 @@ fn serve(ctx: &Context, listener: OwnedFd, idle_timeout: Option<Duration>) -> io
 
 /// The role's entry.
 pub(crate) fn role_main(arguments: &[OsString]) -> u8 {
-    let [_role, data, run] = arguments else {
-        return 125;
-    };
     sys::signal::started_with_defaults();
     let Ok(listener) = sys::inherited::take(api_socket::LISTENER) else {
         return 125;
     };
-    let options = engine::context::Options {
-        data_root: Some(data.into()),
-        run_root: Some(run.into()),
-        ..Default::default()
-    };
-    let done = Context::open(&options)
+    let done = Context::of_role(arguments)
         .map_err(|_| ())
         .and_then(|ctx| serve(&ctx, listener, Some(OF_A_CONTAINER)).map_err(|_| ()));
     match done {

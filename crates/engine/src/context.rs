@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use image::registry::config::PolicyFile;
 use state::Layout;
 pub use state::layout::DATA_ROOT;
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::path::{Path, PathBuf};
 
 /// The data root and the configuration. Opened once per command; cheap.
@@ -45,6 +45,16 @@ impl Context {
         words
             .collect::<std::result::Result<_, _>>()
             .map_err(|e| Error::invalid("data root", e.to_string()))
+    }
+
+    /// What a role works on whose command line [`Self::role_arguments`] made.
+    pub fn of_role(arguments: &[OsString]) -> Result<Self> {
+        let mut roots = arguments.iter().skip(1).map(PathBuf::from);
+        Self::open(&Options {
+            data_root: roots.next(),
+            run_root: roots.next(),
+            ..Options::default()
+        })
     }
 
     /// Reads the configuration and makes the directories of the data root.

@@ -2,7 +2,7 @@
 //! deletion, which may take its time and is done by whoever comes by. Images are large and have no monitor that would stay to do
 //! it: for them there is a role, `dockless trash <data root> <run root>`, which nobody waits for.
 
-use crate::context::{Context, Options};
+use crate::context::Context;
 use crate::error::{Error, Result};
 use runtime::Cgroup;
 use std::ffi::OsString;
@@ -16,12 +16,7 @@ pub const ROLE: &str = "trash";
 /// The whole life of the role.
 pub fn role_main(arguments: &[OsString]) -> u8 {
     sys::signal::started_with_defaults();
-    let mut roots = arguments.iter().skip(1).map(PathBuf::from);
-    let opened = Context::open(&Options {
-        data_root: roots.next(),
-        run_root: roots.next(),
-        ..Options::default()
-    });
+    let opened = Context::of_role(arguments);
     u8::from(opened.and_then(|ctx| delete_images(&ctx)).is_err())
 }
 

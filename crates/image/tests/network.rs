@@ -102,13 +102,7 @@ fn a_pull_that_gave_up_is_taken_up_by_the_next_one() {
         .rfind(|a| is_layer(a, &layer.digest))
         .map(Asked::offset);
     assert!(last.is_some_and(|offset| offset > 0), "{last:?}");
-    assert_eq!(
-        store
-            .check(image::Depth::Contents, &image::Silent)
-            .unwrap()
-            .faults,
-        []
-    );
+    assert_eq!(common::faults(&store), []);
 }
 
 #[test]
@@ -123,13 +117,7 @@ fn a_bad_part_left_behind_is_thrown_away_and_fetched_anew() {
         .join(format!("sha256-{}", layer.hex()));
     std::fs::write(&partial, vec![0u8; 100_000]).unwrap();
     store.pull(&named(&server), None, &Silent).unwrap();
-    assert_eq!(
-        store
-            .check(image::Depth::Contents, &image::Silent)
-            .unwrap()
-            .faults,
-        []
-    );
+    assert_eq!(common::faults(&store), []);
     assert!(!partial.exists());
 }
 
@@ -361,13 +349,7 @@ fn a_server_that_falls_silent_is_a_stall_and_not_a_hang() {
         ..Default::default()
     });
     store.pull(&named(&server), None, &Silent).unwrap();
-    assert_eq!(
-        store
-            .check(image::Depth::Contents, &image::Silent)
-            .unwrap()
-            .faults,
-        []
-    );
+    assert_eq!(common::faults(&store), []);
 }
 
 /// An authorization service: tokens for who knows the password, one per scope.
@@ -602,13 +584,7 @@ fn a_pull_killed_at_any_point_is_finished_by_the_next_one() {
         .prune(image::Keep::default())
         .unwrap()
         .expect("nobody else is here");
-    assert_eq!(
-        store
-            .check(image::Depth::Contents, &image::Silent)
-            .unwrap()
-            .faults,
-        []
-    );
+    assert_eq!(common::faults(&store), []);
     assert!(
         store
             .unreferenced(image::Keep::default())

@@ -242,13 +242,7 @@ fn two_pulls_at_once_share_the_work() {
         }
     });
     let store = there.store();
-    assert_eq!(
-        store
-            .check(image::Depth::Contents, &image::Silent)
-            .unwrap()
-            .faults,
-        []
-    );
+    assert_eq!(common::faults(&store), []);
     assert!(
         store
             .unreferenced(image::Keep::default())

@@ -66,3 +66,17 @@ pub enum MountKind {
         subpath: Option<String>,
     },
 }
+
+impl MountKind {
+    /// A volume without a name, which goes with its container.
+    pub fn anonymous_volume() -> Self {
+        Self::Volume {
+            name: None,
+            no_copy: false,
+            subpath: None,
+            driver: None,
+            driver_opts: BTreeMap::new(),
+            labels: BTreeMap::new(),
+        }
+    }
+}

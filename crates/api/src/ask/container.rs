@@ -183,7 +183,7 @@ impl ContainerBody {
             spec.expose.extend(model::port::parse_expose(port)?);
         }
         let anonymous = self.volumes.keys().map(|target| Mount {
-            kind: anonymous_volume(),
+            kind: MountKind::anonymous_volume(),
             target: target.clone(),
             read_only: false,
         });
@@ -199,17 +199,6 @@ impl ContainerBody {
     }
 }
 
-fn anonymous_volume() -> MountKind {
-    MountKind::Volume {
-        name: None,
-        no_copy: false,
-        subpath: None,
-        driver: None,
-        driver_opts: BTreeMap::new(),
-        labels: BTreeMap::new(),
-    }
-}
-
 fn without_doubles(mounts: Vec<Mount>) -> Vec<Mount> {
     let all = mounts.clone();
     let is_other = |mount: &Mount| {
@@ -218,7 +207,7 @@ fn without_doubles(mounts: Vec<Mount>) -> Vec<Mount> {
     };
     mounts
         .into_iter()
-        .filter(|mount| mount.kind != anonymous_volume() || !is_other(mount))
+        .filter(|mount| mount.kind != MountKind::anonymous_volume() || !is_other(mount))
         .collect()
 }
 

@@ -160,14 +160,7 @@ pub fn mounts(spec: &ContainerSpec, from: Vec<Mount>, image: &ContainerConfig) -
 
 fn anonymous(target: &str) -> Mount {
     Mount {
-        kind: MountKind::Volume {
-            name: None,
-            no_copy: false,
-            subpath: None,
-            driver: None,
-            driver_opts: BTreeMap::new(),
-            labels: BTreeMap::new(),
-        },
+        kind: MountKind::anonymous_volume(),
         target: target.to_owned(),
         read_only: false,
     }

@@ -9,7 +9,7 @@ use crate::container::remove::RemoveOptions;
 use crate::container::start::StartOptions;
 use crate::container::state::State;
 use crate::container::{create, remove, start, wait};
-use crate::context::{Context, Options};
+use crate::context::Context;
 use crate::error::{Error, Result, chain};
 use crate::timestamp::Timestamp;
 use model::schedule::Concurrency;
@@ -21,13 +21,8 @@ use sys::process::Child;
 /// The whole life of the role.
 pub fn role_main(arguments: &[OsString]) -> u8 {
     sys::signal::started_with_defaults();
-    let mut words = arguments.iter().skip(1);
-    let mut root = || words.next().map(PathBuf::from);
-    let opened = Context::open(&Options {
-        data_root: root(),
-        run_root: root(),
-        ..Options::default()
-    });
+    let opened = Context::of_role(arguments);
+    let mut words = arguments.iter().skip(3);
     let mut word = || words.next().map(|word| word.to_string_lossy().into_owned());
     let (Ok(ctx), Some(job), container) = (opened, word(), word()) else {
         return 125;

@@ -5,14 +5,13 @@
 //! it missed as each job says. Source: timerfd_create(2), inotify(7).
 
 use super::{JobRecord, change, run};
-use crate::context::{Context, Options};
+use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::timestamp::Timestamp;
 use model::schedule::MissedFires;
 use rustix::fs::inotify;
 use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
 use sys::lock::FileLock;
 use sys::poll::{PollFd, PollFlags};
 use sys::process::Child;
@@ -24,12 +23,7 @@ pub const ROLE: &str = "scheduler";
 /// The whole life of the role.
 pub fn role_main(arguments: &[OsString]) -> u8 {
     sys::signal::started_with_defaults();
-    let mut roots = arguments.iter().skip(1).map(PathBuf::from);
-    let opened = Context::open(&Options {
-        data_root: roots.next(),
-        run_root: roots.next(),
-        ..Options::default()
-    });
+    let opened = Context::of_role(arguments);
     u8::from(opened.and_then(|ctx| keep_time(&ctx)).is_err())
 }
 

@@ -487,3 +487,9 @@ fn plain_answer(fixture: &Fixture, asked: &Asked) -> Answer {
         ),
     }
 }
+
+/// What a check of everything finds wrong.
+pub fn faults(store: &image::Store) -> Vec<image::Fault> {
+    let checked = store.check(image::Depth::Contents, &image::Silent);
+    checked.unwrap().faults
+}
