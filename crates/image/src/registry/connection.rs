@@ -182,10 +182,12 @@ impl Registry {
         let response = self
             .http()
             .follow("GET", &url, &[], &self.endpoint.transport.headers)?;
-        if response.status().as_u16() == 401 {
-            self.take_challenge(&response)?;
-        }
-        Ok(())
+        let challenge = match response.status().as_u16() {
+            401 => self.take_challenge(&response),
+            _ => Ok(()),
+        };
+        http::spend(response);
+        challenge
     }
 
     fn take_challenge(&self, response: &Response<Body>) -> Result<(), Error> {
@@ -304,6 +306,7 @@ impl Registry {
             second = true;
             self.forget_token(scope);
             self.take_challenge(&response)?;
+            http::spend(response);
         }
     }
 

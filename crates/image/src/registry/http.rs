@@ -7,6 +7,7 @@ use super::endpoint::Transport;
 use super::resolver::{self, ResolverFiles};
 use super::{Error, RegistryOptions, tls};
 use std::collections::HashMap;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -21,6 +22,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Answers that are read whole (errors, tokens, tag lists) end here.
 const TEXT_MAX: u64 = 4 << 20;
+/// What is left of an answer that nobody needs, if it is no more than this, is read: its connection serves the next request.
+const SPENT_MAX: u64 = 64 << 10;
 /// So often one is sent on.
 const REDIRECTS: usize = 5;
 
@@ -183,6 +186,7 @@ impl Http {
                 return Ok(response);
             };
             let next = join(&at, location);
+            spend(response);
             let refuse = |reason| Error::Redirect {
                 url: at.clone(),
                 to: next.clone(),
@@ -388,6 +392,18 @@ pub(crate) fn text(response: Response<Body>, url: &str) -> Result<Vec<u8>, Error
         url: url.into(),
         source: Box::new(source),
     })
+}
+
+/// Done with an answer. Its connection is kept, unless its body is so long that a new one costs less.
+pub(crate) fn spend(response: Response<Body>) {
+    let body = response.into_body();
+    if body
+        .content_length()
+        .is_none_or(|length| length <= SPENT_MAX)
+    {
+        let mut rest = body.into_with_config().limit(SPENT_MAX).reader();
+        let _ = io::copy(&mut rest, &mut io::sink());
+    }
 }
 
 /// A request without a body.

@@ -1,6 +1,8 @@
 //! Trust, and where one may be sent on to.
 
 use super::*;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
 
 fn offline() -> RegistryOptions {
     let none = ResolverFiles {
@@ -92,4 +94,46 @@ fn networks_contain_what_they_should() {
     assert!(in_network(ip("10.1.2.3"), ip("0.0.0.0"), 0));
     assert!(!in_network(ip("10.1.2.3"), ip("10.1.2.0"), 32));
     assert!(in_network(ip("fd00::5"), ip("fd00::"), 8));
+}
+
+/// Answers requests without a body, always alike; how many it answered on each connection is told in the end.
+fn answer_all(listener: &TcpListener, answer: &str, connections: usize) -> Vec<usize> {
+    let one = |stream: TcpStream| {
+        let lines = BufReader::new(stream.try_clone().unwrap()).lines();
+        let ends = lines.map_while(Result::ok).filter(String::is_empty);
+        ends.map(|_| (&stream).write_all(answer.as_bytes()))
+            .filter(Result::is_ok)
+            .count()
+    };
+    let streams = listener.incoming().map(Result::unwrap);
+    streams.take(connections).map(one).collect()
+}
+
+#[test]
+fn the_connection_of_an_answer_that_nobody_reads_serves_the_next_request() {
+    let long = SPENT_MAX + 1;
+    let endless = format!("HTTP/1.1 200 OK\r\nContent-Length: {long}\r\n\r\n");
+    let cases = [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", vec![2]),
+        (
+            "HTTP/1.1 401 Unauthorized\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+            vec![2],
+        ),
+        (endless.as_str(), vec![1, 1]),
+    ];
+    for (answer, expected) in cases {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let host = listener.local_addr().unwrap().to_string();
+        let answered = std::thread::scope(|scope| {
+            let server = scope.spawn(|| answer_all(&listener, answer, expected.len()));
+            let http = Http::new(&host, &offline());
+            for _ in 0..2 {
+                let url = format!("http://{host}/v2/");
+                spend(http.follow("GET", &url, &[], &[]).unwrap());
+            }
+            drop(http);
+            server.join().unwrap()
+        });
+        assert_eq!(answered, expected, "{answer}");
+    }
 }
