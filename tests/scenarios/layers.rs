@@ -33,7 +33,7 @@ impl<'h> OnDisk<'h> {
         let status = info["DriverStatus"].to_string();
         requires!(
             form != "erofs" || status.contains("EROFS images"),
-            "this kernel takes no file as a layer (Linux 6.15)"
+            "this kernel takes no file as a layer (Linux 6.12)"
         );
         new
     }
