@@ -27,7 +27,7 @@ pub const PATH: &str = "/etc/dockless/config.json";
 pub struct Config {
     /// OCI image layouts that are looked through before any registry.
     pub image_dirs: Vec<PathBuf>,
-    /// How new layers are kept: `directories`, or `erofs` where the kernel can (Linux 6.15).
+    /// How new layers are kept: `directories`, or `erofs` where the kernel can (Linux 6.12).
     pub layer_store: image::Form,
     /// Whether the archives of pulled layers stay when their files are there: for pushing and saving them. `true` when it is not said.
     pub keep_blobs: Option<bool>,

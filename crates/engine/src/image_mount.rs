@@ -15,7 +15,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use sys::lock::FileLock;
-use sys::mount::{Flags, FsContext};
+use sys::mount::Flags;
 
 /// An image that is mounted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,13 +56,10 @@ pub fn mount(ctx: &Context, store: &Store, image: &Image) -> Result<PathBuf> {
 }
 
 fn overlay(top: &Path, layers: &[PathBuf]) -> std::io::Result<std::os::fd::OwnedFd> {
-    let mut context = FsContext::open("overlay")?;
-    context.add_layer(top)?;
-    // Highest first.
-    for layer in layers.iter().rev() {
-        context.add_layer(layer)?;
-    }
-    context.create(Flags::MOUNT_ATTR_RDONLY | Flags::MOUNT_ATTR_NOSUID | Flags::MOUNT_ATTR_NODEV)
+    let layers = layers.iter().rev().map(PathBuf::as_path);
+    let highest_first: Vec<&Path> = std::iter::once(top).chain(layers).collect();
+    let attributes = Flags::MOUNT_ATTR_RDONLY | Flags::MOUNT_ATTR_NOSUID | Flags::MOUNT_ATTR_NODEV;
+    sys::layer::overlay(&highest_first, attributes, |_| Ok(()))
 }
 
 /// Unmounts an image; `false`: it was not mounted. One that somebody looks into is refused unless `force`d.

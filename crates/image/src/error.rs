@@ -26,7 +26,7 @@ pub enum Error {
     #[error(transparent)]
     Layer(#[from] layer::StoreError),
     #[error(
-        "this kernel takes no file in {} as a layer: it needs Linux 6.15 with EROFS, and a disk's file system there", .0.display()
+        "this kernel takes no file in {} as a layer: it needs Linux 6.12 with EROFS of files (CONFIG_EROFS_FS_BACKED_BY_FILE), and a disk's file system there", .0.display()
     )]
     NoImages(std::path::PathBuf),
     #[error("failed to register layer {layer}")]

@@ -13,6 +13,7 @@ pub struct Errno(pub i32);
 impl Errno {
     pub const NOENT: Self = Self(2);
     pub const ACCES: Self = Self(13);
+    pub const INVAL: Self = Self(22);
 }
 
 impl std::fmt::Display for Errno {

@@ -4,12 +4,16 @@
 //! by the mapping, and given to overlayfs by descriptor. Nothing is copied or chowned, one set of layers serves all containers.
 //! Ways, best first, the first that the kernel takes:
 //! `lowerdir+` by path (Linux 6.7) or, mapped, by descriptor of a detached mount (6.15); the option string of mount(2) before,
-//! which for mapped layers needs them attached: in a mount namespace that ends with its thread.
+//! which for mapped layers needs them attached: in a mount namespace that ends with its thread. Layers that are files are on mounts
+//! that are attached nowhere, which the ways by path take from 6.15 on; before, they are attached like mapped ones (`sys::layer`).
 //! Source: kernel `overlayfs.rst`; fsmount(2): the mount is attached nowhere and goes with its descriptor; mount_setattr(2).
+
+mod mapped;
 
 use crate::error::{Error, InitError, OrInit};
 use crate::init::copy_up;
 use crate::request::{CopyUp, Overlay};
+pub(crate) use mapped::{clone_mapped, idmapped, map_tree};
 use rustix::fs::OFlags;
 use std::ffi::CString;
 use std::io;
@@ -17,7 +21,6 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use sys::mount::{Attributes, Flags, FsContext, Propagation, Recursion};
-use sys::userns::IdMap;
 
 /// Whether the kernel takes layers one by one; it is asked with two directories beside each other.
 pub(crate) fn takes_lowerdir_plus([one, other]: [&Path; 2]) -> bool {
@@ -35,8 +38,7 @@ pub(crate) fn takes_lowerdir_plus([one, other]: [&Path; 2]) -> bool {
 pub fn image_tree(layers: &[PathBuf], subpath: Option<&Path>) -> Result<OwnedFd, Error> {
     // A lone layer needs no overlay, which wants at least two directories.
     if let [layer] = layers {
-        let root = sys::layer::open(layer).because(refused)?;
-        return Ok(part(root.as_fd(), subpath)?);
+        return Ok(part_of_layer(layer, subpath)?);
     }
     let overlay = Overlay {
         lower: layers.to_vec(),
@@ -45,6 +47,24 @@ pub fn image_tree(layers: &[PathBuf], subpath: Option<&Path>) -> Result<OwnedFd,
     match subpath {
         None => mount_detached(&overlay),
         Some(_) => Ok(aside(|| part(mount_attached(&overlay)?.as_fd(), subpath))?),
+    }
+}
+
+fn part_of_layer(layer: &Path, subpath: Option<&Path>) -> Result<OwnedFd, InitError> {
+    let root = sys::layer::open(layer).because(refused)?;
+    let is_image = sys::layer::is_image(layer);
+    if is_image && subpath.is_none() {
+        return Ok(root); // a mount of its own already
+    }
+    match part(root.as_fd(), subpath) {
+        // Before Linux 6.15 what is attached nowhere cannot be cloned.
+        Err(InitError::Root { cause, .. }) if is_image && cause == crate::Errno::INVAL => {
+            aside(|| {
+                attach_over(&root, Path::new("/")).because(refused)?;
+                part(root.as_fd(), subpath)
+            })
+        }
+        other => other,
     }
 }
 
@@ -82,6 +102,10 @@ fn refused(cause: crate::Errno) -> InitError {
 pub(crate) fn detached(overlay: &Overlay) -> Result<OwnedFd, InitError> {
     let mut context = FsContext::open("overlay").because(refused)?;
     match configure(&mut context, overlay).and_then(|()| context.create(Flags::empty())) {
+        Err(e) if wants_attached(&e, overlay) => {
+            // Nothing is looked up in that namespace afterwards.
+            aside(|| on_attached(overlay, Path::new("/")))
+        }
         Err(e) if lacks_lowerdir_plus(&e) => aside(|| copy(&by_string(overlay, place(overlay)?)?)),
         other => other.because(|cause| failed(explain(&context, overlay), cause)),
     }
@@ -94,6 +118,11 @@ pub(crate) fn mount_attached(overlay: &Overlay) -> Result<OwnedFd, InitError> {
     match configure(&mut context, overlay).and_then(|()| context.create(Flags::empty())) {
         Ok(root) => {
             attach_over(&root, place).because(|cause| failed(explain(&context, overlay), cause))?;
+            Ok(root)
+        }
+        Err(e) if wants_attached(&e, overlay) => {
+            let root = on_attached(overlay, place)?;
+            attach_over(&root, place).because(refused)?;
             Ok(root)
         }
         Err(e) if lacks_lowerdir_plus(&e) => by_string(overlay, place),
@@ -121,10 +150,29 @@ fn lacks_lowerdir_plus(error: &io::Error) -> bool {
     error.raw_os_error() == Some(22)
 }
 
+fn wants_attached(error: &io::Error, overlay: &Overlay) -> bool {
+    sys::layer::wants_attached(error, overlay.lower.iter().map(PathBuf::as_path))
+}
+
+/// An overlay, attached nowhere, on layers that are attached in this namespace, over `place`.
+fn on_attached(overlay: &Overlay, place: &Path) -> Result<OwnedFd, InitError> {
+    let context = FsContext::open("overlay").because(refused)?;
+    let layers = overlay.lower.iter().rev().map(PathBuf::as_path);
+    // The layers come last: what they are attached over may be the upper directory.
+    upper(&context, overlay)
+        .and_then(|()| context.add_attached(layers, place))
+        .and_then(|()| context.create(Flags::empty()))
+        .because(|cause| failed(explain(&context, overlay), cause))
+}
+
 fn configure(context: &mut FsContext, overlay: &Overlay) -> io::Result<()> {
     for layer in overlay.lower.iter().rev() {
         context.add_layer(layer)?;
     }
+    upper(context, overlay)
+}
+
+fn upper(context: &FsContext, overlay: &Overlay) -> io::Result<()> {
     if let Some((upper, work)) = &overlay.upper {
         forget_volatile(work);
         context.set("upperdir", upper.as_path())?;
@@ -241,176 +289,7 @@ fn copy(attached: &OwnedFd) -> Result<OwnedFd, InitError> {
 /// Makes what only an attached mount can be made from, in a mount namespace that ends with its thread. What is made must be
 /// detached, by [`copy`] for one: before Linux 6.15 a detached mount cannot be cloned, so it is done once.
 fn aside(make: impl FnOnce() -> Result<OwnedFd, InitError> + Send) -> Result<OwnedFd, InitError> {
-    let threads = sys::process::thread_count().because(refused)?;
-    let made = std::thread::scope(|scope| {
-        let thread = scope.spawn(|| {
-            sys::namespace::unshare(sys::namespace::flags::NEWNS).because(refused)?;
-            sys::mount::set_root_propagation(Propagation::Private).because(refused)?;
-            make()
-        });
-        let gone = || failed(vec!["the thread for it ended".to_owned()], crate::Errno(11));
-        thread.join().unwrap_or_else(|_| Err(gone()))
-    });
-    // The thread is joined a moment before the kernel takes it off the list, and who clones next must be alone.
-    while threads == 1 && sys::process::thread_count().is_ok_and(|count| count > 1) {
-        std::thread::yield_now();
-    }
-    made
-}
-
-/// The layers as a user namespace maps them.
-#[derive(Debug)]
-struct Mapped {
-    /// Detached clones and where they are from.
-    trees: Vec<(OwnedFd, PathBuf)>,
-    lower: Vec<OwnedFd>,
-    upper: Option<(OwnedFd, OwnedFd)>,
-}
-
-/// An overlay, attached nowhere, over layers shown by the mapping of a user namespace.
-pub(crate) fn idmapped(overlay: &Overlay, userns: BorrowedFd<'_>) -> Result<OwnedFd, InitError> {
-    let mut mapped = Mapped::open(overlay, userns)?;
-    // A lone layer that nobody writes to needs no overlay, which wants at least two directories.
-    if mapped.upper.is_none() && mapped.lower.len() == 1 {
-        return Ok(mapped.trees.remove(0).0);
-    }
-    let context = FsContext::open("overlay").because(refused)?;
-    let made = mapped
-        .configure(&context, overlay)
-        .and_then(|()| as_root_of(overlay, || context.create(Flags::empty()))?);
-    match made {
-        Ok(root) => Ok(root),
-        Err(e) if lacks_detached_layers(&e) => aside(|| copy(&mapped.mount_attached(overlay)?)),
-        Err(e) => Err(failed(explain(&context, overlay), e.into())),
-    }
-}
-
-/// An overlay works with the ids of its maker. Through a mapped upper directory the host's root is nobody, who can make nothing:
-/// the work directory would fail, and the overlay be read-only without a word.
-fn as_root_of<T>(overlay: &Overlay, action: impl FnOnce() -> T) -> io::Result<T> {
-    let map = overlay.idmap.as_ref();
-    let uid = map.and_then(IdMap::first_user).unwrap_or(0);
-    let gid = map.and_then(IdMap::first_group).unwrap_or(0);
-    sys::capability::with_fs_identity(uid, gid, action)
-}
-
-/// Before Linux 6.5 an overlay takes no parameter by descriptor; before 6.13 fsconfig(2) calls one bad that was opened as a path
-/// only; then `lowerdir+` takes it, but before 6.15 not if it is on a detached mount.
-fn lacks_detached_layers(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    matches!(
-        Errno::from_io_error(error),
-        Some(Errno::OPNOTSUPP | Errno::BADF | Errno::INVAL)
-    )
-}
-
-impl Mapped {
-    fn open(overlay: &Overlay, userns: BorrowedFd<'_>) -> Result<Self, InitError> {
-        let missing = |cause| failed(explain_missing(overlay), cause);
-        place(overlay)?;
-        let mut mapped = Self {
-            trees: Vec::new(),
-            lower: Vec::new(),
-            upper: None,
-        };
-        for layer in &overlay.lower {
-            let tree = layer_mapped(layer, userns, missing)?;
-            mapped
-                .lower
-                .push(reopen(&tree, Path::new("")).because(missing)?);
-            mapped.trees.push((tree, layer.clone()));
-        }
-        if let Some((upper, work)) = &overlay.upper {
-            forget_volatile(work);
-            // Both must be on one mount: the clone is of the directory that holds the two.
-            let above = common_parent(upper, work);
-            let tree = clone_mapped(above, Recursion::None, userns, missing)?;
-            let open = |path: &Path| reopen(&tree, path.strip_prefix(above).unwrap_or(path));
-            let opened = (open(upper).because(missing)?, open(work).because(missing)?);
-            mapped.upper = Some(opened);
-            mapped.trees.push((tree, above.to_owned()));
-        }
-        Ok(mapped)
-    }
-
-    fn configure(&self, context: &FsContext, overlay: &Overlay) -> io::Result<()> {
-        for layer in self.lower.iter().rev() {
-            context.set_fd("lowerdir+", layer.as_fd())?;
-        }
-        if let Some((upper, work)) = &self.upper {
-            context.set_fd("upperdir", upper.as_fd())?;
-            context.set_fd("workdir", work.as_fd())?;
-            configure_upper(context, overlay)?;
-        }
-        Ok(())
-    }
-
-    fn mount_attached(&self, overlay: &Overlay) -> Result<OwnedFd, InitError> {
-        for (tree, place) in &self.trees {
-            attach_over(tree, place).because(|cause| failed(explain_missing(overlay), cause))?;
-        }
-        let upper = self
-            .upper
-            .as_ref()
-            .map(|(upper, work)| (fd_path(upper), fd_path(work)));
-        let place = place(overlay)?;
-        let mount = || mount_string(&self.lower, upper, overlay.volatile, place);
-        as_root_of(overlay, mount).because(refused)?
-    }
-}
-
-/// A layer, shown by the mapping of a user namespace. A file is mounted for this alone and need not be cloned.
-fn layer_mapped(
-    layer: &Path,
-    userns: BorrowedFd<'_>,
-    error: impl FnOnce(crate::Errno) -> InitError,
-) -> Result<OwnedFd, InitError> {
-    if !sys::layer::is_image(layer) {
-        return clone_mapped(layer, Recursion::None, userns, error);
-    }
-    let tree = sys::layer::open(layer).because(error)?;
-    map_tree(&tree, layer, false, userns)?;
-    Ok(tree)
-}
-
-fn reopen(tree: &OwnedFd, beneath: &Path) -> io::Result<OwnedFd> {
-    sys::path::open_without_links(
-        tree.as_fd(),
-        beneath,
-        rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY,
-    )
-}
-
-fn common_parent<'a>(a: &'a Path, b: &Path) -> &'a Path {
-    a.ancestors()
-        .skip(1)
-        .find(|above| b.starts_with(above))
-        .unwrap_or(Path::new("/"))
-}
-
-/// A detached clone of a host's tree, shown by the mapping of a user namespace.
-pub(crate) fn clone_mapped(
-    path: &Path,
-    recursion: Recursion,
-    userns: BorrowedFd<'_>,
-    error: impl FnOnce(crate::Errno) -> InitError,
-) -> Result<OwnedFd, InitError> {
-    let tree = sys::mount::clone_path(path, recursion).because(error)?;
-    map_tree(&tree, path, recursion == Recursion::Subtree, userns)?;
-    Ok(tree)
-}
-
-/// Shows a clone's ids by the mapping of a user namespace.
-pub(crate) fn map_tree(
-    tree: &OwnedFd,
-    path: &Path,
-    recursive: bool,
-    userns: BorrowedFd<'_>,
-) -> Result<(), InitError> {
-    sys::mount::set_idmap(tree.as_fd(), userns, recursive).because(|cause| InitError::IdMap {
-        path: path.display().to_string(),
-        cause,
-    })
+    sys::aside::in_new(make).because(refused)?
 }
 
 #[cfg(test)]
@@ -420,57 +299,5 @@ mod tests {
     #[test]
     fn option_strings_are_escaped() {
         assert_eq!(escape(Path::new("/a,b:c\\d")), "/a\\,b\\:c\\\\d");
-    }
-
-    /// The way of kernels before 6.15, which newer ones can go as well.
-    #[test]
-    fn mapped_layers_by_the_option_string() {
-        use std::os::unix::fs::MetadataExt;
-        let dir = std::env::temp_dir().join(format!("dockless-overlay-{}", std::process::id()));
-        for name in ["a", "b", "upper", "work"] {
-            std::fs::create_dir_all(dir.join(name)).unwrap();
-        }
-        std::fs::write(dir.join("a/old"), "x").unwrap();
-        let map = IdMap::range(400_000, 1000);
-        let overlay = Overlay {
-            lower: vec![dir.join("a"), dir.join("b")],
-            upper: Some((dir.join("upper"), dir.join("work"))),
-            volatile: false,
-            idmap: Some(map.clone()),
-        };
-        let userns = sys::userns::new(&map).unwrap();
-        let mapped = Mapped::open(&overlay, userns.as_fd()).unwrap();
-        let root = aside(|| copy(&mapped.mount_attached(&overlay)?)).unwrap();
-        let stat = rustix::fs::statat(&root, "old", rustix::fs::AtFlags::empty()).unwrap();
-        assert_eq!((stat.st_uid, stat.st_gid), (400_000, 400_000));
-        sys::capability::with_fs_identity(400_007, 400_000, || {
-            rustix::fs::mkdirat(&root, "new", rustix::fs::Mode::from_raw_mode(0o755))
-        })
-        .unwrap()
-        .unwrap();
-        assert_eq!(std::fs::metadata(dir.join("upper/new")).unwrap().uid(), 7);
-        drop(root);
-        std::fs::remove_dir_all(&dir).unwrap();
-    }
-
-    /// What Linux 6.1, 6.12 and 6.13 answer to the better way.
-    #[test]
-    fn a_kernel_without_detached_layers_goes_the_other_way() {
-        for (number, other_way) in [(95, true), (9, true), (22, true), (2, false)] {
-            let answer = io::Error::from_raw_os_error(number);
-            assert_eq!(lacks_detached_layers(&answer), other_way, "{answer}");
-        }
-    }
-
-    #[test]
-    fn upper_and_work_are_reached_by_one_mount() {
-        let parent = |a, b| {
-            common_parent(Path::new(a), Path::new(b))
-                .display()
-                .to_string()
-        };
-        assert_eq!(parent("/x/c/upper", "/x/c/work"), "/x/c");
-        assert_eq!(parent("/x/u", "/y/w"), "/");
-        assert_eq!(parent("/x/u", "/x/u/work"), "/x");
     }
 }

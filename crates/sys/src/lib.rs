@@ -3,6 +3,7 @@
 //! This is the only crate in which `unsafe` is allowed; each block argues why it is sound.
 #![allow(unsafe_code)]
 
+pub mod aside;
 pub mod bpf;
 pub mod capability;
 pub mod cgroupfs;

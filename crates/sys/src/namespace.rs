@@ -21,7 +21,7 @@ pub fn enter(fd: impl AsFd, which: u64) -> io::Result<()> {
 
 /// New namespaces for the calling thread.
 pub fn unshare(which: u64) -> io::Result<()> {
-    // SAFETY: only CLONE_NEW* flags are offered by `flags`; no memory or descriptor table becomes unshared.
+    // SAFETY: only CLONE_NEW* flags and CLONE_FS are offered by `flags`; no memory or descriptor table becomes unshared.
     if unsafe { libc::unshare(which as libc::c_int) } == -1 {
         return Err(io::Error::last_os_error());
     }

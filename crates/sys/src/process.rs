@@ -78,6 +78,8 @@ impl ExitStatus {
 
 /// The `CLONE_NEW*` bits, for [`clone_single_threaded`] and `namespace`.
 pub mod flags {
+    /// Root and working directory of a thread: no namespace, but what entering a mount namespace wants apart.
+    pub const FS: u64 = libc::CLONE_FS as u64;
     pub const NEWNS: u64 = libc::CLONE_NEWNS as u64;
     pub const NEWCGROUP: u64 = libc::CLONE_NEWCGROUP as u64;
     pub const NEWUTS: u64 = libc::CLONE_NEWUTS as u64;

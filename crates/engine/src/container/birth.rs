@@ -159,7 +159,7 @@ fn start_on_its_layers(
         started,
         hooked,
         mounts,
-        layers: layers.mounts,
+        layers: layers.held,
         cgroup: cgroup.keep(),
         external: None,
         network: attachment.map(Attachment::keep),

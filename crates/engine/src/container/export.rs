@@ -58,21 +58,12 @@ fn error_of(container: &ContainerRecord, source: image::layer::PackError) -> ima
     }
 }
 
-/// The root mount of a process alone. A mount is cloned only from within its namespace, and only a thread that shares its
-/// directories with nobody may enter one: it is made for this, and ends here.
+/// The root mount of a process alone. A mount is cloned only from within its namespace.
 fn own_root(pid: i32) -> std::io::Result<OwnedFd> {
-    let clone = || {
+    sys::aside::roaming(|| {
         let theirs = sys::namespace::open(pid, "mnt")?;
-        // Looked up before: the root of the thread changes as it enters.
-        sys::namespace::unshare(flags::NEWNS)?;
         sys::namespace::enter(theirs, flags::NEWNS)?;
         let root = sys::mount::open_root(Path::new("/"))?;
         sys::mount::clone_tree(root.as_fd(), c"", Recursion::None)
-    };
-    std::thread::scope(|scope| {
-        let thread = scope.spawn(clone);
-        thread
-            .join()
-            .unwrap_or_else(|_| Err(std::io::Error::other("the thread for it ended")))
-    })
+    })?
 }

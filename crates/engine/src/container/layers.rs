@@ -2,6 +2,10 @@
 //! page cache of its own. Whoever mounts one writes down which descriptor of which process holds it, and the next to start takes a copy
 //! of that (pidfd_getfd(2)). Each monitor holds what its container runs on, so a mount goes with the last of them; nothing is attached
 //! anywhere, and what is written of a process that is gone is passed over.
+//!
+//! Before Linux 6.15 an overlay takes only what is attached in its maker's mount namespace, and a mount that is attached nowhere cannot
+//! be copied. There the first attaches the layers in a namespace that has nothing else, the next take that one's descriptor as well, and
+//! each enters it for a copy that its own container attaches.
 
 use super::state::ProcessRef;
 use crate::context::Context;
@@ -11,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use state::{Durability, record};
 use std::fs::DirBuilder;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -19,8 +23,18 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub(super) struct Lower {
     pub(super) paths: Vec<PathBuf>,
-    /// Of those that are files.
-    pub(super) mounts: Vec<OwnedFd>,
+    /// What those that are files are mounted by.
+    pub(super) held: Vec<OwnedFd>,
+    /// Where the kernel wants layers attached: copies of those, for this container alone.
+    _lent: Vec<OwnedFd>,
+}
+
+/// A mounted layer.
+#[derive(Debug)]
+struct Share {
+    mount: OwnedFd,
+    /// The mount namespace that it is attached in, where the kernel wants it in one.
+    namespace: Option<OwnedFd>,
 }
 
 /// Where a mounted layer is to be had.
@@ -28,48 +42,125 @@ pub(super) struct Lower {
 struct Holder {
     process: ProcessRef,
     descriptor: i32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    namespace: Option<i32>,
     /// The device number that the kernel gave the mount: a descriptor's number may mean something else by now.
     device: u64,
 }
 
 /// Mounts the layers that are files, or takes part in those of others.
 pub(super) fn hold(ctx: &Context, layers: &[PathBuf]) -> io::Result<Lower> {
-    let mut lower = Lower {
-        paths: Vec::with_capacity(layers.len()),
-        mounts: Vec::new(),
-    };
-    for layer in layers {
-        if !sys::layer::is_image(layer) {
-            lower.paths.push(layer.clone());
-            continue;
+    let files = layers.iter().filter(|layer| sys::layer::is_image(layer));
+    let files: Vec<&Path> = files.map(PathBuf::as_path).collect();
+    let mut shares = mount_missing(ctx, &files, files.iter().map(|l| share(ctx, l)).collect())?;
+    let lent = match lend(&shares) {
+        Ok(lent) => lent,
+        // A holder that ended a moment ago, perhaps: then without the others.
+        Err(_) => {
+            shares = mount_missing(ctx, &files, files.iter().map(|_| None).collect())?;
+            lend(&shares)?
         }
-        let mount = hold_one(ctx, layer)?;
-        lower
-            .paths
-            .push(format!("/proc/self/fd/{}", mount.as_raw_fd()).into());
-        lower.mounts.push(mount);
-    }
-    Ok(lower)
+    };
+    let mounted = shares.iter().map(|share| &share.mount);
+    let given: Vec<&OwnedFd> = match lent.is_empty() {
+        true => mounted.collect(),
+        false => lent.iter().collect(),
+    };
+    let mut given = given.into_iter().map(sys::layer::by_descriptor);
+    let mut path = |layer: &PathBuf| match sys::layer::is_image(layer) {
+        true => given.next(),
+        false => None,
+    };
+    let paths = layers
+        .iter()
+        .map(|layer| path(layer).unwrap_or_else(|| layer.clone()));
+    Ok(Lower {
+        paths: paths.collect(),
+        held: shares.into_iter().flat_map(Share::into_held).collect(),
+        _lent: lent,
+    })
 }
 
-fn hold_one(ctx: &Context, layer: &Path) -> io::Result<OwnedFd> {
-    let Some(note) = note(ctx, layer) else {
-        return sys::layer::open(layer);
+/// What somebody else has mounted.
+fn share(ctx: &Context, layer: &Path) -> Option<Share> {
+    let holder = record::read::<Holder>(&note(ctx, layer)?).ok()??;
+    holder.borrow().ok()
+}
+
+fn mount_missing(
+    ctx: &Context,
+    files: &[&Path],
+    shares: Vec<Option<Share>>,
+) -> io::Result<Vec<Share>> {
+    let missing = files.iter().zip(&shares).filter(|(_, s)| s.is_none());
+    let missing: Vec<&Path> = missing.map(|(file, _)| *file).collect();
+    let mut mounted = mount(&missing)?.into_iter();
+    for (file, share) in missing.iter().zip(mounted.as_slice()) {
+        // That others find it is a saving and no more.
+        let _ = write_down(ctx, file, share);
+    }
+    let shares = shares
+        .into_iter()
+        .map(|share| share.or_else(|| mounted.next()));
+    Ok(shares.flatten().collect())
+}
+
+fn mount(files: &[&Path]) -> io::Result<Vec<Share>> {
+    if files.is_empty() {
+        return Ok(Vec::new());
+    }
+    if sys::layer::takes_detached() {
+        let alone = |mount| Share {
+            mount,
+            namespace: None,
+        };
+        return files
+            .iter()
+            .map(|file| sys::layer::open(file).map(alone))
+            .collect();
+    }
+    let (mounts, namespace) = sys::layer::attach_apart(files)?;
+    let attached = |mount| {
+        let namespace = Some(namespace.try_clone()?);
+        Ok(Share { mount, namespace })
     };
-    if let Ok(Some(holder)) = record::read::<Holder>(&note)
-        && let Ok(mount) = holder.borrow()
-    {
-        return Ok(mount);
+    mounts.into_iter().map(attached).collect()
+}
+
+/// Copies for an overlay, where it takes no mount that others have, too; else none.
+fn lend(shares: &[Share]) -> io::Result<Vec<OwnedFd>> {
+    let attached = shares.iter().filter_map(Share::attached);
+    let attached: Vec<_> = attached.collect();
+    match attached.len() {
+        0 => Ok(Vec::new()),
+        all if all == shares.len() => sys::layer::copy(&attached),
+        _ => Err(io::ErrorKind::NotFound.into()),
     }
-    let mount = sys::layer::open(layer)?;
-    // That others find it is a saving and no more.
-    if let Ok(holder) = Holder::of(&mount) {
-        let _ = DirBuilder::new()
+}
+
+fn write_down(ctx: &Context, layer: &Path, share: &Share) -> io::Result<()> {
+    let Some(note) = note(ctx, layer) else {
+        return Ok(());
+    };
+    let holder = Holder::of(share)?;
+    let write = || record::write(&note, &holder, Durability::Volatile).map_err(io::Error::other);
+    write().or_else(|_| {
+        DirBuilder::new()
             .mode(0o700)
-            .create(ctx.layout.run_layers());
-        let _ = record::write(&note, &holder, Durability::Volatile);
+            .create(ctx.layout.run_layers())?;
+        write()
+    })
+}
+
+impl Share {
+    fn attached(&self) -> Option<(BorrowedFd<'_>, BorrowedFd<'_>)> {
+        let namespace = self.namespace.as_ref()?;
+        Some((self.mount.as_fd(), namespace.as_fd()))
     }
-    Ok(mount)
+
+    fn into_held(self) -> impl Iterator<Item = OwnedFd> {
+        std::iter::once(self.mount).chain(self.namespace)
+    }
 }
 
 /// What keeps a container from its layers where the kernel is older than the one they were pulled on.
@@ -81,8 +172,8 @@ pub(super) fn explain(ctx: &Context, layers: &[PathBuf], error: Error) -> Error 
     if !layers.iter().any(|layer| sys::layer::is_image(layer)) || takes_files().unwrap_or(true) {
         return error;
     }
-    let action = "start on layers that are files: Linux 6.15 takes such, this kernel does not, and `dockless system migrate` makes \
-                  directories of them";
+    let action = "start on layers that are files: Linux 6.12 takes such if it has EROFS of files (CONFIG_EROFS_FS_BACKED_BY_FILE), this \
+                  kernel does not, and `dockless system migrate` makes directories of them";
     Error::system(action)(io::Error::other(chain(&error)))
 }
 
@@ -93,21 +184,25 @@ fn note(ctx: &Context, layer: &Path) -> Option<PathBuf> {
 }
 
 impl Holder {
-    fn of(mount: &OwnedFd) -> io::Result<Self> {
+    fn of(share: &Share) -> io::Result<Self> {
         Ok(Self {
             process: ProcessRef::current()?,
-            descriptor: mount.as_raw_fd(),
-            device: fstat(mount)?.st_dev,
+            descriptor: share.mount.as_raw_fd(),
+            namespace: share.namespace.as_ref().map(AsRawFd::as_raw_fd),
+            device: fstat(&share.mount)?.st_dev,
         })
     }
 
-    fn borrow(&self) -> io::Result<OwnedFd> {
+    fn borrow(&self) -> io::Result<Share> {
         let ProcessRef { pid, start_time } = self.process;
         let process = sys::process::pidfd_open_verified(pid, start_time)?;
-        let mount = sys::process::pidfd_getfd(&process, self.descriptor)?;
-        match fstat(&mount)?.st_dev == self.device && sys::layer::is_mounted_image(&mount)? {
-            true => Ok(mount),
-            false => Err(io::ErrorKind::NotFound.into()),
+        let take = |descriptor| sys::process::pidfd_getfd(&process, descriptor);
+        let mount = take(self.descriptor)?;
+        if fstat(&mount)?.st_dev != self.device || !sys::layer::is_mounted_image(&mount)? {
+            return Err(io::ErrorKind::NotFound.into());
         }
+        // One that is another by now does not have the mount, and no copy is had.
+        let namespace = self.namespace.map(take).transpose()?;
+        Ok(Share { mount, namespace })
     }
 }

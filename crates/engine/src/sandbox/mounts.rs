@@ -148,28 +148,23 @@ impl Scratch {
         };
         let place = make("root")?;
         let failed = |e: std::io::Error| Error::file("mount the layers at", &place)(e);
-        let mut context = FsContext::open("overlay").map_err(failed)?;
         let empty = make("empty")?;
         let lower = layers.iter().rev();
         // Without an upper directory overlayfs wants two layers at least.
         let lower = lower.chain((layers.len() < 2).then_some(&empty));
-        for layer in lower {
-            context.add_layer(layer).map_err(failed)?;
-        }
-        if writable {
-            context
-                .set("upperdir", make("upper")?.as_path())
-                .map_err(failed)?;
-            context
-                .set("workdir", make("work")?.as_path())
-                .map_err(failed)?;
-        }
-        let attributes = if writable {
-            Flags::empty()
-        } else {
-            Flags::MOUNT_ATTR_RDONLY
+        let lower: Vec<&Path> = lower.map(PathBuf::as_path).collect();
+        let (above, attributes) = match writable {
+            true => (Some((make("upper")?, make("work")?)), Flags::empty()),
+            false => (None, Flags::MOUNT_ATTR_RDONLY),
         };
-        let mount = context.create(attributes).map_err(failed)?;
+        let configure = |context: &FsContext| match &above {
+            None => Ok(()),
+            Some((upper, work)) => {
+                context.set("upperdir", upper.as_path())?;
+                context.set("workdir", work.as_path())
+            }
+        };
+        let mount = sys::layer::overlay(&lower, attributes, configure).map_err(failed)?;
         let target = sys::mount::open_root(&place).map_err(failed)?;
         sys::mount::attach(mount.as_fd(), target.as_fd()).map_err(failed)?;
         let private = Attributes {

@@ -18,7 +18,7 @@ use std::path::Path;
 pub enum Form {
     /// A directory of files: works on every kernel.
     Directories,
-    /// One EROFS image: nothing is created per file. Needs Linux 6.15; on others directories are made.
+    /// One EROFS image: nothing is created per file. Needs Linux 6.12 with file-backed EROFS; on others directories are made.
     #[default]
     Erofs,
 }
@@ -78,18 +78,120 @@ pub(crate) fn images_work(scratch: &Path) -> Result<bool, StoreError> {
         path: layer.clone(),
         source,
     };
+    write_empty(&layer).map_err(failed)?;
+    let read_only = sys::mount::Flags::MOUNT_ATTR_RDONLY;
+    let tried = sys::layer::overlay(&[&layer, scratch], read_only, |_| Ok(()));
+    std::fs::remove_file(&layer).map_err(failed)?;
+    Ok(tried.is_ok())
+}
+
+fn write_empty(layer: &Path) -> std::io::Result<()> {
     let tree = Tree::new(Attributes {
         mode: 0o755,
         ..Attributes::default()
     });
-    let bytes = erofs::encode(&tree, erofs::HEAD as u64, [1; 16])
-        .map_err(|e| failed(std::io::Error::other(e)))?;
-    std::fs::write(&layer, [&bytes.head[..], &bytes.metadata].concat()).map_err(failed)?;
-    let tried = sys::mount::FsContext::open("overlay").and_then(|mut context| {
-        context.add_layer(&layer)?;
-        context.add_layer(scratch)?;
-        context.create(sys::mount::Flags::MOUNT_ATTR_RDONLY)
-    });
-    std::fs::remove_file(&layer).map_err(failed)?;
-    Ok(tried.is_ok())
+    let bytes = erofs::encode(&tree, erofs::HEAD as u64, [1; 16]).map_err(std::io::Error::other)?;
+    std::fs::write(layer, [&bytes.head[..], &bytes.metadata].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::{Mode, OFlags, fstat, openat};
+    use std::io::Read;
+    use std::path::PathBuf;
+    use sys::namespace::{enter, flags};
+
+    /// On a disk's file system, as a rule: a file in a tmpfs cannot be mounted.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(name: &str) -> Self {
+            let path = format!("/var/tmp/dockless-form-{name}-{}", std::process::id());
+            std::fs::create_dir_all(&path).unwrap();
+            Self(path.into())
+        }
+
+        /// `None` where the kernel mounts no file.
+        fn images(&self) -> Option<[PathBuf; 2]> {
+            let images = ["a.erofs", "b.erofs"].map(|name| self.0.join(name));
+            images.iter().for_each(|image| write_empty(image).unwrap());
+            sys::layer::open(&images[0]).ok().map(|_| images)
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    /// The types of what is mounted in a namespace.
+    fn mounted_in(namespace: &OwnedFd) -> Vec<String> {
+        let read = || {
+            let own = std::fs::File::open("/proc/thread-self").unwrap();
+            enter(namespace, flags::NEWNS).unwrap();
+            let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+            let mut text = String::new();
+            File::from(openat(&own, "mountinfo", flags, Mode::empty()).unwrap())
+                .read_to_string(&mut text)
+                .unwrap();
+            text
+        };
+        let text = sys::aside::roaming(read).unwrap();
+        let kind = |line: &str| {
+            line.split(" - ")
+                .nth(1)?
+                .split(' ')
+                .next()
+                .map(str::to_owned)
+        };
+        text.lines().filter_map(kind).collect()
+    }
+
+    /// The way of Linux 6.12 to 6.14, which newer ones can go as well.
+    #[test]
+    fn mounts_that_are_kept_apart_are_copied_for_each_overlay() {
+        let scratch = Scratch::new("apart");
+        let Some(images) = scratch.images() else {
+            return;
+        };
+        let files = [images[0].as_path(), images[1].as_path()];
+        let (mounts, namespace) = sys::layer::attach_apart(&files).unwrap();
+        assert_eq!(
+            mounted_in(&namespace),
+            ["erofs", "erofs"],
+            "and nothing of the host"
+        );
+
+        let pairs: Vec<_> = mounts
+            .iter()
+            .map(|m| (m.as_fd(), namespace.as_fd()))
+            .collect();
+        for _ in 0..2 {
+            let copies = sys::layer::copy(&pairs).unwrap();
+            for (copy, mount) in copies.iter().zip(&mounts) {
+                assert_eq!(fstat(copy).unwrap().st_dev, fstat(mount).unwrap().st_dev);
+            }
+            let layers = [&copies[0], &copies[1]].map(sys::layer::by_descriptor);
+            let made = sys::aside::in_new(|| {
+                let context = sys::mount::FsContext::open("overlay")?;
+                context.add_attached(layers.iter().map(PathBuf::as_path), Path::new("/"))?;
+                context.create(sys::mount::Flags::empty())
+            });
+            let made = made.unwrap().unwrap();
+            assert_eq!(fstat(&made).unwrap().st_mode & 0o777, 0o755);
+        }
+    }
+
+    #[test]
+    fn a_namespace_without_the_mounts_lends_none() {
+        let scratch = Scratch::new("stranger");
+        let Some(images) = scratch.images() else {
+            return;
+        };
+        let (mounts, _namespace) = sys::layer::attach_apart(&[&images[0]]).unwrap();
+        let (_, other) = sys::layer::attach_apart(&[&images[1]]).unwrap();
+        assert!(sys::layer::copy(&[(mounts[0].as_fd(), other.as_fd())]).is_err());
+    }
 }
