@@ -91,45 +91,36 @@ fn a_build_cache_of_layers_whose_archives_were_not_kept(host: &Host) {
     cached(&lean.build(STEPS, &taken));
     lean.docker(&format!("rmi {name}")).ok();
     gone();
-    cached(&lean.build(STEPS, "--cache-to type=local,dest=kept,mode=max"));
+    // Whoever leaves a cache then makes the step again, or has its archive again.
+    lean.build(STEPS, "--cache-to type=local,dest=kept,mode=max");
     let kept = host.folder("context").join("kept/blobs/sha256");
     let sizes = fs::read_dir(&kept).expect("blobs").flatten();
     let large = sizes.filter(|b| b.metadata().is_ok_and(|m| m.len() > LARGE));
     assert_eq!(large.count(), 1, "the layer lies in the cache");
-    gone();
-    let again = format!("type=registry,ref={at}/again:1,mode=max");
-    cached(&lean.build(STEPS, &format!("--cache-to {again}")));
     let crane = Crane::of(at);
-    assert_eq!(crane.validate("again", "1").len(), 2);
-    gone();
+    let again = format!("type=registry,ref={at}/again:1,mode=max");
     let inline = format!("-t {at}/team/inline:1 --cache-to type=inline --push");
-    cached(&lean.build(STEPS, &inline));
-    assert_eq!(crane.validate("team/inline", "1").len(), 2);
-    // Where nobody has it any more, the cache is not left half.
-    lean.docker(&format!("rmi {name} {at}/team/inline:1")).ok();
-    gone();
-    drop(registry);
-    for (to, made) in [
-        (
-            "type=local,dest=none,mode=max".to_owned(),
-            "none/index.json",
-        ),
-        (
-            format!("type=registry,ref={NOBODY}/cache:1,mode=max"),
-            "none/index.json",
-        ),
+    for (words, made) in [
+        (format!("--cache-to {again}"), "again"),
+        (inline, "team/inline"),
     ] {
-        let context = host.folder("context");
-        let failed = lean
-            .docker(&format!("build --cache-to {to} ."))
-            .dir(&context)
-            .run();
-        assert_ne!(failed.code, 0, "{failed}");
-        assert!(!context.join(made).exists(), "{failed}");
-        if to.contains("local") {
-            failed.says(&["was not kept", "keep-blobs", at]);
-        }
+        lean.docker("builder prune -af").ok();
+        cached(&lean.build(STEPS, &taken));
+        lean.docker(&format!("rmi {name}")).ok();
+        lean.docker("image prune -af").ok();
+        gone();
+        lean.build(STEPS, &words);
+        assert_eq!(crane.validate(made, "1").len(), 2, "{made}");
     }
+    // A registry that is not there gets none, and that is told.
+    let failed = lean
+        .docker(&format!(
+            "build --cache-to type=registry,ref={NOBODY}/cache:1 ."
+        ))
+        .dir(host.folder("context"))
+        .run();
+    assert_ne!(failed.code, 0, "{failed}");
+    failed.says(&["failed to leave the build cache", NOBODY]);
 }
 
 /// A registry that is not there.

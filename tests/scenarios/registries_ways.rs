@@ -1,8 +1,8 @@
 //! Ways to a registry that users of private ones have: behind a proxy at a path or without TLS of its own, by an IPv6 address, with its
 //! blobs on another host.
 
-use std::fs;
 use crate::registries::{OUTSIDE, certificates};
+use std::fs;
 use std::path::Path;
 use testkit::{Crane, Front, Host, Registry, Verdict, kernel, requires, scenarios};
 
