@@ -67,6 +67,10 @@ mod projects;
 mod prune;
 mod quota;
 mod registries;
+mod registries_archives;
+mod registries_busy;
+mod registries_crane;
+mod registries_ways;
 mod remote;
 mod restart;
 mod rolling;
@@ -115,6 +119,10 @@ fn main() -> std::process::ExitCode {
         clients::ALL,
         artifacts::ALL,
         registries::ALL,
+        registries_archives::ALL,
+        registries_busy::ALL,
+        registries_crane::ALL,
+        registries_ways::ALL,
         oci_callers::ALL,
         oci::ALL,
         oci_annotations::ALL,

@@ -16,7 +16,7 @@ scenarios!(
 );
 
 /// An address of this host that is no loopback: trust is not given for nothing there.
-const OUTSIDE: &str = "10.99.7.1";
+pub(crate) const OUTSIDE: &str = "10.99.7.1";
 
 /// A registry's name that leads nowhere.
 const NOWHERE: &str = "127.0.0.1:9";
@@ -126,7 +126,7 @@ fn accounts_for_a_part_of_a_registry(host: &Host) {
 }
 
 /// A CA, a certificate for [`OUTSIDE`], one for us, and one of a version that is too old.
-fn certificates(dir: &Path) -> [PathBuf; 6] {
+pub(crate) fn certificates(dir: &Path) -> [PathBuf; 6] {
     let file = |name: &str| dir.join(name);
     let openssl = |words: String| kernel::tool_ok(&format!("openssl {words}"));
     let (ca, ca_key) = (file("ca.pem"), file("ca.key"));

@@ -164,11 +164,11 @@ impl Store {
             });
         }
         if places.is_empty() {
-            return Err(content::Error::Missing {
-                digest: layer.digest.clone(),
-                root: self.content.layout().root().into(),
-            }
-            .into());
+            let (digest, root) = (layer.digest.clone(), self.content.layout().root().into());
+            return Err(match self.options.drop_blobs {
+                true => Error::NoSource(digest),
+                false => content::Error::Missing { digest, root }.into(),
+            });
         }
         Err(Error::NoArchive {
             layer: layer.digest.clone(),

@@ -208,6 +208,16 @@ impl ContentStore {
         })
     }
 
+    /// The same, unless another process has it: `None`.
+    pub(crate) fn try_lock_blob(&self, digest: &Digest) -> Result<Option<FileLock>, Error> {
+        let path = self.paths.lock("blob", digest.hex());
+        FileLock::try_exclusive(&path).map_err(|source| Error::Io {
+            step: "lock",
+            path,
+            source,
+        })
+    }
+
     /// Where content is gathered until it is verified.
     pub(crate) fn ingest(&self, digest: &Digest) -> PathBuf {
         self.layout.root.join("ingest").join(format!(

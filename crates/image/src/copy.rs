@@ -8,13 +8,25 @@ use crate::manifest_list::RemoteManifest;
 use crate::registry::{Payload, Registry};
 use crate::store::Store;
 use oci::{Descriptor, Document, Reference};
-use std::io::Read;
+use std::cell::RefCell;
+use std::io::{self, Read};
 
 /// Images an index may have: it is asked for one by one.
 const MAX_IMAGES: usize = 1000;
 
 /// An image and those of an index that it may be.
 const MAX_DEPTH: usize = 2;
+
+/// A blob's bytes from who has it, who is waited for.
+fn given(other: &Registry, blob: &Descriptor) -> Result<Box<dyn Read + Send>, Error> {
+    let mut attempt = 1;
+    loop {
+        match other.blob(&other.endpoint().repository, &blob.digest, 0) {
+            Err(error) if other.waits(&error, attempt) => attempt += 1,
+            done => return Ok(done?),
+        }
+    }
+}
 
 impl Store {
     /// Makes an image, with all its platforms, known in the registry's repository; what it is.
@@ -72,19 +84,31 @@ impl Store {
         let Some(location) = registry.start_upload(repository, &blob.digest, from)? else {
             return Ok(());
         };
+        let location = RefCell::new(Some(location));
         self.with_remote(source, |other| {
-            let theirs = &other.endpoint().repository;
-            let open = || -> std::io::Result<Box<dyn Read>> {
-                let body = other
-                    .blob(theirs, &blob.digest, 0)
-                    .map_err(std::io::Error::other)?;
-                Ok(Box::new(body))
-            };
-            let payload = Payload::Stream {
-                open: &open,
-                size: blob.size,
-            };
-            Ok(registry.upload(repository, &blob.digest, &location, &payload)?)
+            let mut attempt = 1;
+            loop {
+                let body = RefCell::new(Some(given(other, blob)?));
+                let location = match location.take() {
+                    Some(first) => first,
+                    None => match registry.start_upload(repository, &blob.digest, None)? {
+                        Some(location) => location,
+                        None => return Ok(()),
+                    },
+                };
+                let open = || -> io::Result<Box<dyn Read>> {
+                    let body = body.take().ok_or(io::ErrorKind::UnexpectedEof)?;
+                    Ok(Box::new(body))
+                };
+                let payload = Payload::Stream {
+                    open: &open,
+                    size: blob.size,
+                };
+                match registry.upload(repository, &blob.digest, &location, &payload) {
+                    Err(error) if registry.waits(&error, attempt) => attempt += 1,
+                    done => return Ok(done?),
+                }
+            }
         })
     }
 }

@@ -234,13 +234,7 @@ impl Store {
             Depot::Registry(reference) => {
                 let registry = Registry::for_push(&self.options.registries, reference)?;
                 let repository = registry.endpoint().repository.as_str();
-                let upload = Upload {
-                    store: self,
-                    registry: &registry,
-                    repository,
-                    progress,
-                };
-                upload.manifest(&manifest)?;
+                Upload::to(self, &registry, progress).manifest(&manifest)?;
                 registry.put_manifest(
                     repository,
                     &reference.tag_or_digest(),
@@ -248,7 +242,10 @@ impl Store {
                     OCI_MANIFEST,
                 )?;
             }
-            Depot::Layout { dir, name } => self.write_layout(dir, name, &manifest, &bytes)?,
+            Depot::Layout { dir, name } => {
+                self.bring_archives(&manifest.layers, progress)?;
+                self.write_layout(dir, name, &manifest, &bytes)?;
+            }
         }
         Ok(Digest::sha256(&bytes))
     }

@@ -4,7 +4,7 @@
 use crate::content::{self, DOCUMENT_MAX};
 use crate::error::Error;
 use crate::fetch::{Brought, Fetcher, verify};
-use crate::progress::Silent;
+use crate::progress::{Silent, Status};
 use crate::store::Store;
 use oci::{Descriptor, Digest};
 use sys::lock::FileLock;
@@ -69,13 +69,22 @@ impl Store {
 }
 
 impl Fetcher<'_> {
+    /// A blob's lock; that another process has it is told.
+    pub(crate) fn lock_blob(&self, blob: &Descriptor) -> Result<FileLock, Error> {
+        if let Some(lock) = self.content.try_lock_blob(&blob.digest)? {
+            return Ok(lock);
+        }
+        self.tell(blob, Status::WaitingForAnother, 0);
+        Ok(self.content.lock_blob(&blob.digest)?)
+    }
+
     /// A configuration: small, and without a bar. From the store, where it is there. Nobody else asks for it while the lock is held.
     pub(crate) fn document(&self, blob: &Descriptor) -> Result<(Vec<u8>, FileLock), Error> {
         if blob.size > DOCUMENT_MAX {
             let (digest, size) = (blob.digest.clone(), blob.size);
             return Err(content::Error::TooLarge { digest, size }.into());
         }
-        let lock = self.content.lock_blob(&blob.digest)?;
+        let lock = self.lock_blob(blob)?;
         let own = self.content.layout();
         if own.has(&blob.digest) {
             return Ok((own.document(&blob.digest)?, lock));

@@ -111,9 +111,15 @@ pub enum Error {
         source: std::io::Error,
     },
     #[error(
-        "the archive of layer {layer} was not kept (keep-blobs is false) and cannot be had again: {places}"
+        "the archive of layer {layer} was not kept (keep-blobs is false) and cannot be had again: {places} (make the registry \
+         reachable, or set keep-blobs to true and pull the image anew)"
     )]
     NoArchive { layer: Digest, places: Places },
+    #[error(
+        "the archive of layer {0} was not kept (keep-blobs is false), and no image here says where it came from (pull the image it \
+         belongs to, or build it anew with --no-cache)"
+    )]
+    NoSource(Digest),
     #[error("{blob} was given by nobody: {places}")]
     Nowhere {
         blob: Digest,

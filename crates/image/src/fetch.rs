@@ -324,7 +324,7 @@ impl Fetcher<'_> {
 
     /// Brings one blob into the content store, handing its bytes to `sink` as they come.
     pub(crate) fn blob(&self, blob: &Descriptor, sink: &mut Sink<'_>) -> Result<(), Error> {
-        let _lock = self.content.lock_blob(&blob.digest)?;
+        let _lock = self.lock_blob(blob)?;
         let own = self.content.layout();
         if own.has(&blob.digest) {
             let mut file = own.open(&blob.digest)?;

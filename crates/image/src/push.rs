@@ -7,6 +7,7 @@ use crate::progress::{LayerEvent, Progress, Status};
 use crate::registry::{Error as RegistryError, Payload, Registry, pause};
 use crate::store::{Image, Store};
 use oci::{Descriptor, Digest, Document, Index, Manifest, Platform, Reference};
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -51,12 +52,7 @@ impl Store {
         ));
         let image = self.compress(&image)?;
         let registry = Registry::for_push(&self.options.registries, &reference)?;
-        let upload = Upload {
-            store: self,
-            registry: &registry,
-            repository: &registry.endpoint().repository,
-            progress,
-        };
+        let upload = Upload::to(self, &registry, progress);
         let pushed = upload.target(&image, &reference, platform.is_some())?;
         progress.line(&format!(
             "{}: digest: {} size: {}",
@@ -73,9 +69,21 @@ pub(crate) struct Upload<'a> {
     pub(crate) registry: &'a Registry,
     pub(crate) repository: &'a str,
     pub(crate) progress: &'a dyn Progress,
+    /// What the registry has by now.
+    settled: Mutex<BTreeSet<Digest>>,
 }
 
-impl Upload<'_> {
+impl<'a> Upload<'a> {
+    pub(crate) fn to(store: &'a Store, registry: &'a Registry, progress: &'a dyn Progress) -> Self {
+        Self {
+            store,
+            registry,
+            repository: &registry.endpoint().repository,
+            progress,
+            settled: Mutex::default(),
+        }
+    }
+
     fn target(&self, image: &Image, reference: &Reference, alone: bool) -> Result<Pushed, Error> {
         let layout = self.store.content.layout();
         let bytes = layout.document(&image.target.digest)?;
@@ -113,6 +121,9 @@ impl Upload<'_> {
                 .put_manifest(self.repository, &wanted, &bytes, kind)?;
             return Ok(pushed(&bytes));
         }
+        for (_, manifest, _) in &here {
+            self.provide(manifest)?;
+        }
         for (child, manifest, raw) in &here {
             self.manifest(manifest)?;
             if !self.registry.has_manifest(self.repository, &child.digest)? {
@@ -143,14 +154,60 @@ impl Upload<'_> {
         index.manifests.iter().filter_map(read).collect()
     }
 
+    /// Sees to it, before anything is sent, that every archive is here which the registry does not have: those that were not kept
+    /// are fetched again, or nothing is pushed.
+    fn provide(&self, manifest: &Manifest) -> Result<(), Error> {
+        for layer in &manifest.layers {
+            if self.store.content.layout().has(&layer.digest) || self.is_settled(layer) {
+                continue;
+            }
+            let status = if self.registry.has_blob(self.repository, &layer.digest)? {
+                Status::LayerAlreadyExists
+            } else if self.mount(layer)? {
+                Status::Mounted
+            } else {
+                self.store.bring_archive(layer, self.progress)?;
+                continue;
+            };
+            self.settle(layer);
+            self.tell(layer, status, 0);
+        }
+        Ok(())
+    }
+
+    /// Whether another repository of the registry gave the blob.
+    fn mount(&self, blob: &Descriptor) -> Result<bool, Error> {
+        let Some(from) = self.known_elsewhere(blob)? else {
+            return Ok(false);
+        };
+        let (repository, digest) = (self.repository, &blob.digest);
+        let upload = self
+            .registry
+            .start_upload(repository, digest, Some(&from))?;
+        Ok(upload.is_none())
+    }
+
+    fn is_settled(&self, blob: &Descriptor) -> bool {
+        self.settled
+            .lock()
+            .is_ok_and(|all| all.contains(&blob.digest))
+    }
+
+    fn settle(&self, blob: &Descriptor) {
+        if let Ok(mut all) = self.settled.lock() {
+            all.insert(blob.digest.clone());
+        }
+    }
+
     /// All blobs of a manifest, three at a time; the configuration last.
     pub(crate) fn manifest(&self, manifest: &Manifest) -> Result<(), Error> {
         let next = AtomicUsize::new(0);
         let failed: Mutex<Option<Error>> = Mutex::new(None);
         let mut blobs: Vec<&Descriptor> = Vec::new();
+        self.provide(manifest)?;
         for layer in &manifest.layers {
             // An image may have one layer twice; it is sent once.
-            if !blobs.iter().any(|b| b.digest == layer.digest) {
+            if !self.is_settled(layer) && !blobs.iter().any(|b| b.digest == layer.digest) {
                 blobs.push(layer);
             }
         }
@@ -205,6 +262,7 @@ impl Upload<'_> {
                 },
                 0,
             );
+            self.registry.tell_wait(&error, wait);
             std::thread::sleep(wait);
             attempt += 1;
         }
@@ -219,7 +277,6 @@ impl Upload<'_> {
             self.tell(blob, Status::Mounted, 0);
             return Ok(());
         };
-        self.store.bring_archive(blob, self.progress)?;
         let path = self.store.content.layout().blob(&blob.digest);
         let sent = Arc::new(AtomicU64::new(0));
         let open = || -> io::Result<Box<dyn Read>> {

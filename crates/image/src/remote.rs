@@ -130,6 +130,16 @@ pub(crate) struct Blobs<'a> {
 }
 
 impl Blobs<'_> {
+    /// How long to wait for the place that is so many after the current one, and what for is told.
+    fn pause(&self, error: &registry::Error, attempt: u32, after: usize) -> Option<Duration> {
+        let pause = registry::pause(error, attempt)?;
+        let at = (self.current.load(Ordering::SeqCst) + after) % self.places.len().max(1);
+        if let Some(place) = self.places.get(at) {
+            self.remote.registries[*place].tell_wait(error, pause);
+        }
+        Some(pause)
+    }
+
     fn go_on_from(&self, current: usize) {
         let next = (current + 1) % self.places.len().max(1);
         // Another layer's thread may have gone on already.
@@ -201,8 +211,10 @@ impl Source for Blobs<'_> {
 
     fn again(&self, failure: &Error, attempt: u32) -> Option<Duration> {
         match failure {
-            Error::Registry(error) => registry::pause(error, attempt),
-            Error::Nowhere { last, .. } => registry::pause(last, attempt),
+            Error::Registry(error) => self.pause(error, attempt, 0),
+            Error::Nowhere { last, .. } => {
+                self.pause(last, attempt, self.places.len().saturating_sub(1))
+            }
             // The body broke off: the connection, not the registry.
             Error::Fetch { source, .. } if attempt < 5 => {
                 if attempt > 1 || source.kind() == io::ErrorKind::TimedOut {

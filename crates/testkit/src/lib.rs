@@ -11,7 +11,9 @@
 
 pub mod archive;
 pub mod call;
+pub mod crane;
 pub mod cut;
+pub mod front;
 pub mod git;
 pub mod host;
 pub mod http;
@@ -24,6 +26,8 @@ pub mod wait;
 
 pub use archive::{Archive, Item};
 pub use call::{Call, Output, Running};
+pub use crane::Crane;
+pub use front::{Front, Passing, Verdict};
 pub use host::{Host, Project};
 pub use http::Page;
 pub use registry::{BrokenWay, Registry};

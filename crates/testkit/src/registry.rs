@@ -46,22 +46,28 @@ impl Registry {
         Self::run(host, address, &tls, "")
     }
 
+    /// One that is set up in its own way: lines of its `http` section, and others after it.
+    pub fn set_up(host: &Host, address: &str, http: &str, more: &str) -> Self {
+        Self::run(host, address, http, more)
+    }
+
     /// One that asks for this name and password.
     pub fn with_password(host: &Host, port: u16, name: &str, password: &str) -> Self {
+        Self::with_password_at(host, &format!("127.0.0.1:{port}"), name, password)
+    }
+
+    /// The same at another address.
+    pub fn with_password_at(host: &Host, address: &str, name: &str, password: &str) -> Self {
         let file = host.folder("registry").join("htpasswd");
         tool_ok(&format!(
             "htpasswd -Bbc {} {name} {password}",
             file.display()
         ));
-        Self::run(
-            host,
-            &format!("127.0.0.1:{port}"),
-            "",
-            &format!(
-                "auth:\n  htpasswd:\n    realm: scenarios\n    path: {}\n",
-                file.display()
-            ),
-        )
+        let auth = format!(
+            "auth:\n  htpasswd:\n    realm: scenarios\n    path: {}\n",
+            file.display()
+        );
+        Self::run(host, address, "", &auth)
     }
 
     /// One that wants a token of this service.
@@ -80,12 +86,15 @@ impl Registry {
     }
 
     fn run(host: &Host, address: &str, tls: &str, more: &str) -> Self {
-        let dir = host.folder(&format!("registry-{}", address.replace(':', "-")));
+        let dir = host.folder(&format!(
+            "registry-{}",
+            address.replace([':', '[', ']'], "-")
+        ));
         let config = dir.join("config.yml");
         let storage = dir.join("storage");
         let text = format!(
             "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    enabled: true\n\
-             http:\n  addr: {address}\n{tls}{more}",
+             http:\n  addr: '{address}'\n{tls}{more}",
             storage.display()
         );
         fs::write(&config, text).expect("a configuration");

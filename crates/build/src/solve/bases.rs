@@ -92,7 +92,10 @@ impl image::Progress for Pulling<'_> {
     fn layer(&self, event: LayerEvent<'_>) {
         if matches!(
             event.status,
-            Status::PullComplete | Status::Pushed | Status::Retrying { .. }
+            Status::PullComplete
+                | Status::Pushed
+                | Status::Retrying { .. }
+                | Status::WaitingForAnother
         ) {
             self.tell(&format!("{}: {}", event.id, event.status.text()));
         }

@@ -8,6 +8,8 @@ use ureq::http::{HeaderMap, Response};
 
 /// Tries of one request whose failure may pass.
 const ATTEMPTS: u32 = 5;
+/// Numbers from here on are a time of the clock in seconds, not a span.
+const EPOCH_2001: u64 = 1_000_000_000;
 /// Longest wait before one of them.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
@@ -70,6 +72,7 @@ impl std::fmt::Display for Quota {
 /// `45 s`, `6 h`
 pub(super) fn span(time: Duration) -> String {
     match time.as_secs() {
+        31_536_000.. => "more than a year".to_owned(),
         seconds @ 0..=119 => format!("{seconds} s"),
         seconds @ 120..=7199 => format!("{} min", seconds.div_ceil(60)),
         seconds => format!("{} h", seconds.div_ceil(3600)),
@@ -79,11 +82,11 @@ pub(super) fn span(time: Duration) -> String {
 /// An unexpected status in the registry's words.
 pub(crate) fn status_error(response: Response<Body>, url: &str) -> Error {
     let status = response.status().as_u16();
-    let retry_after = header(response.headers(), "retry-after").and_then(retry_after);
+    let retry_after = asked_wait(response.headers());
     let quota = Quota::of(response.headers());
     let bytes = http::text(response, url).unwrap_or_default();
     let mut message = error_text(&bytes);
-    if status == 429 {
+    if matches!(status, 429 | 503) {
         let wait = retry_after.map(|time| format!("it asks to wait {}", span(time)));
         for more in quota.map(|q| q.to_string()).into_iter().chain(wait) {
             message.push_str(if message.is_empty() { "" } else { ", " });
@@ -98,14 +101,30 @@ pub(crate) fn status_error(response: Response<Body>, url: &str) -> Error {
     }
 }
 
-/// `Retry-After`: seconds, or a date of RFC 9110.
+/// How long a registry wants to be left alone.
+fn asked_wait(headers: &HeaderMap) -> Option<Duration> {
+    // Docker Hub's own limit of all requests has the other name.
+    let said = |name| header(headers, name).and_then(retry_after);
+    said("retry-after").or_else(|| said("x-retry-after"))
+}
+
+/// `Retry-After`: seconds, or a date of RFC 9110; Docker Hub has it as a time of the clock.
 fn retry_after(value: &str) -> Option<Duration> {
     let value = value.trim();
-    if let Ok(seconds) = value.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
-    Some(Duration::from_secs(date(value)?.saturating_sub(now)))
+    // More than can be counted is longer than anybody waits.
+    let is_number = !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit());
+    let then = match is_number {
+        true => value.parse().unwrap_or(u64::MAX),
+        false => date(value)?,
+    };
+    let is_span = is_number && !(EPOCH_2001..u64::from(u32::MAX)).contains(&then);
+    let wait = if is_span {
+        then
+    } else {
+        then.saturating_sub(now)
+    };
+    Some(Duration::from_secs(wait))
 }
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT` in seconds since 1970.
@@ -224,7 +243,28 @@ mod tests {
             retry_after("Sun, 06 Nov 1994 08:49:37 GMT"),
             Some(Duration::ZERO)
         );
-        assert_eq!(retry_after("x"), None);
+        for none in ["x", "-1", "1.5", ""] {
+            assert_eq!(retry_after(none), None, "{none}");
+        }
+        assert_eq!(retry_after("1700000000"), Some(Duration::ZERO), "long ago");
+        let absurd = retry_after("99999999999999999999999");
+        assert!(absurd > Some(LONGEST_PAUSE), "{absurd:?}");
+        let error = Error::Status {
+            url: "u".into(),
+            status: 429,
+            message: String::new(),
+            retry_after: absurd,
+        };
+        assert_eq!(pause(&error, 1), None);
+    }
+
+    #[test]
+    fn docker_hubs_own_header_counts_where_the_common_one_is_missing() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-retry-after", "7".parse().unwrap());
+        assert_eq!(asked_wait(&headers), Some(Duration::from_secs(7)));
+        headers.insert("retry-after", "9".parse().unwrap());
+        assert_eq!(asked_wait(&headers), Some(Duration::from_secs(9)));
     }
 
     #[test]

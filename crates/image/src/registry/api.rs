@@ -1,8 +1,9 @@
 //! The registry's own calls: manifests, blobs, uploads, tags. Source: OCI distribution-spec 1.1.
 
 use super::Error;
-use super::answer::{Quota, pause, status_error};
+use super::answer::{Quota, status_error};
 use super::connection::{Payload, Registry};
+use super::endpoint::Role;
 use super::http::{self, header};
 use super::referrers;
 use crate::content::DOCUMENT_MAX;
@@ -62,13 +63,15 @@ impl Registry {
             let kind = kind.split(';').next().unwrap_or_default().trim().to_owned();
             match self.document(response, &path) {
                 Ok(bytes) => break (kind, bytes),
-                Err(error) => match pause(&error, attempt) {
-                    Some(time) => std::thread::sleep(time),
-                    None => return Err(error),
-                },
+                Err(error) if self.waits(&error, attempt) => {}
+                Err(error) => return Err(error),
             }
             attempt += 1;
         };
+        // Said before the digest is looked at: that of such a manifest is without the signatures in it.
+        if let Err(oci::manifest::Error::Schema(1)) = oci::Document::parse(&bytes) {
+            return Err(Error::Schema1(self.full_name(repository, wanted)));
+        }
         let algorithm = wanted.parse::<Digest>().ok().map(|d| d.algorithm());
         let mut hasher = algorithm.unwrap_or(oci::digest::Algorithm::Sha256).hasher();
         hasher.update(&bytes);
@@ -94,21 +97,35 @@ impl Registry {
     }
 
     /// What a tag stands for, without the manifest; nothing where a registry does not tell. Asked once: what is wrong, GET is told
-    /// with words, and tries again.
+    /// with words, and tries again; not before the registry wants to be asked.
     pub(crate) fn head(&self, repository: &str, tag: &str) -> Result<Head, Error> {
         let path = format!("/v2/{repository}/manifests/{tag}");
         let accept = [("Accept", media_type::ACCEPT_MANIFESTS.join(", "))];
         let scope = pull_scope(repository);
         let response = match self.send("HEAD", &path, &accept, &Payload::Nothing, &scope) {
             Ok(response) if response.status().as_u16() == 200 => response,
+            Ok(response) => {
+                self.leaves_alone(&status_error(response, &self.url(&path)?));
+                return Ok(Head::default());
+            }
             Err(error) if !error.is_passing() => return Err(error),
-            _ => return Ok(Head::default()),
+            Err(error) => {
+                self.leaves_alone(&error);
+                return Ok(Head::default());
+            }
         };
         let digest = header(response.headers(), "docker-content-digest");
         Ok(Head {
             digest: digest.and_then(|d| d.parse().ok()),
             quota: Quota::of(response.headers()),
         })
+    }
+
+    /// Waits for as long as a registry asks for; a mirror is left for the next place instead.
+    fn leaves_alone(&self, error: &Error) {
+        if error.retry_after().is_some() && self.endpoint().role != Role::Mirror {
+            self.waits(error, 1);
+        }
     }
 
     /// Whether a manifest is there.
@@ -246,7 +263,7 @@ impl Registry {
             url: path.clone(),
             what: "a location",
         })?;
-        Ok(Some(http::join(&self.url(&path)?, location)))
+        Ok(Some(upload_location(&self.url(&path)?, location)))
     }
 
     /// Sends a blob in one piece.
@@ -302,7 +319,7 @@ impl Registry {
             let response =
                 self.expect(response, &[202], repository, &digest.to_string(), &location)?;
             if let Some(next) = header(response.headers(), "location") {
-                location = http::join(&location, next);
+                location = upload_location(&location, next);
             }
             sent = end;
         }
@@ -394,6 +411,20 @@ fn push_scope(repository: &str) -> String {
     format!("repository:{repository}:pull,push")
 }
 
+/// Where an upload goes on. A registry behind a proxy that ends TLS may not know of it, and write `http://` with its own name: what
+/// is sent stays encrypted.
+fn upload_location(base: &str, location: &str) -> String {
+    let next = http::join(base, location);
+    let (ours, theirs) = (http::origin(base), http::origin(&next));
+    match (
+        ours.strip_prefix("https://"),
+        theirs.strip_prefix("http://"),
+    ) {
+        (Some(here), Some(there)) if here == there => format!("{ours}{}", &next[theirs.len()..]),
+        _ => next,
+    }
+}
+
 /// `bytes 100-199/200` → 100
 fn range_start(value: &str) -> Option<u64> {
     value
@@ -413,5 +444,19 @@ mod tests {
     fn ranges_are_read() {
         assert_eq!(range_start("bytes 100-199/200"), Some(100));
         assert_eq!(range_start("items 1-2/3"), None);
+    }
+
+    #[test]
+    fn an_upload_that_began_encrypted_stays_so() {
+        let next = |location| upload_location("https://a:1/v2/x/blobs/uploads/", location);
+        assert_eq!(next("http://a:1/u?s=1"), "https://a:1/u?s=1");
+        assert_eq!(next("/u?s=1"), "https://a:1/u?s=1");
+        assert_eq!(
+            next("http://a/u"),
+            "http://a/u",
+            "another port is another server"
+        );
+        assert_eq!(next("https://b/u"), "https://b/u");
+        assert_eq!(upload_location("http://a/v2/", "http://a/u"), "http://a/u");
     }
 }

@@ -9,7 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use std::time::{Duration, Instant};
-use ureq::http::Request;
+use ureq::Body;
+use ureq::http::{Request, Response};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Challenge {
@@ -47,13 +48,9 @@ impl std::fmt::Debug for Token {
 
 #[derive(Deserialize)]
 struct TokenAnswer {
-    #[serde(default)]
-    token: String,
-    #[serde(default)]
-    access_token: String,
-    #[serde(default)]
-    expires_in: Option<u64>,
-    #[serde(default)]
+    token: Option<String>,
+    access_token: Option<String>,
+    expires_in: Option<i64>,
     refresh_token: Option<String>,
 }
 
@@ -143,12 +140,14 @@ fn parameter(text: &str) -> (String, &str) {
 
 pub(crate) fn basic_header(credential: &Credential) -> Option<String> {
     match credential {
-        Credential::Password { username, password } => Some(format!(
-            "Basic {}",
-            STANDARD.encode(format!("{username}:{password}"))
-        )),
+        Credential::Password { username, password } => Some(basic(username, password)),
         Credential::IdentityToken(_) | Credential::RegistryToken(_) => None,
     }
+}
+
+fn basic(username: &str, password: &str) -> String {
+    let account = STANDARD.encode(format!("{username}:{password}"));
+    format!("Basic {account}")
 }
 
 /// Gets a token for `scopes` (separated by spaces). `base` is how the registry itself is spoken to.
@@ -173,47 +172,83 @@ pub(crate) fn fetch_token(
             realm: realm.into(),
         });
     }
-    let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-    let mut query = String::new();
-    if let Some(service) = service {
-        query.push_str(&format!("&service={}", encode(service)));
-    }
-    let bad = |e| Error::Request(realm.to_owned(), e);
-    let response = if let Some(Credential::IdentityToken(token)) = credential {
-        let form = format!(
-            "grant_type=refresh_token&client_id=dockless&refresh_token={}&scope={}{query}",
-            encode(token),
-            encode(scopes)
-        );
-        let request = Request::post(realm)
-            .header("Content-Type", "application/x-www-form-urlencoded")
-            .body(form.as_bytes())
-            .map_err(bad)?;
-        http.run(request)?
-    } else {
-        for scope in scopes.split(' ').filter(|s| !s.is_empty()) {
-            query.push_str(&format!("&scope={}", encode(scope)));
+    let place = (realm, service);
+    let response = match credential {
+        Some(Credential::IdentityToken(token)) => {
+            let response = post(http, place, scopes, token)?;
+            match response.status().as_u16() {
+                // Who knows the older way alone takes the token as a password.
+                404 | 405 | 501 => get(http, place, scopes, credential, kind)?,
+                _ => response,
+            }
         }
-        if let Some(Credential::Password { username, .. }) = credential {
-            query.push_str(&format!("&account={}", encode(username)));
-        }
-        if kind == Kind::Login {
-            query.push_str("&client_id=dockless&offline_token=true");
-        }
-        let separator = if realm.contains('?') { '&' } else { '?' };
-        let url = format!("{realm}{separator}{}", query.trim_start_matches('&'));
-        let shown = credential.and_then(basic_header);
-        let private: Vec<_> = shown
-            .map(|v| ("Authorization".to_owned(), v))
-            .into_iter()
-            .collect();
-        http.follow("GET", &url, &[], &private)?
+        other => get(http, place, scopes, other, kind)?,
     };
     read_token(response, realm, registry.host(), credential.is_some())
 }
 
+fn encode(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
+/// OAuth2's way: a form.
+fn post(
+    http: &Http,
+    (realm, service): (&str, Option<&str>),
+    scopes: &str,
+    token: &str,
+) -> Result<Response<Body>, Error> {
+    let mut form = format!(
+        "grant_type=refresh_token&client_id=dockless&refresh_token={}&scope={}",
+        encode(token),
+        encode(scopes)
+    );
+    if let Some(service) = service {
+        form.push_str(&format!("&service={}", encode(service)));
+    }
+    let request = Request::post(realm)
+        .header("Content-Type", "application/x-www-form-urlencoded")
+        .body(form.as_bytes())
+        .map_err(|e| Error::Request(realm.to_owned(), e))?;
+    http.run(request)
+}
+
+/// Docker's way: a query, and the account beside it.
+fn get(
+    http: &Http,
+    (realm, service): (&str, Option<&str>),
+    scopes: &str,
+    credential: Option<&Credential>,
+    kind: Kind,
+) -> Result<Response<Body>, Error> {
+    let mut query = String::new();
+    if let Some(service) = service {
+        query.push_str(&format!("&service={}", encode(service)));
+    }
+    for scope in scopes.split(' ').filter(|s| !s.is_empty()) {
+        query.push_str(&format!("&scope={}", encode(scope)));
+    }
+    if let Some(Credential::Password { username, .. }) = credential {
+        query.push_str(&format!("&account={}", encode(username)));
+    }
+    if kind == Kind::Login {
+        query.push_str("&client_id=dockless&offline_token=true");
+    }
+    let separator = if realm.contains('?') { '&' } else { '?' };
+    let url = format!("{realm}{separator}{}", query.trim_start_matches('&'));
+    let shown = match credential {
+        Some(Credential::IdentityToken(token)) => Some(basic("", token)),
+        other => other.and_then(basic_header),
+    };
+    let private: Vec<_> = shown
+        .map(|value| ("Authorization".to_owned(), value))
+        .into_iter()
+        .collect();
+    http.follow("GET", &url, &[], &private)
+}
+
 fn read_token(
-    response: ureq::http::Response<ureq::Body>,
+    response: Response<Body>,
     realm: &str,
     registry: &str,
     had_credential: bool,
@@ -237,22 +272,17 @@ fn read_token(
         url: realm.into(),
         source,
     })?;
-    let value = if answer.token.is_empty() {
-        answer.access_token
-    } else {
-        answer.token
-    };
-    if value.is_empty() {
-        return Err(Error::Incomplete {
-            url: realm.into(),
-            what: "a token",
-        });
-    }
+    let given = answer.token.into_iter().chain(answer.access_token);
+    let value = given.into_iter().find(|token| !token.is_empty());
+    let value = value.ok_or_else(|| Error::Incomplete {
+        url: realm.into(),
+        what: "a token",
+    })?;
     // A minute is what the specification promises where nothing is said; some seconds are for the way.
-    let life = answer.expires_in.unwrap_or(60).max(20) - 10;
+    let life = answer.expires_in.unwrap_or(60).clamp(20, 3600) - 10;
     Ok(Token {
         value,
-        until: Instant::now() + Duration::from_secs(life.min(3600)),
+        until: Instant::now() + Duration::from_secs(life.unsigned_abs()),
         refresh: answer.refresh_token.filter(|t| !t.is_empty()),
     })
 }

@@ -401,18 +401,27 @@ impl Registry {
                 Err(error) => error,
             };
             // A mirror is left for the next place sooner.
-            let patience = if self.endpoint.role == Role::Mirror {
-                2
-            } else {
-                u32::MAX
-            };
-            let Some(pause) = pause(&error, attempt).filter(|_| attempt < patience) else {
+            let is_left = self.endpoint.role == Role::Mirror && attempt >= 2;
+            if is_left || !self.waits(&error, attempt) {
                 return Err(error);
-            };
-            self.options.waiting.tell(self.name(), &error, pause);
-            std::thread::sleep(pause);
+            }
             attempt += 1;
         }
+    }
+
+    /// Waits before the next try, and tells for what; `false`: there is to be none.
+    pub(crate) fn waits(&self, error: &Error, attempt: u32) -> bool {
+        let Some(pause) = pause(error, attempt) else {
+            return false;
+        };
+        self.tell_wait(error, pause);
+        std::thread::sleep(pause);
+        true
+    }
+
+    /// The same for who waits by himself.
+    pub(crate) fn tell_wait(&self, error: &Error, pause: std::time::Duration) {
+        self.options.waiting.tell(self.name(), error, pause);
     }
 
     pub(super) fn expect(
@@ -427,20 +436,28 @@ impl Registry {
         if wanted.contains(&status) {
             return Ok(response);
         }
-        let full = match self.endpoint.name.as_str() {
+        match status {
+            401 | 403 => Err(Error::Denied(self.full_repository(repository))),
+            404 if path.contains("/manifests/") => {
+                Err(Error::ManifestUnknown(self.full_name(repository, object)))
+            }
+            _ => Err(status_error(response, &self.url(path)?)),
+        }
+    }
+
+    fn full_repository(&self, repository: &str) -> String {
+        match self.endpoint.name.as_str() {
             oci::reference::DOCKER_HUB => repository
                 .strip_prefix("library/")
                 .unwrap_or(repository)
                 .to_owned(),
             name => format!("{name}/{repository}"),
-        };
-        match status {
-            401 | 403 => Err(Error::Denied(full)),
-            404 if path.contains("/manifests/") => {
-                let separator = if object.contains(':') { '@' } else { ':' };
-                Err(Error::ManifestUnknown(format!("{full}{separator}{object}")))
-            }
-            _ => Err(status_error(response, &self.url(path)?)),
         }
+    }
+
+    /// For messages: an image of this registry by tag or digest.
+    pub(super) fn full_name(&self, repository: &str, wanted: &str) -> String {
+        let separator = if wanted.contains(':') { '@' } else { ':' };
+        format!("{}{separator}{wanted}", self.full_repository(repository))
     }
 }

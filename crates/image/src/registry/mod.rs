@@ -63,7 +63,17 @@ impl Waiting {
     /// Short waits are not worth telling.
     fn tell(self, registry: &str, error: &Error, pause: Duration) {
         if let Some(hears) = self.0.filter(|_| pause >= Duration::from_secs(1)) {
-            let (seconds, error) = (answer::span(pause), error.to_string());
+            let error = match error {
+                // What else could be done is told by who gives up.
+                Error::Status {
+                    url,
+                    status,
+                    message,
+                    ..
+                } => status_text(url, *status, message),
+                other => other.to_string(),
+            };
+            let seconds = answer::span(pause);
             hears(&format!("waiting {seconds} for {registry}: {error}"));
         }
     }
@@ -82,7 +92,7 @@ pub enum Error {
         url: String,
         source: Box<ureq::Error>,
     },
-    #[error("{url} answered {status}{}", detail(message))]
+    #[error("{}{}", status_text(url, *status, message), way_out(*status))]
     Status {
         url: String,
         status: u16,
@@ -108,6 +118,11 @@ pub enum Error {
     },
     #[error("{url} answered with a document of more than {} MB: refused", crate::content::DOCUMENT_MAX >> 20)]
     TooLarge { url: String },
+    #[error(
+        "{0} is in the form of 2015 (manifest schema 1), which is not read here: push it again with a newer program, or have it \
+         converted: skopeo copy --format v2s2 docker://{0} docker://NEW-NAME"
+    )]
+    Schema1(String),
     #[error("{url} answered without {what}")]
     Incomplete { url: String, what: &'static str },
     #[error("the request to {0} cannot be written")]
@@ -150,11 +165,20 @@ pub enum Error {
     },
 }
 
-fn detail(message: &str) -> String {
-    if message.is_empty() {
-        String::new()
-    } else {
-        format!(": {message}")
+fn status_text(url: &str, status: u16, message: &str) -> String {
+    match message {
+        "" => format!("{url} answered {status}"),
+        said => format!("{url} answered {status}: {said}"),
+    }
+}
+
+fn way_out(status: u16) -> &'static str {
+    match status {
+        429 => {
+            " (try again later, log in for a larger quota with docker login, or name a mirror in registry-mirrors)"
+        }
+        503 => " (try again later, or name a mirror in registry-mirrors)",
+        _ => "",
     }
 }
 

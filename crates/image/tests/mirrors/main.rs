@@ -9,6 +9,7 @@ mod beside;
 mod broken;
 mod hostile;
 mod order;
+mod particular;
 mod pushing;
 mod setup;
 mod signatures;
