@@ -1,6 +1,7 @@
 //! `login`, `logout`, `search`: what is asked of a registry besides images.
 
 use crate::error::Error;
+use crate::registry::config::HostConfig;
 use crate::registry::credentials::{self, Credential, DockerConfig, Error as CredentialsError};
 use crate::registry::{Error as RegistryError, RegistryOptions};
 use crate::registry::{Registry, endpoint};
@@ -110,6 +111,24 @@ pub fn known(options: &RegistryOptions, registry: &str) -> Result<Option<Known>,
     let (endpoint, with_files) = endpoint::of_registry(options, &registry)?;
     let client = Registry::open(endpoint, &with_files).with_credential(credential.clone());
     Ok(Some(Known { client, credential }))
+}
+
+/// What files and configuration say of registries whatever image is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SaidOfAll {
+    /// Of Docker Hub.
+    pub mirrors: Vec<String>,
+    /// Hosts and networks.
+    pub insecure: Vec<String>,
+}
+
+pub fn said_of_all(options: &RegistryOptions) -> Result<SaidOfAll, Error> {
+    let config = HostConfig::load(options, oci::reference::DOCKER_HUB);
+    let config = config.map_err(RegistryError::from)?;
+    Ok(SaidOfAll {
+        mirrors: config.hub_mirrors,
+        insecure: config.insecure,
+    })
 }
 
 /// Forgets a registry's credential; false when there was none.

@@ -124,6 +124,10 @@ impl Store {
             let name = format!("image directory {}", dir.display());
             match self.find_allowed(&layout, reference, wanted.platform) {
                 Ok(Some(target)) => return self.pull_from_layout(&layout, target, wanted),
+                _ if dir.is_file() => places.push(Place {
+                    name,
+                    answer: "is a file: mount it, and name the directory it is mounted on".into(),
+                }),
                 Ok(None) if !dir.join("index.json").exists() => {
                     places.push(Place {
                         name,

@@ -41,7 +41,7 @@ struct History {
 
 const FIELDS: [Field; 6] = [
     field("ID", "IMAGE"),
-    field("CreatedSince", "CREATED"),
+    long_field("CreatedSince", "CREATED"),
     long_field("CreatedBy", "CREATED BY"),
     field("Size", "SIZE"),
     long_field("Comment", "COMMENT"),

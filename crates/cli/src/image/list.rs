@@ -50,7 +50,7 @@ const FIELDS: [Field; 11] = [
     long_field("Tag", "TAG"),
     field("Digest", "DIGEST"),
     field("ID", "IMAGE ID"),
-    field("CreatedSince", "CREATED"),
+    long_field("CreatedSince", "CREATED"),
     field("Size", "SIZE"),
     field("CreatedAt", "CREATED AT"),
     field("Containers", "CONTAINERS"),

@@ -75,8 +75,10 @@ impl PullProgress {
 
     /// Leaves the bars as they stand, and tells below them what they came to.
     pub(crate) fn finish(&self) {
-        if let Ok(layers) = self.layers.lock() {
-            for bar in layers.values().filter_map(|layer| layer.bar.as_ref()) {
+        // Once: bars that are drawn again are drawn over what was said below them.
+        let layers = self.layers.lock().map(|mut all| std::mem::take(&mut *all));
+        for layer in layers.unwrap_or_default().into_values() {
+            if let Some(bar) = layer.bar.filter(|bar| !bar.is_finished()) {
                 bar.abandon();
             }
         }
