@@ -99,8 +99,8 @@ fn save_leaves_pipes_and_links_what_they_are(host: &Host) {
     let reader = pipe.clone();
     let reading = thread::spawn(move || fs::read(reader).expect("the archive").len());
     host.docker("save busybox -o").arg(&pipe).ok();
-    assert!(reading.join().expect("a reader") > 100_000);
     assert!(fs::metadata(&pipe).expect("the pipe").file_type().is_fifo());
+    assert!(reading.join().expect("a reader") > 100_000);
     fs::write(&file, "before").expect("a file");
     std::os::unix::fs::symlink(&file, &link).expect("a link");
     host.docker("save busybox -o").arg(&link).ok();

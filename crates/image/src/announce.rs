@@ -16,7 +16,7 @@ pub(crate) fn warn_of_platform(
     progress: &dyn Progress,
 ) {
     let own = image.config.platform();
-    if asked.rank(&own).is_none() {
+    if asked.rank(&own).is_none() && !image.is_of_index() {
         progress.line(&format!(
             "WARNING: image with reference {} was found but its platform ({own}) does not match the specified platform ({asked})",
             reference.familiar()

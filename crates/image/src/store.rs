@@ -77,6 +77,11 @@ impl Image {
         list
     }
 
+    /// Whether an index was there to choose it from.
+    pub(crate) fn is_of_index(&self) -> bool {
+        self.target.digest != self.manifest_digest
+    }
+
     /// Bytes of the blobs, as a registry keeps them.
     pub fn blob_size(&self) -> u64 {
         self.manifest.layers.iter().map(|l| l.size).sum::<u64>() + self.manifest.config.size
@@ -397,11 +402,12 @@ pub(crate) fn choose<'a>(
     })
 }
 
-/// That an image is for a platform somebody named.
+/// That an image is for a platform somebody named. An index says itself what its images are for.
 pub(crate) fn check_platform(image: &Image, platform: &Platform, name: &str) -> Result<(), Error> {
     let own = image.config.platform();
     match platform.rank(&own) {
         Some(_) => Ok(()),
+        None if image.is_of_index() => Ok(()),
         None => Err(Error::NoPlatform {
             name: name.into(),
             wanted: platform.to_string(),
