@@ -28,6 +28,7 @@ mod generations;
 mod git_ssh;
 mod health;
 mod hostile;
+mod image_commands;
 mod images;
 mod inspect;
 mod isolation;
@@ -116,6 +117,7 @@ fn main() -> std::process::ExitCode {
         bundle::ALL,
         store::ALL,
         images::ALL,
+        image_commands::ALL,
         clients::ALL,
         artifacts::ALL,
         registries::ALL,

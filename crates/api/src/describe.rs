@@ -6,6 +6,7 @@ use crate::wire::system::{
 };
 use crate::wire::{API_VERSION, DOCKER_VERSION};
 use engine::{Context, Timestamp};
+use image::account::SaidOfAll;
 use std::collections::BTreeMap;
 
 /// `x86_64` → `amd64`, as Go names machines.
@@ -166,29 +167,35 @@ fn mechanisms(found: &[runtime::Mechanism]) -> Vec<KernelMechanism> {
     each.collect()
 }
 
+/// What the host's files say of registries; of files that cannot be read, what dockless' own says. A pull names those.
 fn registries(ctx: &Context) -> RegistryConfig {
-    let hub = IndexConfig {
-        name: "docker.io".into(),
-        mirrors: Vec::new(),
-        secure: true,
-        official: true,
-    };
-    let insecure = ctx.config.insecure_registries.iter().map(|name| {
-        (
-            name.clone(),
-            IndexConfig {
-                name: name.clone(),
-                mirrors: Vec::new(),
-                secure: false,
-                official: false,
-            },
-        )
+    let options = ctx.registries();
+    let said = image::account::said_of_all(&options).unwrap_or_else(|_| SaidOfAll {
+        mirrors: options.mirrors.clone(),
+        insecure: options.insecure.clone(),
     });
+    let index = |name: &str, mirrors: &[String], official: bool| IndexConfig {
+        name: name.into(),
+        mirrors: mirrors.to_vec(),
+        secure: official,
+        official,
+    };
+    // A network has a slash: registries have none.
+    let (networks, hosts): (Vec<String>, Vec<String>) = said
+        .insecure
+        .into_iter()
+        .partition(|name| name.contains('/'));
+    let always = ["::1/128".to_owned(), "127.0.0.0/8".to_owned()];
+    let hub = (
+        "docker.io".to_owned(),
+        index("docker.io", &said.mirrors, true),
+    );
+    let others = hosts
+        .iter()
+        .map(|name| (name.clone(), index(name, &[], false)));
     RegistryConfig {
-        insecure_registry_cidrs: vec!["::1/128".into(), "127.0.0.0/8".into()],
-        index_configs: std::iter::once(("docker.io".to_owned(), hub))
-            .chain(insecure)
-            .collect(),
-        mirrors: None,
+        insecure_registry_cidrs: always.into_iter().chain(networks).collect(),
+        index_configs: std::iter::once(hub).chain(others).collect(),
+        mirrors: (!said.mirrors.is_empty()).then_some(said.mirrors),
     }
 }

@@ -89,6 +89,8 @@ impl Failure {
         match self {
             Self::Usage { code, .. } | Self::Said { code, .. } | Self::Silent(code) => *code,
             Self::Start(error) => error.exit_code(),
+            // A flag that cannot be read, unlike one that asks for what is not there.
+            Self::Filter(model::filter::FilterError::BadFormat(_)) => 125,
             _ => 1,
         }
     }

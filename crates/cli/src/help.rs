@@ -107,7 +107,11 @@ pub(crate) fn of_group(session: &Session, group: &str) -> Option<String> {
         return None;
     }
     rows.sort_unstable();
-    let mut out = format!("Usage:  {} {group} COMMAND\n\nCommands:\n", session.program);
+    let mut out = format!("Usage:  {} {group} COMMAND\n", session.program);
+    if let Some((_, about)) = catalog::GROUPS.iter().find(|(name, _)| *name == group) {
+        let _ = writeln!(out, "\n{about}");
+    }
+    out.push_str("\nCommands:\n");
     for (name, about) in rows {
         let _ = writeln!(out, "  {name:<12}{about}");
     }
@@ -208,5 +212,10 @@ mod tests {
             }
         }
         assert!(of_group(&session, "frobs").is_none());
+        let images = of_group(&session, "image").unwrap();
+        assert!(
+            images.contains("\n\nManage images\n\nCommands:\n"),
+            "{images}"
+        );
     }
 }

@@ -30,7 +30,8 @@ pub(crate) const VERBS: &[Verb] = &[
         "[OPTIONS] IMAGE [IMAGE...]",
         "Display detailed information on one or more images",
     )
-    .at_least(1),
+    .at_least(1)
+    .examples("image inspect redis:7\nimage inspect -f '{{.Os}}/{{.Architecture}}' redis:7\nimage inspect -f '{{index .RepoDigests 0}}' redis:7"),
     verb::<InspectVolume>(
         &["volume inspect"],
         "[OPTIONS] VOLUME [VOLUME...]",
@@ -125,19 +126,28 @@ impl Run for InspectContainer {
 struct InspectImage {
     #[command(flatten)]
     flags: InspectFlags,
-    /// Inspect a specific platform of the multi-platform image
-    #[arg(long, value_name = "string", hide = true)]
+    /// Inspect a specific platform of an image that has several here
+    #[arg(long, value_name = "string")]
     platform: Option<String>,
 }
 
 impl Run for InspectImage {
     fn run(self, session: &Session) -> Outcome {
-        if self.platform.is_some() {
-            return Err(Failure::said(
-                "--platform is not supported by image inspect: this host's platform is shown",
-            ));
-        }
-        inspect(session, &self.flags, &[Kind::Image], false)
+        let Some(platform) = crate::registry::platform(self.platform.as_deref())? else {
+            return inspect(session, &self.flags, &[Kind::Image], false);
+        };
+        let template = template(self.flags.format.as_deref())?;
+        let store = session.engine()?.images()?;
+        let mut found = Vec::new();
+        let code = session.each(&self.flags.names, |name| {
+            let image = store
+                .find_on(name, &platform)
+                .map_err(engine::Error::from)?;
+            found.push(value(wire::image::Image::new(&image, store.size(&image))));
+            Ok(())
+        });
+        show(found, template.as_ref())?;
+        code
     }
 }
 
@@ -202,11 +212,37 @@ pub(crate) fn show(found: Vec<Value>, template: Option<&Template>) -> Result<(),
     };
     for object in &found {
         let shown = template
-            .execute(object)
+            .execute(&with_absent(object.clone()))
             .map_err(|e| Failure::said(format!("template parsing error: {e}")))?;
         output::line(shown)?;
     }
     Ok(())
+}
+
+/// What Docker leaves out of an image when it is empty, and templates may ask for nevertheless.
+fn with_absent(mut object: Value) -> Value {
+    let is_image = object.get("RepoTags").is_some();
+    if let (true, Some(Value::Object(config))) = (is_image, object.get_mut("Config")) {
+        for (key, empty) in [
+            ("ArgsEscaped", Value::from(false)),
+            ("AttachStderr", Value::from(false)),
+            ("AttachStdin", Value::from(false)),
+            ("AttachStdout", Value::from(false)),
+            ("Domainname", Value::from("")),
+            ("ExposedPorts", Value::Object(Default::default())),
+            ("Healthcheck", Value::Null),
+            ("Hostname", Value::from("")),
+            ("Image", Value::from("")),
+            ("OpenStdin", Value::from(false)),
+            ("Shell", Value::Array(Vec::new())),
+            ("StdinOnce", Value::from(false)),
+            ("StopSignal", Value::from("")),
+            ("Tty", Value::from(false)),
+        ] {
+            config.entry(key).or_insert(empty);
+        }
+    }
+    object
 }
 
 /// Indented by four blanks, as Docker prints it.

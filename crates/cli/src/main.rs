@@ -227,10 +227,12 @@ fn unknown(session: &Session, names: &[&str]) -> Failure {
     let near = catalog::nearest(&wanted)
         .map(|near| format!("\nDid you mean '{program} {near}'?"))
         .unwrap_or_default();
+    let help = match grouped {
+        true => format!("{program} {} --help", names[0]),
+        false => format!("{program} --help"),
+    };
     Failure::Usage {
-        message: format!(
-            "{program}: '{wanted}' is not a {program} command.{near}\nSee '{program} --help'"
-        ),
+        message: format!("{program}: '{wanted}' is not a {program} command.{near}\nSee '{help}'"),
         code: 1,
     }
 }

@@ -87,7 +87,7 @@ pub fn created(image: &Image) -> Option<Timestamp> {
 
 pub fn selected(store: &Store, filters: &Filters) -> Result<Vec<Image>> {
     let mut images = store.list()?;
-    if let Ok(Some(dangling)) = filters.flag("dangling") {
+    if let Some(dangling) = filters.flag("dangling")? {
         images.retain(|image| image.names.is_empty() == dangling);
     }
     images.retain(|image| filters.matches_labels(&image.config.config.labels));
@@ -103,11 +103,8 @@ pub fn selected(store: &Store, filters: &Filters) -> Result<Vec<Image>> {
     if let Some(limit) = time_of("since")? {
         images.retain(|image| created(image).is_some_and(|time| time > limit));
     }
-    if let Some(limit) = filters
-        .get("until")
-        .first()
-        .and_then(|text| crate::prune::moment(text).ok())
-    {
+    if let Some(text) = filters.get("until").first() {
+        let limit = crate::prune::moment(text)?;
         images.retain(|image| created(image).is_some_and(|time| time < limit));
     }
     Ok(images)

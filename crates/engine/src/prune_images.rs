@@ -40,6 +40,10 @@ pub fn images<E: From<Error>>(
     uses: &Uses<'_, E>,
 ) -> Result<PrunedImages, E> {
     let all = all || filters.flag("dangling").map_err(Error::from)? == Some(false);
+    // A time that makes no sense is told before anything goes, and where there is nothing to go.
+    for text in filters.get("until") {
+        prune::moment(text).map_err(E::from)?;
+    }
     let before = store_size(ctx);
     let wanted = |image: &Image| {
         prune::fits(filters, &image.config.config.labels, images::created(image)).unwrap_or(false)
@@ -92,5 +96,8 @@ mod tests {
         };
         let pruned = images(&ctx, true, &Filters::default(), &uses).unwrap();
         assert!(pruned.steps.is_empty());
+        let soon = Filters::parse(&["until=soon"], prune::FILTERS).unwrap();
+        let error = images(&ctx, true, &soon, &uses).unwrap_err();
+        assert!(error.to_string().contains("soon"), "{error}");
     }
 }

@@ -1,7 +1,8 @@
 //! `login`, `logout`, `search`: what is asked of a registry besides images.
 
 use crate::error::Error;
-use crate::registry::credentials::{Credential, DockerConfig, Error as CredentialsError};
+use crate::registry::config::HostConfig;
+use crate::registry::credentials::{self, Credential, DockerConfig, Error as CredentialsError};
 use crate::registry::{Error as RegistryError, RegistryOptions};
 use crate::registry::{Registry, endpoint};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -76,6 +77,58 @@ pub fn login(
             .then(|| config.path().to_owned()))
     });
     Ok(kept.map_err(RegistryError::Credentials)?)
+}
+
+/// An account that is kept on this host.
+#[derive(Debug)]
+pub struct Known {
+    client: Registry,
+    credential: Credential,
+}
+
+impl Known {
+    /// Its name; a token has none.
+    pub fn username(&self) -> Option<&str> {
+        match &self.credential {
+            Credential::Password { username, .. } => Some(username),
+            Credential::IdentityToken(_) | Credential::RegistryToken(_) => None,
+        }
+    }
+
+    /// Shows it to the registry.
+    pub fn check(&self) -> Result<(), Error> {
+        Ok(self.client.check_login()?)
+    }
+}
+
+/// The account kept for a registry.
+pub fn known(options: &RegistryOptions, registry: &str) -> Result<Option<Known>, Error> {
+    let registry = registry_name(registry);
+    let found = credentials::find(options, &registry, "").map_err(RegistryError::Credentials)?;
+    let Some(credential) = found else {
+        return Ok(None);
+    };
+    let (endpoint, with_files) = endpoint::of_registry(options, &registry)?;
+    let client = Registry::open(endpoint, &with_files).with_credential(credential.clone());
+    Ok(Some(Known { client, credential }))
+}
+
+/// What files and configuration say of registries whatever image is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SaidOfAll {
+    /// Of Docker Hub.
+    pub mirrors: Vec<String>,
+    /// Hosts and networks.
+    pub insecure: Vec<String>,
+}
+
+pub fn said_of_all(options: &RegistryOptions) -> Result<SaidOfAll, Error> {
+    let config = HostConfig::load(options, oci::reference::DOCKER_HUB);
+    let config = config.map_err(RegistryError::from)?;
+    Ok(SaidOfAll {
+        mirrors: config.hub_mirrors,
+        insecure: config.insecure,
+    })
 }
 
 /// Forgets a registry's credential; false when there was none.

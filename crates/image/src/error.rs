@@ -90,6 +90,8 @@ pub enum Error {
     Encode(#[source] serde_json::Error),
     #[error("refusing to create a tag with a digest reference: {0}")]
     TagWithDigest(String),
+    #[error("'scratch' is a reserved name: it is the empty image that FROM begins with")]
+    Reserved,
     #[error("{0}")]
     Conflict(String),
     #[error(transparent)]

@@ -7,6 +7,7 @@
 //! `layer-<chain>`, `blob-<digest>`, `image-index`.
 
 pub mod account;
+mod announce;
 pub mod application;
 pub mod archive;
 mod archives;

@@ -1,5 +1,6 @@
 //! `pull`, and finding an image wherever it is: the store, the image directories, the registries.
 
+use crate::announce::{announce, announce_digest, warn_of_platform};
 use crate::archives;
 use crate::content::{self, ImageLayout};
 use crate::documents::Documents;
@@ -79,10 +80,17 @@ impl Store {
     ) -> Result<Pulled, Error> {
         let reference = reference.clone().or_latest();
         let brought = Brought::default();
+        // What `FROM scratch` stands for is nowhere to be had.
+        if reference.repository() == "docker.io/library/scratch" {
+            return Err(Error::Reserved);
+        }
         let hold = self.hold()?;
         let fetched = self.fetch(&reference, platform, progress, &brought);
         let pulled = fetched.and_then(|(target, image)| {
             announce_digest(&target, progress);
+            if let Some(asked) = platform {
+                warn_of_platform(&reference, &image, asked, progress);
+            }
             self.record(&target, &reference, &image, progress)
         });
         drop(hold);
@@ -116,6 +124,10 @@ impl Store {
             let name = format!("image directory {}", dir.display());
             match self.find_allowed(&layout, reference, wanted.platform) {
                 Ok(Some(target)) => return self.pull_from_layout(&layout, target, wanted),
+                _ if dir.is_file() => places.push(Place {
+                    name,
+                    answer: "is a file: mount it, and name the directory it is mounted on".into(),
+                }),
                 Ok(None) if !dir.join("index.json").exists() => {
                     places.push(Place {
                         name,
@@ -270,12 +282,13 @@ impl Store {
         };
         documents.add(&target.digest, bytes);
         let source = remote.blobs(at);
-        let fetcher = Fetcher {
+        let mut fetcher = Fetcher {
             brought: brought.clone(),
             ..self.fetcher(&source, progress)
         };
         let (config, lock) = fetcher.document(&manifest.config)?;
         let image = store::assemble(target.clone(), manifest_digest, manifest, &config)?;
+        fetcher.progress = self.progress_of(&image, progress);
         documents.push(&image.id, config, Some(lock));
         let jobs = store::jobs(&image)?;
         self.keep_beside(documents, brought, || fetcher.layers(&jobs))?;
@@ -376,11 +389,20 @@ impl Store {
         }
         let fetcher = Fetcher {
             brought: wanted.brought.clone(),
-            ..self.fetcher(layout, wanted.progress)
+            ..self.fetcher(layout, self.progress_of(&image, wanted.progress))
         };
         let jobs = store::jobs(&image)?;
         self.keep_beside(documents, wanted.brought, || fetcher.layers(&jobs))?;
         Ok((target, image))
+    }
+
+    /// Layers that are all here are no news, as with Docker.
+    fn progress_of<'a>(&self, image: &Image, progress: &'a dyn Progress) -> &'a dyn Progress {
+        let unpacked = image.chain.iter().all(|layer| self.layers.exists(layer));
+        match unpacked && self.is_complete(&image.manifest) {
+            true => &crate::Silent,
+            false => progress,
+        }
     }
 
     /// Enters a complete image into the table of names.
@@ -443,18 +465,6 @@ pub(crate) fn check_asked(reference: &Reference, target: &Descriptor) -> Result<
 fn is_about_another(tag: &str) -> bool {
     let hex = tag.strip_prefix("sha256-").and_then(|rest| rest.get(..64));
     hex.is_some_and(oci::reference::is_hex_id)
-}
-
-fn announce_digest(target: &Descriptor, progress: &dyn Progress) {
-    progress.line(&format!("Digest: {}", target.digest));
-}
-
-fn announce(reference: &Reference, progress: &dyn Progress) {
-    progress.line(&format!(
-        "{}: Pulling from {}",
-        reference.tag_or_digest(),
-        reference.path()
-    ));
 }
 
 /// The entry of a foreign layout for a name; of several (one per platform) the one that runs here.

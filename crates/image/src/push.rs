@@ -43,7 +43,7 @@ impl Store {
             .find_target(&reference.to_string())?
             .ok_or_else(missing)?;
         let image = match platform {
-            Some(platform) => self.find_for(&reference.to_string(), platform)?,
+            Some(platform) => self.find_on(&reference.to_string(), platform)?,
             None => self.read_any(&target)?,
         };
         progress.line(&format!(

@@ -7,7 +7,7 @@ use crate::content::{self};
 use crate::error::Error;
 use crate::layer::StoreError;
 use crate::pull::leave_dangling;
-use crate::store::{Image, Store};
+use crate::store::{Image, Store, names_in};
 use oci::{Descriptor, Digest, Document, Reference};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -62,64 +62,86 @@ pub(crate) struct Reachable {
 impl Store {
     /// Removes a name, or (by id) an image with all its names.
     pub fn remove(&self, wanted: &str, options: RemoveOptions<'_>) -> Result<Vec<Removed>, Error> {
+        let index = self.content.layout().index()?;
         let target = self
-            .find_target(wanted)?
+            .target_in(&index, wanted)?
             .ok_or_else(|| Error::NoSuchImage(wanted.into()))?;
-        let image = self.read_any(&target);
-        let all = self.content.layout().index()?.manifests;
-        let names: Vec<Reference> = all
-            .iter()
-            .filter(|d| d.digest == target.digest)
-            .filter_map(content::name_of)
-            .collect();
-        let by_name = wanted
-            .parse::<Reference>()
-            .ok()
-            .map(Reference::or_latest)
-            .filter(|name| {
-                names.iter().any(|n| n == name)
-                    || name.digest().is_some_and(|d| *d == target.digest)
-            });
-        if let Ok(image) = &image {
-            check(image, &names, by_name.as_ref(), wanted, options)?;
+        let names = names_in(&index, &target.digest);
+        let by_name = self.called(wanted, &target, &names);
+        let mut targets = vec![target];
+        let mut used = false;
+        if let Ok(image) = self.read_any(&targets[0]) {
+            // It may have come in other forms too, each of which has names of its own.
+            let forms = self.entries_of(&index, &image.id);
+            let of_form = |form: &Descriptor| names_in(&index, &form.digest);
+            let all: Vec<Reference> = forms.iter().flat_map(of_form).collect();
+            check(&image, &all, by_name.as_ref(), wanted, options)?;
+            let is_used = options.in_use.iter().any(|u| u.image == image.id);
+            used = is_used && forms.len() == 1;
         }
-        let going: Vec<Reference> = match &by_name {
-            Some(name) if name.digest().is_some() => names
-                .iter()
-                .filter(|n| n.repository() == name.repository())
-                .cloned()
-                .collect(),
-            Some(name) => vec![name.clone()],
-            None => names.clone(),
-        };
-        let used = image
-            .as_ref()
-            .is_ok_and(|i| options.in_use.iter().any(|u| u.image == i.id));
-        // Containers keep the image itself; only its names go then.
-        let keep_image = used && by_name.is_some();
-        let last = self.content.update_index(|index| {
+        if by_name.is_none() {
+            let of_id = self.by_id(&index, wanted)?;
+            targets = if of_id.is_empty() { targets } else { of_id };
+        }
+        let mut removed = Vec::new();
+        for target in &targets {
+            let names = names_in(&index, &target.digest);
+            let going: Vec<Reference> = match &by_name {
+                Some(name) if name.digest().is_some() => {
+                    let same = |n: &Reference| n.repository() == name.repository();
+                    names.into_iter().filter(same).collect()
+                }
+                Some(name) => vec![name.clone()],
+                None => names,
+            };
+            // Containers keep the image itself; only its names go then.
+            let keep = used && by_name.is_some();
+            removed.extend(self.remove_names(target, &going, keep, options.in_use)?);
+        }
+        Ok(removed)
+    }
+
+    /// The name of `target` that was typed; `None`: it was an id.
+    fn called(&self, wanted: &str, target: &Descriptor, names: &[Reference]) -> Option<Reference> {
+        let typed = wanted.parse::<Reference>().ok().map(Reference::or_latest);
+        let meant = self.names_for(wanted).unwrap_or_default();
+        typed
+            .into_iter()
+            .chain(meant)
+            .find(|name| names.contains(name) || name.digest().is_some_and(|d| *d == target.digest))
+    }
+
+    /// Takes names from an entry. Without its last one it goes, unless `keep`.
+    fn remove_names(
+        &self,
+        target: &Descriptor,
+        going: &[Reference],
+        keep: bool,
+        in_use: &[InUse],
+    ) -> Result<Vec<Removed>, Error> {
+        let image = self.read_any(target);
+        let (last, left) = self.content.update_index(|index| {
             let gone = |d: &Descriptor| {
                 d.digest == target.digest
                     && content::name_of(d).is_none_or(|name| going.contains(&name))
             };
             index.manifests.retain(|d| !gone(d));
-            if keep_image {
+            if keep {
                 leave_dangling(index, target.clone());
             }
-            !index.manifests.iter().any(|d| d.digest == target.digest)
+            let last = !index.manifests.iter().any(|d| d.digest == target.digest);
+            (last, index.clone())
         })?;
-        let mut removed: Vec<Removed> = going
-            .iter()
-            .map(|n| Removed::Untagged(n.familiar()))
-            .collect();
+        let untagged = going.iter().map(|n| Removed::Untagged(n.familiar()));
+        let mut removed: Vec<Removed> = untagged.collect();
         if last {
-            if let Ok(image) = &image {
-                removed.extend(image.repo_digests().into_iter().map(Removed::Untagged));
-                removed.push(Removed::Deleted(image.id.to_string()));
-            } else {
-                removed.push(Removed::Deleted(target.digest.to_string()));
+            match &image {
+                // Another form of it is still here.
+                Ok(image) if !self.entries_of(&left, &image.id).is_empty() => {}
+                Ok(image) => removed.push(Removed::Deleted(image.id.to_string())),
+                Err(_) => removed.push(Removed::Deleted(target.digest.to_string())),
             }
-            removed.extend(self.collect_entry(&target, options.in_use)?);
+            removed.extend(self.collect_entry(target, in_use)?);
         }
         Ok(removed)
     }

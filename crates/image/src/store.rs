@@ -9,6 +9,7 @@ use crate::room::Room;
 use crate::tarball::Limits;
 use oci::{Descriptor, Digest, Document, ImageConfig, Manifest, Platform, Reference};
 use state::Layout;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use sys::lock::FileLock;
 
@@ -76,6 +77,11 @@ impl Image {
         list
     }
 
+    /// Whether an index was there to choose it from.
+    pub(crate) fn is_of_index(&self) -> bool {
+        self.target.digest != self.manifest_digest
+    }
+
     /// Bytes of the blobs, as a registry keeps them.
     pub fn blob_size(&self) -> u64 {
         self.manifest.layers.iter().map(|l| l.size).sum::<u64>() + self.manifest.config.size
@@ -120,6 +126,13 @@ impl Store {
         Ok(Hold { _lock: lock })
     }
 
+    /// The same store; a registry (`host[:port]`) may have any certificate or no TLS.
+    #[must_use]
+    pub fn trusting(mut self, registry: &str) -> Self {
+        self.options.registries.insecure.push(registry.to_owned());
+        self
+    }
+
     /// The unpacked layers.
     pub fn layers(&self) -> &LayerStore {
         &self.layers
@@ -138,6 +151,13 @@ impl Store {
     /// The same for another platform than the store's own.
     pub fn find_for(&self, wanted: &str, platform: &Platform) -> Result<Image, Error> {
         self.find_as(wanted, Some(platform))
+    }
+
+    /// The same, and an image that has no choice of platforms must be for this one, too.
+    pub fn find_on(&self, wanted: &str, platform: &Platform) -> Result<Image, Error> {
+        let image = self.find_for(wanted, platform)?;
+        check_platform(&image, platform, wanted)?;
+        Ok(image)
     }
 
     /// The same, for the store's own platform without one. That is found out only when there is a choice: the processor has to be
@@ -164,7 +184,11 @@ impl Store {
         self.target_in(&self.content.layout().index()?, wanted)
     }
 
-    fn target_in(&self, index: &oci::Index, wanted: &str) -> Result<Option<Descriptor>, Error> {
+    pub(crate) fn target_in(
+        &self,
+        index: &oci::Index,
+        wanted: &str,
+    ) -> Result<Option<Descriptor>, Error> {
         if let Some(found) = self.exactly_in(index, wanted)? {
             return Ok(Some(found));
         }
@@ -178,43 +202,50 @@ impl Store {
     }
 
     fn exactly_in(&self, index: &oci::Index, wanted: &str) -> Result<Option<Descriptor>, Error> {
-        let entries = &index.manifests;
-        let hex = wanted.strip_prefix("sha256:").unwrap_or(wanted);
         if let Ok(name) = wanted.parse::<Reference>()
-            && let Some(found) = entries.iter().find(|d| names(d, &name.clone().or_latest()))
+            && let Some(found) = index
+                .manifests
+                .iter()
+                .find(|d| names(d, &name.clone().or_latest()))
         {
             return Ok(Some(found.clone()));
         }
-        if hex.is_empty()
-            || !hex
-                .bytes()
-                .all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase())
-        {
-            return Ok(None);
+        Ok(self.by_id(index, wanted)?.into_iter().next())
+    }
+
+    /// The entries an id or its beginning stands for, each once: an image that came in several forms has one for each of them.
+    pub(crate) fn by_id(&self, index: &oci::Index, wanted: &str) -> Result<Vec<Descriptor>, Error> {
+        let hex = wanted.strip_prefix("sha256:").unwrap_or(wanted);
+        let digit = |b: u8| b.is_ascii_hexdigit() && !b.is_ascii_uppercase();
+        if hex.is_empty() || !hex.bytes().all(digit) {
+            return Ok(Vec::new());
         }
-        // Several entries (names) of one image answer to one id; several ids may belong to one entry.
-        let mut fits: Vec<(bool, &Descriptor)> = Vec::new();
-        for entry in entries {
-            let ids = self.ids(entry);
-            let fit = ids
-                .iter()
-                .filter(|id| id.starts_with(hex))
-                .map(|id| id.len() == hex.len())
-                .max();
-            if let Some(exact) = fit
-                && !fits.iter().any(|(_, known)| known.digest == entry.digest)
-            {
-                fits.push((exact, entry));
+        let mut fits: BTreeMap<String, Vec<Descriptor>> = BTreeMap::new();
+        for entry in distinct(index) {
+            let ids: BTreeSet<String> = self.ids(entry).into_iter().collect();
+            for id in ids.into_iter().filter(|id| id.starts_with(hex)) {
+                fits.entry(id).or_default().push(entry.clone());
             }
         }
-        match fits[..] {
-            [] => Ok(None),
-            [(_, only)] => Ok(Some(only.clone())),
-            _ => match fits.iter().find(|(exact, _)| *exact) {
-                Some((_, entry)) => Ok(Some((*entry).clone())),
-                None => Err(Error::Ambiguous(wanted.into())),
-            },
+        if let Some(exact) = fits.remove(hex) {
+            return Ok(exact);
         }
+        let mut found = fits.into_values();
+        let first = found.next().unwrap_or_default();
+        // Several ids may belong to one entry.
+        match found.all(|other| other.len() == 1 && other == first) {
+            true => Ok(first),
+            false => Err(Error::Ambiguous(wanted.into())),
+        }
+    }
+
+    /// The entries that have an image, each once.
+    pub(crate) fn entries_of(&self, index: &oci::Index, image: &Digest) -> Vec<Descriptor> {
+        let has = |entry: &&Descriptor| {
+            let manifests = self.manifests(entry);
+            manifests.iter().any(|m| m.config.digest == *image)
+        };
+        distinct(index).filter(has).cloned().collect()
     }
 
     /// What an entry answers to: its own digest, and the id of every image in it.
@@ -302,8 +333,15 @@ impl Store {
     }
 }
 
+/// The entries of a table of names, each once whatever names it has.
+fn distinct(index: &oci::Index) -> impl Iterator<Item = &Descriptor> {
+    let mut seen = BTreeSet::new();
+    let entries = index.manifests.iter();
+    entries.filter(move |entry| seen.insert(&entry.digest))
+}
+
 /// All names that an entry has in a table of names.
-fn names_in(index: &oci::Index, target: &Digest) -> Vec<Reference> {
+pub(crate) fn names_in(index: &oci::Index, target: &Digest) -> Vec<Reference> {
     let entries = index.manifests.iter().filter(|d| d.digest == *target);
     entries.filter_map(content::name_of).collect()
 }
@@ -362,6 +400,20 @@ pub(crate) fn choose<'a>(
         wanted: platform.to_string(),
         offered: index.platforms(),
     })
+}
+
+/// That an image is for a platform somebody named. An index says itself what its images are for.
+pub(crate) fn check_platform(image: &Image, platform: &Platform, name: &str) -> Result<(), Error> {
+    let own = image.config.platform();
+    match platform.rank(&own) {
+        Some(_) => Ok(()),
+        None if image.is_of_index() => Ok(()),
+        None => Err(Error::NoPlatform {
+            name: name.into(),
+            wanted: platform.to_string(),
+            offered: vec![own.to_string()],
+        }),
+    }
 }
 
 /// Puts an image together from its documents.

@@ -133,7 +133,9 @@ fn of_image(error: &image::Error) -> StatusCode {
             StatusCode::NOT_FOUND
         }
         E::Conflict(_) => StatusCode::CONFLICT,
-        E::Reference(_) | E::Ambiguous(_) | E::TagWithDigest(_) => StatusCode::BAD_REQUEST,
+        E::Reference(_) | E::Ambiguous(_) | E::TagWithDigest(_) | E::Reserved => {
+            StatusCode::BAD_REQUEST
+        }
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

@@ -15,7 +15,7 @@ pub(crate) const SAVE: Verb = verb::<Save>(
     "Save one or more images to a tar archive (streamed to STDOUT by default)",
 )
 .at_least(1)
-.examples("save -o redis.tar redis:7\nsave app | ssh host docker load");
+.examples("save -o redis.tar redis:7\nsave app | ssh host docker load     # every tag of app\nsave --platform linux/arm64 -o app-arm64.tar app:1");
 
 pub(crate) const LOAD: Verb = verb::<Load>(
     &["load", "image load"],
@@ -29,24 +29,24 @@ struct Save {
     /// Write to a file, instead of STDOUT
     #[arg(short, long, value_name = "string")]
     output: Option<PathBuf>,
-    /// Save only the given platform(s)
-    #[arg(long, value_name = "strings", hide = true)]
-    platform: Vec<String>,
+    /// Save only the given platform, of images that have several here
+    #[arg(long, value_name = "string")]
+    platform: Option<String>,
     #[arg(required = true)]
     images: Vec<String>,
 }
 
 impl Run for Save {
     fn run(self, session: &Session) -> Outcome {
-        if !self.platform.is_empty() {
-            return Err(Failure::said(
-                "--platform is not supported by save: what the store has of an image is saved",
-            ));
-        }
+        let platform = crate::registry::platform(self.platform.as_deref())?;
         let store = session.engine()?.images()?;
         let names: Vec<&str> = self.images.iter().map(String::as_str).collect();
         sink::write(self.output.as_deref(), "save", |out| {
-            Ok(store.save(&names, out).map_err(engine::Error::from)?)
+            let saved = match &platform {
+                Some(platform) => store.save_for(&names, platform, out),
+                None => store.save(&names, out),
+            };
+            Ok(saved.map_err(engine::Error::from)?)
         })?;
         Ok(0)
     }
@@ -67,14 +67,7 @@ struct Load {
 
 impl Run for Load {
     fn run(self, session: &Session) -> Outcome {
-        let platform = self
-            .platform
-            .as_deref()
-            .map(|text| {
-                text.parse::<oci::Platform>()
-                    .map_err(|error| Failure::said(error.to_string()))
-            })
-            .transpose()?;
+        let platform = crate::registry::platform(self.platform.as_deref())?;
         let stream: Box<dyn Read + Send> = match &self.input {
             Some(path) => Box::new(
                 File::open(path).map_err(Failure::system(format!("open {}", path.display())))?,
@@ -88,7 +81,7 @@ impl Run for Load {
             None => Box::new(std::io::stdin()),
         };
         let ctx = session.engine()?;
-        let progress = PullProgress::on_stdout(self.quiet);
+        let progress = PullProgress::of_load(self.quiet);
         let loaded = ctx
             .images()?
             .load(stream, platform.as_ref(), &progress)

@@ -32,16 +32,19 @@ struct History {
     /// Only show image IDs
     #[arg(short, long)]
     quiet: bool,
+    /// Show history for the given platform, of an image that has several here
+    #[arg(long, value_name = "string")]
+    platform: Option<String>,
     #[arg(required = true)]
     image: String,
 }
 
 const FIELDS: [Field; 6] = [
     field("ID", "IMAGE"),
-    field("CreatedSince", "CREATED"),
+    long_field("CreatedSince", "CREATED"),
     long_field("CreatedBy", "CREATED BY"),
     field("Size", "SIZE"),
-    field("Comment", "COMMENT"),
+    long_field("Comment", "COMMENT"),
     field("CreatedAt", "CREATED AT"),
 ];
 const COLUMNS: [&str; 5] = ["ID", "CreatedSince", "CreatedBy", "Size", "Comment"];
@@ -50,7 +53,7 @@ impl Run for History {
     fn run(self, session: &Session) -> Outcome {
         let format = Format::parse(self.format.as_deref())?;
         let store = session.engine()?.images()?;
-        let image = store.find(&self.image).map_err(engine::Error::from)?;
+        let image = super::find(&store, &self.image, self.platform.as_deref())?;
         let lines = store.history(&image);
         if self.quiet {
             for line in &lines {
@@ -59,7 +62,11 @@ impl Run for History {
             return Ok(0);
         }
         let rows: Vec<_> = lines.iter().map(|line| self.row(line)).collect();
-        listing::print(&format, &FIELDS, &COLUMNS, &rows)?;
+        let mut fields = FIELDS;
+        if !self.human {
+            fields[1].header = "CREATED AT";
+        }
+        listing::print(&format, &fields, &COLUMNS, &rows)?;
         Ok(0)
     }
 }
@@ -79,7 +86,7 @@ impl History {
         let since = match (created, self.human) {
             (None, _) => "N/A".to_owned(),
             (Some(time), true) => units::ago(time),
-            (Some(time), false) => time.to_string(),
+            (Some(_), false) => line.created.clone().unwrap_or_default(),
         };
         let pairs: [(&str, Value); 6] = [
             ("Comment", line.comment.clone().into()),

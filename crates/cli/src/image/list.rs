@@ -47,10 +47,10 @@ struct List {
 
 const FIELDS: [Field; 11] = [
     long_field("Repository", "REPOSITORY"),
-    field("Tag", "TAG"),
+    long_field("Tag", "TAG"),
     field("Digest", "DIGEST"),
     field("ID", "IMAGE ID"),
-    field("CreatedSince", "CREATED"),
+    long_field("CreatedSince", "CREATED"),
     field("Size", "SIZE"),
     field("CreatedAt", "CREATED AT"),
     field("Containers", "CONTAINERS"),
@@ -83,11 +83,17 @@ impl Run for List {
             .map(String::as_str)
             .chain(self.reference.as_deref())
             .collect();
-        let shown: Vec<Row<'_>> = images
+        let mut shown: Vec<Row<'_>> = images
             .iter()
             .flat_map(rows_of)
             .filter(|row| row.matches(&patterns))
             .collect();
+        // The newest first, as they come; those of one age by their names.
+        shown.sort_by(|a, b| {
+            let age = b.image.config.created.cmp(&a.image.config.created);
+            age.then_with(|| a.repository.cmp(&b.repository))
+                .then_with(|| a.tag.cmp(&b.tag))
+        });
         if self.quiet {
             let mut last = String::new();
             for row in &shown {
@@ -163,7 +169,13 @@ fn rows_of(image: &Image) -> Vec<Row<'_>> {
         tag: name.tag().map_or_else(none, str::to_owned),
         digest: digest.clone(),
     };
-    image.names.iter().map(row).collect()
+    // As Docker: a name by digest alone is no row of its own beside a tag.
+    let tagged = |repository: &str| {
+        let mut tags = image.names.iter().filter(|name| name.tag().is_some());
+        tags.any(|name| name.familiar_repository() == repository)
+    };
+    let shown = |name: &&Reference| name.tag().is_some() || !tagged(&name.familiar_repository());
+    image.names.iter().filter(shown).map(row).collect()
 }
 
 impl Row<'_> {

@@ -32,6 +32,19 @@ pub(crate) const VERBS: &[Verb] = &[
     mount::UNMOUNT,
 ];
 
+/// The image of a name or id, for the platform that `--platform` names.
+pub(crate) fn find(
+    store: &image::Store,
+    name: &str,
+    platform: Option<&str>,
+) -> Result<image::Image, Failure> {
+    let found = match crate::registry::platform(platform)? {
+        Some(platform) => store.find_on(name, &platform),
+        None => store.find(name),
+    };
+    Ok(found.map_err(engine::Error::from)?)
+}
+
 /// Every container with its image and layers, images that are mounted, and what Compose projects may go back to: what removal
 /// leaves alone.
 pub(crate) fn in_use(session: &Session) -> Result<Vec<InUse>, Failure> {

@@ -83,8 +83,7 @@ impl Mount {
             Some(_) => {
                 output::line(serde_json::to_string_pretty(&entries).unwrap_or_default())?;
             }
-            None if rows.is_empty() => {}
-            None => output::line(table::layout(rows, &[], None))?,
+            None => output::text(&table::layout(rows, &[], None))?,
         }
         Ok(0)
     }

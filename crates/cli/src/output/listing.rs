@@ -112,7 +112,7 @@ pub(crate) fn render(
         Format::Template(template) => {
             let mut out = String::new();
             for row in rows {
-                out.push_str(&one(template, row)?);
+                out.push_str(&one(template, row).map_err(|e| knowing(e, fields))?);
                 out.push('\n');
             }
             Ok(out)
@@ -125,9 +125,10 @@ pub(crate) fn render(
             let methods = |name: &str, args: &[Value]| {
                 (name == "Label").then(|| args.first().cloned().unwrap_or_default())
             };
-            let mut lines = vec![executed(template, &header, &methods)?];
+            let named = executed(template, &header, &methods);
+            let mut lines = vec![named.map_err(|e| knowing(e, fields))?];
             for row in rows {
-                lines.push(one(template, row)?);
+                lines.push(one(template, row).map_err(|e| knowing(e, fields))?);
             }
             let cells = lines
                 .iter()
@@ -136,6 +137,12 @@ pub(crate) fn render(
             Ok(table::layout(cells, &[], None))
         }
     }
+}
+
+/// What a template could have asked for.
+fn knowing(failure: Failure, fields: &[Field]) -> Failure {
+    let names: Vec<&str> = fields.iter().map(|field| field.name).collect();
+    failure.hint(format!("the fields are {}", names.join(", ")))
 }
 
 fn plain(
@@ -257,5 +264,9 @@ mod tests {
         );
         assert_eq!(shown(r#"{{.Label "b"}}/{{.Label "none"}}"#), "x,y/\n");
         assert!(shown("{{.Nme}}").contains("failed to execute template: template: :1:2"));
+        let format = Format::parse(Some("{{.Nme}}")).unwrap();
+        let error = render(&format, &FIELDS, &[], &[Map::new()], None).unwrap_err();
+        let hint = error.way_out().unwrap();
+        assert_eq!(hint, "the fields are ID, Names, Labels");
     }
 }

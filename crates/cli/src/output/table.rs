@@ -5,7 +5,7 @@ use unicode_width::UnicodeWidthStr;
 const MINIMUM: usize = 10;
 const GAP: usize = 3;
 /// A column is not cut below this to make a table fit.
-const NARROWEST: usize = 12;
+const NARROWEST: usize = 9;
 
 /// Lays out rows of cells. With `fit`, the widest of the columns in `may_shrink` are cut until a row fits.
 pub(crate) fn layout(

@@ -2,14 +2,19 @@
 
 use anstyle::{AnsiColor, Style};
 use std::io::IsTerminal;
+use std::os::fd::AsFd;
 
 /// Columns of the terminal standard output goes to; `None` when it goes elsewhere.
 pub(crate) fn width() -> Option<usize> {
-    let stdout = std::io::stdout();
-    if !stdout.is_terminal() {
+    width_of(std::io::stdout())
+}
+
+/// The same of another stream.
+pub(crate) fn width_of(stream: impl IsTerminal + AsFd) -> Option<usize> {
+    if !stream.is_terminal() {
         return None;
     }
-    let size = rustix::termios::tcgetwinsize(&stdout).ok()?;
+    let size = rustix::termios::tcgetwinsize(&stream).ok()?;
     (size.ws_col > 0).then_some(usize::from(size.ws_col))
 }
 

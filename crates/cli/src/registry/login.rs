@@ -42,8 +42,13 @@ struct Login {
 impl Run for Login {
     fn run(self, session: &Session) -> Outcome {
         let server = self.server.clone().unwrap_or_else(|| DEFAULT_SERVER.into());
-        let (username, password) = self.credentials()?;
         let options = session.engine()?.registries();
+        let says_nothing = self.username.is_none() && self.password.is_none();
+        if says_nothing && !self.password_stdin && again(&options, &server)? {
+            output::line("Login Succeeded")?;
+            return Ok(0);
+        }
+        let (username, password) = self.credentials()?;
         let kept = image::account::login(&options, &server, &username, &password)
             .map_err(engine::Error::from)?;
         if let Some(path) = kept {
@@ -54,6 +59,34 @@ impl Run for Login {
         }
         output::line("Login Succeeded")?;
         Ok(0)
+    }
+}
+
+/// Whether the account that is known already is still good.
+fn again(options: &image::RegistryOptions, server: &str) -> Result<bool, Failure> {
+    let Some(account) = image::account::known(options, server).map_err(engine::Error::from)? else {
+        return Ok(false);
+    };
+    let who = account
+        .username()
+        .map(|name| format!(" [Username: {name}]"));
+    output::line(format_args!(
+        "Authenticating with existing credentials...{}",
+        who.unwrap_or_default()
+    ))?;
+    match account.check() {
+        Ok(()) => {
+            output::note(format_args!(
+                "Hint: for another account: docker logout {server}, then docker login"
+            ));
+            Ok(true)
+        }
+        Err(error) if std::io::stdin().is_terminal() => {
+            let why = crate::failure::chain(&error);
+            output::note(format_args!("Login did not succeed: {why}"));
+            Ok(false)
+        }
+        Err(error) => Err(engine::Error::from(error).into()),
     }
 }
 

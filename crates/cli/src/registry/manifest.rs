@@ -6,7 +6,9 @@ use crate::output;
 use crate::session::Session;
 use crate::verb::{Run, Verb, verb};
 use clap::Args;
+use image::Store;
 use image::manifest_list::{Annotation, RemoteManifest};
+use oci::Reference;
 use serde_json::{Value, json};
 
 pub(crate) const VERBS: [Verb; 5] = [
@@ -53,7 +55,7 @@ struct Create {
     #[arg(short, long)]
     amend: bool,
     /// Allow communication with an insecure registry
-    #[arg(long, hide = true)]
+    #[arg(long)]
     insecure: bool,
     #[arg(required = true)]
     names: Vec<String>,
@@ -61,14 +63,13 @@ struct Create {
 
 impl Run for Create {
     fn run(self, session: &Session) -> Outcome {
-        check_insecure(self.insecure)?;
         let names = references(&self.names)?;
         let [list, images @ ..] = &names[..] else {
             return Err(Failure::usage(
                 "manifest create needs a list and its images",
             ));
         };
-        let store = session.engine()?.images()?;
+        let store = store(session, self.insecure, list)?;
         let made = store
             .create_manifest_list(list, images, self.amend)
             .map_err(engine::Error::from)?;
@@ -121,7 +122,7 @@ impl Run for Annotate {
 #[derive(Debug, Args)]
 struct Inspect {
     /// Allow communication with an insecure registry
-    #[arg(long, hide = true)]
+    #[arg(long)]
     insecure: bool,
     /// Output additional info including layers and platform
     #[arg(short, long)]
@@ -132,9 +133,8 @@ struct Inspect {
 
 impl Run for Inspect {
     fn run(self, session: &Session) -> Outcome {
-        check_insecure(self.insecure)?;
         let names = references(&self.names)?;
-        let store = session.engine()?.images()?;
+        let store = store(session, self.insecure, &names[0])?;
         let image = match &names[..] {
             [list, image] => {
                 let list = store.manifest_list(list).map_err(engine::Error::from)?;
@@ -197,7 +197,7 @@ fn print(value: &Value) -> Outcome {
 #[derive(Debug, Args)]
 struct Push {
     /// Allow push to an insecure registry
-    #[arg(long, hide = true)]
+    #[arg(long)]
     insecure: bool,
     /// Remove the local manifest list after push
     #[arg(short, long)]
@@ -208,9 +208,8 @@ struct Push {
 
 impl Run for Push {
     fn run(self, session: &Session) -> Outcome {
-        check_insecure(self.insecure)?;
         let list = reference(&self.list)?;
-        let store = session.engine()?.images()?;
+        let store = store(session, self.insecure, &list)?;
         let digest = store
             .push_manifest_list(&list)
             .map_err(engine::Error::from)?;
@@ -242,15 +241,15 @@ impl Run for Remove {
     }
 }
 
-fn references(names: &[String]) -> Result<Vec<oci::Reference>, Failure> {
+fn references(names: &[String]) -> Result<Vec<Reference>, Failure> {
     names.iter().map(|name| reference(name)).collect()
 }
 
-/// Trust is the host's to give, not a flag's.
-fn check_insecure(insecure: bool) -> Result<(), Failure> {
-    match insecure {
-        true => Err(Failure::said("--insecure is not supported")
-            .hint("list the registry under insecure-registries in /etc/dockless/config.json")),
-        false => Ok(()),
-    }
+/// The store, to which with `--insecure` the registry of `name` may show any certificate or none, for this one call.
+fn store(session: &Session, insecure: bool, name: &Reference) -> Result<Store, Failure> {
+    let store = session.engine()?.images()?;
+    Ok(match insecure {
+        true => store.trusting(name.domain()),
+        false => store,
+    })
 }

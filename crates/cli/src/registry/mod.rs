@@ -10,6 +10,7 @@ mod search;
 use crate::verb::Verb;
 
 pub(crate) use manifest::VERBS as MANIFEST;
+pub(crate) use pull::platform;
 
 /// Every verb that speaks to a registry, but for those of manifests.
 pub(crate) const VERBS: &[Verb] = &[

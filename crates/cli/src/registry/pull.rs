@@ -62,7 +62,7 @@ impl Run for Pull {
 }
 
 /// What `--platform` says.
-pub(super) fn platform(text: Option<&str>) -> Result<Option<oci::Platform>, Failure> {
+pub(crate) fn platform(text: Option<&str>) -> Result<Option<oci::Platform>, Failure> {
     let parsed = text.map(|text| text.parse::<oci::Platform>()).transpose();
     parsed.map_err(|error| Failure::said(error.to_string()))
 }

@@ -5,7 +5,7 @@ use crate::failure::{Failure, Outcome};
 use crate::output::{self, units};
 use crate::session::Session;
 use crate::verb::{Run, Verb, verb};
-use api::wire::system::{Info as Shape, Plugin};
+use api::wire::system::{Info as Shape, Plugin, RegistryConfig};
 use clap::Args;
 use std::fmt::Write;
 use template::Template;
@@ -67,7 +67,7 @@ fn plain(info: &Shape) -> String {
     );
     let _ = write!(
         out,
-        " Containers: {}\n  Running: {}\n  Paused: {}\n  Stopped: {}\n Images: {}\n Server Version: {}\n Storage Driver: {}\n Logging Driver: {}\n Cgroup Driver: {}\n Cgroup Version: {}\n Plugins:\n  Volume: {}\n  Network: {}\n  Log: {}\n Swarm: {}\n Runtimes: {}\n Default Runtime: {}\n Security Options:\n",
+        " Containers: {}\n  Running: {}\n  Paused: {}\n  Stopped: {}\n Images: {}\n Server Version: {}\n Storage Driver: {}\n{} Logging Driver: {}\n Cgroup Driver: {}\n Cgroup Version: {}\n Plugins:\n  Volume: {}\n  Network: {}\n  Log: {}\n Swarm: {}\n Runtimes: {}\n Default Runtime: {}\n Security Options:\n",
         info.containers,
         info.containers_running,
         info.containers_paused,
@@ -75,6 +75,10 @@ fn plain(info: &Shape) -> String {
         info.images,
         info.server_version,
         info.driver,
+        info.driver_status
+            .iter()
+            .map(|[name, value]| format!("  {name}: {value}\n"))
+            .collect::<String>(),
         info.logging_driver,
         info.cgroup_driver,
         info.cgroup_version,
@@ -115,7 +119,7 @@ fn plain(info: &Shape) -> String {
     }
     let _ = write!(
         out,
-        " Kernel Version: {}\n Operating System: {}\n OSType: {}\n Architecture: {}\n CPUs: {}\n Total Memory: {}\n Name: {}\n ID: {}\n Docker Root Dir: {}\n Debug Mode: {}\n Insecure Registries:\n  {}\n Live Restore Enabled: {}",
+        " Kernel Version: {}\n Operating System: {}\n OSType: {}\n Architecture: {}\n CPUs: {}\n Total Memory: {}\n Name: {}\n ID: {}\n Docker Root Dir: {}\n Debug Mode: {}\n Insecure Registries:\n  {}\n{} Live Restore Enabled: {}",
         info.kernel_version,
         info.operating_system,
         info.os_type,
@@ -126,8 +130,26 @@ fn plain(info: &Shape) -> String {
         info.id,
         info.docker_root_dir,
         info.debug,
-        info.registry_config.insecure_registry_cidrs.join("\n  "),
+        insecure(&info.registry_config).join("\n  "),
+        mirrors(&info.registry_config),
         info.live_restore_enabled,
     );
     out
+}
+
+/// Hosts first, then networks.
+fn insecure(config: &RegistryConfig) -> Vec<String> {
+    let hosts = config.index_configs.values().filter(|index| !index.secure);
+    let hosts = hosts.map(|index| index.name.clone());
+    hosts
+        .chain(config.insecure_registry_cidrs.iter().cloned())
+        .collect()
+}
+
+/// A section of its own where there are any.
+fn mirrors(config: &RegistryConfig) -> String {
+    match &config.mirrors {
+        Some(mirrors) => format!(" Registry Mirrors:\n  {}\n", mirrors.join("\n  ")),
+        None => String::new(),
+    }
 }

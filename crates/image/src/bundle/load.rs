@@ -124,12 +124,17 @@ impl Received<'_> {
         progress: &dyn Progress,
     ) -> Result<Vec<Loaded>, Error> {
         let own = self.store.platform();
-        let platform = platform.unwrap_or(&own);
+        let (asked, platform) = (platform, platform.unwrap_or(&own));
         let mut loaded: Vec<Loaded> = Vec::new();
         for (mut target, names) in std::mem::take(&mut self.targets) {
             crate::archives::forget_sources(&mut target);
             self.check_policy(&target, &names)?;
             let image = self.unpack(&target, platform, progress)?;
+            if let Some(asked) = asked {
+                let name = names.first().map(Reference::familiar);
+                let name = name.unwrap_or_else(|| target.digest.to_string());
+                store::check_platform(&image, asked, &name)?;
+            }
             self.store.content.update_index(|index| {
                 names.iter().for_each(|name| {
                     set_name(index, name, target.clone());

@@ -29,15 +29,37 @@ enum Extent<'a> {
     All,
     /// One platform, under the name and the digest that it was pulled by.
     Only(&'a Platform),
+    /// One platform, as an image of its own.
+    Alone(&'a Platform),
 }
 
 impl Store {
-    /// Writes images into one archive, by name or id.
+    /// Writes images into one archive, by name or id; by the name of a repository all tags it has here.
     pub fn save(&self, wanted: &[&str], out: &mut dyn Write) -> Result<(), Error> {
+        self.save_extent(wanted, Extent::All, out)
+    }
+
+    /// The same for one platform alone.
+    pub fn save_for(
+        &self,
+        wanted: &[&str],
+        platform: &Platform,
+        out: &mut dyn Write,
+    ) -> Result<(), Error> {
+        self.save_extent(wanted, Extent::Alone(platform), out)
+    }
+
+    fn save_extent(
+        &self,
+        wanted: &[&str],
+        extent: Extent<'_>,
+        out: &mut dyn Write,
+    ) -> Result<(), Error> {
         let _hold = self.hold()?;
+        let index = self.content.layout().index()?;
         let mut plan = SavePlan::default();
-        for name in wanted {
-            plan.add_by_name(self, name, Extent::All)?;
+        for name in wanted.iter().flat_map(|name| tags_of(&index, name)) {
+            plan.add_by_name(self, &name, extent)?;
         }
         plan.write_all(self, out)
     }
@@ -65,6 +87,23 @@ impl Store {
     }
 }
 
+/// The tags a repository has here; what names anything else stands for itself.
+fn tags_of(index: &Index, wanted: &str) -> Vec<String> {
+    let bare = |name: &Reference| name.tag().is_none() && name.digest().is_none();
+    let Some(repository) = wanted.parse::<Reference>().ok().filter(bare) else {
+        return vec![wanted.to_owned()];
+    };
+    let names = index.manifests.iter().filter_map(content::name_of);
+    let tags: BTreeSet<String> = names
+        .filter(|n| n.tag().is_some() && n.repository() == repository.repository())
+        .map(|n| n.to_string())
+        .collect();
+    match tags.is_empty() {
+        true => vec![wanted.to_owned()],
+        false => tags.into_iter().collect(),
+    }
+}
+
 /// What goes into an archive, found out before the first byte is written.
 #[derive(Default)]
 struct SavePlan {
@@ -84,14 +123,16 @@ impl SavePlan {
         let image = match extent {
             Extent::All => store.read_any(&target)?,
             Extent::Only(platform) => store.read(&target, &|| platform.clone(), name)?,
+            Extent::Alone(platform) => store.find_on(name, platform)?,
         };
         let all = store.content.layout().index()?.manifests;
         let named = name.parse::<Reference>().ok().map(Reference::or_latest);
         let named = named.filter(|r| all.iter().any(|d| store::names(d, r)));
         match extent {
-            Extent::All => {
+            Extent::All | Extent::Alone(_) => {
                 let tagged = named.filter(|r| r.tag().is_some());
-                self.add(store, &target, &image, tagged)
+                let alone = matches!(extent, Extent::Alone(_));
+                self.add(store, &target, &image, tagged, alone)
             }
             Extent::Only(_) => self.add_only(store, &target, &image, named),
         }
@@ -119,13 +160,14 @@ impl SavePlan {
         target: &Descriptor,
         image: &Image,
         name: Option<Reference>,
+        alone: bool,
     ) -> Result<(), Error> {
         store.bring_archives_of(target, &crate::Silent)?;
         let layout = store.content.layout();
         let mut reached = crate::remove::Reachable::default();
         store.reach(target, &mut reached);
         // Of an index with platforms that were never pulled, the image we have is saved alone.
-        let whole = reached.blobs.iter().all(|d| layout.has(d));
+        let whole = !alone && reached.blobs.iter().all(|d| layout.has(d));
         let (entry, blobs) = if whole {
             (target.clone(), reached.blobs.into_iter().collect())
         } else {

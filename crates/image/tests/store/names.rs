@@ -20,8 +20,10 @@ fn an_image_directory_comes_before_any_registry() {
         Err(Error::NoSuchImage(_))
     ));
     let recorder = Recorder::default();
+    let squashed = root.path("images.sqfs");
+    std::fs::write(&squashed, "hsqs").unwrap();
     let offline = StoreOptions {
-        image_dirs: vec![root.path("images")],
+        image_dirs: vec![root.path("images"), squashed],
         ..Default::default()
     };
     let mut offline = offline;
@@ -32,7 +34,9 @@ fn an_image_directory_comes_before_any_registry() {
         .unwrap_err()
         .to_string();
     assert!(
-        text.contains("no such name") && text.contains("offline"),
+        text.contains("no such name")
+            && text.contains("images.sqfs: is a file: mount it")
+            && text.contains("offline"),
         "{text}"
     );
     assert_eq!(

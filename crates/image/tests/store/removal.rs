@@ -186,3 +186,39 @@ fn documents_that_a_killed_process_was_writing_are_garbage() {
     assert!(left.iter().all(|path| !path.exists()) && busy.exists());
     assert_eq!(crate::common::faults(&store), []);
 }
+
+#[test]
+fn an_image_in_two_forms_answers_to_its_one_id() {
+    let root = Root::new();
+    let (store, image) = pulled(&root, &small());
+    // The same configuration and layers, as another registry's manifest lists them.
+    let mut other = small();
+    other.manifest.push(b'\n');
+    let digest = oci::Digest::sha256(&other.manifest);
+    other.blobs.insert(digest, other.manifest.clone());
+    other.write_layout(&root.path("images"), "mirror.example/small:1");
+    store
+        .pull(&reference("mirror.example/small:1"), None, &Silent)
+        .unwrap();
+    let id = image.id.short().to_owned();
+    assert_eq!(store.find(&id).unwrap().id, image.id);
+    store.tag(&id, &reference("by-id:1")).unwrap();
+    let remove = |wanted: &str, force: bool, in_use: &[InUse]| {
+        store.remove(wanted, RemoveOptions { force, in_use })
+    };
+    remove("by-id:1", false, &[]).unwrap();
+    // A container has the image: the other name is enough for it.
+    let gone = remove("small:1", false, &in_use(&image, true)).unwrap();
+    assert_eq!(gone, [Removed::Untagged("small:1".into())]);
+    store.pull(&reference("small:1"), None, &Silent).unwrap();
+    let text = remove(&id, false, &[]).unwrap_err().to_string();
+    assert!(text.contains("multiple repositories"), "{text}");
+    let gone = remove(&id, true, &[]).unwrap();
+    for name in ["small:1", "mirror.example/small:1"] {
+        assert!(gone.contains(&Removed::Untagged(name.into())), "{gone:?}");
+    }
+    let deleted = Removed::Deleted(image.id.to_string());
+    assert_eq!(gone.iter().filter(|step| **step == deleted).count(), 1);
+    assert!(store.list().unwrap().is_empty());
+    assert_eq!(entries(&root, "data/layers"), 0);
+}
