@@ -126,12 +126,13 @@ fn start_on_its_layers(
     let mut request = request(ctx, container, &built, cgroup.cgroup(), streams, &facts);
     let mut overlay = overlay(ctx, container);
     let layers = layers::hold(ctx, &overlay.lower).map_err(Error::system("mount the layers"))?;
-    overlay.lower = layers.paths;
+    overlay.lower.clone_from(&layers.paths);
     request.rootfs = Rootfs::Overlay(overlay);
     request.launch.trees = &trees.trees;
     let state = hooked.as_ref().map(|hooked| hooked.state.clone());
     request.launch.state = state.as_ref();
     let pending = runtime::spawn(&request)?;
+    layers.write_down(ctx); // while init is at its mounts
     let mut attachment = None;
     let mut netns = None;
     let mut dns = None;

@@ -27,6 +27,8 @@ pub(super) struct Lower {
     pub(super) held: Vec<OwnedFd>,
     /// Where the kernel wants layers attached: copies of those, for this container alone.
     _lent: Vec<OwnedFd>,
+    /// Where those that nobody had mounted are to be had, and the file that others look for it in.
+    news: Vec<(PathBuf, Holder)>,
 }
 
 /// A mounted layer.
@@ -52,12 +54,13 @@ struct Holder {
 pub(super) fn hold(ctx: &Context, layers: &[PathBuf]) -> io::Result<Lower> {
     let files = layers.iter().filter(|layer| sys::layer::is_image(layer));
     let files: Vec<&Path> = files.map(PathBuf::as_path).collect();
-    let mut shares = mount_missing(ctx, &files, files.iter().map(|l| share(ctx, l)).collect())?;
+    let had = files.iter().map(|layer| share(ctx, layer)).collect();
+    let (mut shares, mut news) = mount_missing(ctx, &files, had)?;
     let lent = match lend(&shares) {
         Ok(lent) => lent,
         // A holder that ended a moment ago, perhaps: then without the others.
         Err(_) => {
-            shares = mount_missing(ctx, &files, files.iter().map(|_| None).collect())?;
+            (shares, news) = mount_missing(ctx, &files, files.iter().map(|_| None).collect())?;
             lend(&shares)?
         }
     };
@@ -78,7 +81,22 @@ pub(super) fn hold(ctx: &Context, layers: &[PathBuf]) -> io::Result<Lower> {
         paths: paths.collect(),
         held: shares.into_iter().flat_map(Share::into_held).collect(),
         _lent: lent,
+        news,
     })
+}
+
+impl Lower {
+    /// Writes down what is mounted here. That others find it is a saving and no more, so it may be done late, and fail.
+    pub(super) fn write_down(&self, ctx: &Context) {
+        for (note, holder) in &self.news {
+            let write = || record::write(note, holder, Durability::Volatile);
+            if write().is_err() {
+                let directory = ctx.layout.run_layers();
+                let _ = DirBuilder::new().mode(0o700).create(directory);
+                let _ = write();
+            }
+        }
+    }
 }
 
 /// What somebody else has mounted.
@@ -91,18 +109,18 @@ fn mount_missing(
     ctx: &Context,
     files: &[&Path],
     shares: Vec<Option<Share>>,
-) -> io::Result<Vec<Share>> {
+) -> io::Result<(Vec<Share>, Vec<(PathBuf, Holder)>)> {
     let missing = files.iter().zip(&shares).filter(|(_, s)| s.is_none());
     let missing: Vec<&Path> = missing.map(|(file, _)| *file).collect();
-    let mut mounted = mount(&missing)?.into_iter();
-    for (file, share) in missing.iter().zip(mounted.as_slice()) {
-        // That others find it is a saving and no more.
-        let _ = write_down(ctx, file, share);
-    }
+    let mounted = mount(&missing)?;
+    let news = missing.iter().zip(&mounted);
+    let news = news.filter_map(|(file, share)| Some((note(ctx, file)?, Holder::of(share).ok()?)));
+    let news = news.collect();
+    let mut mounted = mounted.into_iter();
     let shares = shares
         .into_iter()
         .map(|share| share.or_else(|| mounted.next()));
-    Ok(shares.flatten().collect())
+    Ok((shares.flatten().collect(), news))
 }
 
 fn mount(files: &[&Path]) -> io::Result<Vec<Share>> {
@@ -136,20 +154,6 @@ fn lend(shares: &[Share]) -> io::Result<Vec<OwnedFd>> {
         all if all == shares.len() => sys::layer::copy(&attached),
         _ => Err(io::ErrorKind::NotFound.into()),
     }
-}
-
-fn write_down(ctx: &Context, layer: &Path, share: &Share) -> io::Result<()> {
-    let Some(note) = note(ctx, layer) else {
-        return Ok(());
-    };
-    let holder = Holder::of(share)?;
-    let write = || record::write(&note, &holder, Durability::Volatile).map_err(io::Error::other);
-    write().or_else(|_| {
-        DirBuilder::new()
-            .mode(0o700)
-            .create(ctx.layout.run_layers())?;
-        write()
-    })
 }
 
 impl Share {
