@@ -66,7 +66,7 @@ impl Store {
             .find_target(wanted)?
             .ok_or_else(|| Error::NoSuchImage(wanted.into()))?;
         let image = self.read_any(&target);
-        let all = self.content.layout().index()?.manifests;
+        let all = self.content.index()?.manifests;
         let names: Vec<Reference> = all
             .iter()
             .filter(|d| d.digest == target.digest)
@@ -132,7 +132,7 @@ impl Store {
         let mut mine = Reachable::default();
         self.reach(target, &mut mine);
         let mut others = Reachable::default();
-        for entry in &self.content.layout().index()?.manifests {
+        for entry in &self.content.index()?.manifests {
             self.reach(entry, &mut others);
         }
         others
@@ -155,7 +155,7 @@ impl Store {
             return Ok(());
         };
         let mut reached = Reachable::default();
-        for entry in &self.content.layout().index()?.manifests {
+        for entry in &self.content.index()?.manifests {
             self.reach(entry, &mut reached);
         }
         let idle = blobs.iter().filter(|d| !reached.blobs.contains(*d));

@@ -35,6 +35,8 @@ pub struct Store {
     pub(crate) layers: LayerStore,
     pub(crate) paths: Layout,
     pub(crate) options: StoreOptions,
+    /// What came in: see [`Store::remembering`].
+    pub(crate) brought: Brought,
 }
 
 /// One image for one platform, its documents read.
@@ -105,6 +107,7 @@ impl Store {
             layers: LayerStore::new(layout.clone(), options.layer_form),
             paths: layout.clone(),
             options,
+            brought: Brought::default(),
         })
     }
 
@@ -148,7 +151,7 @@ impl Store {
         platform: Option<&Platform>,
     ) -> Result<Image, Error> {
         // Read once: what is found and what it is called are of one moment.
-        let index = self.content.layout().index()?;
+        let index = self.content.index()?;
         let Some(target) = self.target_in(&index, wanted)? else {
             return Err(Error::NoSuchImage(wanted.into()));
         };
@@ -161,7 +164,7 @@ impl Store {
     /// The entry of the table of names that `wanted` stands for. A name without a registry that is no name here may be another
     /// registry's.
     pub(crate) fn find_target(&self, wanted: &str) -> Result<Option<Descriptor>, Error> {
-        self.target_in(&self.content.layout().index()?, wanted)
+        self.target_in(&self.content.index()?, wanted)
     }
 
     fn target_in(&self, index: &oci::Index, wanted: &str) -> Result<Option<Descriptor>, Error> {
@@ -265,7 +268,7 @@ impl Store {
 
     /// All names an entry has.
     pub(crate) fn names_of(&self, target: &Digest) -> Result<Vec<Reference>, Error> {
-        Ok(names_in(&self.content.layout().index()?, target))
+        Ok(names_in(&self.content.index()?, target))
     }
 
     /// The layers of an image as an overlay takes them, **lowest first** (the reverse of overlayfs' `lowerdir=`).
@@ -292,7 +295,7 @@ impl Store {
             limits: Limits::default(),
             room: self.room(),
             keep: !self.options.drop_blobs,
-            brought: Brought::default(),
+            brought: self.brought.clone(),
         }
     }
 

@@ -85,7 +85,7 @@ impl SavePlan {
             Extent::All => store.read_any(&target)?,
             Extent::Only(platform) => store.read(&target, &|| platform.clone(), name)?,
         };
-        let all = store.content.layout().index()?.manifests;
+        let all = store.content.index()?.manifests;
         let named = name.parse::<Reference>().ok().map(Reference::or_latest);
         let named = named.filter(|r| all.iter().any(|d| store::names(d, r)));
         match extent {
