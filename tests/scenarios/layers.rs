@@ -45,6 +45,10 @@ impl<'h> OnDisk<'h> {
             .env("DOCKLESS_CONFIG", self.root.join("config.json"))
     }
 
+    pub(crate) fn data_root(&self) -> PathBuf {
+        self.root.join("data")
+    }
+
     /// The names of what the layers are.
     pub(crate) fn forms(&self) -> Vec<String> {
         let mut forms = Vec::new();

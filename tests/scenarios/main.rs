@@ -21,9 +21,11 @@ mod commands;
 mod compose;
 mod counter;
 mod crash;
+mod damage;
 mod exec;
 mod firewalls;
 mod fleet;
+mod full;
 mod generations;
 mod git_ssh;
 mod health;
@@ -95,6 +97,8 @@ fn main() -> std::process::ExitCode {
         counter::ALL,
         fleet::ALL,
         crash::ALL,
+        damage::ALL,
+        full::ALL,
         power::ALL,
         quota::ALL,
         remote::ALL,

@@ -1,15 +1,13 @@
-//! The store: damage is found and mended, a full disk leaves it as it was, `system df` is what `du` says; images that are looked into
+//! The store: damage is found and mended, `system df` is what `du` says; images that are looked into
 //! on the host, and folders of images that cannot be written.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use testkit::{Call, Host, Registry, kernel, requires, scenarios};
+use testkit::{Host, Registry, kernel, requires, scenarios};
 
 scenarios!(
     damage_is_found_and_only_it_goes,
     a_damaged_image_is_fetched_again,
-    a_full_disk_leaves_the_store_as_it_was,
-    the_guard_says_no_before_the_disk_is_full,
     df_is_what_du_says,
     prune_by_age_label_and_generation,
     an_image_is_mounted_and_unmounted,
@@ -121,130 +119,6 @@ fn a_damaged_image_is_fetched_again(host: &Host) {
         "run --rm --pull never --network none {remote} true"
     ))
     .ok();
-    // The table of names: images come back without names.
-    fs::write(host.data_root().join("images/index.json"), "{").expect("a table");
-    offline("system check")
-        .fails(1)
-        .says(&["the table of images"]);
-    offline("system check --repair")
-        .run()
-        .says(&["lost their names"]);
-    assert_eq!(offline("images -q").ok().lines().count(), 1);
-}
-
-/// A data root on a small file system of its own.
-struct Small<'h> {
-    host: &'h Host,
-    root: PathBuf,
-    config: PathBuf,
-}
-
-impl<'h> Small<'h> {
-    fn new(host: &'h Host, megabytes: u32, config: &str) -> Self {
-        let root = host.folder("small");
-        kernel::tool_ok(&format!(
-            "mount -t tmpfs -o size={megabytes}m,mode=755 small {}",
-            root.display()
-        ));
-        let path = host.folder("etc").join("small.json");
-        fs::write(&path, config).expect("a configuration");
-        Self {
-            host,
-            root,
-            config: path,
-        }
-    }
-
-    fn docker(&self, words: &str) -> Call {
-        self.host
-            .docker(words)
-            .env("DOCKLESS_ROOT", self.root.join("data"))
-            .env("DOCKLESS_RUN_ROOT", self.host.run_root().join("small"))
-            .env("DOCKLESS_CONFIG", &self.config)
-    }
-
-    fn files(&self) -> std::collections::BTreeSet<String> {
-        let mut all = std::collections::BTreeSet::new();
-        for part in ["images", "layers", "trash", "build"] {
-            for name in kernel::files_below(&self.root.join("data").join(part)) {
-                all.insert(format!("{part}/{name}"));
-            }
-        }
-        all
-    }
-}
-
-/// An image that is larger than the disk, as an archive and by its name.
-fn large(host: &Host) -> (PathBuf, String) {
-    let project = host.compose_file("large", "");
-    project.write(
-        "Dockerfile",
-        "FROM busybox\nRUN dd if=/dev/urandom of=/a bs=1M count=4 && dd if=/dev/zero of=/b bs=1M count=60\n",
-    );
-    host.docker("build -q --network none -t large:1 .")
-        .dir(project.dir())
-        .ok();
-    let archive = host.folder("archives").join("large.tar");
-    host.docker("save large:1 -o").arg(&archive).ok();
-    (archive, "large:1".to_owned())
-}
-
-fn a_full_disk_leaves_the_store_as_it_was(host: &Host) {
-    requires!(Registry::installed(), "docker-registry");
-    let (archive, name) = large(host);
-    let registry = Registry::start(host, 5073);
-    let remote = format!("{}/{name}", registry.address);
-    host.docker(&format!("tag {name} {remote}")).ok();
-    host.docker(&format!("push {remote}")).ok();
-    // Nothing is kept free: the disk itself says no, somewhere in the middle.
-    let small = Small::new(host, 40, r#"{"min-free-space": "0"}"#);
-    small.docker("pull busybox").ok();
-    small.docker("builder prune -af").run();
-    let before = small.files();
-    let full = small.docker("load -i").arg(&archive).fails(1);
-    full.says(&["No space left", "system prune"]);
-    assert_eq!(small.files(), before, "after a load");
-    let pull = small
-        .docker(&format!("pull {remote}"))
-        .env("DOCKLESS_IMAGE_DIR", "");
-    let full = pull.fails(1);
-    assert!(
-        full.all().contains("oom") || full.all().contains("space"),
-        "{full}"
-    );
-    assert_eq!(small.files(), before, "after a pull");
-    let project = host.existing_project("large");
-    let build = small
-        .docker("build -q --network none -t large:2 .")
-        .dir(project.dir())
-        .run();
-    assert_ne!(build.code, 0, "{build}");
-    small.docker("builder prune -af").run();
-    small.docker("system prune -f").ok();
-    let after = small.files();
-    let more: Vec<_> = after.difference(&before).collect();
-    assert!(
-        more.iter().all(|f| f.starts_with("build/")),
-        "after a build: {more:?}"
-    );
-    small.docker("system check").ok();
-    small
-        .docker("run --rm --network none --pull never busybox true")
-        .ok();
-}
-
-fn the_guard_says_no_before_the_disk_is_full(host: &Host) {
-    let (archive, _) = large(host);
-    let small = Small::new(host, 200, r#"{"min-free-space": "180m"}"#);
-    small.docker("pull hello-world").ok();
-    let before = small.files();
-    let refused = small.docker("load -i").arg(&archive).fails(1);
-    refused.says(&["not enough room", "min-free-space", "system prune"]);
-    assert_eq!(small.files(), before);
-    let free = rustix::fs::statvfs(&small.root).expect("a file system");
-    assert!(free.f_bavail * free.f_frsize > 150 << 20);
-    fs::write(&small.config, r#"{"min-free-space": "lots"}"#).expect("a configuration");
-    small.docker("images").fails(1).says(&["min-free-space"]);
 }
 
 /// `12.3MB` → bytes, to four digits.

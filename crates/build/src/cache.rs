@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <data>/build/steps/<key>.json   {"schema":1, "blob":…, "diff_id":…, "chain_id":…, "created":…, "step":"RUN make"}
-//! <data>/build/mounts/<hash>/     {data/, record.json, lock}: one cache mount
+//! <data>/build/mounts/<hash>/     {data/, record.json, lock}: one cache mount; data/ gets its name when it is filled
 //! ```
 //! A key names the layers below by their chain id, that is by content: a step whose predecessor was run again and
 //! made the same layer is found. A record whose layer was collected is no record.
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use state::{Durability, Layout, record};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use sys::lock::FileLock;
 
 /// What one step made.
@@ -99,8 +100,27 @@ pub(crate) fn find(
         return Ok(None);
     }
     found.used = Timestamp::now();
-    record::write(&path, &found, Durability::Volatile)?;
+    // When it was used last is worth no failure, of a full disk for one.
+    let _ = record::write(&path, &found, Durability::Volatile);
     Ok(Some(found))
+}
+
+/// What is said of a step, whatever has become of its layer.
+pub(crate) fn recorded(layout: &Layout, key: &Digest) -> Option<StepRecord> {
+    record::read(&step_path(layout, key)).ok().flatten()
+}
+
+/// Lets a step be as it was before.
+pub(crate) fn put_back(
+    layout: &Layout,
+    key: &Digest,
+    before: Option<&StepRecord>,
+) -> Result<(), Cause> {
+    let path = step_path(layout, key);
+    match before {
+        Some(before) => Ok(record::write(&path, before, Durability::Volatile)?),
+        None => Ok(record::remove(&path)?),
+    }
 }
 
 pub(crate) fn store(layout: &Layout, key: &Digest, made: &StepRecord) -> Result<(), Cause> {
@@ -189,6 +209,9 @@ pub fn prune(layout: &Layout, before: Option<Timestamp>) -> Result<Pruned, Cause
     Ok(pruned)
 }
 
+/// What is mounted of a cache mount.
+const DATA: &str = "data";
+
 #[derive(Debug, Serialize, Deserialize)]
 struct MountRecord {
     id: String,
@@ -198,10 +221,55 @@ struct MountRecord {
 /// A cache mount in use; dropping it lets others have it.
 #[derive(Debug)]
 pub(crate) struct CacheDirectory {
-    pub(crate) data: PathBuf,
-    /// It was just made, and is to be filled and given its owner.
-    pub(crate) fresh: bool,
+    path: PathBuf,
+    /// It was just made beside its place, and is to be filled and given its owner, then [settled](Self::settle).
+    fresh: Option<PathBuf>,
     _lock: FileLock,
+}
+
+impl CacheDirectory {
+    pub(crate) fn data(&self) -> PathBuf {
+        self.path.join(DATA)
+    }
+
+    pub(crate) fn fresh(&self) -> Option<&Path> {
+        self.fresh.as_deref()
+    }
+
+    /// Gives one that is finished its place. Another build may have been quicker: then its is used.
+    pub(crate) fn settle(&mut self) -> Result<(), Cause> {
+        let Some(fresh) = self.fresh.take() else {
+            return Ok(());
+        };
+        let data = self.data();
+        match std::fs::rename(&fresh, &data) {
+            Err(_) if data.is_dir() => {
+                let _ = std::fs::remove_dir_all(&fresh);
+                Ok(())
+            }
+            moved => moved.map_err(Cause::io("make", data)),
+        }
+    }
+
+    /// The directory of the whole.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for CacheDirectory {
+    fn drop(&mut self) {
+        if let Some(fresh) = &self.fresh {
+            let _ = std::fs::remove_dir_all(fresh);
+        }
+    }
+}
+
+/// Removes a cache mount, unless a build uses it.
+pub(crate) fn remove_mount(path: &Path) {
+    if let Ok(Some(_lock)) = FileLock::try_exclusive(&path.join("lock")) {
+        let _ = std::fs::remove_dir_all(path);
+    }
 }
 
 /// How others may use a cache mount at the same time.
@@ -238,13 +306,12 @@ pub(crate) fn directory(layout: &Layout, id: &str, wanted: Use) -> Result<CacheD
             used: Timestamp::now(),
         };
         record::write(&path.join("record.json"), &used, Durability::Volatile)?;
-        let data = path.join("data");
-        let fresh = !data.exists();
-        if fresh {
-            make(&data)?;
-        }
+        let fresh = match path.join(DATA).exists() {
+            true => None,
+            false => Some(beside(&path)?),
+        };
         return Ok(CacheDirectory {
-            data,
+            path,
             fresh,
             _lock: lock,
         });
@@ -253,6 +320,21 @@ pub(crate) fn directory(layout: &Layout, id: &str, wanted: Use) -> Result<CacheD
         what: format!("cache mount {id:?}"),
         cause: "all of its copies are in use",
     })
+}
+
+/// An empty directory in which a mount's data are made; those of killed builds go.
+fn beside(path: &Path) -> Result<PathBuf, Cause> {
+    static SERIAL: AtomicU32 = AtomicU32::new(0);
+    for entry in read_dir(path)?.unwrap_or_default() {
+        let name = entry.file_name().unwrap_or_default().to_string_lossy();
+        if state::temporary::is_dead(&name) && entry.is_dir() {
+            std::fs::remove_dir_all(&entry).map_err(Cause::io("remove", &entry))?;
+        }
+    }
+    let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+    let fresh = path.join(format!(".{DATA}.{}.{serial}.tmp", std::process::id()));
+    make(&fresh)?;
+    Ok(fresh)
 }
 
 fn make(path: &Path) -> Result<(), Cause> {

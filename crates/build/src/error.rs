@@ -102,6 +102,12 @@ pub enum Cause {
     Store(#[source] Box<image::Error>),
     #[error("process {command:?} did not complete successfully: exit code: {code}")]
     Process { command: String, code: i32 },
+    #[error("process {command:?} did not complete successfully: exit code: {code}")]
+    NoRoom {
+        command: String,
+        code: i32,
+        source: image::room::LowDisk,
+    },
     #[error("process {command:?} could not be run")]
     Sandbox {
         command: String,

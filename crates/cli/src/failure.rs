@@ -3,8 +3,10 @@
 //! Exit codes and texts follow Docker where scripts read them: 125 for a bad flag and for a `run` the engine
 //! refused, 126 and 127 for a command that cannot be executed or found, 1 for the rest.
 
+pub(crate) use engine::error::chain;
 use std::error::Error as StdError;
 use std::io;
+use std::path::Path;
 
 /// The exit code of a command that went well enough to have one.
 pub(crate) type Outcome = Result<u8, Failure>;
@@ -47,6 +49,48 @@ impl Failure {
             message: message.into(),
             hint: None,
             code: 1,
+        }
+    }
+
+    /// A library's error with its causes as a message of ours, and the way out where there is one.
+    pub(crate) fn of(error: &(dyn StdError + 'static)) -> Self {
+        Self::Said {
+            message: chain(error),
+            hint: engine::error::way_out(error),
+            code: 1,
+        }
+    }
+
+    /// The same with a word before it.
+    pub(crate) fn opened(self, opening: &str) -> Self {
+        match self {
+            Self::Said {
+                message,
+                hint,
+                code,
+            } => Self::Said {
+                message: format!("{opening}{message}"),
+                hint,
+                code,
+            },
+            other => other,
+        }
+    }
+
+    /// Says which disk is full, where the message names but a file of a container or an image.
+    pub(crate) fn on_disk(self, root: &Path) -> Self {
+        let root = root.display().to_string();
+        match self {
+            Self::Said {
+                message,
+                hint,
+                code,
+            } if !message.contains(&root) => Self::Said {
+                message: format!("{message} (on the file system of {root})"),
+                hint,
+                code,
+            },
+            other => other,
         }
     }
 
@@ -130,20 +174,6 @@ impl From<io::Error> for Failure {
             },
         }
     }
-}
-
-/// A message with its causes. A cause whose text the message already ends with is not said twice.
-pub(crate) fn chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let said = cause.to_string();
-        if !text.ends_with(&said) {
-            text = format!("{text}: {said}");
-        }
-        next = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

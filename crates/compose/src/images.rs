@@ -267,6 +267,10 @@ fn find(
     };
     match found {
         Ok(image) => Ok(Some(image)),
+        // Nothing is known to be missing while the table of names cannot be read.
+        Err(error @ image::Error::Content(image::content::Error::Table { .. })) => {
+            Err(engine::Error::from(error).into())
+        }
         Err(
             image::Error::NoSuchImage(_)
             | image::Error::NoPlatform { .. }

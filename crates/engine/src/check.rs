@@ -2,13 +2,16 @@
 //!
 //! One damaged record keeps every command from listing its kind, so this reads each by itself.
 
-use crate::container::record::{self, ContainerRecord};
+use crate::container::record::{self, ContainerRecord, Lifecycle};
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::jobs::JobRecord;
+use crate::stored::StoredRecord;
 use crate::timestamp::Timestamp;
 use crate::trash;
 use crate::volume::VolumeRecord;
 use network::NetworkRecord;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use state::Durability;
 use std::collections::BTreeMap;
@@ -25,6 +28,8 @@ pub enum Way {
     DropForced,
     /// Not here.
     Nothing,
+    /// It is whole, for a newer version than this one.
+    Newer,
 }
 
 /// One record, or what belongs to it.
@@ -46,16 +51,48 @@ pub fn records(ctx: &Context) -> Result<Vec<RecordFault>> {
     volumes(ctx, &containers, &mut faults)?;
     networks(ctx, &containers, &mut faults)?;
     leases(ctx, &mut faults);
-    let documents = [
-        ("build step", ctx.layout.build().join("steps")),
-        ("generation", ctx.layout.generations()),
-        ("secret", ctx.layout.secrets()),
-        ("config", ctx.layout.configs()),
-    ];
-    for (kind, root) in documents {
-        plain(kind, &root, &mut faults);
+    let layout = &ctx.layout;
+    plain::<Value>("build step", &layout.build().join("steps"), &mut faults);
+    plain::<Value>("generation", &layout.generations(), &mut faults);
+    plain::<StoredRecord>("secret", &layout.secrets(), &mut faults);
+    plain::<StoredRecord>("config", &layout.configs(), &mut faults);
+    plain::<JobRecord>("job", &layout.jobs(), &mut faults);
+    plain::<Value>("service changes", &layout.services(), &mut faults);
+    plain::<Value>("provider answers", &layout.providers(), &mut faults);
+    plain::<Value>("manifest list", &layout.manifests(), &mut faults);
+    if let Err(error) = state::record::read::<Value>(&layout.node()) {
+        let name = "labels".to_owned();
+        faults.push(fault("node", name, layout.node(), &error, Way::Drop));
     }
     Ok(faults)
+}
+
+fn fault(
+    kind: &'static str,
+    name: String,
+    path: PathBuf,
+    error: &(dyn std::error::Error + 'static),
+    way: Way,
+) -> RecordFault {
+    RecordFault {
+        kind,
+        name,
+        path,
+        cause: told(error),
+        dependents: Vec::new(),
+        way: way_for(error, way),
+    }
+}
+
+/// What is for a newer version is not this one's to take away.
+fn way_for(error: &(dyn std::error::Error + 'static), way: Way) -> Way {
+    let newer = |error: &state::Error| matches!(error, state::Error::Newer { .. });
+    let is_newer = error.downcast_ref().is_some_and(newer)
+        || matches!(error.downcast_ref(), Some(Error::Record(error)) if newer(error));
+    match is_newer {
+        true => Way::Newer,
+        false => way,
+    }
 }
 
 /// Those that can be read.
@@ -72,7 +109,10 @@ fn containers(ctx: &Context, faults: &mut Vec<RecordFault>) -> Result<Vec<Contai
             way,
         };
         match ContainerRecord::load(ctx, &id) {
-            Err(error) => faults.push(fault(told(&error), Way::DropForced)),
+            Err(error) => {
+                let way = way_for(&error, Way::DropForced);
+                faults.push(fault(told(&error), way));
+            }
             Ok(None) => faults.push(fault("it has no record".to_owned(), Way::Drop)),
             Ok(Some(record)) => {
                 let lost = record.image.layers.iter().find(|layer| !layer.exists());
@@ -81,11 +121,29 @@ fn containers(ctx: &Context, faults: &mut Vec<RecordFault>) -> Result<Vec<Contai
                     name: record.name.clone(),
                     ..fault(cause, Way::Nothing)
                 }));
+                faults.extend(last_run(ctx, &record));
                 readable.push(record);
             }
         }
     }
     Ok(readable)
+}
+
+/// How a container's last run went. Commands go on without it, and it is told here alone.
+fn last_run(ctx: &Context, container: &ContainerRecord) -> Option<RecordFault> {
+    let path = ctx
+        .layout
+        .container(container.id.as_str())
+        .join("exit.json");
+    let error = state::record::read::<Lifecycle>(&path).err()?;
+    let name = container.name.clone();
+    Some(fault(
+        "last run of container",
+        name,
+        path,
+        &error,
+        Way::Drop,
+    ))
 }
 
 fn volumes(
@@ -100,11 +158,11 @@ fn volumes(
         }
         let uses = |c: &&ContainerRecord| c.mounts.iter().any(|m| m.volume.as_ref() == Some(&name));
         let data = path.join("_data");
-        let cause = match state::record::read::<VolumeRecord>(&path.join("record.json")) {
-            Err(error) => told(&error),
-            Ok(None) => "it has no record".to_owned(),
+        let (cause, way) = match state::record::read::<VolumeRecord>(&path.join("record.json")) {
+            Err(error) => (told(&error), way_for(&error, Way::Remake)),
+            Ok(None) => ("it has no record".to_owned(), Way::Remake),
             Ok(Some(record)) if record.mountpoint(ctx) == data && !data.is_dir() => {
-                "its directory _data is missing".to_owned()
+                ("its directory _data is missing".to_owned(), Way::Remake)
             }
             Ok(Some(_)) => continue,
         };
@@ -115,7 +173,7 @@ fn volumes(
             name,
             path,
             cause,
-            way: Way::Remake,
+            way,
         });
     }
     Ok(())
@@ -138,13 +196,10 @@ fn networks(
         };
         let joins = |c: &&ContainerRecord| c.spec.networks.iter().any(|n| n.network == name);
         let dependents = containers.iter().filter(joins);
+        let dependents = dependents.map(|c| c.name.clone()).collect();
         faults.push(RecordFault {
-            kind: "network",
-            dependents: dependents.map(|c| c.name.clone()).collect(),
-            cause: told(&error),
-            name,
-            path,
-            way: Way::Drop,
+            dependents,
+            ..fault("network", name, path, &error, Way::Drop)
         });
     }
     Ok(())
@@ -169,8 +224,8 @@ fn leases(ctx: &Context, faults: &mut Vec<RecordFault>) {
     }
 }
 
-/// Records of whatever kind, two directories deep: each is a document of a schema that is known.
-fn plain(kind: &'static str, root: &Path, faults: &mut Vec<RecordFault>) {
+/// Records of whatever kind, two directories deep: each is a document of a schema that is known, with what `T` has.
+fn plain<T: DeserializeOwned>(kind: &'static str, root: &Path, faults: &mut Vec<RecordFault>) {
     const RECORDS: [&str; 3] = ["generation.json", "record.json", ""];
     let mut todo = vec![(root.to_owned(), 0)];
     while let Some((dir, depth)) = todo.pop() {
@@ -185,7 +240,7 @@ fn plain(kind: &'static str, root: &Path, faults: &mut Vec<RecordFault>) {
             if !record || !path.is_file() {
                 continue;
             }
-            if let Err(error) = state::record::read::<Value>(&path) {
+            if let Err(error) = state::record::read::<T>(&path) {
                 let whole = depth > 0;
                 let path = match whole {
                     true => dir.clone(),
@@ -196,14 +251,8 @@ fn plain(kind: &'static str, root: &Path, faults: &mut Vec<RecordFault>) {
                     "secret" | "config" => Way::DropForced,
                     _ => Way::Drop,
                 };
-                faults.push(RecordFault {
-                    kind,
-                    name: below.display().to_string(),
-                    cause: told(&error),
-                    dependents: Vec::new(),
-                    way,
-                    path,
-                });
+                let name = below.display().to_string();
+                faults.push(fault(kind, name, path, &error, way));
             }
         }
     }
@@ -212,7 +261,7 @@ fn plain(kind: &'static str, root: &Path, faults: &mut Vec<RecordFault>) {
 /// Does what can be done; `false`: the fault stays.
 pub fn mend(ctx: &Context, fault: &RecordFault, force: bool) -> Result<bool> {
     match fault.way {
-        Way::Nothing => return Ok(false),
+        Way::Nothing | Way::Newer => return Ok(false),
         Way::DropForced if !force => return Ok(false),
         Way::Remake => remake_volume(fault)?,
         Way::Drop | Way::DropForced if fault.kind == "lease" => {
@@ -310,5 +359,44 @@ mod tests {
         let left = ContainerRecord::list(&ctx).unwrap();
         assert_eq!(left.len(), 1);
         assert_eq!(left[0].id, db.id);
+    }
+
+    #[test]
+    fn every_kind_of_record_is_looked_at() {
+        let (_dir, ctx) = context();
+        let web = container(&ctx, "web", ContainerSpec::default());
+        let layout = &ctx.layout;
+        let places = [
+            layout.container(web.id.as_str()).join("exit.json"),
+            layout.build().join("steps/aa.json"),
+            layout.generations().join("shop/1/generation.json"),
+            layout.secrets().join("key/record.json"),
+            layout.configs().join("motd/record.json"),
+            layout.jobs().join("shop.backup.json"),
+            layout.service_changes("shop"),
+            layout.provided("shop"),
+            layout.manifests().join("aa.json"),
+            layout.node(),
+        ];
+        for place in &places {
+            std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+        }
+        for content in ["", "{", "\0\0\0\0", "null", r#"{"schema":99}"#] {
+            for place in &places {
+                std::fs::write(place, content).unwrap();
+            }
+            let mut faults = records(&ctx).unwrap();
+            faults.retain(|fault| fault.way != Way::Nothing);
+            let seen: Vec<&PathBuf> = faults.iter().map(|fault| &fault.path).collect();
+            let found = places.iter().filter(|place| {
+                seen.iter()
+                    .any(|path| path == place || Some(path.as_path()) == place.parent())
+            });
+            assert_eq!(found.count(), places.len(), "{content:?}: {seen:?}");
+            for fault in &faults {
+                let done = mend(&ctx, fault, true).unwrap();
+                assert_eq!(done, !content.contains("99"), "{fault:?}");
+            }
+        }
     }
 }

@@ -125,12 +125,7 @@ impl Error {
             Self::NoCommand => {
                 Some("name a command after the image, or set CMD in the image".to_owned())
             }
-            Self::Image(error) if error.is_full_disk() => Some(
-                "`system df` shows what takes room and `system prune` makes some; how much stays free is min-free-space in the \
-                 configuration"
-                    .to_owned(),
-            ),
-            _ => None,
+            other => way_out(other),
         }
     }
 
@@ -159,13 +154,27 @@ impl Error {
     }
 }
 
-/// An error and what caused it, in one line.
+/// The way out of what any crate may come to, wherever it stands among an error's causes: a disk without room, damaged records.
+pub fn way_out(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    if image::room::is_full(error) {
+        let text = "`system df` shows what takes room and `system prune` makes some; how much stays free is min-free-space in the \
+                    configuration";
+        return Some(text.to_owned());
+    }
+    let text = "`system check` names all that is damaged, `system check --repair` brings back what can be had again";
+    state::record::Damage::is_in(error).then(|| text.to_owned())
+}
+
+/// An error with its causes, in one line. A cause whose text the message already ends with is not said twice.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !text.ends_with(&said) {
+            text = format!("{text}: {said}");
+        }
+        next = cause.source();
     }
     text
 }

@@ -28,16 +28,9 @@ impl Image {
     }
 }
 
-impl Store {
-    /// Notes with an image, under all its names, what it was made from. It is known here alone, as in Docker.
-    pub fn note_parent(&self, image: &Image, parent: &Digest) -> Result<(), Error> {
-        let digest = &image.target.digest;
-        Ok(self.content.update_index(|index| {
-            for entry in index.manifests.iter_mut().filter(|d| d.digest == *digest) {
-                entry.annotations.insert(PARENT.into(), parent.to_string());
-            }
-        })?)
-    }
+/// Notes with an image what it was made from. It is known here alone, as in Docker.
+pub(crate) fn note_parent(target: &mut Descriptor, parent: &Digest) {
+    target.annotations.insert(PARENT.into(), parent.to_string());
 }
 
 /// Notes with an image which repository it came from.
@@ -87,7 +80,7 @@ impl Store {
             return Ok(());
         };
         let mut kept = Reachable::default();
-        for entry in &self.content.layout().index()?.manifests {
+        for entry in &self.content.index()?.manifests {
             if noted(entry).is_empty() || !self.is_unpacked(entry) {
                 self.reach(entry, &mut kept);
             }
@@ -178,7 +171,7 @@ impl Store {
 
     fn sources_of(&self, layer: &Digest) -> Result<Vec<Reference>, Error> {
         let mut all: Vec<Reference> = Vec::new();
-        for entry in self.content.layout().index()?.manifests {
+        for entry in self.content.index()?.manifests {
             let has = |m: &Manifest| m.layers.iter().any(|l| l.digest == *layer);
             if !self.manifests(&entry).iter().any(has) {
                 continue;

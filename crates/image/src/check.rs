@@ -2,12 +2,16 @@
 //! can be done about those that are not. [`repair`](Store::repair) takes away only what is bad, after trying to have it again.
 
 mod mend;
+mod names;
+mod record;
 
 pub use mend::{How, Mended};
+pub use names::{Names, Remembered};
 
 use crate::content;
 use crate::error::Error;
 use crate::fetch::{Fetcher, Job};
+use crate::layer::{Record, StoreError};
 use crate::progress::{Progress, Status};
 use crate::remove::Reachable;
 use crate::store::{self, Image, Store};
@@ -41,8 +45,10 @@ pub enum Fault {
     DamagedBlob { digest: Digest },
     /// An image's layer is not unpacked.
     MissingLayer { chain_id: Digest },
-    /// A layer's files are not those of its archive, or its record cannot be read.
+    /// A layer's files are not those of its archive, or it has neither files nor a record.
     DamagedLayer { chain_id: Digest, what: String },
+    /// The record of a layer cannot be read; its files are there.
+    LayerRecord { chain_id: Digest, what: String },
 }
 
 /// What was found, and which images need what.
@@ -64,9 +70,9 @@ impl Checked {
             Fault::MissingBlob { digest } | Fault::DamagedBlob { digest } => {
                 all.blobs.contains(digest)
             }
-            Fault::MissingLayer { chain_id } | Fault::DamagedLayer { chain_id, .. } => {
-                all.layers.contains(chain_id)
-            }
+            Fault::MissingLayer { chain_id }
+            | Fault::DamagedLayer { chain_id, .. }
+            | Fault::LayerRecord { chain_id, .. } => all.layers.contains(chain_id),
         };
         let found = self.needs.iter().filter(|(_, all)| needs(all));
         found.map(|(name, _)| name.clone()).collect()
@@ -86,12 +92,12 @@ impl Store {
     pub fn check(&self, depth: Depth, progress: &dyn Progress) -> Result<Checked, Error> {
         let _hold = self.hold()?;
         let mut checked = Checked::default();
-        let index = match self.content.layout().index() {
+        let index = match self.content.index() {
             Ok(index) => index,
-            Err(error @ content::Error::Parse { .. }) => {
-                let cause = error.to_string();
+            Err(content::Error::Table { path, source }) => {
+                let cause = format!("{}: {source}", path.display());
                 checked.faults.push(Fault::Names { cause });
-                Index::default()
+                self.rebuilt()?
             }
             Err(error) => return Err(error.into()),
         };
@@ -146,13 +152,11 @@ impl Store {
             let record = match self.layers.get(&chain_id) {
                 Ok(Some(record)) if record.chain_id == chain_id => record,
                 other => {
-                    let what = match other {
-                        Err(error) => error.to_string(),
-                        Ok(Some(_)) => "its record is another layer's".to_owned(),
-                        Ok(None) => "it has no record".to_owned(),
-                    };
-                    all.remove(&chain_id);
-                    checked.faults.push(Fault::DamagedLayer { chain_id, what });
+                    let fault = self.record_fault(chain_id, other);
+                    if let Fault::DamagedLayer { chain_id, .. } = &fault {
+                        all.remove(chain_id);
+                    }
+                    checked.faults.push(fault);
                     continue;
                 }
             };
@@ -175,6 +179,26 @@ impl Store {
             all.insert(chain_id, suspect);
         }
         Ok(())
+    }
+
+    /// What is wrong with a layer whose record was looked for.
+    fn record_fault(&self, chain_id: Digest, found: Result<Option<Record>, StoreError>) -> Fault {
+        let what = match found {
+            Err(error) => match std::error::Error::source(&error) {
+                Some(source) => format!("{error}: {source}"),
+                None => error.to_string(),
+            },
+            Ok(Some(_)) => "its record is another layer's".to_owned(),
+            // A record is there when all is: who is without has not been finished.
+            Ok(None) => {
+                let what = "it has no record".to_owned();
+                return Fault::DamagedLayer { chain_id, what };
+            }
+        };
+        match self.has_files(&chain_id) {
+            true => Fault::LayerRecord { chain_id, what },
+            false => Fault::DamagedLayer { chain_id, what },
+        }
     }
 
     fn check_layer(

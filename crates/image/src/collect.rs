@@ -72,7 +72,7 @@ impl Store {
     /// The files of everything that no image in use needs (`system df`): layers and blobs.
     pub fn reclaimable(&self, in_use: &[InUse]) -> Result<Vec<PathBuf>, Error> {
         let mut reached = Reachable::default();
-        for entry in &self.content.layout().index()?.manifests {
+        for entry in &self.content.index()?.manifests {
             let used = |image: &Image| in_use.iter().any(|u| u.image == image.id);
             if self.read_any(entry).is_ok_and(|image| used(&image)) {
                 self.reach(entry, &mut reached);
@@ -94,7 +94,7 @@ impl Store {
     /// What nothing reaches. Only a picture: [`Store::prune`] looks again under its lock.
     pub fn unreferenced(&self, keep: Keep<'_>) -> Result<Unreferenced, Error> {
         let mut reached = Reachable::default();
-        for entry in &self.content.layout().index()?.manifests {
+        for entry in &self.content.index()?.manifests {
             self.reach(entry, &mut reached);
         }
         reached

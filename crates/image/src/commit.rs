@@ -84,6 +84,7 @@ impl Store {
         };
         self.layers
             .commit(staging, &record, Taken::Directory(Unpacked::default()), &[])?;
+        self.brought.layer(&layer.chain_id);
         Ok(layer)
     }
 
@@ -120,6 +121,17 @@ impl Store {
         layers: &[Layer],
         names: &[Reference],
     ) -> Result<Image, Error> {
+        self.put_image_from(config, layers, names, None)
+    }
+
+    /// The same of one that was made from another here, which is noted.
+    pub fn put_image_from(
+        &self,
+        config: &ImageConfig,
+        layers: &[Layer],
+        names: &[Reference],
+        parent: Option<&Digest>,
+    ) -> Result<Image, Error> {
         let _hold = self.hold()?;
         let mut config = config.clone();
         config.rootfs = oci::RootFs {
@@ -127,7 +139,7 @@ impl Store {
             ..Default::default()
         };
         let config_bytes = json(&config)?;
-        self.content.put(&config_bytes)?;
+        self.put(&config_bytes)?;
         let blobs = layers
             .iter()
             .map(|l| Descriptor {
@@ -137,9 +149,12 @@ impl Store {
             .collect();
         let manifest = Manifest::new(Descriptor::of(OCI_CONFIG, &config_bytes), blobs);
         let bytes = json(&manifest)?;
-        self.content.put(&bytes)?;
+        self.put(&bytes)?;
         let mut target = Descriptor::of(OCI_MANIFEST, &bytes);
         target.platform = Some(config.platform());
+        if let Some(parent) = parent {
+            crate::archives::note_parent(&mut target, parent);
+        }
         self.content.update_index(|index| {
             for name in names {
                 set_name(index, &name.clone().or_latest(), target.clone());
@@ -171,7 +186,7 @@ impl Store {
             *layer = self.compress_blob(layer)?;
         }
         let bytes = json(&manifest)?;
-        self.content.put(&bytes)?;
+        self.put(&bytes)?;
         let mut target = Descriptor::of(&image.target.media_type, &bytes);
         target.platform = image.target.platform.clone();
         self.content.update_index(|index| {
@@ -269,7 +284,16 @@ impl Ingest {
         })
     }
 
-    /// The same, remembering the digest where the content was not known before.
+    /// Takes a part of the content; what fails is the store, not who gave it.
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.write_all(bytes).map_err(|source| {
+            let path = self.path.clone();
+            let step = "write";
+            content::Error::Io { step, path, source }.into()
+        })
+    }
+
+    /// As [`Ingest::publish`], remembering the digest where the content was not known before.
     pub(crate) fn publish_new(
         self,
         store: &Store,
@@ -298,6 +322,7 @@ impl Ingest {
         store
             .content
             .publish(&digest, self.file.get_ref(), &self.path)?;
+        store.brought.blob(&digest);
         Ok(Descriptor::new(media_type, digest, self.size))
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! images/oci-layout             {"imageLayoutVersion":"1.0.0"}
-//! images/index.json             one descriptor per name, replaced as a whole under the lock `image-index`
+//! images/index.json             the table of names, and its copy: see `table`
 //! images/blobs/<alg>/<hex>      verified content, read-only
 //! images/ingest/<alg>-<hex>     content on its way: kept after a break, resumed by the next pull
 //! ```
@@ -33,6 +33,11 @@ pub enum Error {
     Parse {
         path: PathBuf,
         source: serde_json::Error,
+    },
+    #[error("the table of image names {} cannot be used", path.display())]
+    Table {
+        path: PathBuf,
+        source: state::record::Damage,
     },
     #[error("content does not have the digest it was asked for: expected {expected}, got {actual}")]
     Digest { expected: Digest, actual: Digest },
@@ -74,7 +79,7 @@ impl ImageLayout {
         self.blob(digest).is_file()
     }
 
-    /// The table of names; empty where there is none yet.
+    /// The table of names of a layout that somebody else made; empty where there is none. Ours: [`ContentStore::index`].
     pub(crate) fn index(&self) -> Result<Index, Error> {
         let path = self.root.join("index.json");
         match sys::file::read(&path) {
@@ -176,10 +181,8 @@ impl ContentStore {
                         source,
                     })?;
             }
-            let index = layout.root.join("index.json");
-            if !index.exists() {
-                write_index(&index, &Index::default())?;
-            }
+            let store = Self { layout, paths };
+            store.begin_table()?;
             state::record::write_bytes(
                 &marker,
                 br#"{"imageLayoutVersion":"1.0.0"}"#,
@@ -190,8 +193,13 @@ impl ContentStore {
                 path: marker,
                 source,
             })?;
+            return Ok(store);
         }
         Ok(Self { layout, paths })
+    }
+
+    pub(crate) fn paths(&self) -> &Layout {
+        &self.paths
     }
 
     pub(crate) fn layout(&self) -> &ImageLayout {
@@ -263,12 +271,6 @@ impl ContentStore {
     }
 
     /// Keeps a document under its digest.
-    pub(crate) fn put(&self, bytes: &[u8]) -> Result<Digest, Error> {
-        let digest = Digest::sha256(bytes);
-        self.put_as(&digest, bytes)?;
-        Ok(digest)
-    }
-
     pub(crate) fn put_as(&self, digest: &Digest, bytes: &[u8]) -> Result<(), Error> {
         check_document(digest, bytes)?;
         if self.layout.has(digest) {
@@ -331,48 +333,6 @@ impl ContentStore {
         }
         Ok(ingest)
     }
-
-    /// The names of blobs are on disk before a name of theirs is.
-    fn sync_blobs(&self) -> Result<(), Error> {
-        let path = self.layout.root.join("blobs/sha256");
-        File::open(&path)
-            .and_then(|dir| dir.sync_all())
-            .map_err(|source| Error::Io {
-                step: "sync",
-                path,
-                source,
-            })
-    }
-
-    /// Changes the table of names in one step, nobody else changing it meanwhile.
-    pub(crate) fn update_index<T>(&self, change: impl FnOnce(&mut Index) -> T) -> Result<T, Error> {
-        let lock = self.paths.lock("image", "index");
-        let _held = FileLock::exclusive(&lock).map_err(|source| Error::Io {
-            step: "lock",
-            path: lock.clone(),
-            source,
-        })?;
-        let mut index = self.layout.index()?;
-        let before = index.clone();
-        let answer = change(&mut index);
-        if index != before {
-            self.sync_blobs()?;
-            write_index(&self.layout.root.join("index.json"), &index)?;
-        }
-        Ok(answer)
-    }
-}
-
-fn write_index(path: &Path, index: &Index) -> Result<(), Error> {
-    let bytes = serde_json::to_vec(index).map_err(|source| Error::Parse {
-        path: path.into(),
-        source,
-    })?;
-    state::record::write_bytes(path, &bytes, Durability::Durable).map_err(|source| Error::Io {
-        step: "write",
-        path: path.into(),
-        source,
-    })
 }
 
 /// Opens a file for gathering content; what it holds already is kept.

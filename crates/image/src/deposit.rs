@@ -227,7 +227,7 @@ impl Store {
         progress: &dyn Progress,
     ) -> Result<Digest, Error> {
         let _hold = self.hold()?;
-        self.content.put(document)?;
+        self.put(document)?;
         let manifest = Manifest::new(Descriptor::of(kind, document), layers);
         let bytes = json(&manifest)?;
         match depot {

@@ -134,7 +134,7 @@ pub enum Error {
 impl Error {
     /// Whether it failed because there was no room on the disk.
     pub fn is_full_disk(&self) -> bool {
-        matches!(self, Self::LowDisk(_)) || crate::room::is_full(self)
+        crate::room::is_full(self)
     }
 }
 

@@ -107,10 +107,15 @@ impl Brought {
         }
     }
 
-    fn layer(&self, chain_id: &Digest) {
+    pub(crate) fn layer(&self, chain_id: &Digest) {
         if let Ok(mut all) = self.0.lock() {
             all.layers.insert(chain_id.clone());
         }
+    }
+
+    pub(crate) fn add(&self, more: &Reachable) {
+        more.blobs.iter().for_each(|digest| self.blob(digest));
+        more.layers.iter().for_each(|chain_id| self.layer(chain_id));
     }
 
     pub(crate) fn take(&self) -> Reachable {

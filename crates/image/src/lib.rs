@@ -37,15 +37,17 @@ pub mod remove;
 pub mod room;
 pub mod signature;
 pub mod store;
+mod table;
 pub mod tarball;
 mod trash;
+mod undo;
 pub mod web;
 
 pub use account::{SearchResult, login, logout, search};
 pub use bundle::BundleError;
 pub use bundle::load::{Loaded, Received};
 pub use bundle::save::Along;
-pub use check::{Checked, Depth, Fault, How, Mended};
+pub use check::{Checked, Depth, Fault, How, Mended, Names, Remembered};
 pub use collect::{Keep, Unreferenced};
 pub use commit::Layer;
 pub use deposit::{Deposit, Depot};

@@ -23,7 +23,7 @@ impl Store {
     /// All images, newest first; one per image, whatever number of names it has. Of an image of several
     /// platforms it is the one that is here.
     pub fn list(&self) -> Result<Vec<Image>, Error> {
-        let index = self.content.layout().index()?;
+        let index = self.content.index()?;
         let mut images: Vec<Image> = Vec::new();
         for entry in &index.manifests {
             if images.iter().any(|i| i.target.digest == entry.digest) {

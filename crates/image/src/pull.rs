@@ -85,6 +85,8 @@ impl Store {
             return Err(Error::Reserved);
         }
         let hold = self.hold()?;
+        // Nothing is fetched that could not get its name.
+        self.content.index()?;
         let fetched = self.fetch(&reference, platform, progress, &brought);
         let pulled = fetched.and_then(|(target, image)| {
             announce_digest(&target, progress);
@@ -164,13 +166,15 @@ impl Store {
         }))
     }
 
-    /// Takes away what came in, as far as nothing reaches it; left for the next prune while others bring something in.
+    /// Takes away what came in, as far as nothing reaches it; left for who called this in the middle of more, or for the next prune,
+    /// while others bring something in.
     pub(crate) fn give_back(&self, brought: &Reachable) -> Result<(), Error> {
         let Some(_alone) = self.alone()? else {
+            self.brought.add(brought);
             return Ok(());
         };
         let mut reached = Reachable::default();
-        for entry in &self.content.layout().index()?.manifests {
+        for entry in &self.content.index()?.manifests {
             self.reach(entry, &mut reached);
         }
         for chain_id in brought.layers.difference(&reached.layers) {

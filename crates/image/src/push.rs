@@ -336,7 +336,7 @@ impl<'a> Upload<'a> {
 
     /// Another repository of the same registry that an image here with this blob has a name in.
     fn known_elsewhere(&self, blob: &Descriptor) -> Result<Option<String>, Error> {
-        for entry in self.store.content.layout().index()?.manifests {
+        for entry in self.store.content.index()?.manifests {
             let Some(name) = crate::content::name_of(&entry) else {
                 continue;
             };
@@ -393,7 +393,7 @@ impl Store {
             index.manifests.push(child);
         }
         let bytes = json(&index)?;
-        let digest = self.content.put(&bytes)?;
+        let digest = self.put(&bytes)?;
         let target = Descriptor::of(oci::media_type::OCI_INDEX, &bytes);
         self.content.update_index(|table| {
             crate::pull::set_name(table, &name.clone().or_latest(), target)

@@ -62,7 +62,7 @@ pub(crate) struct Reachable {
 impl Store {
     /// Removes a name, or (by id) an image with all its names.
     pub fn remove(&self, wanted: &str, options: RemoveOptions<'_>) -> Result<Vec<Removed>, Error> {
-        let index = self.content.layout().index()?;
+        let index = self.content.index()?;
         let target = self
             .target_in(&index, wanted)?
             .ok_or_else(|| Error::NoSuchImage(wanted.into()))?;
@@ -154,7 +154,7 @@ impl Store {
         let mut mine = Reachable::default();
         self.reach(target, &mut mine);
         let mut others = Reachable::default();
-        for entry in &self.content.layout().index()?.manifests {
+        for entry in &self.content.index()?.manifests {
             self.reach(entry, &mut others);
         }
         others
@@ -177,7 +177,7 @@ impl Store {
             return Ok(());
         };
         let mut reached = Reachable::default();
-        for entry in &self.content.layout().index()?.manifests {
+        for entry in &self.content.index()?.manifests {
             self.reach(entry, &mut reached);
         }
         let idle = blobs.iter().filter(|d| !reached.blobs.contains(*d));

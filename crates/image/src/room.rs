@@ -1,6 +1,7 @@
 //! How much room is left on the data root's file system. A full disk harms everybody on the host, so bringing something in ends
 //! while there is some left, with a message that says so; what did come in is taken away again. Source: statvfs(3).
 
+use rustix::io::Errno;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -8,21 +9,36 @@ use std::path::{Path, PathBuf};
 const KEPT_FREE: u64 = 256 << 20;
 /// Of a small file system one part in so many.
 const PART: u64 = 20;
+/// A disk with less is full.
+const LEAST: u64 = 1 << 20;
 /// It is looked again each time so many bytes were written.
 pub(crate) const STRIDE: u64 = 16 << 20;
 
 /// Why something is not brought in.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "not enough room on the file system of {}: {} MB are free, {} MB are needed, and {} MB stay free (min-free-space)",
-    path.display(), free >> 20, needed.div_ceil(1 << 20), kept >> 20
-)]
+#[error("not enough room on the file system of {}: {}", path.display(), figures(*free, *needed, *kept))]
 pub struct LowDisk {
     pub path: PathBuf,
     pub free: u64,
+    /// 0: whatever more.
     pub needed: u64,
     pub kept: u64,
+    source: Full,
 }
+
+fn figures(free: u64, needed: u64, kept: u64) -> String {
+    let needed = match needed.div_ceil(1 << 20) {
+        0 => String::new(),
+        megabytes => format!(" {megabytes} MB are needed,"),
+    };
+    let (free, kept) = (free >> 20, kept >> 20);
+    format!("{free} MB are free,{needed} and {kept} MB stay free (min-free-space)")
+}
+
+/// It is in the chain of every error that comes of [`LowDisk`], to be known by. What it says has been said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("(min-free-space)")]
+struct Full;
 
 /// What is kept free on one file system.
 #[derive(Debug, Clone)]
@@ -56,7 +72,15 @@ impl Room {
             free,
             needed,
             kept,
+            source: Full,
         })
+    }
+
+    /// Whether there is none left for a program that knows nothing of what stays free.
+    pub(crate) fn exhausted(&self) -> Option<LowDisk> {
+        self.check(LEAST)
+            .err()
+            .map(|low| LowDisk { needed: 0, ..low })
     }
 
     /// The same where only an I/O error can be passed on.
@@ -89,7 +113,7 @@ impl Watched {
 }
 
 /// Whether an error, or what caused it, is a disk without room.
-pub(crate) fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
+pub fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
         let io = error.downcast_ref::<io::Error>();
@@ -99,7 +123,9 @@ pub(crate) fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
             )
         };
-        if error.is::<LowDisk>() || io.is_some_and(full) {
+        let errno = error.downcast_ref::<Errno>();
+        let none = |e: &Errno| matches!(*e, Errno::NOSPC | Errno::DQUOT);
+        if error.is::<Full>() || io.is_some_and(full) || errno.is_some_and(none) {
             return true;
         }
         next = error.source();

@@ -36,6 +36,8 @@ pub struct Store {
     pub(crate) layers: LayerStore,
     pub(crate) paths: Layout,
     pub(crate) options: StoreOptions,
+    /// What came in: see [`Store::remembering`].
+    pub(crate) brought: Brought,
 }
 
 /// One image for one platform, its documents read.
@@ -111,6 +113,7 @@ impl Store {
             layers: LayerStore::new(layout.clone(), options.layer_form),
             paths: layout.clone(),
             options,
+            brought: Brought::default(),
         })
     }
 
@@ -168,7 +171,7 @@ impl Store {
         platform: Option<&Platform>,
     ) -> Result<Image, Error> {
         // Read once: what is found and what it is called are of one moment.
-        let index = self.content.layout().index()?;
+        let index = self.content.index()?;
         let Some(target) = self.target_in(&index, wanted)? else {
             return Err(Error::NoSuchImage(wanted.into()));
         };
@@ -181,7 +184,7 @@ impl Store {
     /// The entry of the table of names that `wanted` stands for. A name without a registry that is no name here may be another
     /// registry's.
     pub(crate) fn find_target(&self, wanted: &str) -> Result<Option<Descriptor>, Error> {
-        self.target_in(&self.content.layout().index()?, wanted)
+        self.target_in(&self.content.index()?, wanted)
     }
 
     pub(crate) fn target_in(
@@ -296,7 +299,7 @@ impl Store {
 
     /// All names an entry has.
     pub(crate) fn names_of(&self, target: &Digest) -> Result<Vec<Reference>, Error> {
-        Ok(names_in(&self.content.layout().index()?, target))
+        Ok(names_in(&self.content.index()?, target))
     }
 
     /// The layers of an image as an overlay takes them, **lowest first** (the reverse of overlayfs' `lowerdir=`).
@@ -323,7 +326,7 @@ impl Store {
             limits: Limits::default(),
             room: self.room(),
             keep: !self.options.drop_blobs,
-            brought: Brought::default(),
+            brought: self.brought.clone(),
         }
     }
 

@@ -205,12 +205,20 @@ impl Layout {
 
     /// What `service update` and `service scale` changed of a project's services, over its files.
     pub fn service_changes(&self, project: &str) -> PathBuf {
-        self.data.join("services").join(format!("{project}.json"))
+        self.services().join(format!("{project}.json"))
+    }
+
+    pub fn services(&self) -> PathBuf {
+        self.data.join("services")
     }
 
     /// What the providers of a project's services said last.
     pub fn provided(&self, project: &str) -> PathBuf {
-        self.data.join("providers").join(format!("{project}.json"))
+        self.providers().join(format!("{project}.json"))
+    }
+
+    pub fn providers(&self) -> PathBuf {
+        self.data.join("providers")
     }
 
     /// The labels of this host as Swarm's node.

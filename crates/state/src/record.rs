@@ -34,12 +34,32 @@ pub enum Error {
     #[error("cannot write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error("{} is damaged", path.display())]
-    Parse {
-        path: PathBuf,
-        source: serde_json::Error,
-    },
+    Parse { path: PathBuf, source: Damage },
     #[error("{} was written by a newer dockless (schema {found}, this one knows {SCHEMA})", path.display())]
     Newer { path: PathBuf, found: u32 },
+}
+
+/// Why a record cannot be believed. It is in the chain of every error that comes of it: whoever tells that knows the way out.
+#[derive(Debug, thiserror::Error)]
+pub enum Damage {
+    #[error("{0}")]
+    Form(serde_json::Error),
+    #[error("it is gone, and what it was about is not")]
+    Gone,
+}
+
+impl Damage {
+    /// Whether an error came of one.
+    pub fn is_in(error: &(dyn std::error::Error + 'static)) -> bool {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if error.is::<Self>() {
+                return true;
+            }
+            next = error.source();
+        }
+        false
+    }
 }
 
 #[derive(Serialize)]
@@ -74,7 +94,7 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
 pub fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, Error> {
     let damaged = |source| Error::Parse {
         path: path.into(),
-        source,
+        source: Damage::Form(source),
     };
     let head: Head = serde_json::from_slice(bytes).map_err(damaged)?;
     if head.schema > SCHEMA {
@@ -92,9 +112,9 @@ pub fn document<T: Serialize>(path: &Path, record: &T) -> Result<Vec<u8>, Error>
         schema: SCHEMA,
         record,
     };
-    serde_json::to_vec(&written).map_err(|source| Error::Parse {
+    serde_json::to_vec(&written).map_err(|source| Error::Write {
         path: path.into(),
-        source,
+        source: source.into(),
     })
 }
 
@@ -187,12 +207,21 @@ mod tests {
     fn a_damaged_record_is_an_error_that_names_the_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("thing.json");
-        std::fs::write(&path, "{").unwrap();
-        assert!(
-            read::<Thing>(&path)
-                .unwrap_err()
-                .to_string()
-                .contains("thing.json")
-        );
+        for content in [
+            "{",
+            "",
+            "\0\0\0\0",
+            "[]",
+            "{}",
+            "null",
+            "\u{fffd}",
+            r#"{"schema":1}"#,
+        ] {
+            std::fs::write(&path, content).unwrap();
+            let error = read::<Thing>(&path).unwrap_err();
+            assert!(error.to_string().contains("thing.json"), "{error}");
+            assert!(Damage::is_in(&error), "{content:?}");
+        }
+        assert!(!Damage::is_in(&read::<Thing>(dir.path()).unwrap_err()));
     }
 }

@@ -5,7 +5,7 @@
 use super::Solver;
 use super::bases::Pulling;
 use super::stage::Finished;
-use crate::cache::{self, StepRecord};
+use crate::cache::StepRecord;
 use crate::error::{Cause, Error};
 use crate::exchange::{self, Source, Used};
 use crate::progress::{Event, Step};
@@ -46,7 +46,7 @@ impl Solver<'_> {
                 used: Timestamp::now(),
                 step: offered.step.clone(),
             };
-            cache::store(&self.ctx.layout, key, &record)?;
+            self.made.store(&self.ctx.layout, key, &record)?;
             return Ok(Some(record));
         }
         Ok(None)

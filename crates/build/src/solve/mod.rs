@@ -11,6 +11,7 @@ mod schedule;
 mod stage;
 mod steps;
 mod stubs;
+mod undo;
 
 use crate::dockerfile::{self, Dockerfile, Lines, Placed};
 use crate::error::{Cause, Error, Excerpt};
@@ -65,6 +66,8 @@ struct Solver<'a> {
     used: Mutex<Vec<exchange::Used>>,
     /// The next number of what is told beside the Dockerfile's steps.
     beside: AtomicUsize,
+    /// What was made, to be taken away again from a full disk.
+    made: &'a undo::Made,
     /// A stage has failed: the others stop.
     canceled: AtomicBool,
 }
@@ -72,14 +75,31 @@ struct Solver<'a> {
 /// Builds one image.
 pub fn build(
     ctx: &engine::Context,
-    mut options: Options,
+    options: Options,
     progress: &dyn Progress,
 ) -> Result<Built, Error> {
-    let names = tags(&options.tags)?;
     let store = ctx
         .images()
         .map_err(|error| Error::from(engine_images(error)))?;
-    check_platform(&options, &store)?;
+    let (store, made) = (store.remembering(), undo::Made::default());
+    let built = solve(ctx, options, progress, &store, &made);
+    if let Err(error) = &built
+        && image::room::is_full(error)
+    {
+        made.take_away(&ctx.layout, &store);
+    }
+    built
+}
+
+fn solve(
+    ctx: &engine::Context,
+    mut options: Options,
+    progress: &dyn Progress,
+    store: &image::Store,
+    made: &undo::Made,
+) -> Result<Built, Error> {
+    let names = tags(&options.tags)?;
+    check_platform(&options, store)?;
     let _held = store.hold().map_err(Cause::from)?;
     engine::sandbox::sweep(ctx).map_err(|error| Cause::Sweep(Box::new(error)))?;
     let Read {
@@ -90,19 +110,19 @@ pub fn build(
         contexts,
         globals,
         graph,
-    } = read(ctx, &mut options, &store)?;
+    } = read(ctx, &mut options, store)?;
     warn(&file, &text, progress);
     let context_path = root.path.clone();
     let context = root.into_source(&text)?;
     let steps = steps::Numbers::of(&file, &graph);
     let sources = match options.no_cache {
         true => Vec::new(),
-        false => exchange::open(&store, &options.cache_from, progress),
+        false => exchange::open(store, &options.cache_from, progress),
     };
     let beside = AtomicUsize::new(steps.last() + 1);
     let solver = Solver {
         ctx,
-        store,
+        store: store.clone(),
         options: &options,
         file,
         text,
@@ -119,6 +139,7 @@ pub fn build(
         sources,
         used: Mutex::default(),
         beside,
+        made,
         canceled: AtomicBool::new(false),
     };
     let finished = solver.run()?;

@@ -194,9 +194,10 @@ impl Solver<'_> {
             Sharing::Private => Use::Private,
             Sharing::Locked => Use::Locked,
         };
-        let directory = cache::directory(&self.ctx.layout, &cache.id, wanted)?;
-        if directory.fresh {
-            let data = open_directory(&directory.data)?;
+        let mut directory = cache::directory(&self.ctx.layout, &cache.id, wanted)?;
+        if let Some(fresh) = directory.fresh() {
+            self.made.mount(directory.path());
+            let data = open_directory(fresh)?;
             if cache.from.is_some() {
                 let from = self.from(cache.from.as_deref(), lines, done)?;
                 let mut copier = Copier::new(data.as_fd(), Attributes::default());
@@ -204,19 +205,19 @@ impl Solver<'_> {
                     copier.copy(from.source(), &selected, &Ignore::default(), "/")?;
                 }
             }
-            let failed = |errno: rustix::io::Errno| {
-                Cause::io("set the owner of", &directory.data)(errno.into())
-            };
+            let failed =
+                |errno: rustix::io::Errno| Cause::io("set the owner of", fresh)(errno.into());
             let (uid, gid) = (Uid::from_raw(cache.uid), Gid::from_raw(cache.gid));
             rustix::fs::fchown(&data, Some(uid), Some(gid)).map_err(failed)?;
             rustix::fs::fchmod(&data, Mode::from_raw_mode(cache.mode)).map_err(failed)?;
+            directory.settle()?;
         }
         let access = if cache.read_only {
             Access::ReadOnly
         } else {
             Access::Writable
         };
-        let root = directory.data.clone();
+        let root = directory.data();
         mounted.caches.push(directory);
         Ok(MountSource::Directory {
             root,

@@ -112,7 +112,15 @@ impl Solver<'_> {
         let command = run.argv.join(" ");
         match code {
             Ok(0) => stubs.remove(upper),
-            Ok(code) => Err(Cause::Process { command, code }),
+            Ok(code) => Err(match self.store.full() {
+                // What it wrote is there still.
+                Some(source) => Cause::NoRoom {
+                    command,
+                    code,
+                    source,
+                },
+                None => Cause::Process { command, code },
+            }),
             Err(source) => Err(Cause::Sandbox {
                 command,
                 source: Box::new(source),

@@ -253,7 +253,7 @@ impl Solver<'_> {
             used: now,
             step: wanted.step.name.clone(),
         };
-        cache::store(layout, &key, &record)?;
+        self.made.store(layout, &key, &record)?;
         self.add(work, layer, now);
         self.note(key, record);
         Ok(())

@@ -6,7 +6,7 @@ mod progress;
 mod prune;
 
 use crate::args::parse_all;
-use crate::failure::{Failure, Outcome, chain};
+use crate::failure::{Failure, Outcome};
 use crate::output;
 use crate::session::{Program, Session};
 use crate::verb::{Run, Verb, verb};
@@ -93,7 +93,11 @@ impl Run for Build {
                 } else {
                     ""
                 };
-                return Err(Failure::said(format!("{opening}{}", chain(&error))));
+                let failure = Failure::of(&error).opened(opening);
+                return Err(match image::room::is_full(&error) {
+                    true => failure.on_disk(ctx.layout.data_root()),
+                    false => failure,
+                });
             }
         };
         let names: Vec<String> = built.names.iter().map(ToString::to_string).collect();
@@ -123,7 +127,7 @@ impl Run for Build {
 
 /// `--check`: 1 where there is something to be looked at, as in buildx.
 fn check(ctx: &engine::Context, options: build::Options) -> Outcome {
-    let found = build::check(ctx, options).map_err(|error| Failure::said(chain(&error)))?;
+    let found = build::check(ctx, options).map_err(|error| Failure::of(&error))?;
     for excerpt in &found {
         output::line(format_args!("WARNING: {excerpt}"))?;
     }

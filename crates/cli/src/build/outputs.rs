@@ -103,7 +103,7 @@ impl Output {
 }
 
 fn failed(error: build::Error) -> Failure {
-    Failure::said(crate::failure::chain(&error))
+    Failure::of(&error)
 }
 
 impl Place {

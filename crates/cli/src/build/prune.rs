@@ -1,6 +1,6 @@
 //! `builder prune`.
 
-use crate::failure::{Failure, Outcome, chain};
+use crate::failure::{Failure, Outcome};
 use crate::output::{self, units};
 use crate::session::Session;
 use crate::system::prune::{self, PruneFlags};
@@ -38,7 +38,7 @@ impl Run for Prune {
             .map(|text| engine::prune::moment(text))
             .transpose()?;
         let pruned = build::cache::prune(&session.engine()?.layout, before)
-            .map_err(|cause| Failure::said(chain(&cause)))?;
+            .map_err(|cause| Failure::of(&cause))?;
         // What only the cache kept goes with the next look at what no image reaches.
         let freed = pruned.bytes + prune::unreferenced(session)?;
         for name in &pruned.removed {

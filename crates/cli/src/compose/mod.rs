@@ -219,8 +219,8 @@ fn version(short: bool, format: Option<&str>) -> Outcome {
 }
 
 /// A library's error with its causes as a message of ours.
-pub(crate) fn failed(error: impl std::error::Error) -> Failure {
-    Failure::said(crate::failure::chain(&error))
+pub(crate) fn failed(error: impl std::error::Error + 'static) -> Failure {
+    Failure::of(&error)
 }
 
 #[cfg(test)]

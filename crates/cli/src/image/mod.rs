@@ -110,7 +110,7 @@ pub(crate) fn in_use_of(ctx: &engine::Context) -> Result<Vec<InUse>, Failure> {
 }
 
 fn kept_failure(error: compose::generation::Error) -> Failure {
-    Failure::said(crate::failure::chain(&error))
+    Failure::of(&error)
 }
 
 /// `…/layers/<chain id>/diff` → the chain id.

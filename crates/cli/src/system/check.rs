@@ -1,12 +1,13 @@
 //! `system check`: whether everything in the data root is as it was written, and mending what is not.
 
-use crate::failure::{Failure, Outcome, chain};
+use crate::failure::{Failure, Outcome};
 use crate::output::{self, progress::PullProgress, units};
 use crate::session::Session;
 use crate::verb::{Run, Verb, verb};
 use clap::Args;
 use engine::check::{RecordFault, Way};
-use image::{Checked, Depth, Fault, How, Mended};
+use engine::container::record::ContainerRecord;
+use image::{Checked, Depth, Fault, How, Mended, Names, Remembered};
 
 pub(crate) const VERB: Verb = verb::<Check>(
     &["system check"],
@@ -95,7 +96,10 @@ impl Check {
             }
         };
         let progress = PullProgress::on_stderr(false);
-        let mended = ctx.images()?.repair(checked, &users, &progress);
+        let remembered = remembered(ctx)?;
+        let mended = ctx
+            .images()?
+            .repair(checked, &users, &remembered, &progress);
         progress.finish();
         for one in &mended.map_err(engine::Error::from)? {
             left += usize::from(matches!(one.how, How::Held { .. }));
@@ -104,7 +108,7 @@ impl Check {
         }
         crate::system::prune::unreferenced(session)?;
         let swept = engine::sweep::sweep(ctx)?;
-        let bytes = build::sweep(&ctx.layout).map_err(|cause| Failure::said(chain(&cause)))?;
+        let bytes = build::sweep(&ctx.layout).map_err(|cause| Failure::of(&cause))?;
         output::line(format_args!(
             "Swept {} dead runs and {} names, freed {}",
             swept.runs,
@@ -118,6 +122,19 @@ impl Check {
     }
 }
 
+/// What containers were made from, by name.
+fn remembered(ctx: &engine::Context) -> Result<Vec<Remembered>, Failure> {
+    let records = ContainerRecord::list(ctx)?;
+    let names = records.iter().filter_map(|record| {
+        let name: oci::Reference = record.spec.image.parse().ok()?;
+        // Made by the image's id.
+        let hex = record.image.id.trim_start_matches("sha256:");
+        let by_id = hex.starts_with(record.spec.image.trim_start_matches("sha256:"));
+        (!by_id).then_some((record.image.id.parse().ok()?, name.or_latest()))
+    });
+    Ok(names.collect())
+}
+
 fn text(fault: &Fault) -> String {
     match fault {
         Fault::Names { cause } => format!("the table of images: {cause}"),
@@ -126,6 +143,9 @@ fn text(fault: &Fault) -> String {
         Fault::DamagedBlob { digest } => format!("blob {digest} is damaged"),
         Fault::MissingLayer { chain_id } => format!("layer {chain_id} is not unpacked"),
         Fault::DamagedLayer { chain_id, what } => format!("layer {chain_id} is damaged: {what}"),
+        Fault::LayerRecord { chain_id, what } => {
+            format!("the record of layer {chain_id} cannot be used: {what}")
+        }
     }
 }
 
@@ -152,6 +172,7 @@ fn record_outcome(fault: &RecordFault, done: bool) -> String {
         (Way::Remake, true) => "made anew; its labels and options are lost, its files are not",
         (_, true) => "dropped",
         (Way::DropForced, false) => "left: its files would go with it; --force drops it",
+        (Way::Newer, false) => "left: a newer dockless reads it",
         (_, false) => "left: pull its image again, or remove it",
     };
     let text = format!("{kind} {name}: {what}");
@@ -166,11 +187,14 @@ fn outcome(one: &Mended) -> String {
         Fault::MissingLayer { chain_id } | Fault::DamagedLayer { chain_id, .. } => {
             format!("layer {chain_id}")
         }
+        Fault::LayerRecord { chain_id, .. } => format!("the record of layer {chain_id}"),
     };
     let how = match (&one.how, &one.fault) {
-        (How::Restored, Fault::Names { .. }) => {
-            "made anew from what is there; images have lost their names"
+        (How::Renamed(names), _) => return format!("{what}: {}", renamed(names)),
+        (How::Held { container }, Fault::LayerRecord { .. }) => {
+            return format!("{what}: left, container {container} stands on its files");
         }
+        (How::Restored, Fault::LayerRecord { .. }) => "made anew, its files are as they were",
         (How::Restored, _) => "restored",
         (How::Dropped, Fault::Image { .. }) => "cannot be had again",
         (How::Dropped, Fault::MissingBlob { .. } | Fault::DamagedBlob { .. }) => {
@@ -186,4 +210,17 @@ fn outcome(one: &Mended) -> String {
         (How::Removed, _) => "removed",
     };
     format!("{what}: {how}")
+}
+
+fn renamed(names: &Names) -> String {
+    let mut text = format!("made anew; {} names are in its copy", names.copied);
+    if names.remembered > 0 {
+        text.push_str(&format!(", {} are known by containers", names.remembered));
+    }
+    match names.nameless {
+        0 => text,
+        count => format!(
+            "{text}; images without a name: {count} (`images -a` shows their ids, `tag` names them)"
+        ),
+    }
 }

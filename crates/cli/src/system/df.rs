@@ -1,7 +1,7 @@
 //! `system df`. The sizes are what lies on disk, each file counted once: together they are what du(1) says of the data root. An
 //! image's own size, as `images` tells it, is that of its files; images share layers.
 
-use crate::failure::{Failure, Outcome, chain};
+use crate::failure::{Failure, Outcome};
 use crate::output::listing::{self, Field, Format, field};
 use crate::output::{self, units};
 use crate::session::Session;
@@ -182,7 +182,7 @@ fn fetched(ctx: &engine::Context) -> Result<Sum, Failure> {
 
 /// The records and cache mounts of builds; the layers they made are counted with the images.
 fn build_cache(ctx: &engine::Context) -> Result<Sum, Failure> {
-    let steps = build::cache::list(&ctx.layout).map_err(|cause| Failure::said(chain(&cause)))?;
+    let steps = build::cache::list(&ctx.layout).map_err(|cause| Failure::of(&cause))?;
     let bytes = usage::disk_usage(&ctx.layout.build());
     Ok(Sum {
         total: steps.len(),

@@ -1,6 +1,6 @@
 //! What the `prune` verbs share: asking, filters, sums.
 
-use crate::failure::{Failure, Outcome, chain};
+use crate::failure::{Failure, Outcome};
 use crate::output::{self, units};
 use crate::session::Session;
 use crate::verb::{Run, Verb, verb};
@@ -76,7 +76,7 @@ pub(crate) fn generations(session: &Session, keep: Option<NonZeroUsize>) -> Resu
         return Ok(());
     };
     let gone = compose::generation::keep_last(session.engine()?, keep)
-        .map_err(|error| Failure::said(chain(&error)))?;
+        .map_err(|error| Failure::of(&error))?;
     match gone.as_slice() {
         [] => Ok(()),
         gone => output::line(format_args!("Deleted Generations:\n{}\n", gone.join("\n"))),
@@ -109,7 +109,7 @@ fn asking<T>(
     let ctx = session.engine()?;
     let uses = Uses {
         images: &|| crate::image::in_use(session),
-        roots: &|| build::cache::roots(&ctx.layout).map_err(|cause| Failure::said(chain(&cause))),
+        roots: &|| build::cache::roots(&ctx.layout).map_err(|cause| Failure::of(&cause)),
     };
     prune(ctx, &uses)
 }
@@ -159,7 +159,7 @@ impl Prune {
             true => build::cache::prune(layout, None).map(|pruned| pruned.bytes),
             false => build::sweep(layout),
         };
-        freed.map_err(|cause| Failure::said(chain(&cause)))
+        freed.map_err(|cause| Failure::of(&cause))
     }
 }
 
@@ -193,7 +193,7 @@ impl Run for Prune {
         total += bytes;
         section("Fetched Projects", &removed)?;
         total += engine::sweep::sweep(ctx)?.bytes;
-        total += build::sweep(&ctx.layout).map_err(|cause| Failure::said(chain(&cause)))?;
+        total += build::sweep(&ctx.layout).map_err(|cause| Failure::of(&cause))?;
         output::line(format_args!(
             "Total reclaimed space: {}",
             units::size_long(total)

@@ -76,6 +76,7 @@ pub fn place(
         return Err(PlaceError::Exists(target));
     }
     let name = target.file_name().unwrap_or_default().to_string_lossy();
+    sweep(&target, &name);
     let staging = format!(".{name}.{}.partial", std::process::id());
     let staging = target.with_file_name(staging);
     DirBuilder::new()
@@ -96,6 +97,22 @@ pub fn place(
         write(&root, entry, &content).map_err(failed("write", &path))?;
     }
     Ok(placed)
+}
+
+/// Removes what killed commands of ours left where they were writing `target`.
+fn sweep(target: &Path, name: &str) {
+    let entries = target.parent().and_then(|dir| std::fs::read_dir(dir).ok());
+    for entry in entries.into_iter().flatten().flatten() {
+        let other = entry.file_name();
+        let middle = other.to_str().and_then(|other| {
+            let rest = other.strip_prefix(&format!(".{name}."))?;
+            rest.strip_suffix(".partial")?.parse::<u32>().ok()
+        });
+        let is_dead = |pid: u32| !Path::new("/proc").join(pid.to_string()).exists();
+        if middle.is_some_and(is_dead) && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// What a manifest says, once all of it is found harmless.

@@ -58,9 +58,33 @@ pub fn commit(
     mut config: ImageConfig,
     options: &Options,
 ) -> Result<Image> {
-    let store = ctx.images()?;
-    let _hold = store.hold()?;
-    let base = base(&store, container)?;
+    let image = ctx
+        .images()?
+        .wholly(|store| make(ctx, store, container, &mut config, options))?;
+    let id = image.id.to_string();
+    let name = options.name.as_ref();
+    let name = name.map(Reference::familiar).unwrap_or_default();
+    if !name.is_empty() {
+        images::emit(ctx, "tag", &id, &name);
+    }
+    let told = [
+        ("comment", options.comment.clone()),
+        ("imageID", id),
+        ("imageRef", name),
+    ];
+    events::emit_container(ctx, "commit", container, &told);
+    Ok(image)
+}
+
+/// The layer, then the image above that of the container.
+fn make(
+    ctx: &Context,
+    store: &Store,
+    container: &ContainerRecord,
+    config: &mut ImageConfig,
+    options: &Options,
+) -> Result<Image> {
+    let base = base(store, container)?;
     let layer = {
         let _still = Still::new(ctx, container, options.no_pause)?;
         // On disk its files have the owners it gave them, also with ids of its own: those are mapped by the mount.
@@ -84,32 +108,22 @@ pub fn commit(
     let mut layers = base.layers();
     layers.push(layer);
     let names: Vec<Reference> = options.name.clone().into_iter().collect();
-    let image = store.put_image(&config, &layers, &names)?;
-    store.note_parent(&image, &base.id)?;
-    let id = image.id.to_string();
-    let name = names.first().map(Reference::familiar).unwrap_or_default();
-    if !name.is_empty() {
-        images::emit(ctx, "tag", &id, &name);
-    }
-    let told = [
-        ("comment", options.comment.clone()),
-        ("imageID", id),
-        ("imageRef", name),
-    ];
-    events::emit_container(ctx, "commit", container, &told);
-    Ok(image)
+    Ok(store.put_image_from(config, &layers, &names, Some(&base.id))?)
 }
 
 fn base(store: &Store, container: &ContainerRecord) -> Result<Image> {
-    store.find(&container.image.id).map_err(|_| {
-        Error::invalid(
-            format!("commit of container {}", container.name),
-            format!(
-                "its image {} is not in the store any more: pull {} again",
-                container.image.id, container.spec.image
+    store
+        .find(&container.image.id)
+        .map_err(|error| match error {
+            image::Error::NoSuchImage(_) => Error::invalid(
+                format!("commit of container {}", container.name),
+                format!(
+                    "its image {} is not in the store any more: pull {} again",
+                    container.image.id, container.spec.image
+                ),
             ),
-        )
-    })
+            other => other.into(),
+        })
 }
 
 /// Keeps a running container frozen; one that was frozen before stays so.

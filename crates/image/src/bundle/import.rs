@@ -8,7 +8,7 @@ use crate::pipeline;
 use crate::store::{Image, Store};
 use crate::tarball::Limits;
 use oci::{Digest, ImageConfig, Reference, media_type};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 
 impl Store {
     /// Makes the layer above `parent` of an archive (plain, gzip or zstd), as `docker import` does.
@@ -28,9 +28,7 @@ impl Store {
                 match stream.read(&mut buffer) {
                     Ok(0) => return Ok(()),
                     Ok(got) => {
-                        ingest
-                            .write_all(&buffer[..got])
-                            .map_err(BundleError::Write)?;
+                        ingest.append(&buffer[..got])?;
                         sink(&buffer[..got]);
                     }
                     Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -52,6 +50,7 @@ impl Store {
             };
             let below = self.below(parent)?;
             self.layers.commit(staging, &record, taken, &below)?;
+            self.brought.layer(&chain_id);
         }
         Ok(Layer {
             blob,
@@ -83,7 +82,9 @@ impl Store {
         config: &ImageConfig,
         names: &[Reference],
     ) -> Result<Image, Error> {
-        let layer = self.import_layer(stream, None)?;
-        self.put_image(config, &[layer], names)
+        self.wholly(|store| {
+            let layer = store.import_layer(stream, None)?;
+            store.put_image(config, &[layer], names)
+        })
     }
 }

@@ -14,7 +14,7 @@ use crate::store::{self, Hold, Image, Store};
 use crate::tarball::{Kind, Limits, Reader, compression, writer};
 use oci::{Descriptor, Digest, Document, Index, Manifest, Platform, Reference, media_type};
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::Read;
 
 /// An image that was loaded; its line for the user is `Loaded image: NAME` or `Loaded image ID: ID`.
 #[derive(Debug, Clone)]
@@ -62,6 +62,8 @@ impl Store {
             new: Vec::new(),
             brought: Brought::default(),
         };
+        // Nothing is taken in that could not get its name.
+        self.content.index()?;
         let files = self.take_in(stream, &mut received.new)?;
         match self.oci_entries(&files)? {
             Some(entries) => {
@@ -125,24 +127,27 @@ impl Received<'_> {
     ) -> Result<Vec<Loaded>, Error> {
         let own = self.store.platform();
         let (asked, platform) = (platform, platform.unwrap_or(&own));
-        let mut loaded: Vec<Loaded> = Vec::new();
-        for (mut target, names) in std::mem::take(&mut self.targets) {
-            crate::archives::forget_sources(&mut target);
-            self.check_policy(&target, &names)?;
-            let image = self.unpack(&target, platform, progress)?;
+        let mut targets = std::mem::take(&mut self.targets);
+        let mut images = Vec::new();
+        for (target, names) in &mut targets {
+            crate::archives::forget_sources(target);
+            self.check_policy(target, names)?;
+            let image = self.unpack(target, platform, progress)?;
             if let Some(asked) = asked {
                 let name = names.first().map(Reference::familiar);
                 let name = name.unwrap_or_else(|| target.digest.to_string());
                 store::check_platform(&image, asked, &name)?;
             }
-            self.store.content.update_index(|index| {
-                names.iter().for_each(|name| {
-                    set_name(index, name, target.clone());
-                });
-                if names.is_empty() {
-                    leave_dangling(index, target.clone());
-                }
-            })?;
+            images.push(image);
+        }
+        // All of them or none.
+        self.store.content.update_index(|index| {
+            for (target, names) in &targets {
+                give_names(index, target, names);
+            }
+        })?;
+        let mut loaded: Vec<Loaded> = Vec::new();
+        for (image, (target, names)) in images.into_iter().zip(targets) {
             match loaded
                 .iter_mut()
                 .find(|l| l.image.target.digest == target.digest)
@@ -200,6 +205,15 @@ impl Drop for Received<'_> {
     }
 }
 
+fn give_names(index: &mut Index, target: &Descriptor, names: &[Reference]) {
+    for name in names {
+        set_name(index, name, target.clone());
+    }
+    if names.is_empty() {
+        leave_dangling(index, target.clone());
+    }
+}
+
 fn is_artifact(entry: &Descriptor) -> bool {
     entry
         .other
@@ -241,9 +255,7 @@ impl Store {
                         if got == 0 {
                             break;
                         }
-                        ingest
-                            .write_all(&buffer[..got])
-                            .map_err(BundleError::Read)?;
+                        ingest.append(&buffer[..got])?;
                     }
                     let descriptor = ingest.publish_new(self, media_type::OCI_LAYER, new)?;
                     files.insert(path, descriptor);
@@ -325,7 +337,7 @@ impl Store {
             }
             let bytes = json(&Manifest::new(config, layers))?;
             let mut ingest = Ingest::new(self)?;
-            ingest.write_all(&bytes).map_err(BundleError::Read)?;
+            ingest.append(&bytes)?;
             let target = ingest.publish_new(self, media_type::OCI_MANIFEST, new)?;
             let tags = entry.repo_tags.unwrap_or_default();
             let names = tags

@@ -56,7 +56,7 @@ impl Store {
         out: &mut dyn Write,
     ) -> Result<(), Error> {
         let _hold = self.hold()?;
-        let index = self.content.layout().index()?;
+        let index = self.content.index()?;
         let mut plan = SavePlan::default();
         for name in wanted.iter().flat_map(|name| tags_of(&index, name)) {
             plan.add_by_name(self, &name, extent)?;
@@ -125,7 +125,7 @@ impl SavePlan {
             Extent::Only(platform) => store.read(&target, &|| platform.clone(), name)?,
             Extent::Alone(platform) => store.find_on(name, platform)?,
         };
-        let all = store.content.layout().index()?.manifests;
+        let all = store.content.index()?.manifests;
         let named = name.parse::<Reference>().ok().map(Reference::or_latest);
         let named = named.filter(|r| all.iter().any(|d| store::names(d, r)));
         match extent {

@@ -1,14 +1,14 @@
 //! What is done about a fault: what is bad goes, what can be had again comes back, and what cannot is named with those that need it.
 
+use super::names::{Names, Remembered};
 use super::{Checked, Fault, distinct};
 use crate::content;
 use crate::error::Error;
 use crate::fetch::Brought;
 use crate::progress::Progress;
-use crate::pull::leave_dangling;
 use crate::remove::{InUse, User};
 use crate::store::Store;
-use oci::{Descriptor, Digest, Document};
+use oci::{Descriptor, Digest};
 use std::collections::BTreeSet;
 
 /// What came of one fault.
@@ -24,6 +24,8 @@ pub enum How {
     Restored,
     /// It is gone and could not be had again.
     Dropped,
+    /// The table of names is made anew.
+    Renamed(Names),
     /// A container that runs stands on it.
     Held { container: String },
     /// The image cannot be used and has gone from the table of names.
@@ -32,20 +34,25 @@ pub enum How {
 
 impl Store {
     /// Takes away what is bad, and brings back what can be had: from the registry an image is named after, or from its archive.
+    /// `remembered` says how images are called where the table of names does not any more.
     pub fn repair(
         &self,
         checked: &Checked,
         in_use: &[InUse],
+        remembered: &[Remembered],
         progress: &dyn Progress,
     ) -> Result<Vec<Mended>, Error> {
-        let held = self.take_away(&checked.faults, in_use)?;
+        let (held, names) = self.take_away(&checked.faults, in_use, remembered)?;
         self.bring_back(checked, &held, progress)?;
         let mut mended = Vec::new();
         for fault in &checked.faults {
-            let how = match (running(fault, in_use), self.is_mended(fault)) {
-                (Some(container), _) if held.contains(&chain_of(fault)) => How::Held { container },
-                (_, true) => How::Restored,
-                (_, false) => How::Dropped,
+            let how = match (fault, holder(fault, in_use), self.is_mended(fault)) {
+                (Fault::Names { .. }, ..) => How::Renamed(names),
+                (_, Some(container), _) if held.contains(&chain_of(fault)) => {
+                    How::Held { container }
+                }
+                (.., true) => How::Restored,
+                (.., false) => How::Dropped,
             };
             let fault = fault.clone();
             mended.push(Mended { fault, how });
@@ -54,71 +61,36 @@ impl Store {
         Ok(mended)
     }
 
-    /// The bad files, but for layers that running containers see. Those are returned.
+    /// The bad files, but for layers that containers need as they are. Those are returned.
     fn take_away(
         &self,
         faults: &[Fault],
         in_use: &[InUse],
-    ) -> Result<BTreeSet<Option<Digest>>, Error> {
+        remembered: &[Remembered],
+    ) -> Result<(BTreeSet<Option<Digest>>, Names), Error> {
         let Some(_alone) = self.alone()? else {
             return Err(Error::Conflict(
                 "images are being brought in or used at this moment: repair when that is done"
                     .into(),
             ));
         };
-        let mut held = BTreeSet::new();
+        let (mut held, mut names) = (BTreeSet::new(), Names::default());
         for fault in faults {
             match fault {
-                Fault::Names { .. } => self.rebuild_names()?,
+                Fault::Names { .. } => names = self.rebuild_names(remembered)?,
                 Fault::DamagedBlob { digest } => self.remove_blob(digest)?,
-                Fault::DamagedLayer { .. } if running(fault, in_use).is_some() => {
+                Fault::LayerRecord { chain_id, .. } if self.remake_record(chain_id)? => {}
+                fault if holder(fault, in_use).is_some() => {
                     held.insert(chain_of(fault));
                 }
-                Fault::DamagedLayer { chain_id, .. } => self.layers.discard(chain_id)?,
+                Fault::DamagedLayer { chain_id, .. } | Fault::LayerRecord { chain_id, .. } => {
+                    self.layers.discard(chain_id)?;
+                }
                 Fault::Image { .. } | Fault::MissingBlob { .. } | Fault::MissingLayer { .. } => {}
             }
         }
         self.layers.empty_trash()?;
-        Ok(held)
-    }
-
-    /// A table of names from what is there: every manifest that no index has, without a name.
-    fn rebuild_names(&self) -> Result<(), Error> {
-        let layout = self.content.layout();
-        let mut children = BTreeSet::new();
-        let mut entries = Vec::new();
-        for (digest, size) in self.blobs()? {
-            let Ok(bytes) = layout.document(&digest) else {
-                continue;
-            };
-            let kind = crate::registry::api::kind_of(&bytes, "");
-            match Document::parse(&bytes) {
-                Ok(Document::Index(index)) => {
-                    children.extend(index.manifests.into_iter().map(|d| d.digest));
-                }
-                Ok(Document::Manifest(manifest)) if layout.has(&manifest.config.digest) => {}
-                _ => continue,
-            }
-            entries.push(Descriptor::new(&kind, digest, size));
-        }
-        entries.retain(|entry| !children.contains(&entry.digest));
-        let path = layout.root().join("index.json");
-        match std::fs::remove_file(&path) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                return Err(content::Error::Io {
-                    step: "remove",
-                    path,
-                    source,
-                }
-                .into());
-            }
-            _ => {}
-        }
-        Ok(self.content.update_index(|index| {
-            for entry in entries {
-                leave_dangling(index, entry);
-            }
-        })?)
+        Ok((held, names))
     }
 
     /// Images with a fault are fetched by the digest they have, then unpacked. One that is nowhere stays as it is.
@@ -134,10 +106,11 @@ impl Store {
             match fault {
                 Fault::Image { name, .. } => drop(wanted.insert(name.clone())),
                 fault if held.contains(&chain_of(fault)) => {}
+                Fault::LayerRecord { .. } if self.is_mended(fault) => {}
                 fault => wanted.extend(checked.dependents(fault)),
             }
         }
-        let index = self.content.layout().index()?;
+        let index = self.content.index()?;
         for (name, entry) in distinct(&index) {
             if !wanted.contains(&name) {
                 continue;
@@ -163,7 +136,7 @@ impl Store {
 
     fn is_mended(&self, fault: &Fault) -> bool {
         match fault {
-            Fault::Names { .. } => self.content.layout().index().is_ok(),
+            Fault::Names { .. } => self.content.index().is_ok(),
             Fault::Image { target, .. } => self
                 .entry(target)
                 .is_some_and(|entry| self.read_any(&entry).is_ok()),
@@ -173,18 +146,21 @@ impl Store {
             Fault::MissingLayer { chain_id } | Fault::DamagedLayer { chain_id, .. } => {
                 self.layers.exists(chain_id)
             }
+            Fault::LayerRecord { chain_id, .. } => {
+                matches!(self.layers.get(chain_id), Ok(Some(_)))
+            }
         }
     }
 
     fn entry(&self, target: &Digest) -> Option<Descriptor> {
-        let index = self.content.layout().index().ok()?;
+        let index = self.content.index().ok()?;
         index.manifests.into_iter().find(|d| d.digest == *target)
     }
 
     /// Images whose documents are gone, or a layer with its archive: they can do nothing any more.
     fn remove_unusable(&self) -> Result<Vec<Mended>, Error> {
         let mut removed = Vec::new();
-        for (name, entry) in distinct(&self.content.layout().index()?) {
+        for (name, entry) in distinct(&self.content.index()?) {
             let cause = match self.read_any(&entry) {
                 Err(error) => error.to_string(),
                 Ok(image) => {
@@ -217,17 +193,20 @@ impl Store {
 
 fn chain_of(fault: &Fault) -> Option<Digest> {
     match fault {
-        Fault::DamagedLayer { chain_id, .. } => Some(chain_id.clone()),
+        Fault::DamagedLayer { chain_id, .. } | Fault::LayerRecord { chain_id, .. } => {
+            Some(chain_id.clone())
+        }
         _ => None,
     }
 }
 
-/// The container that runs on what is at fault.
-fn running(fault: &Fault, in_use: &[InUse]) -> Option<String> {
+/// The container that keeps what is at fault from being taken away: one that runs on wrong files, any that stands on right ones.
+fn holder(fault: &Fault, in_use: &[InUse]) -> Option<String> {
     let chain_id = chain_of(fault)?;
+    let stands = matches!(fault, Fault::LayerRecord { .. });
     in_use.iter().find_map(|user| match &user.user {
-        User::Container { id, running: true } if user.layers.contains(&chain_id) => {
-            Some(id.clone())
+        User::Container { id, running } if *running || stands => {
+            user.layers.contains(&chain_id).then(|| id.clone())
         }
         _ => None,
     })

@@ -187,7 +187,7 @@ impl LayerStore {
         }
     }
 
-    fn open(&self, chain_id: &Digest) -> Result<OwnedFd, Error> {
+    pub(crate) fn open(&self, chain_id: &Digest) -> Result<OwnedFd, Error> {
         let files = self.files(chain_id);
         sys::layer::open(&files).map_err(|source| Error::Io {
             step: "open",
@@ -201,6 +201,12 @@ impl LayerStore {
         Ok(state::record::read(
             &self.path(chain_id).join("layer.json"),
         )?)
+    }
+
+    /// In the place of one that cannot be read, above files that are complete.
+    pub(crate) fn write_record(&self, record: &Record) -> Result<(), Error> {
+        let path = self.path(&record.chain_id).join("layer.json");
+        Ok(state::record::write(&path, record, Durability::Durable)?)
     }
 
     pub(crate) fn exists(&self, chain_id: &Digest) -> bool {

@@ -32,7 +32,7 @@ fn damage_is_found_and_mended() {
     };
     assert_eq!(checked.faults, std::slice::from_ref(&fault));
     assert_eq!(checked.dependents(&fault), ["small:1"]);
-    let mended = store.repair(&checked, &[], &Silent).unwrap();
+    let mended = store.repair(&checked, &[], &[], &Silent).unwrap();
     let restored = Mended {
         fault,
         how: How::Restored,
@@ -67,7 +67,7 @@ fn a_layer_whose_files_changed_is_made_anew_unless_a_container_runs_on_it() {
             running,
         },
     };
-    let held = store.repair(&checked, &[user(true)], &Silent).unwrap();
+    let held = store.repair(&checked, &[user(true)], &[], &Silent).unwrap();
     assert!(
         matches!(
             &held[..],
@@ -79,7 +79,9 @@ fn a_layer_whose_files_changed_is_made_anew_unless_a_container_runs_on_it() {
         "{held:?}"
     );
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "NEW");
-    let mended = store.repair(&checked, &[user(false)], &Silent).unwrap();
+    let mended = store
+        .repair(&checked, &[user(false)], &[], &Silent)
+        .unwrap();
     assert!(
         matches!(
             &mended[..],
@@ -113,4 +115,64 @@ fn a_disk_with_too_little_room_takes_nothing() {
     );
     let blobs = std::fs::read_dir(root.path("data/images/blobs/sha256")).unwrap();
     assert_eq!(blobs.count(), 0, "not even a manifest stays");
+}
+
+/// What an import cannot finish is not left to the next prune; nor is anything else taken along.
+#[test]
+fn what_fails_in_the_middle_leaves_nothing_of_itself() {
+    let root = Root::new();
+    let (store, image) = pulled(&root, &small());
+    let blobs = root.path("data/images/blobs/sha256");
+    let count = |dir: &std::path::Path| std::fs::read_dir(dir).unwrap().count();
+    let layers = root.path("data/layers");
+    let before = (count(&blobs), count(&layers));
+    let failed: Result<(), image::Error> = store.wholly(|store| {
+        let tar = crate::common::tar_of(&[("x", b"x")]);
+        let layer = store.import_layer(&tar[..], None)?;
+        assert_eq!(
+            (count(&blobs), count(&layers)),
+            (before.0 + 1, before.1 + 1)
+        );
+        // The image's own layer is no news.
+        store.put_image(&image.config, &image.layers(), &[])?;
+        Err(image::Error::NoSuchImage(layer.chain_id.to_string()))
+    });
+    assert!(matches!(failed, Err(image::Error::NoSuchImage(_))));
+    assert_eq!(count(&layers), before.1);
+    assert!(store.layer_dirs(&image).is_ok());
+    assert_eq!(crate::common::faults(&store), []);
+}
+
+#[test]
+fn a_store_that_lost_its_table_does_not_begin_anew() {
+    let root = Root::new();
+    let (store, image) = pulled(&root, &small());
+    let images = root.path("data/images");
+    for gone in ["index.json", "index.json.copy", "oci-layout"] {
+        std::fs::remove_file(images.join(gone)).unwrap();
+    }
+    drop(store);
+    let store = root.store();
+    let lost = store.list().unwrap_err();
+    assert!(state::record::Damage::is_in(&lost), "{lost}");
+    assert!(!images.join("index.json").exists());
+    let checked = store.check(Depth::Records, &Silent).unwrap();
+    assert!(matches!(&checked.faults[..], [Fault::Names { .. }]));
+    let remembered = [
+        (image.id.clone(), reference("small:1")),
+        (image.id.clone(), reference("twice:1")),
+        // Two images by one name: nobody knows which.
+        (image.chain[0].clone(), reference("twice:1")),
+    ];
+    let mended = store.repair(&checked, &[], &remembered, &Silent).unwrap();
+    let names = image::Names {
+        copied: 0,
+        remembered: 1,
+        nameless: 0,
+    };
+    assert_eq!(mended.len(), 1);
+    assert_eq!(mended[0].how, How::Renamed(names));
+    assert_eq!(store.find("small:1").unwrap().id, image.id);
+    assert!(store.find("twice:1").is_err());
+    assert_eq!(crate::common::faults(&store), []);
 }

@@ -83,6 +83,10 @@ fn failed(error: &build::Error) -> ApiError {
                 "The command '{command}' returned a non-zero code: {code}"
             ))
         },
+        build::Cause::NoRoom { code, .. } => ApiError {
+            code: Some(*code),
+            ..ApiError::bad(engine::error::chain(error))
+        },
         _ => ApiError::bad(engine::error::chain(error)),
     }
 }
