@@ -200,6 +200,15 @@ fn connect_text(url: &str, source: &ureq::Error) -> String {
     }
 }
 
+/// Nobody is there, or no way leads there: a moment later it is the same.
+fn is_settled(kind: std::io::ErrorKind) -> bool {
+    use std::io::ErrorKind as E;
+    matches!(
+        kind,
+        E::ConnectionRefused | E::NotFound | E::NetworkUnreachable | E::HostUnreachable
+    )
+}
+
 /// What TLS said, where that is behind an error of a stream.
 fn tls_error(e: &std::io::Error) -> Option<&rustls::Error> {
     e.get_ref()?.downcast_ref()
@@ -228,10 +237,7 @@ impl Error {
             }
             Self::Connect { source, .. } => match &**source {
                 ureq::Error::Io(e) if tls_error(e).is_some() => false,
-                ureq::Error::Io(e) => !matches!(
-                    e.kind(),
-                    std::io::ErrorKind::ConnectionRefused | std::io::ErrorKind::NotFound
-                ),
+                ureq::Error::Io(e) => !is_settled(e.kind()),
                 ureq::Error::Timeout(_)
                 | ureq::Error::ConnectionFailed
                 | ureq::Error::BodyStalled => true,
@@ -255,6 +261,34 @@ impl Error {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::ErrorKind as E;
+
+    #[test]
+    fn what_a_moment_does_not_change_is_not_tried_again() {
+        let passing = |kind| {
+            Error::Connect {
+                url: "https://r.example/v2/".into(),
+                source: Box::new(ureq::Error::Io(std::io::Error::from(kind))),
+            }
+            .is_passing()
+        };
+        for kind in [
+            E::ConnectionRefused,
+            E::NotFound,
+            E::NetworkUnreachable,
+            E::HostUnreachable,
+        ] {
+            assert!(!passing(kind), "{kind}");
+        }
+        for kind in [E::ConnectionReset, E::TimedOut, E::UnexpectedEof] {
+            assert!(passing(kind), "{kind}");
         }
     }
 }
