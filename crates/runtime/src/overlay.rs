@@ -13,7 +13,7 @@ mod mapped;
 use crate::error::{Error, InitError, OrInit};
 use crate::init::copy_up;
 use crate::request::{CopyUp, Overlay};
-pub(crate) use mapped::{clone_mapped, idmapped, map_tree};
+pub(crate) use mapped::{idmapped, map_tree};
 use rustix::fs::OFlags;
 use std::ffi::CString;
 use std::io;

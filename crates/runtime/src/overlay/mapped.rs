@@ -159,7 +159,7 @@ fn common_parent<'a>(a: &'a Path, b: &Path) -> &'a Path {
 }
 
 /// A detached clone of a host's tree, shown by the mapping of a user namespace.
-pub(crate) fn clone_mapped(
+fn clone_mapped(
     path: &Path,
     recursion: Recursion,
     userns: BorrowedFd<'_>,
