@@ -58,9 +58,15 @@ impl<'h> Lean<'h> {
     fn build(&self, text: &str, words: &str) -> Output {
         let context = self.host.folder("context");
         fs::write(context.join("Dockerfile"), text).expect("a Dockerfile");
-        let noise: Vec<u8> = (0..200_000u32)
-            .map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8)
-            .collect();
+        // What no compression makes smaller.
+        let mut seed = 88_172_645_463_325_252u64;
+        let mut next = || {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            seed.to_le_bytes()
+        };
+        let noise: Vec<u8> = (0..25_000).flat_map(|_| next()).collect();
         fs::write(context.join("noise"), noise).expect("a file");
         let built = self.docker(&format!("build {words} .")).dir(&context).run();
         assert_eq!(built.code, 0, "{built}");

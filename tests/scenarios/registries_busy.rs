@@ -180,6 +180,9 @@ fn a_token_service_that_is_busy_is_waited_for(host: &Host) {
     pushed.says(&["waiting 1 s for", "/token answered 429"]);
 }
 
+/// Names and values.
+type Headers = &'static [(&'static str, &'static str)];
+
 /// A registry that answers all of one kind so, for ever.
 fn refusing(registry: &Registry, kind_of: &'static str, headers: &[(&'static str, &str)]) -> Front {
     let headers: Vec<_> = headers.iter().map(|(n, v)| (*n, (*v).to_owned())).collect();
@@ -199,7 +202,7 @@ fn a_registry_that_stays_busy_is_given_up_on(host: &Host) {
     host.docker(&format!("tag busybox {own}")).ok();
     host.docker(&format!("push {own}")).ok();
     host.docker(&format!("rmi {own}")).ok();
-    let cases: [(&str, &[(&str, &str)], &str, usize); 5] = [
+    let cases: [(&str, Headers, &str, usize); 5] = [
         // Who asks for more than a minute is not waited for.
         ("manifest", &[("Retry-After", "86400")], "wait 24 h", 2),
         (
