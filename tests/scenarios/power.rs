@@ -5,6 +5,7 @@
 //! on with `DOCKLESS_TEST_EVERY_CUT=K/N`: the runs from 1/N to N/N are all.
 
 use crate::layers::OnDisk;
+use std::io::Write;
 use std::path::PathBuf;
 use testkit::cut::{Ended, cut_at};
 use testkit::{Call, Host, Registry, cut, eventually, kernel, requires, scenarios};
@@ -92,7 +93,12 @@ impl<'h> Cuts<'h> {
         };
         assert!(calls > 5, "only {calls} calls change something");
         let moments = moments(calls);
-        eprintln!("{}: {} of {calls} calls", self.image, moments.len());
+        let _ = writeln!(
+            std::io::stderr(),
+            "{}: {} of {calls} calls",
+            self.image,
+            moments.len()
+        );
         for n in moments {
             undo();
             // Some calls are made in another order, or not at all, each time.
@@ -116,10 +122,10 @@ impl<'h> Cuts<'h> {
     fn nothing_is_left(&self, undo: impl Fn()) {
         undo();
         self.docker("builder prune -af").run();
-        self.docker("system prune -af").ok();
         for part in ["layers", "trash", "images/blobs/sha256", "images/ingest"] {
-            // What a monitor has taken out of sight it deletes when everybody has their answer.
+            // What a monitor has taken out of sight it deletes when everybody has their answer; a prune leaves what is used meanwhile.
             eventually(&format!("nothing in {part}"), || {
+                self.docker("system prune -af").ok();
                 kernel::files_below(&self.data.join(part))
                     .is_empty()
                     .then_some(())

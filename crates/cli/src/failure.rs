@@ -6,7 +6,6 @@
 pub(crate) use engine::error::chain;
 use std::error::Error as StdError;
 use std::io;
-use std::path::Path;
 
 /// The exit code of a command that went well enough to have one.
 pub(crate) type Outcome = Result<u8, Failure>;
@@ -70,23 +69,6 @@ impl Failure {
                 code,
             } => Self::Said {
                 message: format!("{opening}{message}"),
-                hint,
-                code,
-            },
-            other => other,
-        }
-    }
-
-    /// Says which disk is full, where the message names but a file of a container or an image.
-    pub(crate) fn on_disk(self, root: &Path) -> Self {
-        let root = root.display().to_string();
-        match self {
-            Self::Said {
-                message,
-                hint,
-                code,
-            } if !message.contains(&root) => Self::Said {
-                message: format!("{message} (on the file system of {root})"),
                 hint,
                 code,
             },

@@ -93,11 +93,7 @@ impl Run for Build {
                 } else {
                     ""
                 };
-                let failure = Failure::of(&error).opened(opening);
-                return Err(match image::room::is_full(&error) {
-                    true => failure.on_disk(ctx.layout.data_root()),
-                    false => failure,
-                });
+                return Err(Failure::of(&error).opened(opening));
             }
         };
         let names: Vec<String> = built.names.iter().map(ToString::to_string).collect();
