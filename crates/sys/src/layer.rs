@@ -93,8 +93,23 @@ pub fn overlay(
         context.add_attached(layers.iter().copied(), Path::new("/"))?;
         context.create(attributes)
     };
+    // Before Linux 6.7: all layers in one option, of at most 256 bytes. From their own directory descriptors are named by their
+    // numbers alone.
+    let at_once = || {
+        let context = FsContext::open("overlay")?;
+        let opened = layers.iter().map(|layer| open(layer));
+        let opened = opened.collect::<io::Result<Vec<_>>>()?;
+        let names: Vec<String> = opened.iter().map(|l| l.as_raw_fd().to_string()).collect();
+        rustix::process::chdir(DESCRIPTORS)?;
+        context.set("lowerdir", names.join(":"))?;
+        configure(&context)?;
+        context.create(attributes)
+    };
     match detached() {
         Err(e) if wants_attached(&e, layers.iter().copied()) => aside::in_new(attached)?,
+        Err(e) if Errno::from_io_error(&e) == Some(Errno::INVAL) => {
+            aside::roaming(at_once)?.map_err(|_| e)
+        }
         other => other,
     }
 }
