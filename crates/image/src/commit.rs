@@ -8,12 +8,13 @@
 use crate::content;
 use crate::error::Error;
 use crate::layer::form::Taken;
-use crate::layer::store::{Staging, open_dir};
+use crate::layer::staging::Staging;
+use crate::layer::store::open_dir;
 use crate::layer::unpack::Unpacked;
 use crate::layer::{Manner, Record, StoreError, pack};
-use crate::pull::{leave_dangling, set_name};
 use crate::room::Watched;
 use crate::store::{Image, Store};
+use crate::table::{leave_dangling, set_name};
 use oci::digest::{Algorithm, Hasher};
 use oci::media_type::{OCI_CONFIG, OCI_LAYER, OCI_LAYER_GZIP, OCI_MANIFEST};
 use oci::{Descriptor, Digest, ImageConfig, Manifest, Reference};

@@ -3,8 +3,9 @@
 
 use crate::content::{self, DOCUMENT_MAX};
 use crate::error::Error;
-use crate::fetch::{Brought, Fetcher, verify};
+use crate::fetch::{Brought, Fetcher};
 use crate::progress::{Silent, Status};
+use crate::receive::verify;
 use crate::store::Store;
 use oci::{Descriptor, Digest};
 use sys::lock::FileLock;

@@ -31,6 +31,7 @@ mod pipeline;
 pub mod progress;
 pub mod pull;
 pub mod push;
+mod receive;
 pub mod registry;
 mod remote;
 pub mod remove;
@@ -40,6 +41,7 @@ pub mod store;
 mod table;
 pub mod tarball;
 mod trash;
+mod typed;
 mod undo;
 pub mod web;
 

@@ -2,8 +2,8 @@
 
 use crate::content;
 use crate::error::Error;
-use crate::pull::set_name;
 use crate::store::{Image, Store};
+use crate::table::set_name;
 use oci::{Digest, Reference};
 
 /// One line of `history`, newest first.

@@ -7,14 +7,13 @@ use crate::documents::Documents;
 use crate::error::{Error, NotFound, Place};
 use crate::fetch::{Brought, Fetcher};
 use crate::progress::Progress;
-use crate::registry::config::HostConfig;
 use crate::registry::memory::Memory;
 use crate::registry::{self, Quota, Registry};
 use crate::remote::Remote;
 use crate::remove::Reachable;
 use crate::signature::{self, Demands};
 use crate::store::{self, Image, Store};
-use oci::manifest::{CONTAINERD_NAME, REF_NAME};
+use crate::table::set_name;
 use oci::{Descriptor, Digest, Document, Index, Manifest, Platform, Reference};
 
 /// When to look beyond the store (`--pull`).
@@ -184,69 +183,6 @@ impl Store {
             self.remove_blob(digest)?;
         }
         Ok(self.layers.empty_trash()?)
-    }
-
-    /// The same for a name as it was typed: without a registry it may stand for another one's image (`registries.conf`). What was
-    /// pulled goes by its full name.
-    pub fn pull_named(
-        &self,
-        typed: &str,
-        platform: Option<&Platform>,
-        progress: &dyn Progress,
-    ) -> Result<(Reference, Pulled), Error> {
-        let mut nowhere = NotFound {
-            reference: typed.to_owned(),
-            places: Vec::new(),
-        };
-        for name in self.names_for(typed)? {
-            match self.pull(&name, platform, progress) {
-                Ok(pulled) => return Ok((name, pulled)),
-                Err(Error::NotFound(none)) => {
-                    nowhere.reference = name.familiar();
-                    nowhere.places.extend(none.places);
-                }
-                Err(other) => return Err(other),
-            }
-        }
-        Err(Error::NotFound(nowhere))
-    }
-
-    /// Every tag of an image that a repository has now, by its name as it was typed.
-    pub fn tags(&self, typed: &str) -> Result<Vec<Reference>, Error> {
-        let mut names = self.names_for(typed)?.into_iter().peekable();
-        while let Some(name) = names.next() {
-            match self.tags_of(&name) {
-                Err(_) if names.peek().is_some() => {}
-                answer => return answer,
-            }
-        }
-        Ok(Vec::new())
-    }
-
-    /// The same at the first place that may say so.
-    fn tags_of(&self, name: &Reference) -> Result<Vec<Reference>, Error> {
-        let tags =
-            crate::artifact::from_any(&self.options.registries, name, |registry, repository| {
-                Ok(registry.tags(repository)?)
-            })?;
-        let of_images = tags.iter().filter(|tag| !is_about_another(tag));
-        let named = of_images.map(|tag| name.with_tag(tag));
-        Ok(named.collect::<Result<_, _>>()?)
-    }
-
-    /// What a typed name may stand for.
-    pub(crate) fn names_for(&self, typed: &str) -> Result<Vec<Reference>, Error> {
-        let plain: Reference = typed.parse()?;
-        let hub = oci::reference::DOCKER_HUB;
-        let config =
-            HostConfig::load(&self.options.registries, hub).map_err(registry::Error::from)?;
-        let Some(names) = config.expand(typed) else {
-            return Ok(vec![plain.or_latest()]);
-        };
-        let parsed = names
-            .iter()
-            .map(|n| n.parse::<Reference>().map(Reference::or_latest));
-        Ok(parsed.collect::<Result<_, _>>()?)
     }
 
     fn pull_from_registry(
@@ -465,12 +401,6 @@ pub(crate) fn check_asked(reference: &Reference, target: &Descriptor) -> Result<
     }
 }
 
-/// Signatures, lists of contents and the like lie under tags made of the digest they are about: `sha256-<hex>`, `sha256-<hex>.sig`.
-fn is_about_another(tag: &str) -> bool {
-    let hex = tag.strip_prefix("sha256-").and_then(|rest| rest.get(..64));
-    hex.is_some_and(oci::reference::is_hex_id)
-}
-
 /// The entry of a foreign layout for a name; of several (one per platform) the one that runs here.
 fn find_in(
     layout: &ImageLayout,
@@ -496,47 +426,4 @@ fn find_in(
         return Ok(None);
     }
     Ok(Some(found.swap_remove(0)))
-}
-
-/// Gives `entry` a name. What had the name before keeps its place without one (dangling) unless it has
-/// other names. True when the name is new or means something else now.
-pub(crate) fn set_name(index: &mut Index, name: &Reference, mut entry: Descriptor) -> bool {
-    let full = name.to_string();
-    entry.annotations.insert(REF_NAME.into(), full.clone());
-    entry.annotations.insert(CONTAINERD_NAME.into(), full);
-    let before = index
-        .manifests
-        .iter()
-        .position(|d| content::name_of(d).as_ref() == Some(name));
-    let unchanged = before.is_some_and(|at| index.manifests[at].digest == entry.digest);
-    if unchanged {
-        return false;
-    }
-    let digest = entry.digest.clone();
-    // A dangling entry of the same image has got its name (back).
-    index
-        .manifests
-        .retain(|d| d.digest != digest || content::name_of(d).is_some());
-    let before = index
-        .manifests
-        .iter()
-        .position(|d| content::name_of(d).as_ref() == Some(name));
-    match before {
-        Some(at) => {
-            let old = std::mem::replace(&mut index.manifests[at], entry);
-            leave_dangling(index, old);
-        }
-        None => index.manifests.push(entry),
-    }
-    true
-}
-
-/// Keeps an image that lost a name, unless another entry still has it.
-pub(crate) fn leave_dangling(index: &mut Index, mut old: Descriptor) {
-    if index.manifests.iter().any(|d| d.digest == old.digest) {
-        return;
-    }
-    old.annotations.remove(REF_NAME);
-    old.annotations.remove(CONTAINERD_NAME);
-    index.manifests.push(old);
 }

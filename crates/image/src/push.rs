@@ -396,7 +396,7 @@ impl Store {
         let digest = self.put(&bytes)?;
         let target = Descriptor::of(oci::media_type::OCI_INDEX, &bytes);
         self.content.update_index(|table| {
-            crate::pull::set_name(table, &name.clone().or_latest(), target)
+            crate::table::set_name(table, &name.clone().or_latest(), target)
         })?;
         Ok(digest)
     }

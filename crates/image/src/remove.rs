@@ -6,8 +6,8 @@
 use crate::content::{self};
 use crate::error::Error;
 use crate::layer::StoreError;
-use crate::pull::leave_dangling;
 use crate::store::{Image, Store, names_in};
+use crate::table::leave_dangling;
 use oci::{Descriptor, Digest, Document, Reference};
 use std::collections::BTreeSet;
 use std::path::PathBuf;

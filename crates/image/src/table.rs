@@ -7,8 +7,9 @@
 //! ```
 //! Blobs, then the table, then the copy: whoever is killed between the last two leaves a copy that is one change behind.
 
-use crate::content::{ContentStore, Error};
-use oci::Index;
+use crate::content::{self, ContentStore, Error};
+use oci::manifest::{CONTAINERD_NAME, REF_NAME};
+use oci::{Descriptor, Index, Reference};
 use serde::Deserialize;
 use serde::de::{Error as _, IgnoredAny};
 use state::Durability;
@@ -148,6 +149,49 @@ fn write(path: &Path, index: &Index, durability: Durability) -> Result<(), Error
     };
     let bytes = serde_json::to_vec(index).map_err(|e| failed(e.into()))?;
     state::record::write_bytes(path, &bytes, durability).map_err(failed)
+}
+
+/// Gives `entry` a name. What had the name before keeps its place without one (dangling) unless it has
+/// other names. True when the name is new or means something else now.
+pub(crate) fn set_name(index: &mut Index, name: &Reference, mut entry: Descriptor) -> bool {
+    let full = name.to_string();
+    entry.annotations.insert(REF_NAME.into(), full.clone());
+    entry.annotations.insert(CONTAINERD_NAME.into(), full);
+    let before = index
+        .manifests
+        .iter()
+        .position(|d| content::name_of(d).as_ref() == Some(name));
+    let unchanged = before.is_some_and(|at| index.manifests[at].digest == entry.digest);
+    if unchanged {
+        return false;
+    }
+    let digest = entry.digest.clone();
+    // A dangling entry of the same image has got its name (back).
+    index
+        .manifests
+        .retain(|d| d.digest != digest || content::name_of(d).is_some());
+    let before = index
+        .manifests
+        .iter()
+        .position(|d| content::name_of(d).as_ref() == Some(name));
+    match before {
+        Some(at) => {
+            let old = std::mem::replace(&mut index.manifests[at], entry);
+            leave_dangling(index, old);
+        }
+        None => index.manifests.push(entry),
+    }
+    true
+}
+
+/// Keeps an image that lost a name, unless another entry still has it.
+pub(crate) fn leave_dangling(index: &mut Index, mut old: Descriptor) {
+    if index.manifests.iter().any(|d| d.digest == old.digest) {
+        return;
+    }
+    old.annotations.remove(REF_NAME);
+    old.annotations.remove(CONTAINERD_NAME);
+    index.manifests.push(old);
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ pub(super) struct Lower {
     /// Where the kernel wants layers attached: copies of those, for this container alone.
     _lent: Vec<OwnedFd>,
     /// Where those that nobody had mounted are to be had, and the file that others look for it in.
-    news: Vec<(PathBuf, Holder)>,
+    news: News,
 }
 
 /// A mounted layer.
@@ -49,6 +49,9 @@ struct Holder {
     /// The device number that the kernel gave the mount: a descriptor's number may mean something else by now.
     device: u64,
 }
+
+/// The files that notes go to, and the notes.
+type News = Vec<(PathBuf, Holder)>;
 
 /// Mounts the layers that are files, or takes part in those of others.
 pub(super) fn hold(ctx: &Context, layers: &[PathBuf]) -> io::Result<Lower> {
@@ -109,7 +112,7 @@ fn mount_missing(
     ctx: &Context,
     files: &[&Path],
     shares: Vec<Option<Share>>,
-) -> io::Result<(Vec<Share>, Vec<(PathBuf, Holder)>)> {
+) -> io::Result<(Vec<Share>, News)> {
     let missing = files.iter().zip(&shares).filter(|(_, s)| s.is_none());
     let missing: Vec<&Path> = missing.map(|(file, _)| *file).collect();
     let mounted = mount(&missing)?;

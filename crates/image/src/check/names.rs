@@ -3,9 +3,9 @@
 
 use crate::content;
 use crate::error::Error;
-use crate::pull::{leave_dangling, set_name};
 use crate::remove::Reachable;
 use crate::store::Store;
+use crate::table::{leave_dangling, set_name};
 use oci::{Descriptor, Digest, Document, Index, Reference};
 use std::collections::BTreeSet;
 

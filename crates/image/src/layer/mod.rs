@@ -19,6 +19,7 @@ pub mod inherit;
 pub(crate) mod pack;
 pub(crate) mod request;
 pub(crate) mod root;
+pub(crate) mod staging;
 pub(crate) mod store;
 pub(crate) mod unpack;
 pub(crate) mod wrapped;

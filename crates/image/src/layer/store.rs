@@ -1,7 +1,8 @@
-//! The store of unpacked layers: staging, commit, look-up, removal.
+//! The store of unpacked layers: commit, look-up, removal.
 
-use crate::layer::form::{Form, Taken, Target, images_work};
+use crate::layer::form::{Form, Taken, images_work};
 use crate::layer::inherit::Unfinished;
+use crate::layer::staging::Staging;
 use crate::layer::{inherit, root};
 use oci::Digest;
 use rustix::fs::{Mode, OFlags};
@@ -18,8 +19,8 @@ use std::sync::{Arc, OnceLock};
 use sys::lock::FileLock;
 
 /// The two things a layer can be, beside its record.
-const DIRECTORY: &str = "diff";
-const IMAGE: &str = "layer.erofs";
+pub(super) const DIRECTORY: &str = "diff";
+pub(super) const IMAGE: &str = "layer.erofs";
 
 /// Why the layer store could not do something.
 #[derive(Debug, thiserror::Error)]
@@ -64,69 +65,6 @@ pub struct LayerStore {
 #[derive(PartialEq, Eq, Serialize, Deserialize)]
 struct Answer {
     device: u64,
-}
-
-/// A layer in the making; dropped, it is gone.
-#[derive(Debug)]
-pub(crate) struct Staging {
-    path: PathBuf,
-    kept: bool,
-}
-
-impl Staging {
-    pub(crate) fn diff(&self) -> PathBuf {
-        self.path.join(DIRECTORY)
-    }
-
-    /// Where an archive is taken to. `chain_id` is the layer's, where it is known before.
-    pub(crate) fn target(&self, chain_id: Option<&Digest>) -> Result<Target, Error> {
-        let image = self.path.join(IMAGE);
-        match open_dir(&self.diff()) {
-            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
-            other => return other.map(Target::Directory),
-        }
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(&image);
-        let file = file.map_err(|source| Error::Io {
-            step: "make",
-            path: image,
-            source,
-        })?;
-        let uuid = chain_id.map(uuid);
-        Ok(Target::Image { file, uuid })
-    }
-
-    /// Writes the record, and waits until all is on disk: else a power cut could leave a visible layer of empty files.
-    fn settle(&self, record: &Record, image: Option<File>) -> Result<(), Error> {
-        let path = self.path.join("layer.json");
-        let dir = open_dir(&self.path)?;
-        let Some(image) = image else {
-            state::record::write(&path, record, Durability::Volatile)?;
-            // One syncfs(2) instead of an fsync(2) per file.
-            return rustix::fs::syncfs(&dir).map_err(|e| io_error("sync", &self.path, e));
-        };
-        // One file: nobody else's data is waited for.
-        let io = |source| Error::Io {
-            step: "sync",
-            path: self.path.join(IMAGE),
-            source,
-        };
-        image.sync_data().map_err(io)?;
-        state::record::write(&path, record, Durability::Durable)?;
-        rustix::fs::fsync(&dir).map_err(|e| io_error("sync", &self.path, e))
-    }
-}
-
-impl Drop for Staging {
-    fn drop(&mut self) {
-        if !self.kept {
-            let _ = remove_tree(&self.path);
-        }
-    }
 }
 
 impl LayerStore {
@@ -484,7 +422,7 @@ pub fn present(files: &Path) -> PathBuf {
 }
 
 /// A layer's own, also beside another of the same content: the chain says what lies below.
-fn uuid(chain_id: &Digest) -> [u8; 16] {
+pub(super) fn uuid(chain_id: &Digest) -> [u8; 16] {
     let digit = |at: usize| u8::from_str_radix(&chain_id.hex()[at..at + 2], 16).unwrap_or(0);
     std::array::from_fn(|at| digit(2 * at))
 }
@@ -521,7 +459,7 @@ pub(crate) fn remove_tree(path: &Path) -> Result<(), Error> {
     root::remove_all(dir.as_fd(), name.as_encoded_bytes()).map_err(|e| io_error("delete", path, e))
 }
 
-fn io_error(step: &'static str, path: &Path, source: Errno) -> Error {
+pub(super) fn io_error(step: &'static str, path: &Path, source: Errno) -> Error {
     Error::Io {
         step,
         path: path.into(),
