@@ -378,11 +378,9 @@ mod tests {
             layout.manifests().join("aa.json"),
             layout.node(),
         ];
-        for place in &places {
-            std::fs::create_dir_all(place.parent().unwrap()).unwrap();
-        }
         for content in ["", "{", "\0\0\0\0", "null", r#"{"schema":99}"#] {
             for place in &places {
+                std::fs::create_dir_all(place.parent().unwrap()).unwrap(); // repaired, some go with all they were in
                 std::fs::write(place, content).unwrap();
             }
             let mut faults = records(&ctx).unwrap();
