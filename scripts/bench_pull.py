@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import tarfile
+import time
 
 SMALL = 64 << 10
 
@@ -130,6 +131,15 @@ def disk(at, tool):
         tool("mount", "-o", "loop", image, at)
     finally:
         os.remove(image)
+
+
+def deleted(trash):
+    """Waits until what was removed is gone: rmi leaves that to a process of its own, which would run beside what is timed next."""
+    until = time.monotonic() + 60
+    while os.path.isdir(trash) and os.listdir(trash):
+        if time.monotonic() > until:
+            raise RuntimeError("%s is not emptied" % trash)
+        time.sleep(0.01)
 
 
 def memory(argv, env):
