@@ -208,18 +208,21 @@ impl ContentStore {
 
     /// Held by whoever brings this blob in, so that two processes share the work.
     pub(crate) fn lock_blob(&self, digest: &Digest) -> Result<FileLock, Error> {
-        let path = self.paths.lock("blob", digest.hex());
-        FileLock::exclusive(&path).map_err(|source| Error::Io {
-            step: "lock",
-            path,
-            source,
-        })
+        self.lock_by(digest, FileLock::exclusive)
     }
 
     /// The same, unless another process has it: `None`.
     pub(crate) fn try_lock_blob(&self, digest: &Digest) -> Result<Option<FileLock>, Error> {
+        self.lock_by(digest, FileLock::try_exclusive)
+    }
+
+    fn lock_by<T>(
+        &self,
+        digest: &Digest,
+        lock: impl FnOnce(&Path) -> io::Result<T>,
+    ) -> Result<T, Error> {
         let path = self.paths.lock("blob", digest.hex());
-        FileLock::try_exclusive(&path).map_err(|source| Error::Io {
+        lock(&path).map_err(|source| Error::Io {
             step: "lock",
             path,
             source,

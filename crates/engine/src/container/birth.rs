@@ -125,8 +125,9 @@ fn start_on_its_layers(
     let cgroup = NewCgroup::make(ctx, container, &built, host)?;
     let mut request = request(ctx, container, &built, cgroup.cgroup(), streams, &facts);
     let mut overlay = overlay(ctx, container);
-    let layers = layers::hold(ctx, &overlay.lower).map_err(Error::system("mount the layers"))?;
-    overlay.lower.clone_from(&layers.paths);
+    let mut layers =
+        layers::hold(ctx, &overlay.lower).map_err(Error::system("mount the layers"))?;
+    overlay.lower = std::mem::take(&mut layers.paths);
     request.rootfs = Rootfs::Overlay(overlay);
     request.launch.trees = &trees.trees;
     let state = hooked.as_ref().map(|hooked| hooked.state.clone());
